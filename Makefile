@@ -1,0 +1,54 @@
+# SPDX-License-Identifier: MIT
+#
+# Makefile - the few words one needs; the work is done by Meson and scripts/
+#
+# Idea      `make check` and `make demo` bring what they need themselves (scripts/setup).
+# Order     scripts/setup installs or names what is missing, scripts/build makes a build
+#           directory under build/, the rest runs in it.
+
+PREFIX ?= /usr/local
+DESTDIR ?=
+
+.PHONY: all check demo bench stress install tidy clean help
+
+all:
+	scripts/build release
+
+check:
+	scripts/setup check
+	scripts/check
+
+demo:
+	scripts/setup demo
+	scripts/build release
+	scripts/demo/run
+
+bench:
+	scripts/setup bench
+	scripts/build release
+	bench/run
+
+stress:
+	scripts/setup check
+	scripts/build release
+	meson test -C build/release --no-rebuild --suite stress --print-errorlogs
+
+install:
+	scripts/install '$(PREFIX)' '$(DESTDIR)'
+
+tidy:
+	scripts/setup tidy
+	scripts/tidy
+
+clean:
+	rm -rf build
+
+help:
+	@echo 'make            build libstele, libstele-malloc and the stele command (build/release)'
+	@echo 'make check      build and test every variant; ends in "N passed, N failed"'
+	@echo 'make demo       real programs with glibc malloc and with Stele, side by side'
+	@echo 'make bench      speed and memory against other allocators'
+	@echo 'make stress     the long-running stress tests'
+	@echo 'make install    install under PREFIX (now $(PREFIX)), staged under DESTDIR if set'
+	@echo 'make tidy       formatting and static checks'
+	@echo 'make clean      remove build/'

@@ -1,0 +1,128 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * bench/count_insns.c - bench-insns PRELOAD N STEPS-PROGRAM: instructions per pair, one by one
+ *
+ * Idea      valgrind offers no restartable sequences, so what it counts is the fallback. Here the
+ *           program runs for real and is single-stepped between the SIGSTOPs of bench-steps.
+ * The trap  Each step is a context switch, and a context switch inside a restartable sequence
+ *           aborts it: stepped naively, a sequence would start over for ever. So whenever the
+ *           rseq area says that a sequence is running, its rseq_cs is cleared before the next
+ *           step. The kernel then knows of no sequence and aborts none; the instructions run as
+ *           they are. This is safe only because nothing disturbs the child: it has one thread, is
+ *           bound to one CPU and gets no signals.
+ * Count     The loop, the write and the PLT count as well: they are what the program executes.
+ */
+#include "bench.h"
+#include "traced.h"
+
+#include <errno.h>
+#include <sched.h>
+#include <signal.h>
+#include <sys/ptrace.h>
+#include <sys/wait.h>
+
+/* Offset of rseq_cs in struct rseq: part of the kernel's ABI. */
+#define RSEQ_CS_OFFSET 8u
+
+struct rseq_configuration {
+	uint64_t area;
+	uint32_t size;
+	uint32_t signature;
+	uint32_t flags;
+	uint32_t pad;
+};
+
+/* Not in every libc's <sys/ptrace.h>; Linux 5.13. */
+#define GET_RSEQ_CONFIGURATION 0x420f
+
+static void bind_to_this_cpu(void)
+{
+	cpu_set_t set;
+	int cpu = sched_getcpu();
+
+	CPU_ZERO(&set);
+	CPU_SET(cpu < 0 ? 0 : cpu, &set);
+	if (sched_setaffinity(0, sizeof(set), &set))
+		bench_die("sched_setaffinity");
+}
+
+/* Where the child's rseq_cs lives, 0 when it has no restartable sequences. */
+static uintptr_t rseq_cs_of(pid_t child)
+{
+	struct rseq_configuration found = { 0 };
+	long got = ptrace(GET_RSEQ_CONFIGURATION, child, (void *)sizeof(found), &found);
+
+	return got >= (long)sizeof(found.area) && found.area ? found.area + RSEQ_CS_OFFSET : 0;
+}
+
+static void forget_sequence(pid_t child, uintptr_t rseq_cs)
+{
+	long current;
+
+	if (!rseq_cs)
+		return;
+	errno = 0;
+	current = ptrace(PTRACE_PEEKDATA, child, (void *)rseq_cs, NULL);
+	if (errno)
+		bench_die("PTRACE_PEEKDATA of rseq_cs");
+	if (current && ptrace(PTRACE_POKEDATA, child, (void *)rseq_cs, NULL))
+		bench_die("PTRACE_POKEDATA of rseq_cs");
+}
+
+static void expect_stop(int status, int signal)
+{
+	if (!WIFSTOPPED(status) || WSTOPSIG(status) != signal) {
+		errno = ECHILD;
+		bench_die("the traced program did not stop where it should");
+	}
+}
+
+/* Steps from here to the next SIGSTOP and returns the number of instructions. */
+static unsigned long step_to_stop(pid_t child, uintptr_t rseq_cs, unsigned long limit)
+{
+	unsigned long steps = 0;
+	int status;
+
+	for (;;) {
+		forget_sequence(child, rseq_cs);
+		if (ptrace(PTRACE_SINGLESTEP, child, NULL, NULL))
+			bench_die("PTRACE_SINGLESTEP");
+		status = traced_wait(child);
+		if (WIFSTOPPED(status) && WSTOPSIG(status) == SIGSTOP)
+			return steps;
+		expect_stop(status, SIGTRAP);
+		if (++steps > limit) {
+			errno = ELOOP;
+			bench_die("a pair seems never to end");
+		}
+	}
+}
+
+int main(int argc, char **argv)
+{
+	char *program[4] = { NULL, NULL, "stop", NULL };
+	unsigned long pairs, once, twice, limit;
+	uintptr_t rseq_cs;
+	pid_t child;
+
+	if (argc != 4) {
+		errno = EINVAL;
+		bench_die("usage: bench-insns PRELOAD N STEPS-PROGRAM");
+	}
+	pairs = bench_number(argv[2]);
+	limit = 10000 * pairs + 100000;
+	program[0] = argv[3];
+	program[1] = argv[2];
+	preload(argv[1]);
+	bind_to_this_cpu();
+	child = traced_start(program);
+	if (ptrace(PTRACE_CONT, child, NULL, NULL))
+		bench_die("PTRACE_CONT");
+	expect_stop(traced_wait(child), SIGSTOP);
+	rseq_cs = rseq_cs_of(child);
+	once = step_to_stop(child, rseq_cs, limit);
+	twice = step_to_stop(child, rseq_cs, limit);
+	bench_print("{\"measure\":\"insns\",\"value\":%.3f,\"rseq\":%s}\n",
+		    (double)(twice - once) / (double)pairs, rseq_cs ? "true" : "false");
+	return 0;
+}

@@ -1,0 +1,38 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * bench/steps.c - bench-steps N [stop]: N pairs of 64 bytes, for counting instructions
+ *
+ * Idea      Whoever counts runs N and 2N pairs; the difference is N pairs exactly and nothing of
+ *           the start. With "stop" both runs happen in one process, parted by three SIGSTOPs for
+ *           a tracer: one that only single-steps cannot afford to step through the dynamic linker.
+ */
+#include "bench.h"
+
+#include <signal.h>
+#include <string.h>
+
+#define OBJECT 64u
+#define WARM_UP 1000u
+
+static void pairs(unsigned long count)
+{
+	for (unsigned long i = 0; i < count; i++)
+		free(bench_alloc(OBJECT));
+}
+
+int main(int argc, char **argv)
+{
+	unsigned long count = argc > 1 ? bench_number(argv[1]) : 1000;
+
+	pairs(WARM_UP);
+	if (argc > 2 && !strcmp(argv[2], "stop")) {
+		raise(SIGSTOP);
+		pairs(count);
+		raise(SIGSTOP);
+		pairs(2 * count);
+		raise(SIGSTOP);
+		return 0;
+	}
+	pairs(count);
+	return 0;
+}

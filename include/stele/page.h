@@ -1,0 +1,70 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * stele/page.h - the page allocator
+ *
+ * Idea      Blocks of 2^order system pages, naturally aligned, or an exact number of pages.
+ * Context   any, unless said otherwise. errno is preserved.
+ * Unlike    the kernel: a page is address space with memory behind it at once, so
+ *           alloc_pages() and __get_free_pages() differ only in what they return.
+ */
+#ifndef STELE_PAGE_H
+#define STELE_PAGE_H
+
+#include <stddef.h>
+
+#include <stele/compiler.h>
+#include <stele/gfp.h>
+
+STELE_EXTERN_C_BEGIN
+
+struct page; /* opaque; page_address() gives the memory */
+
+#define MAX_PAGE_ORDER 10
+
+/** stele_page_bytes - the system's page size in bytes: 4096, 16384 or 65536 */
+STELE_API size_t stele_page_bytes(void);
+#define PAGE_SIZE (stele_page_bytes())
+
+/** get_order - the smallest order whose block holds @size bytes */
+STELE_API int get_order(size_t size);
+
+/**
+ * alloc_pages - 2^order pages, aligned to their size
+ * @gfp: __GFP_ZERO clears them; other bits are accepted
+ *
+ * Return:  the first page, or NULL: no memory, or order > MAX_PAGE_ORDER.
+ * Free:    __free_pages() with the same order.
+ */
+STELE_API STELE_MUST_CHECK struct page *alloc_pages(gfp_t gfp, unsigned int order);
+STELE_API STELE_MUST_CHECK struct page *alloc_pages_node(int node, gfp_t gfp, unsigned int order);
+#define alloc_page(gfp) alloc_pages((gfp), 0)
+
+/** __free_pages - give a block back. A wrong page or order is reported and nothing freed. */
+STELE_API void __free_pages(struct page *page, unsigned int order);
+#define __free_page(page) __free_pages((page), 0)
+
+/** __get_free_pages - alloc_pages() by address; 0 on failure */
+STELE_API STELE_MUST_CHECK unsigned long __get_free_pages(gfp_t gfp, unsigned int order);
+STELE_API STELE_MUST_CHECK unsigned long get_zeroed_page(gfp_t gfp);
+#define __get_free_page(gfp) __get_free_pages((gfp), 0)
+/** free_pages - __free_pages() by address; 0 is allowed */
+STELE_API void free_pages(unsigned long address, unsigned int order);
+#define free_page(address) free_pages((address), 0)
+
+/**
+ * alloc_pages_exact - as many pages as @size bytes need, and no more
+ *
+ * Return:  page-aligned memory, or NULL: no memory, or size 0.
+ * Free:    free_pages_exact() with the same size.
+ */
+STELE_API STELE_MUST_CHECK void *alloc_pages_exact(size_t size, gfp_t gfp);
+STELE_API void free_pages_exact(void *p, size_t size);
+
+/** page_address - the memory of a page. NULL for NULL */
+STELE_API void *page_address(const struct page *page);
+/** virt_to_page - the page that holds @p, or NULL when it is not of this allocator */
+STELE_API struct page *virt_to_page(const void *p);
+
+STELE_EXTERN_C_END
+
+#endif

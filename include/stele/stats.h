@@ -1,0 +1,48 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * stele/stats.h - what the library holds, and giving it back
+ *
+ * Context   ordinary threads; not in a signal handler. Figures are a racy look.
+ */
+#ifndef STELE_STATS_H
+#define STELE_STATS_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include <stele/compiler.h>
+
+STELE_EXTERN_C_BEGIN
+
+struct stele_stats {
+	uint64_t slab_bytes;	   /* address space of slabs */
+	uint64_t slab_free_bytes;  /* of it, objects free in their slab */
+	uint64_t large_bytes;	   /* allocations with pages of their own */
+	uint64_t large_count;
+	uint64_t dirty_free_bytes; /* free pages that are still resident */
+	uint64_t areas;		   /* areas of 2 MiB ever opened */
+	uint64_t reports;	   /* bad frees reported */
+};
+
+/** stele_stats_read - fill @stats with what is true about now */
+STELE_API void stele_stats_read(struct stele_stats *stats);
+
+/**
+ * stele_slabinfo_write - write every cache to @fd in the format of /proc/slabinfo 2.1
+ *
+ * Objects resting in sheaves count as active, as in the kernel.
+ */
+STELE_API void stele_slabinfo_write(int fd);
+
+/**
+ * stele_trim - give cached memory back to the system
+ * @keep_bytes: free pages that may stay resident
+ *
+ * Empties the sheaves of every slot and cache, frees empty slabs, returns free pages.
+ * Return:  bytes given back, about.
+ */
+STELE_API size_t stele_trim(size_t keep_bytes);
+
+STELE_EXTERN_C_END
+
+#endif

@@ -1,0 +1,61 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * base/option_table.h - every option of Stele, in one table
+ *
+ * Idea      one row per option feeds the structure, the defaults, the parser, `stele help options`,
+ *           docs/options.md and the tests. A new option is a new row, and nothing else.
+ * Columns   STELE_OPTION(name, kind, default, min, max, meaning)
+ *           name     lower case; the variable is STELE_ and the name in capitals
+ *           kind     BOOL      0 or 1 (also no/yes, off/on, false/true)
+ *                    TRISTATE  auto, 0 or 1; stored as -1, 0, 1
+ *                    PROFILE   one word of STELE_PROFILE_WORDS, stored as its index
+ *                    INT       a decimal number from min to max
+ *                    SIZE      bytes from min to max, with k, m, g or t behind for powers of 1024
+ *                    POW2      a SIZE that is 0 or a power of two from min to max
+ *           meaning  one line, for the user
+ * Order     alphabetical: it is the order in which the user reads them.
+ * Tests     tests/unit/base/test_options.c, tests/tools/test_stele.sh
+ */
+#ifndef STELE_BASE_OPTION_TABLE_H
+#define STELE_BASE_OPTION_TABLE_H
+
+#define STELE_PROFILE_WORDS "default|tiny"
+enum stele_profile { STELE_PROFILE_DEFAULT, STELE_PROFILE_TINY, STELE_NR_PROFILES };
+
+#define STELE_K(n) ((int64_t)(n) << 10)
+#define STELE_M(n) ((int64_t)(n) << 20)
+#define STELE_T(n) ((int64_t)(n) << 40)
+
+/* clang-format off */
+#define STELE_OPTION_TABLE(STELE_OPTION) \
+	STELE_OPTION(abort_on_error, BOOL, 0, 0, 1, \
+		"die after reporting a bad free; otherwise report it and go on") \
+	STELE_OPTION(arena_size, SIZE, 0, 0, STELE_T(64), \
+		"address space to reserve; 0 chooses by the machine and its limits") \
+	STELE_OPTION(barn_max, SIZE, STELE_M(1), 0, STELE_T(1), \
+		"bytes per cache that may rest in barns, between CPUs") \
+	STELE_OPTION(dirty_max, SIZE, STELE_M(1), 0, STELE_T(64), \
+		"bytes of free pages kept resident before they go back to the system") \
+	STELE_OPTION(nomerge, BOOL, 0, 0, 1, \
+		"give every cache its own slabs, even where two could share") \
+	STELE_OPTION(page_size, POW2, 0, STELE_K(4), STELE_K(64), \
+		"for tests: pretend a larger system page; 0 takes the real one") \
+	STELE_OPTION(profile, PROFILE, STELE_PROFILE_DEFAULT, 0, STELE_NR_PROFILES - 1, \
+		"what to save: default balances speed and memory, tiny saves memory") \
+	STELE_OPTION(quiet, BOOL, 0, 0, 1, \
+		"no warnings on standard error; bad frees and bad options are still reported") \
+	STELE_OPTION(rseq, TRISTATE, -1, -1, 1, \
+		"restartable sequences: 0 never, auto and 1 where the system has them and they work") \
+	STELE_OPTION(selftest, BOOL, 1, 0, 1, \
+		"prove at start that an interrupted restartable sequence starts over") \
+	STELE_OPTION(slabinfo_at_exit, BOOL, 0, 0, 1, \
+		"write every cache to standard error at exit, in the format of /proc/slabinfo") \
+	STELE_OPTION(slots, INT, 0, 0, 4096, \
+		"for tests: number of slots without restartable sequences; 0 takes the number of CPUs") \
+	STELE_OPTION(stats_at_exit, BOOL, 0, 0, 1, \
+		"write counters of calls and memory to standard error at exit") \
+	STELE_OPTION(thp, BOOL, 0, 0, 1, \
+		"ask the system for transparent huge pages behind the arena")
+/* clang-format on */
+
+#endif

@@ -1,0 +1,118 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * kmalloc/buckets.c - a kmalloc of one's own
+ *
+ * Idea      A set of caches, one per bucket of the kernel's row, that share slabs with
+ *           nobody: what overflows or is used after free here meets only its own kind.
+ *           Fewer classes than kmalloc's, since every set pays for all of its caches.
+ * Buckets   8 16 32 64 96 128 192 256 512 1k ... 32k, aligned as kmalloc's.
+ * Context   create and destroy: control. Allocation: any.
+ * Failure   create: NULL, whatever was made is destroyed again.
+ * Tests     tests/contract/test_buckets.c
+ */
+#include "kmalloc/kmalloc.h"
+
+#include <string.h>
+
+#include "base/fmt.h"
+#include "page/run.h"
+
+#define NR_BUCKETS 15
+#define NAME_MAX_BYTES 128
+
+struct kmem_buckets {
+	struct kmem_cache *cache[NR_BUCKETS]; /* fixed at create */
+};
+
+static const struct {
+	uint16_t size;
+	const char name[6];
+} table[NR_BUCKETS] = {
+	{ 8, "8" },	  { 16, "16" },	    { 32, "32" },     { 64, "64" },    { 96, "96" },
+	{ 128, "128" },	  { 192, "192" },   { 256, "256" },   { 512, "512" },  { 1024, "1k" },
+	{ 2048, "2k" },	  { 4096, "4k" },   { 8192, "8k" },   { 16384, "16k" }, { 32768, "32k" },
+};
+
+/* The index of a size in 1..KMALLOC_MAX_CACHE_SIZE. */
+static unsigned int bucket_of(size_t size)
+{
+	unsigned int log = stele_ilog2_up(size);
+
+	if (size > 192)
+		return log - 1;
+	if (size > 128)
+		return 6;
+	if (size > 96)
+		return 5;
+	if (size > 64)
+		return 4;
+	return log > 3 ? log - 3 : 0;
+}
+
+static struct kmem_cache *create_bucket(const char *name, unsigned int index, slab_flags_t flags,
+					struct kmem_cache_args args)
+{
+	char full[NAME_MAX_BYTES];
+	struct stele_out out;
+	unsigned int size = table[index].size;
+
+	stele_out_init(&out, full, sizeof(full));
+	stele_fmt(&out, "%s-%s", name, table[index].name);
+	args.align = size & -size;
+	if (args.useroffset >= size)
+		args.useroffset = args.usersize = 0;
+	args.usersize = STELE_MIN(args.usersize, size - args.useroffset);
+	return kmem_cache_create_args(full, size, &args, flags | SLAB_NO_MERGE);
+}
+
+kmem_buckets *kmem_buckets_create(const char *name, slab_flags_t flags, unsigned int useroffset,
+				  unsigned int usersize, void (*ctor)(void *object))
+{
+	const struct kmem_cache_args args = {
+		.useroffset = useroffset, .usersize = usersize, .ctor = ctor
+	};
+	kmem_buckets *b = kzalloc(sizeof(*b), GFP_KERNEL);
+	unsigned int i;
+
+	if (!b)
+		return NULL;
+	for (i = 0; i < NR_BUCKETS; i++) {
+		b->cache[i] = create_bucket(name, i, flags, args);
+		if (!b->cache[i]) {
+			kmem_buckets_destroy(b);
+			return NULL;
+		}
+	}
+	return b;
+}
+
+void kmem_buckets_destroy(kmem_buckets *b)
+{
+	unsigned int i;
+
+	if (ZERO_OR_NULL_PTR(b))
+		return;
+	for (i = 0; i < NR_BUCKETS; i++)
+		kmem_cache_destroy(b->cache[i]);
+	kfree(b);
+}
+
+void *kmem_buckets_alloc(kmem_buckets *b, size_t size, gfp_t gfp)
+{
+	if (ZERO_OR_NULL_PTR(b) || size == 0 || size > KMALLOC_MAX_CACHE_SIZE)
+		return kmalloc(size, gfp);
+	return slab_alloc(b->cache[bucket_of(size)], gfp);
+}
+
+void *kmem_buckets_valloc(kmem_buckets *b, size_t size, gfp_t gfp)
+{
+	const struct stele_request r = { .size = size, .gfp = gfp, .node = NUMA_NO_NODE };
+	void *p;
+
+	if (ZERO_OR_NULL_PTR(b) || size == 0 || size > KMALLOC_MAX_CACHE_SIZE)
+		return kvmalloc(size, gfp);
+	p = slab_alloc(b->cache[bucket_of(size)], gfp);
+	if (!p && size > stele_page_size())
+		p = stele_request_pages(&r);
+	return p;
+}

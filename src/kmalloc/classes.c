@@ -1,0 +1,109 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * kmalloc/classes.c - the caches behind kmalloc, and their start
+ *
+ * Idea      The caches are static, so that nothing has to be allocated before something
+ *           can be. They are made by a constructor, or by whoever allocates before it ran.
+ * States    starter: 0 (nobody yet) -> the id of the thread at work -> STARTED, or 0 again
+ *           when there was no memory even for that.
+ * Order     KMALLOC_BOOT, see kmalloc.h.
+ * Context   any. Only the start itself waits, and only one thread for another.
+ * Tests     tests/contract/test_kmalloc.c
+ */
+#include "kmalloc/kmalloc.h"
+
+#include <pthread.h>
+
+#include "base/fmt.h"
+#include "os/os.h"
+#include "page/run.h"
+
+struct kmem_cache stele_kmalloc_caches[STELE_NR_CLASSES];
+_Atomic uint8_t stele_class_table[STELE_TABLE_ENTRIES];
+
+#define STARTED UINTPTR_MAX
+static _Atomic uintptr_t starter;
+
+/* "kmalloc-32768" and its NUL; fixed before the cache is. */
+static char names[STELE_NR_CLASSES][16];
+
+/* The kernel writes powers of two from 1024 on as 1k, 2k, ... */
+static const char *name_class(unsigned int cls, size_t size)
+{
+	struct stele_out out;
+
+	stele_out_init(&out, names[cls], sizeof(names[cls]));
+	if (size >= 1024 && stele_is_pow2(size))
+		stele_fmt(&out, "kmalloc-%zuk", size / 1024);
+	else
+		stele_fmt(&out, "kmalloc-%zu", size);
+	return names[cls];
+}
+
+static void boot_class(unsigned int cls)
+{
+	size_t size = stele_class_size(cls);
+	size_t align = size & -size;
+
+	stele_cache_boot(&stele_kmalloc_caches[cls], name_class(cls, size), (uint32_t)size,
+			 (uint32_t)align, SLAB_KMALLOC);
+}
+
+/* Smallest class of at least @size that is a multiple of @granule. */
+static unsigned int smallest_class(size_t size, unsigned int granule)
+{
+	unsigned int cls = 0;
+
+	while (stele_class_size(cls) < size || stele_class_size(cls) % granule)
+		cls++;
+	return cls;
+}
+
+/* Entry 1 last: the sizes above the table look at it to know that all is done. */
+static void fill_table(unsigned int granule)
+{
+	unsigned int entry;
+
+	for (entry = STELE_TABLE_ENTRIES - 1; entry > 0; entry--) {
+		unsigned int cls = smallest_class(entry * STELE_TABLE_STEP, granule);
+
+		/* ORDER(KMALLOC_BOOT) release: every cache is complete. */
+		store_release(&stele_class_table[entry], (uint8_t)(cls + 1));
+	}
+}
+
+static bool start(unsigned int granule)
+{
+	unsigned int cls;
+
+	if (stele_heap_start() != 0)
+		return false;
+	for (cls = 0; cls < STELE_NR_CLASSES; cls++)
+		boot_class(cls);
+	fill_table(granule);
+	return true;
+}
+
+void stele_kmalloc_init(unsigned int granule)
+{
+	uintptr_t self = (uintptr_t)pthread_self();
+	uintptr_t seen = load_acquire(&starter);
+
+	/* A handler that interrupted the start must not wait for itself. */
+	while (seen != STARTED && seen != self) {
+		if (seen == 0 && cas_acquire(&starter, &seen, self)) {
+			bool done = start(granule ? granule : KMALLOC_MIN_SIZE);
+
+			store_release(&starter, done ? STARTED : 0);
+			return;
+		}
+		stele_os_yield();
+		seen = load_acquire(&starter);
+	}
+}
+
+/* Before threads and handlers, where the loader gives the chance. */
+static __attribute__((constructor)) void start_early(void)
+{
+	stele_kmalloc_init(0);
+}

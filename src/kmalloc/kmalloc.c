@@ -1,0 +1,144 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * kmalloc/kmalloc.c - kmalloc, kfree and what they know about sizes
+ *
+ * Idea      The fast way is one table load and the slab floor's fast path. Whatever is rare
+ *           (size 0, large, first call, an alignment, a node) is asked after that failed.
+ * Context   any.
+ * Failure   NULL: no memory, or too large (one message). kfree() of a pointer that is not
+ *           ours is reported by the slab floor under the name of the call.
+ * Unlike    the kernel: one row of caches for all flags, since memory here has no zones and
+ *           no accounting; large requests take exact pages.
+ * Tests     tests/contract/test_kmalloc.c
+ */
+#include "kmalloc/kmalloc.h"
+
+#include <string.h>
+
+#include "kmalloc/warn.h"
+#include "page/run.h"
+
+bool stele_request_valid(const struct stele_request *r)
+{
+	if (r->align & (r->align - 1) && r->align > 1) {
+		STELE_WARN_ONCE("stele: kmalloc: alignment %zu is not a power of two\n", r->align);
+		return false;
+	}
+	if (r->size <= r->limit)
+		return true;
+	if (!(r->gfp & __GFP_NOWARN))
+		STELE_WARN_ONCE("stele: kmalloc: %zu bytes are more than the limit of %zu\n",
+				r->size, r->limit);
+	return false;
+}
+
+void *stele_request_pages(const struct stele_request *r)
+{
+	size_t page = stele_page_size();
+	/* Whole pages, so that a cleared allocation is clear up to ksize(). */
+	size_t bytes = STELE_ALIGN_UP(r->size, page);
+
+	return stele_large_alloc(bytes, STELE_MAX(r->align, page), r->gfp & __GFP_ZERO);
+}
+
+/*
+ * A size whose bucket has the alignment: 80 bytes at 32 go to the bucket of 96, at 64 to the
+ * one of 128. The doubling that holds the size ends in a power of two, so this ends.
+ */
+static size_t size_for_align(size_t size, size_t align)
+{
+	if (align <= ARCH_KMALLOC_MINALIGN)
+		return size;
+	size = STELE_ALIGN_UP(size, align);
+	while (size <= KMALLOC_MAX_CACHE_SIZE && kmalloc_size_roundup(size) % align)
+		size = kmalloc_size_roundup(size) + 1;
+	return size;
+}
+
+void *stele_request_alloc(const struct stele_request *r)
+{
+	struct kmem_cache *s;
+	size_t size;
+
+	if (r->size == 0)
+		return ZERO_SIZE_PTR;
+	if (!stele_request_valid(r))
+		return NULL;
+	stele_kmalloc_init(0);
+	size = size_for_align(r->size, r->align);
+	if (size > KMALLOC_MAX_CACHE_SIZE)
+		return stele_request_pages(r);
+	s = stele_cache_for(size);
+	if (!s)
+		return NULL;
+	return r->node == NUMA_NO_NODE ? slab_alloc(s, r->gfp) :
+					 kmem_cache_alloc_node(s, r->gfp, r->node);
+}
+
+static __attribute__((noinline)) void *kmalloc_slow(size_t size, gfp_t gfp)
+{
+	const struct stele_request r = {
+		.size = size, .limit = KMALLOC_MAX_SIZE, .gfp = gfp, .node = NUMA_NO_NODE
+	};
+
+	return stele_request_alloc(&r);
+}
+
+void *kmalloc(size_t size, gfp_t gfp)
+{
+	struct kmem_cache *s = stele_cache_for(size);
+
+	if (stele_likely(s != NULL))
+		return slab_alloc(s, gfp);
+	return kmalloc_slow(size, gfp);
+}
+
+void *kmalloc_node(size_t size, gfp_t gfp, int node)
+{
+	const struct stele_request r = {
+		.size = size, .limit = KMALLOC_MAX_SIZE, .gfp = gfp, .node = node
+	};
+
+	return node == NUMA_NO_NODE ? kmalloc(size, gfp) : stele_request_alloc(&r);
+}
+
+void kfree(const void *p)
+{
+	if (!ZERO_OR_NULL_PTR(p))
+		stele_free("kfree", (void *)p);
+}
+
+void kfree_sensitive(const void *p)
+{
+	if (ZERO_OR_NULL_PTR(p))
+		return;
+	explicit_bzero((void *)p, stele_usable(p));
+	stele_free("kfree_sensitive", (void *)p);
+}
+
+size_t ksize(const void *p)
+{
+	size_t usable;
+
+	if (ZERO_OR_NULL_PTR(p))
+		return 0;
+	usable = stele_usable(p);
+	if (!usable)
+		STELE_WARN_ONCE("stele: ksize: %p is not an allocation\n", p);
+	return usable;
+}
+
+size_t kmalloc_size_roundup(size_t size)
+{
+	struct kmem_cache *s = stele_cache_for(size);
+
+	if (s)
+		return s->object_size;
+	if (size == 0 || size > KMALLOC_MAX_SIZE)
+		return size;
+	stele_kmalloc_init(0);
+	if (size > KMALLOC_MAX_CACHE_SIZE)
+		return STELE_ALIGN_UP(size, stele_page_size());
+	s = stele_cache_for(size);
+	return s ? s->object_size : size;
+}

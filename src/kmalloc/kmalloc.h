@@ -1,0 +1,118 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * kmalloc/kmalloc.h - the size classes, and what the files of this floor share
+ *
+ * Idea      Every size up to KMALLOC_MAX_CACHE_SIZE has a class; a class is a static cache.
+ *           Up to 1 KiB a byte table answers in one load, and its zero answers the rare
+ *           questions too: size 0 and "not started" both read as "take the slow way".
+ *           Above, the class follows from the bits of the size.
+ * Classes   8 16 24 32 48 64 80 96 112 128, then eight per doubling up to 32768: at most
+ *           12.5 % waste above 128 bytes. Each class is aligned to the largest power of two
+ *           that divides it, which is the alignment rule of <stele/slab.h>.
+ * Order     KMALLOC_BOOT: a cache is complete before the table names it (release); who
+ *           found its number in the table reaches it through that number.
+ * Tests     tests/contract/test_kmalloc.c
+ */
+#ifndef STELE_KMALLOC_KMALLOC_H
+#define STELE_KMALLOC_KMALLOC_H
+
+#include <stele/slab.h>
+
+#include "base/bits.h"
+#include "slab/slab.h"
+#include "sync/atomic.h"
+
+/* Up to here the classes are by table, above by doublings of eight classes each. */
+#define STELE_TABLE_MAX 1024u
+#define STELE_TABLE_STEP 8u
+#define STELE_TABLE_ENTRIES (STELE_TABLE_MAX / STELE_TABLE_STEP + 1)
+
+#define STELE_EVEN_MAX 128u  /* the doublings start above this size */
+#define STELE_EVEN_CLASSES 10u
+#define STELE_PER_DOUBLING 8u
+#define STELE_NR_CLASSES (STELE_EVEN_CLASSES + 8 * STELE_PER_DOUBLING)
+
+/* Fixed once the table names them. */
+extern struct kmem_cache stele_kmalloc_caches[STELE_NR_CLASSES];
+
+/* Class number plus one, by (size + 7) / 8; 0 for size 0 and before the start. Written at start. */
+extern _Atomic uint8_t stele_class_table[STELE_TABLE_ENTRIES];
+
+/**
+ * stele_kmalloc_init - make the caches, once
+ * @granule: classes that are no multiple of it stay unused: 16 for a malloc, whose memory is
+ *           aligned to 16 from that size on, 8 for the library; 0 is 8. The first call counts.
+ *
+ * Context: any. A second thread waits for the first; a signal handler that interrupted the
+ *          start itself comes back at once, and finds no memory.
+ */
+void stele_kmalloc_init(unsigned int granule);
+
+/* Bytes of a class. */
+static inline size_t stele_class_size(unsigned int cls)
+{
+	static const uint8_t even[STELE_EVEN_CLASSES] = {
+		8, 16, 24, 32, 48, 64, 80, 96, 112, 128,
+	};
+	unsigned int above;
+
+	if (cls < STELE_EVEN_CLASSES)
+		return even[cls];
+	above = cls - STELE_EVEN_CLASSES;
+	return (size_t)(STELE_PER_DOUBLING + 1 + above % STELE_PER_DOUBLING)
+	       << (above / STELE_PER_DOUBLING + 4);
+}
+
+/* The class of a size in (STELE_EVEN_MAX, KMALLOC_MAX_CACHE_SIZE]. */
+static inline unsigned int stele_class_above(size_t size)
+{
+	unsigned int log = stele_ilog2(size - 1);
+
+	return STELE_EVEN_CLASSES + (log - 7) * STELE_PER_DOUBLING +
+	       (unsigned int)((size - 1) >> (log - 3)) - STELE_PER_DOUBLING;
+}
+
+/* The cache of a size; NULL for 0, above KMALLOC_MAX_CACHE_SIZE, and before the start. */
+static inline struct kmem_cache *stele_cache_for(size_t size)
+{
+	unsigned int entry;
+
+	if (stele_likely(size <= STELE_TABLE_MAX)) {
+		/* ORDER(KMALLOC_BOOT) acquire is not needed: the cache is reached through entry. */
+		entry = load_relaxed(&stele_class_table[(size + STELE_TABLE_STEP - 1) /
+							STELE_TABLE_STEP]);
+		return stele_likely(entry) ? &stele_kmalloc_caches[entry - 1] : NULL;
+	}
+	/* ORDER(KMALLOC_BOOT) acquire: here the number does not come from the table. */
+	if (size > KMALLOC_MAX_CACHE_SIZE || !load_acquire(&stele_class_table[1]))
+		return NULL;
+	return &stele_kmalloc_caches[stele_class_above(size)];
+}
+
+/* ---- what the slow ways share; not for the fast path ---- */
+
+/* An allocation with everything that can be asked for. */
+struct stele_request {
+	size_t size;
+	size_t align; /* a power of two; 0 and 1: what the size gives */
+	size_t limit; /* refused above: KMALLOC_MAX_SIZE, or INT_MAX for the kvmalloc family */
+	gfp_t gfp;
+	int node;
+};
+
+/* A size of the kvmalloc family ends at INT_MAX. */
+#define STELE_KV_MAX ((size_t)INT32_MAX)
+
+/* Serves a request: a bucket that fits size and alignment, else a page run; NULL as kmalloc(). */
+void *stele_request_alloc(const struct stele_request *r);
+
+/* The page-run half of it. */
+void *stele_request_pages(const struct stele_request *r);
+
+/* False, after one message, for an alignment that is no power of two, or a size above the limit. */
+bool stele_request_valid(const struct stele_request *r);
+
+/* krealloc() and kvrealloc() of an allocation that exists. */
+void *stele_request_resize(const void *p, const struct stele_request *r);
+
+#endif

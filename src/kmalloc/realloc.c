@@ -1,0 +1,106 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * kmalloc/realloc.c - changing the size of an allocation
+ *
+ * Idea      In place while the bucket holds it; a page run may also grow where it is, or be
+ *           moved by its pages; else allocate, copy, free.
+ * Zeroes    The size asked for is not remembered, only the bucket's. So with __GFP_ZERO every
+ *           call leaves [size, bucket) clear, and the next growth finds zeroes there.
+ * Context   any; one caller per allocation.
+ * Failure   NULL, and the allocation is as before.
+ * Tests     tests/contract/test_realloc.c
+ */
+#include "kmalloc/kmalloc.h"
+
+#include <string.h>
+
+#include "kmalloc/warn.h"
+#include "page/run.h"
+
+static bool is_page_run(const void *p)
+{
+	const struct run *run = stele_run_of(p);
+
+	return run && (run->kind == RUN_LARGE || run->kind == RUN_HUGE);
+}
+
+static void clear_from(void *p, size_t from, size_t to, gfp_t gfp)
+{
+	if ((gfp & __GFP_ZERO) && from < to)
+		memset((char *)p + from, 0, to - from);
+}
+
+static bool fits_in_place(const void *p, size_t usable, const struct stele_request *r)
+{
+	return r->size <= usable && (r->align <= 1 || stele_is_aligned((uintptr_t)p, r->align));
+}
+
+/* Gives back whole pages behind the new end; failing to is no failure. */
+static void *stay(void *p, size_t usable, const struct stele_request *r)
+{
+	size_t bytes = STELE_ALIGN_UP(r->size, stele_page_size());
+
+	if (bytes < usable && is_page_run(p) && stele_large_resize(p, bytes, false))
+		usable = stele_usable(p);
+	clear_from(p, r->size, usable, r->gfp);
+	return p;
+}
+
+/* A page run that grows without a copy. What it gains may hold a former owner's bytes. */
+static void *grow_run(void *p, size_t usable, const struct stele_request *r)
+{
+	size_t page = stele_page_size();
+	void *q;
+
+	if (r->align > page || r->size > r->limit || !is_page_run(p))
+		return NULL;
+	q = stele_large_resize(p, STELE_ALIGN_UP(r->size, page), true);
+	if (q)
+		clear_from(q, usable, stele_usable(q), r->gfp);
+	return q;
+}
+
+static void *move(void *p, size_t usable, const struct stele_request *r)
+{
+	void *q = stele_request_alloc(r);
+
+	if (!q)
+		return NULL;
+	memcpy(q, p, STELE_MIN(usable, r->size));
+	kfree(p);
+	return q;
+}
+
+void *stele_request_resize(const void *old, const struct stele_request *r)
+{
+	void *p = (void *)old;
+	size_t usable = stele_usable(p);
+	void *q;
+
+	if (!usable) {
+		STELE_WARN_ONCE("stele: krealloc: %p is not an allocation\n", p);
+		return NULL;
+	}
+	if (fits_in_place(p, usable, r))
+		return stay(p, usable, r);
+	q = grow_run(p, usable, r);
+	return q ? q : move(p, usable, r);
+}
+
+void *krealloc_node_align(const void *p, size_t size, size_t align, gfp_t gfp, int node)
+{
+	const struct stele_request r = {
+		.size = size, .align = align, .limit = KMALLOC_MAX_SIZE, .gfp = gfp, .node = node
+	};
+
+	if (size == 0) {
+		kfree(p);
+		return ZERO_SIZE_PTR;
+	}
+	return ZERO_OR_NULL_PTR(p) ? stele_request_alloc(&r) : stele_request_resize(p, &r);
+}
+
+void *krealloc(const void *p, size_t size, gfp_t gfp)
+{
+	return krealloc_node_align(p, size, 1, gfp, NUMA_NO_NODE);
+}

@@ -1,0 +1,26 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * kmalloc/warn.h - a message that appears once per process and place
+ *
+ * Idea      A caller's mistake in a loop must not drown its program in text; the kernel
+ *           calls this WARN_ON_ONCE.
+ * Context   any: one atomic exchange, then one write(2).
+ */
+#ifndef STELE_KMALLOC_WARN_H
+#define STELE_KMALLOC_WARN_H
+
+#include <stdatomic.h>
+
+#include "base/fmt.h"
+#include "base/options.h"
+
+#define STELE_WARN_ONCE(...)                                                                       \
+	do {                                                                                       \
+		static atomic_flag said = ATOMIC_FLAG_INIT;                                        \
+                                                                                                   \
+		if (!stele_opt.quiet &&                                                            \
+		    !atomic_flag_test_and_set_explicit(&said, memory_order_relaxed))               \
+			stele_say(__VA_ARGS__);                                                    \
+	} while (0)
+
+#endif

@@ -1,0 +1,275 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * malloc/malloc.c - malloc, free and family over the size classes
+ *
+ * Idea      malloc: a table by exact size gives the words of the class, then one pop.
+ *           free: the address gives the words, then one push. Until the heap has started
+ *           small_max is 0 and span is 0, so the first calls take the slow way and start it.
+ * Context   any: each of these may run in a signal handler that interrupted another one.
+ *           malloc_trim() and the reports are for ordinary threads.
+ * Errors    NULL with errno ENOMEM; EINVAL for an alignment that is no power of two.
+ *           free() never changes errno.
+ * Source    POSIX.1-2024, C23, and glibc for what they leave open: malloc(0) is unique,
+ *           realloc(p, 0) frees and returns NULL.
+ * Tests     tests/malloc/, tests/programs/
+ */
+#include "malloc/malloc.h"
+#include "kmalloc/kmalloc.h"
+#include "page/run.h"
+#include "percpu/system.h"
+#include "slab/slab.h"
+#include <errno.h>
+#include <malloc.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define EXPORT __attribute__((visibility("default")))
+#define MALLOC_GRANULE 16 /* alignof(max_align_t), for every size */
+
+static inline uint16_t *size_words(void)
+{
+	return (uint16_t *)(stele_hot.base + STELE_SIZES_OFFSET);
+}
+
+/* Fills the table of words by size and opens the fast path. Idempotent. */
+static bool start(void)
+{
+	stele_kmalloc_init(MALLOC_GRANULE);
+	if (!stele_cache_for(1))
+		return false;
+	if (stele_hot.small_max)
+		return true;
+	for (size_t size = 0; size <= STELE_TABLE_MAX; size++) {
+		struct kmem_cache *s = stele_cache_for(size ? size : 1);
+
+		size_words()[size] = (uint16_t)s->words;
+	}
+	fence_release();
+	stele_hot.small_max = STELE_TABLE_MAX;
+	return true;
+}
+
+static __attribute__((constructor(101))) void start_early(void)
+{
+	start();
+}
+
+static void *no_memory(void)
+{
+	errno = ENOMEM;
+	return NULL;
+}
+
+static void *checked(void *p)
+{
+	return stele_likely(p) ? p : no_memory();
+}
+
+/* Any size, any state of the heap. */
+static __attribute__((noinline)) void *malloc_slow(size_t size)
+{
+	struct kmem_cache *s = stele_cache_for(size ? size : 1);
+
+	if (!s && !start())
+		return no_memory();
+	if (size > KMALLOC_MAX_CACHE_SIZE)
+		return checked(stele_large_alloc(size, 1, false));
+	s = s ? s : stele_cache_for(size ? size : 1);
+	return checked(slab_alloc(s, 0));
+}
+
+EXPORT void *malloc(size_t size)
+{
+	void *p;
+
+	if (stele_unlikely(size > stele_hot.small_max))
+		return malloc_slow(size);
+	p = pcpu_pop(size_words()[size]);
+	return stele_likely(p) ? p : malloc_slow(size);
+}
+
+static __attribute__((noinline)) void free_slow(void *p)
+{
+	if (p)
+		stele_free_slow("free", p);
+}
+
+EXPORT void free(void *p)
+{
+	if (stele_unlikely(!slab_free_fast(p)))
+		free_slow(p);
+}
+
+EXPORT void *calloc(size_t n, size_t size)
+{
+	size_t bytes;
+	void *p;
+
+	if (__builtin_mul_overflow(n, size, &bytes))
+		return no_memory();
+	if (bytes > KMALLOC_MAX_CACHE_SIZE) {
+		if (!start())
+			return no_memory();
+		return checked(stele_large_alloc(bytes, 1, true));
+	}
+	p = malloc(bytes);
+	return p ? memset(p, 0, bytes) : NULL;
+}
+
+/* ---- realloc ---- */
+
+static void *move(void *p, size_t old, size_t size)
+{
+	void *new = malloc(size);
+
+	if (!new)
+		return NULL;
+	memcpy(new, p, old < size ? old : size);
+	free(p);
+	return new;
+}
+
+/* Stays where it is when it fits and at least half of it is used. */
+static void *resize_object(void *p, size_t old, size_t size)
+{
+	if (size <= old && (size >= old / 2 || old <= 64))
+		return p;
+	return move(p, old, size);
+}
+
+static void *resize_large(void *p, size_t old, size_t size)
+{
+	void *new;
+
+	if (size > PTRDIFF_MAX)
+		return no_memory();
+	if (size > KMALLOC_MAX_CACHE_SIZE) {
+		new = stele_large_resize(p, size, true);
+		if (new)
+			return new;
+		if (size <= old && size >= old / 2)
+			return p;
+	}
+	return move(p, old, size);
+}
+
+EXPORT void *realloc(void *p, size_t size)
+{
+	struct run *run;
+	size_t old;
+
+	if (!p)
+		return malloc(size);
+	old = stele_usable(p);
+	if (!old) {
+		stele_report_free("realloc", p, "not a pointer of this allocator", NULL);
+		return no_memory();
+	}
+	if (!size) {
+		free(p);
+		return NULL;
+	}
+	run = stele_run_of(p);
+	return run->kind == RUN_SLAB ? resize_object(p, old, size) : resize_large(p, old, size);
+}
+
+EXPORT void *reallocarray(void *p, size_t n, size_t size)
+{
+	size_t bytes;
+
+	if (__builtin_mul_overflow(n, size, &bytes))
+		return no_memory();
+	return realloc(p, bytes);
+}
+
+/* ---- alignment ---- */
+
+/* A size that is a multiple of its alignment has a class that is, too. */
+void *stele_malloc_aligned(size_t align, size_t size)
+{
+	size_t rounded = size ? size : 1;
+
+	if (size > PTRDIFF_MAX - align || !start())
+		return NULL;
+	if (align > MALLOC_GRANULE)
+		rounded = STELE_ALIGN_UP(rounded, align);
+	if (rounded <= KMALLOC_MAX_CACHE_SIZE)
+		return slab_alloc(stele_cache_for(rounded), 0);
+	return stele_large_alloc(size, align, false);
+}
+
+static bool power_of_two(size_t n)
+{
+	return n && !(n & (n - 1));
+}
+
+EXPORT int posix_memalign(void **out, size_t align, size_t size)
+{
+	void *p;
+
+	if (!power_of_two(align) || align % sizeof(void *))
+		return EINVAL;
+	p = stele_malloc_aligned(align, size);
+	if (!p)
+		return ENOMEM;
+	*out = p;
+	return 0;
+}
+
+EXPORT void *aligned_alloc(size_t align, size_t size)
+{
+	if (!power_of_two(align)) {
+		errno = EINVAL;
+		return NULL;
+	}
+	return checked(stele_malloc_aligned(align, size));
+}
+
+EXPORT void *memalign(size_t align, size_t size)
+{
+	return aligned_alloc(align, size);
+}
+
+EXPORT void *valloc(size_t size)
+{
+	return checked(stele_malloc_aligned(stele_page_size(), size));
+}
+
+EXPORT void *pvalloc(size_t size)
+{
+	size_t page = stele_page_size();
+
+	if (size > PTRDIFF_MAX - page)
+		return no_memory();
+	return checked(stele_malloc_aligned(page, size ? STELE_ALIGN_UP(size, page) : page));
+}
+
+/* ---- the rest of the family ---- */
+
+/* Not in this C library's headers. */
+void cfree(void *p);
+void free_sized(void *p, size_t size);
+void free_aligned_sized(void *p, size_t align, size_t size);
+
+EXPORT void cfree(void *p)
+{
+	free(p);
+}
+
+EXPORT void free_sized(void *p, size_t size)
+{
+	(void)size;
+	free(p);
+}
+
+EXPORT void free_aligned_sized(void *p, size_t align, size_t size)
+{
+	(void)align, (void)size;
+	free(p);
+}
+
+EXPORT size_t malloc_usable_size(void *p)
+{
+	return p ? stele_usable(p) : 0;
+}

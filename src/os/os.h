@@ -1,0 +1,67 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * os/os.h - what Stele asks of the operating system
+ *
+ * Idea      One function per need, none of which allocates, uses stdio or changes
+ *           errno. A refusal (seccomp, limits, an old kernel) is a return value.
+ * Context   any, unless a function says otherwise.
+ */
+#ifndef STELE_OS_OS_H
+#define STELE_OS_OS_H
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+/* An address range that was reserved; pages are usable after stele_os_commit(). */
+struct stele_reservation {
+	char *base;
+	size_t size;
+	bool stepwise; /* pages must be committed (RLIMIT_DATA, overcommit 2) */
+};
+
+/* Reserves @size bytes aligned to @align (a power of two). 0 or -ENOMEM. */
+int stele_os_reserve(struct stele_reservation *r, size_t size, size_t align);
+
+/* Makes [p, p+size) usable; a no-op unless stepwise. 0 or -ENOMEM. Idempotent. */
+int stele_os_commit(const struct stele_reservation *r, void *p, size_t size);
+
+/* Makes pages of a stepwise reservation readable (they read as zero). 0 or -errno. */
+int stele_os_readable(void *p, size_t size);
+
+/* Gives the pages back; they read as zero afterwards. Page aligned. 0 or -errno. */
+int stele_os_purge(void *p, size_t size);
+
+/* Moves the pages of [from, from+size) to @to (both committed, page aligned); @from reads
+ * as zero afterwards. 0, or -errno when the kernel cannot. */
+int stele_os_move(void *from, void *to, size_t size);
+
+/* Asks that no huge pages appear in the range by themselves. */
+void stele_os_no_hugepage(void *p, size_t size);
+
+size_t stele_os_page_size(void);
+unsigned stele_os_cpus_possible(void); /* at least 1, at most 4096 */
+uint64_t stele_os_ram_bytes(void);     /* RAM plus swap; 0 when unknown */
+size_t stele_os_address_limit(void);   /* RLIMIT_AS minus what is mapped now; SIZE_MAX if none */
+
+/* Reads a small file; returns its length or -errno; the buffer is NUL-terminated. */
+ssize_t stele_os_read_file(const char *path, char *buf, size_t size);
+
+void stele_os_futex_wait(_Atomic uint32_t *word, uint32_t value);
+void stele_os_futex_wake(_Atomic uint32_t *word, int count);
+void stele_os_yield(void);
+
+/* membarrier: register for aborting sequences; then abort all that are in flight. 0 or -errno. */
+int stele_os_membarrier_register(void);
+int stele_os_membarrier(void);
+
+/* Registers @area (32 bytes, aligned 32) for this thread. 0 or -errno. */
+int stele_os_rseq_register(void *area, uint32_t signature);
+
+/* Runs @body(arg) while a timer delivers one signal to this thread after @nanoseconds.
+ * 0 when the timer was armed, -errno when it cannot be had. Start-up only. */
+int stele_os_with_signal(long nanoseconds, void (*body)(void *), void *arg);
+
+#endif

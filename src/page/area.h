@@ -1,0 +1,184 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * page/area.h - taking and returning runs of frames in one area, without a lock
+ *
+ * Idea      An area is 512 frames of 4 KiB. A taker first claims a number of frames from
+ *           the count, then finds them in the bitmap; who returns frames clears the bits
+ *           first and lowers the count after. So the bits set never exceed the count, and
+ *           a count of 0 means that every bit is clear.
+ *           A claim may still find no run that is long enough; it is then returned.
+ * Objects   count: frames claimed, or AREA_HUGE for an area that is part of a huge block.
+ *           used:  a set bit is owned by somebody.
+ *           dirty: may be set for a frame that reads as zero; must not be clear for one
+ *                  that does not.
+ * Order     AREA: bits are cleared with release and taken with acquire, so a frame's last
+ *           owner is done with it before the next one starts.
+ * Context   any. A lost race is tried again or the next area is used.
+ * Tests     tests/model/area.c
+ */
+#ifndef STELE_PAGE_AREA_H
+#define STELE_PAGE_AREA_H
+
+#include "sync/atomic.h"
+#include "sync/inject.h"
+
+#ifndef ORDER_AREA_TAKE
+#define ORDER_AREA_TAKE memory_order_acquire
+#endif
+#ifndef ORDER_AREA_RETURN
+#define ORDER_AREA_RETURN memory_order_release
+#endif
+
+#define FRAME_SHIFT 12
+#define FRAME_SIZE (1ul << FRAME_SHIFT)
+#define AREA_FRAMES 512u
+#define AREA_SIZE (AREA_FRAMES * FRAME_SIZE)
+#define AREA_WORDS (AREA_FRAMES / 64)
+#define AREA_HUGE 4096u /* more than any claim */
+
+struct area {
+	_Atomic uint64_t used[AREA_WORDS];
+	_Atomic uint64_t dirty[AREA_WORDS];
+};
+
+/* @n bits from @bit on, n in 1..64. */
+static inline uint64_t bits_mask(unsigned bit, unsigned n)
+{
+	return (~0ull >> (64 - n)) << bit;
+}
+
+/* Claims @n frames from the count. */
+static inline bool area_claim(_Atomic uint32_t *count, unsigned n)
+{
+	uint32_t seen = load_relaxed(count);
+
+	while (seen + n <= AREA_FRAMES)
+		/* ORDER(AREA) acquire: the bits that back this claim are clear. */
+		if (atomic_compare_exchange_weak_explicit(count, &seen, seen + n, ORDER_AREA_TAKE,
+							  memory_order_relaxed))
+			return true;
+	return false;
+}
+
+static inline void area_unclaim(_Atomic uint32_t *count, unsigned n)
+{
+	/* ORDER(AREA) release: after the bits. */
+	atomic_fetch_sub_explicit(count, n, ORDER_AREA_RETURN);
+}
+
+/* The lowest bit where @n set bits of @free start at a multiple of @align; 64 if none. */
+static inline unsigned find_run(uint64_t free, unsigned n, unsigned align)
+{
+	static const uint64_t every[] = { ~0ull, 0x5555555555555555, 0x1111111111111111,
+					  0x0101010101010101, 0x0001000100010001,
+					  0x0000000100000001, 1 };
+	unsigned left = n, step;
+
+	for (; left > 1; left -= step) {
+		step = left / 2;
+		free &= free >> step;
+	}
+	free &= every[__builtin_ctz(align)];
+	return free ? (unsigned)__builtin_ctzll(free) : 64;
+}
+
+/* Up to 64 frames within one word. The first frame, or -1. */
+static inline int take_in_word(struct area *area, unsigned w, unsigned n, unsigned align)
+{
+	uint64_t used = load_relaxed(&area->used[w]);
+
+	for (;;) {
+		unsigned bit = find_run(~used, n, align);
+
+		if (bit == 64)
+			return -1;
+		STELE_POINT("area:take");
+		/* ORDER(AREA) acquire: the last owner is done with these frames. */
+		if (atomic_compare_exchange_weak_explicit(&area->used[w], &used,
+							  used | bits_mask(bit, n), ORDER_AREA_TAKE,
+							  memory_order_relaxed))
+			return (int)(w * 64 + bit);
+	}
+}
+
+static inline void return_bits(struct area *area, unsigned first, unsigned n)
+{
+	while (n) {
+		unsigned bit = first % 64, here = n < 64 - bit ? n : 64 - bit;
+
+		/* ORDER(AREA) release: the owner is done with the frames. */
+		atomic_fetch_and_explicit(&area->used[first / 64], ~bits_mask(bit, here),
+					  ORDER_AREA_RETURN);
+		first += here;
+		n -= here;
+	}
+}
+
+/* Tries to set the bits of [first, first+n), word by word; undoes it on a collision. */
+static inline bool take_at(struct area *area, unsigned first, unsigned n)
+{
+	unsigned done = 0;
+
+	while (done < n) {
+		unsigned at = first + done, bit = at % 64;
+		unsigned here = n - done < 64 - bit ? n - done : 64 - bit;
+		uint64_t mask = bits_mask(bit, here), used = load_relaxed(&area->used[at / 64]);
+
+		do {
+			if (used & mask) {
+				return_bits(area, first, done);
+				return false;
+			}
+			STELE_POINT("area:take_at");
+		} while (!atomic_compare_exchange_weak_explicit(&area->used[at / 64], &used,
+								used | mask, ORDER_AREA_TAKE,
+								memory_order_relaxed));
+		done += here;
+	}
+	return true;
+}
+
+/* Takes @n frames that were claimed. More than 64 start at a word. The first, or -1. */
+static inline int area_take(struct area *area, unsigned n, unsigned align)
+{
+	if (n <= 64 && align <= 64) {
+		for (unsigned w = 0; w < AREA_WORDS; w++) {
+			int first = take_in_word(area, w, n, align);
+
+			if (first >= 0)
+				return first;
+		}
+		return -1;
+	}
+	for (unsigned first = 0; first + n <= AREA_FRAMES; first += align > 64 ? align : 64)
+		if (take_at(area, first, n))
+			return (int)first;
+	return -1;
+}
+
+/* Returns [first, first+n): bits, then count. */
+static inline void area_return(struct area *area, _Atomic uint32_t *count, unsigned first,
+			       unsigned n)
+{
+	return_bits(area, first, n);
+	STELE_POINT("area:return");
+	area_unclaim(count, n);
+}
+
+/* Takes a whole empty area for @state (AREA_FRAMES or AREA_HUGE). */
+static inline bool area_take_whole(_Atomic uint32_t *count, uint32_t state)
+{
+	uint32_t empty = 0;
+
+	/* ORDER(AREA) acquire: every bit is clear and every owner done. */
+	return atomic_compare_exchange_strong_explicit(count, &empty, state, ORDER_AREA_TAKE,
+						       memory_order_relaxed);
+}
+
+static inline void area_return_whole(_Atomic uint32_t *count)
+{
+	/* ORDER(AREA) release: the owner is done with all of it. */
+	atomic_store_explicit(count, 0, ORDER_AREA_RETURN);
+}
+
+#endif

@@ -1,0 +1,303 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * page/large.c - one allocation with frames or areas of its own
+ *
+ * Idea      Up to half an area: exact frames. Above: whole areas of the same arena, of
+ *           which only what is touched costs memory. So there is no registry of foreign
+ *           mappings, nothing to lock, one mapping for the kernel, and growth in place is
+ *           taking the next areas. What cannot grow in place moves by page tables.
+ * States    an area's count: 0 free, AREA_HUGE part of a block.
+ * Order     AREA.
+ * Failure   NULL; areas taken so far are returned.
+ * Tests     tests/unit/page/test_large.c
+ */
+#include "base/options.h"
+#include "page/heap.h"
+#include "page/run.h"
+#include "percpu/system.h"
+#include <string.h>
+
+#define LARGE_FRAMES (AREA_FRAMES / 2)
+
+static uint32_t areas_for(size_t bytes)
+{
+	return (uint32_t)((bytes + AREA_SIZE - 1) / AREA_SIZE);
+}
+
+/* Takes areas [first, first+n), or none. */
+static bool take_areas(uint32_t first, uint32_t n)
+{
+	for (uint32_t i = 0; i < n; i++) {
+		if (area_take_whole(area_count(first + i), AREA_HUGE))
+			continue;
+		while (i-- > 0)
+			area_return_whole(area_count(first + i));
+		return false;
+	}
+	return true;
+}
+
+/* Frames of [first, first+n) that may not read as zero. */
+static uint64_t dirty_in(uint32_t first, uint32_t n)
+{
+	uint64_t dirty = 0;
+
+	for (uint32_t i = 0; i < n; i++)
+		for (unsigned w = 0; w < AREA_WORDS; w++)
+			dirty += (uint64_t)__builtin_popcountll(
+				load_relaxed(&area_at(first + i)->dirty[w]));
+	return dirty;
+}
+
+/* First fit among the areas that were opened, else new ones at the end. -1: no room. */
+static int64_t find_areas(uint32_t n, uint32_t align)
+{
+	uint32_t high = load_acquire(&stele_heap.areas_high), first, got;
+
+	for (first = 0; first + n <= high; first = (uint32_t)STELE_ALIGN_UP(first + got + 1, align)) {
+		for (got = 0; got < n && !load_relaxed(area_count(first + got)); got++)
+			;
+		if (got == n && take_areas(first, n))
+			return first;
+	}
+	for (;;) {
+		high = load_acquire(&stele_heap.areas_high);
+		/* Empty areas at the end are part of the new block. */
+		for (first = high; first > 0 && !load_relaxed(area_count(first - 1)); first--)
+			;
+		first = (uint32_t)STELE_ALIGN_UP(first, align);
+		if ((uint64_t)first + n > stele_heap.areas_max || stele_areas_open(first, n) != 0)
+			return -1;
+		if (take_areas(first, n))
+			return first;
+	}
+}
+
+/* More than there is: refused as the system itself would refuse it. */
+static bool absurd(size_t bytes)
+{
+	uint64_t ram;
+
+	if (bytes < 1ul << 30)
+		return false;
+	if (bytes > stele_system_facts.arena_bytes)
+		return true;
+	ram = stele_os_ram_bytes();
+	return ram && bytes > ram;
+}
+
+static struct run *huge_run(size_t bytes, size_t align)
+{
+	uint32_t n = areas_for(bytes);
+	int64_t first;
+	struct run *run;
+
+	if (absurd(bytes) || stele_page_fault_injected())
+		return NULL;
+	run = stele_descriptor_take();
+	if (!run)
+		return NULL;
+	first = find_areas(n, align > AREA_SIZE ? (uint32_t)(align / AREA_SIZE) : 1);
+	if (first < 0) {
+		stele_run_return_descriptor(run);
+		return NULL;
+	}
+	run->base = (uintptr_t)area_memory((uint32_t)first);
+	run->bytes = bytes;
+	run->kind = RUN_HUGE;
+	run->recip = 0;
+	run->cache = NULL;
+	run->frames = n; /* areas, for this kind */
+	return run;
+}
+
+/* Zeroes the frames of @run that may hold something; the others cost nothing. */
+static void zero_dirty(struct run *run)
+{
+	uint32_t first = area_of(run->base);
+
+	for (uint32_t i = 0; i < run->frames * AREA_FRAMES; i++) {
+		struct area *area = area_at(first + i / AREA_FRAMES);
+		unsigned frame = i % AREA_FRAMES;
+
+		if (load_relaxed(&area->dirty[frame / 64]) >> frame % 64 & 1)
+			memset((char *)run->base + i * FRAME_SIZE, 0, FRAME_SIZE);
+	}
+}
+
+static void *huge_alloc(size_t bytes, size_t align, bool zero)
+{
+	struct run *run = huge_run(STELE_ALIGN_UP(bytes, stele_system_facts.page_size), align);
+	uint64_t dirty;
+
+	if (!run)
+		return NULL;
+	dirty = dirty_in(area_of(run->base), run->frames);
+	if (dirty && zero)
+		zero_dirty(run);
+	if (dirty)
+		stele_dirty_taken(dirty);
+	stele_run_publish(run);
+	return (void *)run->base;
+}
+
+void *stele_large_alloc(size_t bytes, size_t align, bool zero)
+{
+	size_t frames = (bytes + FRAME_SIZE - 1) / FRAME_SIZE, page = stele_system_facts.page_size;
+	struct run *run;
+	bool clean;
+
+	if (bytes > PTRDIFF_MAX || align > AREA_SIZE * 1024)
+		return NULL;
+	if (frames > LARGE_FRAMES || align > AREA_SIZE / 2)
+		return huge_alloc(bytes, align, zero);
+	align = align > page ? align : page;
+	run = stele_run_take((unsigned)frames, (unsigned)(align / FRAME_SIZE), &clean);
+	if (!run)
+		return NULL;
+	run->kind = RUN_LARGE;
+	if (zero && !clean)
+		memset((void *)run->base, 0, run->bytes);
+	stele_run_publish(run);
+	return (void *)run->base;
+}
+
+/* Marks the touched part of areas [first, first+n) dirty, or gives it back when it is big. */
+static void retire_areas(uint32_t first, uint32_t n, size_t bytes)
+{
+	uint64_t dirty = 0;
+
+	stele_dirty_keep(bytes);
+	if (bytes > 32ul << 20 && stele_os_purge(area_memory(first), (size_t)n * AREA_SIZE) == 0) {
+		for (uint32_t i = 0; i < n; i++)
+			for (unsigned w = 0; w < AREA_WORDS; w++)
+				store_relaxed(&area_at(first + i)->dirty[w], 0);
+	} else {
+		size_t frames = bytes / FRAME_SIZE;
+
+		for (uint32_t i = 0; i < n && frames; i++) {
+			unsigned here = frames < AREA_FRAMES ? (unsigned)frames : AREA_FRAMES;
+
+			stele_mark_dirty(area_at(first + i), 0, here);
+			frames -= here;
+		}
+		dirty = dirty_in(first, n);
+	}
+	for (uint32_t i = 0; i < n; i++)
+		area_return_whole(area_count(first + i));
+	if (dirty)
+		stele_dirty_returned(dirty);
+}
+
+static void huge_free(struct run *run)
+{
+	uint32_t first = area_of(run->base), n = run->frames;
+	size_t bytes = run->bytes;
+
+	stele_run_unmap(run);
+	stele_run_return_descriptor(run);
+	retire_areas(first, n, bytes);
+}
+
+void stele_large_free(struct run *run)
+{
+	run->kind &= ~(uint32_t)RUN_PAGES_FLAG;
+	if (run->kind == RUN_HUGE)
+		huge_free(run);
+	else
+		stele_run_return(run);
+}
+
+size_t stele_large_usable(const struct run *run)
+{
+	return run->bytes;
+}
+
+/* ---- growing and shrinking ---- */
+
+static bool huge_resize_in_place(struct run *run, size_t bytes)
+{
+	uint32_t first = area_of(run->base), have = run->frames, want = areas_for(bytes);
+	uint64_t dirty;
+
+	if (want > have) {
+		if ((uint64_t)first + want > stele_heap.areas_max ||
+		    stele_areas_open(first + have, want - have) != 0 ||
+		    !take_areas(first + have, want - have))
+			return false;
+		dirty = dirty_in(first + have, want - have);
+		if (dirty)
+			stele_dirty_taken(dirty);
+	} else if (want < have) {
+		size_t tail = run->bytes - (size_t)want * AREA_SIZE;
+
+		run->frames = want;
+		retire_areas(first + want, have - want, tail);
+	}
+	run->bytes = bytes;
+	return true;
+}
+
+/* Moves the pages to a new place in the arena. */
+static void *huge_move(struct run *run, size_t bytes)
+{
+	size_t old = run->bytes;
+	char *to = huge_alloc(bytes, 1, false), *from = (char *)run->base;
+	uint32_t first = area_of(run->base);
+
+	if (!to)
+		return NULL;
+	if (stele_os_move(from, to, old) != 0)
+		memcpy(to, from, old);
+	else
+		for (uint32_t i = 0; i < run->frames; i++)
+			for (unsigned w = 0; w < AREA_WORDS; w++)
+				store_relaxed(&area_at(first + i)->dirty[w], 0);
+	stele_run_unmap(run);
+	stele_run_return_descriptor(run);
+	for (uint32_t i = 0; i < areas_for(old); i++)
+		area_return_whole(area_count(first + i));
+	return to;
+}
+
+/* Within an area: gives the tail back, or takes the frames behind. */
+static bool large_resize_in_place(struct run *run, unsigned want)
+{
+	uint32_t number = area_of(run->base);
+	unsigned first = (unsigned)((run->base - (uintptr_t)area_memory(number)) / FRAME_SIZE);
+	unsigned have = run->frames;
+
+	if (want == have)
+		return true;
+	if (want < have) {
+		stele_run_trim(run, want);
+		return true;
+	}
+	if (first + want > AREA_FRAMES || !area_claim(area_count(number), want - have))
+		return false;
+	if (!take_at(area_at(number), first + have, want - have)) {
+		area_unclaim(area_count(number), want - have);
+		return false;
+	}
+	stele_run_extend(run, want);
+	return true;
+}
+
+void *stele_large_resize(void *p, size_t bytes, bool may_move)
+{
+	struct run *run = stele_run_of(p);
+	size_t frames = (bytes + FRAME_SIZE - 1) / FRAME_SIZE;
+
+	if (!run || run->base != (uintptr_t)p || !bytes || bytes > PTRDIFF_MAX)
+		return NULL;
+	if (run->kind == RUN_LARGE)
+		return frames <= LARGE_FRAMES && large_resize_in_place(run, (unsigned)frames) ? p
+											       : NULL;
+	if (run->kind != RUN_HUGE || frames <= LARGE_FRAMES || absurd(bytes) ||
+	    stele_page_fault_injected())
+		return NULL;
+	bytes = STELE_ALIGN_UP(bytes, stele_system_facts.page_size);
+	if (huge_resize_in_place(run, bytes))
+		return p;
+	return may_move ? huge_move(run, bytes) : NULL;
+}

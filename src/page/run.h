@@ -1,0 +1,115 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * page/run.h - runs of frames, their descriptors, and the way from an address to them
+ *
+ * Idea      Every run of frames that is in use has a descriptor; the page map has, per
+ *           frame, a 32-bit reference to it. A reference of 0 is the descriptor at the
+ *           heap's first byte, whose `recip` of 0 fails the fast path's test, so that
+ *           "nothing there" needs no branch of its own.
+ * Objects   descriptors never leave memory and are only ever descriptors, so a stale one
+ *           may be read. Line 0 is for free(), line 1 changes with every flush, line 2 is
+ *           the slab's bitmap: apart, so that frees on other CPUs do not disturb it.
+ * Order     PAGEMAP: a descriptor is complete before the map shows it and before any
+ *           address in the run is handed out (release); who has an address reaches the
+ *           descriptor through it (dependency; acquire fence in C11's terms).
+ */
+#ifndef STELE_PAGE_RUN_H
+#define STELE_PAGE_RUN_H
+
+#include "page/area.h"
+#include "percpu/percpu.h"
+#include "sync/stack.h"
+
+struct kmem_cache;
+
+enum run_kind {
+	RUN_NONE = 0,
+	RUN_SLAB,  /* objects of a cache */
+	RUN_LARGE, /* one allocation within an area */
+	RUN_HUGE,  /* one allocation of whole areas */
+	RUN_PAGES_FLAG = 16, /* added to the last two: pages of alloc_pages(), not for kfree() */
+};
+
+struct run {
+	/* Line 0: fixed while the run exists. */
+	uintptr_t base;
+	uint64_t recip; /* 2^64 / object size, rounded up; 0 when this is not a slab */
+	uint64_t words; /* the cache's per-CPU words */
+	struct kmem_cache *cache;
+	size_t bytes;	  /* length of the run, or of the allocation in it */
+	uint32_t kind;	  /* enum run_kind */
+	uint32_t objects; /* slab: how many */
+	uint32_t frames;  /* of a run within an area; areas of a huge one */
+	uint32_t size;	  /* slab: of one object */
+	uint64_t unused;
+	/* Line 1: the slab floor's, see slab/slab.h; free descriptors use the link too. */
+	struct stele_link link;
+	_Atomic uint64_t state;
+	uint64_t pad[6];
+	/* Line 2: a set bit is a free object. */
+	_Atomic uint64_t free[8];
+};
+_Static_assert(sizeof(struct run) == 192, "three cache lines");
+
+/* The descriptor of the run that holds @p, or NULL when no run of ours does. */
+static inline struct run *stele_run_of(const void *p)
+{
+	uint64_t offset = (uintptr_t)p - (uintptr_t)stele_hot.base;
+	uint32_t ref;
+
+	if (offset >= stele_hot.span)
+		return NULL;
+	ref = ((_Atomic uint32_t *)(stele_hot.base + STELE_MAP_OFFSET))[offset >> FRAME_SHIFT];
+	return ref ? (struct run *)(stele_hot.base + (uint64_t)ref * 8) : NULL;
+}
+
+/*
+ * Takes a run of @frames (1..512) aligned to @align frames (a power of two, at most 512), with
+ * a descriptor whose base, bytes and frames are set. *clean says that it reads as zero.
+ * The caller fills the rest and calls stele_run_publish(). NULL: no memory.
+ */
+struct run *stele_run_take(unsigned frames, unsigned align, bool *clean);
+void stele_run_publish(struct run *run);
+
+static inline bool run_is_pages(const struct run *run)
+{
+	return run->kind & RUN_PAGES_FLAG;
+}
+
+/* Gives a run and its descriptor back. */
+void stele_run_return(struct run *run);
+
+/* The two halves: a slab's descriptor may have to stay on a stack after its frames are gone. */
+void stele_run_return_frames(struct run *run);
+void stele_run_return_descriptor(struct run *run);
+
+/* One allocation of its own: exact frames up to half an area, whole areas above. Page aligned,
+ * or to @align (a power of two). NULL: no memory. Size 0 is not for here. */
+void *stele_large_alloc(size_t bytes, size_t align, bool zero);
+void stele_large_free(struct run *run);
+/* Grows or shrinks in place, or (may_move) by moving pages. NULL: not possible, @p untouched. */
+void *stele_large_resize(void *p, size_t bytes, bool may_move);
+/* What @p can hold when it is large; see stele_usable() in slab/ for all. */
+size_t stele_large_usable(const struct run *run);
+
+/* Returns free frames that were touched to the system until at most @keep_bytes stay. */
+void stele_purge(size_t keep_bytes);
+
+/* Starts the heap at the first call. 0 or -ENOMEM. Any context. */
+int stele_heap_start(void);
+size_t stele_page_size(void);
+bool stele_heap_started(void);
+
+/* Calls @each for every descriptor ever used; control path, the callback looks at `kind`. */
+void stele_run_each(void (*each)(struct run *, void *), void *arg);
+
+/* Counts for statistics: bytes of runs in use, free but resident, areas in use. */
+struct stele_page_stats {
+	uint64_t used, dirty_free, areas;
+};
+struct stele_page_stats stele_page_stats(void);
+
+/* Tests: 0 off; n > 0: the n-th request for frames from now on and all after it fail, -1: all fail. */
+extern int stele_inject_page_fail;
+
+#endif

@@ -1,0 +1,377 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * percpu/percpu.c - slots, their memory, and the slow forms of the steps
+ *
+ * Idea      A slot's memory is set up when the slot is first used, by whoever runs there.
+ *           Its words go from 0 to EMPTY by compare-and-swap, so that two threads may do
+ *           it at once, and a cache created meanwhile is covered from both sides: the
+ *           creator raises `high`, then fills the slots that are ready; a slot becomes
+ *           ready, then looks at `high` again.
+ * Order     SLOT_READY: slots[] is published with release after its words are filled.
+ *           SLOT_HIGH: sequentially consistent on both sides (store one, load the other).
+ * Failure   memory for a slot cannot be committed: the slot stays on the shared block and
+ *           its threads work without sheaves.
+ */
+#include "percpu/percpu.h"
+#include "base/options.h"
+#include "os/os.h"
+#include "percpu/system.h"
+#include "sync/inject.h"
+
+struct stele_hot stele_hot __attribute__((aligned(64)));
+
+#define FIRST_WORDS STELE_WORDS_SIZE /* line 0 belongs to caches without sheaves: always EMPTY */
+#define LINES (STELE_SLOT_SIZE / STELE_WORDS_SIZE)
+
+static char *slots_base;
+static unsigned slots_count;
+static _Atomic uint32_t high = FIRST_WORDS; /* words below this have been filled */
+static _Atomic uint64_t lines_taken[LINES / 64];
+
+typedef _Atomic uint64_t word_t;
+
+static inline word_t *slots(void)
+{
+	return (word_t *)(stele_hot.base + STELE_SLOTS_OFFSET);
+}
+
+static inline uint64_t dummy(void)
+{
+	return (uint64_t)(uintptr_t)(stele_hot.base + STELE_DUMMY_OFFSET);
+}
+
+static inline word_t *word_at(uint64_t slot_base, uint64_t offset)
+{
+	return (word_t *)(uintptr_t)(slot_base + offset);
+}
+
+static inline uint64_t slot_memory(unsigned slot)
+{
+	return (uint64_t)(uintptr_t)(slots_base + (size_t)slot * STELE_SLOT_SIZE);
+}
+
+static void fill(uint64_t slot_base, uint32_t from, uint32_t to, uint64_t main, uint64_t spare)
+{
+	for (uint32_t at = from; at < to; at += STELE_WORDS_SIZE) {
+		uint64_t zero = 0;
+
+		cas_relaxed(word_at(slot_base, at + WORD_MAIN), &zero, main);
+		if (spare)
+			store_relaxed(word_at(slot_base, at + WORD_SPARE), spare);
+	}
+}
+
+/* Makes slot @number usable. */
+static void slot_start(unsigned number)
+{
+	uint64_t mine = slot_memory(number);
+	uint32_t end;
+
+	do {
+		end = load_seq(&high);
+		fill(mine, 0, end, SHEAF_EMPTY, 0);
+		STELE_POINT("slot:fill");
+		/* ORDER(SLOT_READY) release, ORDER(SLOT_HIGH) sequentially consistent. */
+		store_seq(&slots()[number], mine);
+	} while (load_seq(&high) != end);
+}
+
+/* A line was given out: its words exist in every slot before anyone can use them. */
+static void line_start(uint32_t line)
+{
+	uint32_t end = line + STELE_WORDS_SIZE, old = load_seq(&high);
+
+	fill(dummy(), line, end, SHEAF_UNINIT, SHEAF_UNINIT);
+	while (end > old && !atomic_compare_exchange_weak(&high, &old, end))
+		;
+	STELE_POINT("slot:high");
+	for (unsigned slot = 0; slot < slots_count; slot++) {
+		uint64_t base = load_seq(&slots()[slot]);
+
+		if (base != dummy())
+			fill(base, line, end, SHEAF_EMPTY, 0);
+	}
+}
+
+void stele_pcpu_init(char *memory, unsigned count)
+{
+	slots_base = memory;
+	slots_count = count;
+	for (unsigned i = 0; i < 3; i++)
+		*(uint64_t *)(uintptr_t)stele_sentinel(i) = STELE_SHEAF_END;
+	for (unsigned slot = 0; slot < count; slot++)
+		store_relaxed(&slots()[slot], dummy());
+	fill(dummy(), 0, FIRST_WORDS, SHEAF_UNINIT, SHEAF_UNINIT);
+	or_relaxed(&lines_taken[0], 1);
+}
+
+uint64_t stele_pcpu_alloc(void)
+{
+	for (unsigned i = 0; i < LINES / 64; i++) {
+		uint64_t taken = load_relaxed(&lines_taken[i]);
+
+		while (~taken) {
+			unsigned bit = (unsigned)__builtin_ctzll(~taken);
+			uint64_t offset = (i * 64ull + bit) * STELE_WORDS_SIZE;
+
+			if (!cas_relaxed(&lines_taken[i], &taken, taken | 1ull << bit))
+				continue;
+			line_start((uint32_t)offset);
+			return offset;
+		}
+	}
+	return 0;
+}
+
+void stele_pcpu_free(uint64_t words)
+{
+	uint64_t line = words / STELE_WORDS_SIZE;
+
+	and_release(&lines_taken[line / 64], ~(1ull << line % 64));
+}
+
+static bool by_sequence(void)
+{
+	return stele_system_facts.mode != STELE_MODE_FALLBACK;
+}
+
+unsigned stele_slot_now(void)
+{
+	if (by_sequence() && step_area(stele_rseq.area)->cpu_id >= 0)
+		return step_slot(stele_rseq.id) % slots_count;
+	return stele_thread_slot() % slots_count;
+}
+
+/* Whether this thread's slot can hold sheaves; sets it up at its first use. */
+static bool slot_usable(void)
+{
+	unsigned slot;
+
+	if (by_sequence() && stele_unlikely(step_area(stele_rseq.area)->cpu_id < 0) &&
+	    !stele_thread_register())
+		return false;
+	slot = stele_slot_now();
+	if (stele_unlikely(load_acquire(&slots()[slot]) == dummy()))
+		slot_start(slot);
+	return true;
+}
+
+/* ---- the fallback: a line of words is locked by the thread's token ---- */
+
+static bool line_trylock(word_t *lock)
+{
+	uint64_t free = 0;
+
+	/* ORDER(SLOT) acquire: the line as its last holder left it. */
+	return cas_acquire(lock, &free, stele_thread_token());
+}
+
+static void line_unlock(word_t *lock)
+{
+	/* ORDER(SLOT) release */
+	store_release(lock, 0);
+}
+
+static uint64_t fallback_line(unsigned slot, uint64_t words)
+{
+	return load_acquire(&slots()[slot]) + words;
+}
+
+static void *pop_locked(uint64_t line)
+{
+	uint64_t top = load_relaxed(word_at(line, WORD_MAIN));
+	void *p = *(void **)(uintptr_t)(top - 8);
+
+	STELE_POINT("fallback:pop");
+	if (p)
+		store_relaxed(word_at(line, WORD_MAIN), top - 8);
+	return p;
+}
+
+static bool push_locked(uint64_t line, void *p)
+{
+	uint64_t top = load_relaxed(word_at(line, WORD_MAIN));
+	uint64_t *entry = (uint64_t *)(uintptr_t)top;
+
+	if (*entry == STELE_SHEAF_END)
+		return false;
+	*entry = (uint64_t)(uintptr_t)p;
+	STELE_POINT("fallback:push");
+	fence_compiler(); /* a handler that interrupts us must find the entry below the top */
+	store_relaxed(word_at(line, WORD_MAIN), top + 8);
+	return true;
+}
+
+static void *fallback_pop(uint64_t words)
+{
+	uint64_t line = fallback_line(stele_thread_slot(), words);
+	void *p;
+
+	if (!line_trylock(word_at(line, WORD_LOCK)))
+		return NULL;
+	p = pop_locked(line);
+	line_unlock(word_at(line, WORD_LOCK));
+	return p;
+}
+
+static bool fallback_push(uint64_t words, void *p)
+{
+	uint64_t line = fallback_line(stele_thread_slot(), words);
+	bool done;
+
+	if (!line_trylock(word_at(line, WORD_LOCK)))
+		return false;
+	done = push_locked(line, p);
+	line_unlock(word_at(line, WORD_LOCK));
+	return done;
+}
+
+static bool fallback_cas(uint64_t words, enum stele_word which, uint64_t old, uint64_t new)
+{
+	uint64_t line = fallback_line(stele_thread_slot(), words);
+	bool same;
+
+	if (!line_trylock(word_at(line, WORD_LOCK)))
+		return false;
+	same = load_relaxed(word_at(line, which)) == old;
+	STELE_POINT("fallback:cas");
+	if (same)
+		store_relaxed(word_at(line, which), new);
+	line_unlock(word_at(line, WORD_LOCK));
+	return same;
+}
+
+/* ---- steps in every mode ---- */
+
+/* How often a step is tried again after an interruption before the slow way is taken. */
+#define STEP_TRIES 3
+
+void *stele_pcpu_pop(uint64_t words)
+{
+	if (!slot_usable())
+		return NULL;
+	if (!by_sequence())
+		return fallback_pop(words);
+	for (int i = 0; i < STEP_TRIES; i++) {
+		void *p = step_pop_any(stele_hot.base, stele_rseq.area, stele_rseq.id, words);
+
+		if (p)
+			return p;
+	}
+	return NULL;
+}
+
+bool stele_pcpu_push(uint64_t words, void *p)
+{
+	if (!slot_usable())
+		return false;
+	if (!by_sequence())
+		return fallback_push(words, p);
+	for (int i = 0; i < STEP_TRIES; i++)
+		if (step_push_any(stele_hot.base, stele_rseq.area, stele_rseq.id, words, p))
+			return true;
+	return false;
+}
+
+uint64_t stele_pcpu_read(uint64_t words, enum stele_word which)
+{
+	if (!slot_usable())
+		return SHEAF_UNINIT;
+	return load_relaxed(word_at(load_acquire(&slots()[stele_slot_now()]), words + which));
+}
+
+bool stele_pcpu_cas(uint64_t words, enum stele_word which, uint64_t old, uint64_t new)
+{
+	enum step_result result = STEP_ABORTED;
+
+	if (!slot_usable())
+		return false;
+	if (!by_sequence())
+		return fallback_cas(words, which, old, new);
+	STELE_POINT("slot:cas");
+	for (int i = 0; i < STEP_TRIES && result == STEP_ABORTED; i++)
+		result = step_cas(stele_hot.base, stele_rseq.area, stele_rseq.id, words + which,
+				  old, new);
+	return result == STEP_DONE;
+}
+
+/* ---- taking another slot's sheaf ---- */
+
+static uint64_t nothing(enum stele_word which)
+{
+	return which == WORD_MAIN ? SHEAF_EMPTY : 0;
+}
+
+/* Fallback: under the line's lock. The holder is inside for a few instructions only. */
+static uint64_t take_locked(uint64_t line, enum stele_word which)
+{
+	uint64_t top;
+
+	while (!line_trylock(word_at(line, WORD_LOCK)))
+		stele_os_yield();
+	top = load_relaxed(word_at(line, which));
+	store_relaxed(word_at(line, which), nothing(which));
+	line_unlock(word_at(line, WORD_LOCK));
+	return top;
+}
+
+/*
+ * By sequence: REMOTE in, abort what is in flight, REMOTE out. If it is no longer there, a
+ * sequence that had read the old value committed over it; then nothing was taken, try again.
+ */
+static uint64_t take_by_barrier(word_t *word, enum stele_word which)
+{
+	uint64_t top, remote;
+
+	for (;;) {
+		top = load_relaxed(word);
+		if (!stele_is_sheaf(top))
+			return 0;
+		if (!cas_relaxed(word, &top, SHEAF_REMOTE))
+			continue;
+		STELE_POINT("take:marked");
+		if (stele_os_membarrier() != 0)
+			return 0; /* left marked: the slot goes on without this sheaf */
+		remote = SHEAF_REMOTE;
+		/* ORDER(SLOT) the membarrier made the owner's stores visible. */
+		if (cas_acquire(word, &remote, nothing(which)))
+			return top;
+	}
+}
+
+void stele_pcpu_take_all(uint64_t words, enum stele_word which, void (*each)(uint64_t, void *),
+			 void *arg)
+{
+	for (unsigned slot = 0; slot < slots_count; slot++) {
+		uint64_t base = load_acquire(&slots()[slot]);
+		uint64_t top;
+
+		if (base == dummy())
+			continue;
+		top = by_sequence() ? take_by_barrier(word_at(base, words + which), which)
+				    : take_locked(base + words, which);
+		if (stele_is_sheaf(top))
+			each(top, arg);
+	}
+}
+
+void stele_pcpu_after_fork(void)
+{
+	uint64_t mine = stele_thread_token();
+
+	for (unsigned slot = 0; slot < slots_count; slot++) {
+		uint64_t base = load_relaxed(&slots()[slot]);
+
+		for (uint32_t at = 0; base != dummy() && at < load_relaxed(&high);
+		     at += STELE_WORDS_SIZE) {
+			word_t *line_lock = word_at(base, at + WORD_LOCK);
+			uint64_t remote = SHEAF_REMOTE;
+
+			if (load_relaxed(line_lock) != mine)
+				store_relaxed(line_lock, 0);
+			cas_relaxed(word_at(base, at + WORD_MAIN), &remote, SHEAF_EMPTY);
+			remote = SHEAF_REMOTE;
+			cas_relaxed(word_at(base, at + WORD_SPARE), &remote, 0);
+		}
+	}
+}

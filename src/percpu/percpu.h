@@ -1,0 +1,108 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * percpu/percpu.h - slots, their words, and the steps on them
+ *
+ * Idea      A slot is what the kernel calls a CPU: mm_cid, else cpu_id, else (without
+ *           restartable sequences) a number given to each thread in turn. A cache owns
+ *           one line of words at the same offset in every slot:
+ *             MAIN   top of the sheaf in use: a pointer to its next free entry. Its value
+ *                    says both which sheaf and how full, so comparing it compares both.
+ *             SPARE  top of a second sheaf, or 0
+ *             RCU    kept for the rcu floor
+ *             LOCK   fallback only: the token of the thread inside
+ *           Three sentinels look like a sheaf that is empty and full at once:
+ *             EMPTY   nothing here; a sheaf may be attached
+ *             REMOTE  another thread is taking this word; nothing may be attached
+ *             UNINIT  the slot was never used (all such slots share one block)
+ * States    MAIN: UNINIT -> EMPTY <-> sheaf, any but UNINIT -> REMOTE -> EMPTY
+ * Order     SLOT: a sheaf is attached and detached by a step on its own slot. The kernel
+ *           orders a slot's memory between the threads that own it one after another;
+ *           the fallback's lock does so there. A remote taker stores REMOTE, then runs a
+ *           membarrier that aborts every sequence in flight, then looks again.
+ * Context   steps: any. stele_pcpu_take_all(): ordinary threads.
+ * Failure   a step that was aborted, or a fallback slot that is busy, gives up; it never
+ *           waits. The caller goes the slow way.
+ * Tests     tests/unit/percpu/  tests/model/steal.c
+ */
+#ifndef STELE_PERCPU_PERCPU_H
+#define STELE_PERCPU_PERCPU_H
+
+#include "arch/rseq.h"
+#include "base/bits.h"
+#include "sync/atomic.h"
+#include <stddef.h>
+
+/* What every fast path reads: one line, fixed after start. */
+struct stele_hot {
+	char *base;	  /* the heap's first byte; offset 0 is the descriptor of "not ours" */
+	long rseq;	  /* thread-pointer offset of the rseq area; a dead one if unused */
+	size_t span;	  /* addresses in [base, base+span) have a page-map entry */
+	size_t small_max; /* sizes up to this are in the size table; 0 before start */
+};
+extern struct stele_hot stele_hot __attribute__((visibility("hidden")));
+
+/* Offsets from the base. */
+#define STELE_SENTINELS_OFFSET 1024
+#define STELE_SIZES_OFFSET 4096
+#define STELE_DUMMY_OFFSET (1u << 17)
+#define STELE_MAP_OFFSET (1u << 20)
+
+#define STELE_SLOT_SHIFT 17
+#define STELE_SLOT_SIZE (1u << STELE_SLOT_SHIFT)
+#define STELE_SLOTS_MAX 4096
+#define STELE_WORDS_SIZE 32 /* one cache's words in a slot */
+
+enum stele_word { WORD_MAIN = 0, WORD_SPARE = 8, WORD_RCU = 16, WORD_LOCK = 24 };
+
+static inline uint64_t stele_sentinel(unsigned number)
+{
+	return (uint64_t)(uintptr_t)stele_hot.base + STELE_SENTINELS_OFFSET + number * 16 + 8;
+}
+#define SHEAF_EMPTY stele_sentinel(0)
+#define SHEAF_REMOTE stele_sentinel(1)
+#define SHEAF_UNINIT stele_sentinel(2)
+
+/* True for a word that is a sheaf, not 0 and not a sentinel. */
+static inline bool stele_is_sheaf(uint64_t top)
+{
+	return top && top - SHEAF_EMPTY > 2 * 16;
+}
+
+/* Fast steps. NULL or false: take the slow way. */
+static inline __attribute__((always_inline)) void *pcpu_pop(uint64_t words)
+{
+	return step_pop(stele_hot.base, stele_hot.rseq, words);
+}
+
+static inline __attribute__((always_inline)) bool pcpu_push(const uint64_t *words, void *p)
+{
+	return step_push(stele_hot.base, stele_hot.rseq, words, p);
+}
+
+/* The same in every mode, tried again after an interruption. NULL or false: empty, full or busy. */
+void *stele_pcpu_pop(uint64_t words);
+bool stele_pcpu_push(uint64_t words, void *p);
+
+/* The current slot's word (a snapshot), and compare-and-store on it. False: it was not @old,
+ * or the slot is busy. */
+uint64_t stele_pcpu_read(uint64_t words, enum stele_word which);
+bool stele_pcpu_cas(uint64_t words, enum stele_word which, uint64_t old, uint64_t new);
+
+/* Detaches @which of every slot and calls @each(top, arg) for each sheaf found. */
+void stele_pcpu_take_all(uint64_t words, enum stele_word which, void (*each)(uint64_t, void *),
+			 void *arg);
+
+/* A line of words in every slot: its offset, or 0 when all are taken. Lock-free. */
+uint64_t stele_pcpu_alloc(void);
+void stele_pcpu_free(uint64_t words);
+
+/* The number of this thread's slot just now, for hints and statistics. */
+unsigned stele_slot_now(void);
+
+/* Where slots live; called once by the page floor's start. */
+void stele_pcpu_init(char *slots_base, unsigned slots);
+
+/* In the child of fork(): slots held by threads that are gone are free again. */
+void stele_pcpu_after_fork(void);
+
+#endif

@@ -1,0 +1,48 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * percpu/system.h - what this system gives, what was chosen and why
+ *
+ * Context   stele_system() any, after start; it starts the floor when needed.
+ */
+#ifndef STELE_PERCPU_SYSTEM_H
+#define STELE_PERCPU_SYSTEM_H
+
+#include <stddef.h>
+
+enum stele_mode {
+	STELE_MODE_FALLBACK = 0, /* slots by thread, one trylock each */
+	STELE_MODE_CPU_ID = 1,	 /* restartable sequences, slot = cpu_id */
+	STELE_MODE_MM_CID = 2,	 /* restartable sequences, slot = mm_cid */
+};
+
+struct stele_system {
+	int mode;	      /* enum stele_mode */
+	unsigned slots;	      /* how many slots can exist */
+	size_t page_size;     /* of the system, or as the option page_size pretends */
+	size_t arena_bytes;   /* address space for objects */
+	int own_registration; /* 1: Stele registers threads for rseq itself */
+	int stepwise;	      /* 1: memory is committed step by step (limits) */
+	const char *why;      /* one sentence about the mode */
+};
+
+const struct stele_system *stele_system(void);
+extern struct stele_system stele_system_facts __attribute__((visibility("hidden")));
+
+/* The thread-pointer offsets of the area and of the slot id in it; used by percpu.c. */
+struct stele_rseq {
+	long area;
+	long id;
+};
+extern struct stele_rseq stele_rseq __attribute__((visibility("hidden")));
+
+/* Chooses the mode; once, before any slot is used. */
+void stele_system_choose(void);
+
+/* Registers this thread where Stele does so itself. True if it can now run sequences. */
+int stele_thread_register(void);
+
+/* This thread's lock token (never 0) and its fallback slot. */
+unsigned stele_thread_token(void);
+unsigned stele_thread_slot(void);
+
+#endif

@@ -1,0 +1,155 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * slab/bitmap.h - the free state of one slab: a bitmap, a count and one bit of listing
+ *
+ * Idea      A freer sets the object's bit, then raises the count; a taker claims from the
+ *           count, then finds as many bits. So bits set >= count + claims not yet found,
+ *           and a claim always succeeds. Whoever makes the count reach the number of
+ *           objects knows that nothing is claimed and may take the slab away.
+ * Objects   state = {generation:32, ..., DEAD:1, LISTED:1, free:16}
+ *           LISTED  may be set while the slab has no free object (a taker finds out); must
+ *                   not be clear while it has one and nobody holds it (it would be lost).
+ *           DEAD    the frames are gone; the descriptor waits on the stack to be popped.
+ *           generation grows with each new slab in this descriptor, so that a claim made on
+ *           an old look at it fails.
+ * States    unlisted, free 0  --free-->  LISTED (the freer pushes it)
+ *           LISTED, free n    --claim--> LISTED, free n-k
+ *           LISTED, free 0    --pop-->   unlisted
+ *           any, free = all   --give-->  free 0, and the giver owns the frames
+ *                             --bury-->  LISTED: DEAD, else the descriptor is the giver's too
+ * Order     SLABBITS: a bit is set with release and taken with acquire: the last owner of
+ *           an object is done before the next one starts. SLABSTATE: the count is raised
+ *           with release after the bits and claimed with acquire before them.
+ * Context   any; each lost race means that somebody else made progress.
+ * Tests     tests/model/bitmap.c, tests/unit/slab/test_bitmap.c
+ */
+#ifndef STELE_SLAB_BITMAP_H
+#define STELE_SLAB_BITMAP_H
+
+#include "sync/atomic.h"
+#include "sync/inject.h"
+
+#ifndef ORDER_BITS_GIVE
+#define ORDER_BITS_GIVE memory_order_release
+#endif
+#ifndef ORDER_BITS_TAKE
+#define ORDER_BITS_TAKE memory_order_acquire
+#endif
+#ifndef ORDER_STATE_GIVE
+#define ORDER_STATE_GIVE memory_order_acq_rel
+#endif
+#ifndef ORDER_STATE_CLAIM
+#define ORDER_STATE_CLAIM memory_order_acquire
+#endif
+
+#define STATE_FREE 0xffffull
+#define STATE_LISTED (1ull << 16)
+#define STATE_DEAD (1ull << 17)
+#define STATE_GENERATION (1ull << 32)
+
+enum give_result {
+	GIVE_DONE,
+	GIVE_LIST,  /* the caller pushes the slab on the partial stack */
+	GIVE_EMPTY, /* the caller owns the empty slab: it returns the frames, then buries it */
+};
+
+/* Sets @mask in a word of the bitmap; returns those of them that were free already. */
+static inline uint64_t bits_give(_Atomic uint64_t *word, uint64_t mask)
+{
+	/* ORDER(SLABBITS) release */
+	return atomic_fetch_or_explicit(word, mask, ORDER_BITS_GIVE) & mask;
+}
+
+/* Tells the state that @n bits were set. @objects is all the slab has. */
+static inline enum give_result state_give(_Atomic uint64_t *state, unsigned n, unsigned objects)
+{
+	uint64_t old = load_relaxed(state), new;
+	enum give_result result;
+
+	do {
+		bool empty = (old & STATE_FREE) + n == objects, listed = old & STATE_LISTED;
+
+		new = empty ? old & ~STATE_FREE : (old + n) | STATE_LISTED;
+		result = empty ? GIVE_EMPTY : listed ? GIVE_DONE : GIVE_LIST;
+		STELE_POINT("state:give");
+		/* ORDER(SLABSTATE) release: after the bits; acquire: who owns an empty slab
+		 * must see every other freer done. */
+	} while (!atomic_compare_exchange_weak_explicit(state, &old, new, ORDER_STATE_GIVE,
+							memory_order_relaxed));
+	return result;
+}
+
+/* Claims up to @want objects of a slab seen in state @seen. How many, 0 if it changed. */
+static inline unsigned state_claim(_Atomic uint64_t *state, uint64_t seen, unsigned want)
+{
+	unsigned free = (unsigned)(seen & STATE_FREE), n = free < want ? free : want;
+
+	STELE_POINT("state:claim");
+	/* ORDER(SLABSTATE) acquire: the bits behind the count are set. */
+	if (!atomic_compare_exchange_strong_explicit(state, &seen, seen - n, ORDER_STATE_CLAIM,
+						     memory_order_relaxed))
+		return 0;
+	return n;
+}
+
+/* Takes up to @n bits of one word. */
+static inline uint64_t bits_take(_Atomic uint64_t *word, unsigned n)
+{
+	uint64_t bits = load_relaxed(word), mask = bits;
+
+	if (!bits)
+		return 0;
+	while ((unsigned)__builtin_popcountll(mask) > n)
+		mask &= ~(1ull << (63 - __builtin_clzll(mask)));
+	STELE_POINT("bits:take");
+	/* ORDER(SLABBITS) acquire; others may have taken some of them meanwhile. */
+	return atomic_fetch_and_explicit(word, ~mask, ORDER_BITS_TAKE) & mask;
+}
+
+/*
+ * The frames of an empty slab are gone. True: its descriptor is the caller's; false: it is
+ * still on the stack, and whoever pops it returns it.
+ */
+static inline bool state_bury(_Atomic uint64_t *state)
+{
+	uint64_t old = load_acquire(state);
+
+	while (old & STATE_LISTED) {
+		STELE_POINT("state:bury");
+		/* ORDER(SLABSTATE) release: the popper reuses the descriptor after we are done. */
+		if (cas_acq_rel(state, &old, old | STATE_DEAD))
+			return false;
+	}
+	return true;
+}
+
+enum unlist_result {
+	UNLIST_DONE,	/* off the stack, and marked so */
+	UNLIST_RELIST,	/* something was freed: push it again */
+	UNLIST_DEAD,	/* the descriptor is the caller's */
+};
+
+/* The slab was popped because it had nothing. */
+static inline enum unlist_result state_unlist(_Atomic uint64_t *state)
+{
+	uint64_t old = load_acquire(state);
+
+	do {
+		if (old & STATE_DEAD)
+			return UNLIST_DEAD;
+		if (old & STATE_FREE)
+			return UNLIST_RELIST;
+		STELE_POINT("state:unlist");
+	} while (!cas_acq_rel(state, &old, old & ~STATE_LISTED));
+	return UNLIST_DONE;
+}
+
+/* A new slab in this descriptor: @free objects left for others. Not yet shared. */
+static inline void state_start(_Atomic uint64_t *state, unsigned free)
+{
+	uint64_t generation = (load_relaxed(state) & ~(STATE_GENERATION - 1)) + STATE_GENERATION;
+
+	store_release(state, generation | free | (free ? STATE_LISTED : 0));
+}
+
+#endif

@@ -1,0 +1,462 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * slab/cache.c - caches: made, found, shrunk, destroyed
+ *
+ * Idea      A cache is complete, with its words in every slot, before it is listed. Destroy
+ *           empties every slot and barn; if a slab is left, an object is alive: it is
+ *           reported and the cache stays in memory, unlisted, so that late frees are safe.
+ * Objects   list and refcounts are under the list lock. Geometry is fixed at create.
+ * Context   ordinary threads, except stele_cache_boot() (any, idempotent).
+ * Order     MUTEX.
+ * Tests     tests/contract/test_cache_create.c
+ */
+#include "base/fmt.h"
+#include "base/options.h"
+#include "slab/slab.h"
+#include "sync/mutex.h"
+#include <errno.h>
+#include <stdlib.h>
+
+static struct stele_mutex list_lock;
+static struct kmem_cache *caches;
+static struct kmem_cache cache_cache; /* where struct kmem_cache comes from */
+
+#define OBJECTS_MAX 512u
+#define LINE 64u
+
+/* ---- geometry ---- */
+
+/* Frames of a slab: near @target, with little left over at the end. */
+static unsigned best_frames(uint32_t size, unsigned target)
+{
+	unsigned best = target, best_waste = 0;
+
+	for (unsigned frames = target; frames <= target + target / 2 + 1; frames++) {
+		size_t bytes = frames * FRAME_SIZE;
+		unsigned waste = (unsigned)(bytes % size * 1024 / bytes);
+
+		if (frames > AREA_FRAMES || bytes / size > OBJECTS_MAX)
+			break;
+		if (frames == target || waste + 16 < best_waste) {
+			best = frames;
+			best_waste = waste;
+		}
+	}
+	return best;
+}
+
+static unsigned target_frames(uint32_t size, bool tiny)
+{
+	size_t bytes = tiny ? size : size <= 1024 ? (size_t)size * 32 : (size_t)size * 8;
+	unsigned frames;
+
+	if (!tiny && size <= 1024)
+		bytes = STELE_MAX(bytes, (size_t)8192);
+	while (bytes / size > OBJECTS_MAX)
+		bytes /= 2;
+	frames = (unsigned)((bytes + FRAME_SIZE - 1) / FRAME_SIZE);
+	frames = STELE_MIN(frames, STELE_MAX(32u, (unsigned)((size + FRAME_SIZE - 1) / FRAME_SIZE)));
+	while (frames > 1 && frames * FRAME_SIZE / size > OBJECTS_MAX)
+		frames--;
+	return frames;
+}
+
+/* Objects a sheaf holds: some 16 KiB of them, and the block that has room for as many. */
+static void set_sheaf(struct kmem_cache *s, unsigned wanted)
+{
+	unsigned capacity = STELE_MIN(STELE_MAX(16384u / s->size, 2u), 123u), bytes = 256;
+
+	if (wanted)
+		capacity = STELE_MIN(STELE_MAX(capacity, wanted), 123u);
+	if (capacity > 59 && capacity < 100 && !wanted)
+		capacity = 59;
+	while (bytes / 8 - SHEAF_OVERHEAD < capacity)
+		bytes *= 2;
+	s->capacity = (uint16_t)capacity;
+	s->sheaf_size = (uint16_t)bytes;
+}
+
+static void set_barn(struct kmem_cache *s)
+{
+	size_t sheaf = (size_t)s->capacity * s->size;
+
+	s->barn_max = (uint32_t)STELE_MAX(stele_opt.barn_max / sheaf, (size_t)1);
+	store_relaxed(&s->barn.limit, (uint32_t)STELE_MIN(STELE_MAX(32768 / sheaf, (size_t)1),
+							  (size_t)s->barn_max));
+}
+
+static void set_geometry(struct kmem_cache *s, uint32_t size, uint32_t align, uint32_t flags)
+{
+	bool tiny = stele_opt.profile == STELE_PROFILE_TINY;
+	uint32_t lowbit;
+
+	s->object_size = size;
+	s->align = align;
+	s->flags = flags;
+	s->size = (uint32_t)STELE_ALIGN_UP(size, align);
+	s->recip = ~0ull / s->size + 1;
+	s->frames = (uint16_t)best_frames(s->size, target_frames(s->size, tiny));
+	s->objects = (uint32_t)(s->frames * FRAME_SIZE / s->size);
+	lowbit = s->size & -s->size;
+	s->run_align = (uint16_t)(lowbit > FRAME_SIZE ? lowbit / FRAME_SIZE : 1);
+	if (align > s->run_align * FRAME_SIZE)
+		s->run_align = (uint16_t)(align / FRAME_SIZE);
+	if (s->run_align > AREA_FRAMES / 2)
+		s->run_align = AREA_FRAMES / 2;
+}
+
+/* Sheaves, unless the profile or the flags want none, or no words are left. */
+static void set_sheaves(struct kmem_cache *s, unsigned wanted)
+{
+	if (stele_opt.profile == STELE_PROFILE_TINY || s->flags & (SLAB_NO_SHEAVES | SLAB_DEBUG_FLAGS))
+		return;
+	s->words = stele_pcpu_alloc();
+	if (!s->words)
+		return;
+	set_sheaf(s, wanted);
+	set_barn(s);
+}
+
+static void set_name(struct kmem_cache *s, const char *name)
+{
+	struct stele_out out = { .buf = s->name, .size = sizeof(s->name) };
+
+	stele_out_str(&out, name);
+}
+
+void stele_cache_boot(struct kmem_cache *s, const char *name, uint32_t size, uint32_t align,
+		      uint32_t flags)
+{
+	set_name(s, name);
+	s->refcount = 1;
+	s->is_static = true;
+	set_geometry(s, size, align, flags);
+	if (!s->words)
+		set_sheaves(s, 0);
+}
+
+/* ---- the list ---- */
+
+void stele_cache_list(struct kmem_cache *s)
+{
+	stele_lock(&list_lock);
+	s->next = caches;
+	caches = s;
+	stele_unlock(&list_lock);
+}
+
+static void unlist(struct kmem_cache *s)
+{
+	struct kmem_cache **at = &caches;
+
+	while (*at && *at != s)
+		at = &(*at)->next;
+	if (*at)
+		*at = s->next;
+}
+
+void stele_cache_each(void (*each)(struct kmem_cache *, void *), void *arg)
+{
+	stele_lock(&list_lock);
+	for (struct kmem_cache *s = caches; s; s = s->next)
+		each(s, arg);
+	stele_unlock(&list_lock);
+}
+
+static bool is_listed(const struct kmem_cache *s)
+{
+	const struct kmem_cache *at = caches;
+
+	while (at && at != s)
+		at = at->next;
+	return at;
+}
+
+/* ---- create ---- */
+
+struct request {
+	const char *name;
+	size_t size;
+	struct kmem_cache_args args;
+	slab_flags_t flags;
+};
+
+#define ALIGN_MAX (AREA_SIZE / 2)
+
+static int check(struct request *r)
+{
+	struct kmem_cache_args *args = &r->args;
+
+	if (!r->name || !r->size || r->size > STELE_MIN(KMALLOC_MAX_SIZE, AREA_SIZE))
+		return -EINVAL;
+	if (r->flags & ~SLAB_FLAGS_PERMITTED || r->flags & SLAB_TYPESAFE_BY_RCU)
+		return -EINVAL;
+	if (args->align & (args->align - 1) || args->align > ALIGN_MAX)
+		return -EINVAL;
+	if (args->use_freeptr_offset &&
+	    (!args->ctor || args->freeptr_offset >= r->size || args->freeptr_offset % sizeof(void *)))
+		return -EINVAL;
+	if (args->usersize &&
+	    (args->useroffset > r->size || args->usersize > r->size - args->useroffset)) {
+		stele_say("stele: kmem_cache_create(%s): useroffset %u and usersize %u are not within "
+			  "%zu bytes; taken as 0\n",
+			  r->name, args->useroffset, args->usersize, r->size);
+		args->useroffset = args->usersize = 0;
+	}
+	return 0;
+}
+
+/* A line where asked for, halved while the object fits in half of it. */
+static uint32_t wanted_align(const struct request *r)
+{
+	uint32_t align = LINE;
+
+	if (!(r->flags & SLAB_HWCACHE_ALIGN))
+		align = 0;
+	while (align > sizeof(void *) && r->size <= align / 2)
+		align /= 2;
+	align = STELE_MAX(align, r->args.align);
+	return STELE_MAX(align, (uint32_t)sizeof(void *));
+}
+
+#define MERGE_NEVER                                                                                \
+	(SLAB_DEBUG_FLAGS | SLAB_TYPESAFE_BY_RCU | SLAB_NOLEAKTRACE | SLAB_NO_MERGE | SLAB_NO_SHEAVES)
+#define MERGE_SAME (SLAB_RECLAIM_ACCOUNT | SLAB_CACHE_DMA | SLAB_CACHE_DMA32 | SLAB_ACCOUNT)
+
+static bool mergeable(const struct request *r)
+{
+	return !stele_opt.nomerge && !r->args.ctor && !r->args.dtor && !r->args.usersize &&
+	       !r->args.sheaf_capacity && !(r->flags & MERGE_NEVER);
+}
+
+/* An existing cache whose objects serve as well. Under the lock. */
+static struct kmem_cache *find_mergeable(const struct request *r, uint32_t align)
+{
+	uint32_t size = (uint32_t)STELE_ALIGN_UP(r->size, align);
+
+	for (struct kmem_cache *s = caches; s; s = s->next) {
+		if (s->is_static || s->ctor || s->dtor || s->flags & MERGE_NEVER)
+			continue;
+		if ((s->flags ^ r->flags) & MERGE_SAME || s->size < size ||
+		    s->size - size >= sizeof(void *) || s->align % align)
+			continue;
+		return s;
+	}
+	return NULL;
+}
+
+static struct kmem_cache *new_cache(const struct request *r, uint32_t align)
+{
+	struct kmem_cache *s;
+
+	if (!load_acquire(&cache_cache.slabs) && !cache_cache.size)
+		stele_cache_boot(&cache_cache, "kmem_cache", sizeof(struct kmem_cache), 64,
+				 SLAB_NO_MERGE | SLAB_NO_SHEAVES);
+	s = slab_alloc(&cache_cache, __GFP_ZERO);
+	if (!s)
+		return NULL;
+	set_name(s, r->name);
+	s->refcount = 1;
+	s->ctor = r->args.ctor;
+	s->dtor = r->args.dtor;
+	set_geometry(s, (uint32_t)r->size, align,
+		     r->flags | (r->args.sheaf_capacity || r->args.usersize ? SLAB_NO_MERGE : 0));
+	set_sheaves(s, r->args.sheaf_capacity);
+	return s;
+}
+
+/* Finds or makes the cache; *error says why not. */
+static struct kmem_cache *create_locked(struct request *r, int *error)
+{
+	uint32_t align = wanted_align(r);
+	struct kmem_cache *s = mergeable(r) ? find_mergeable(r, align) : NULL;
+
+	if (s) {
+		s->refcount++;
+		s->object_size = STELE_MAX(s->object_size, (uint32_t)r->size);
+		return s;
+	}
+	s = new_cache(r, align);
+	if (!s) {
+		*error = -ENOMEM;
+		return NULL;
+	}
+	s->next = caches;
+	caches = s;
+	return s;
+}
+
+static void create_failed(const struct request *r, int error)
+{
+	if (r->flags & SLAB_PANIC) {
+		stele_say("stele: kmem_cache_create: Failed to create slab '%s'. Error %d\n",
+			  r->name ? r->name : "(null)", error);
+		abort();
+	}
+	if (!stele_opt.quiet)
+		stele_say("stele: kmem_cache_create(%s) failed with error %d\n",
+			  r->name ? r->name : "(null)", error);
+}
+
+/* Odd names work, but say so: whoever reads slabinfo will wonder. Under the lock. */
+static void warn_name(const struct request *r)
+{
+	const char *problem = strchr(r->name, ' ') ? "has a space" : NULL;
+
+	for (struct kmem_cache *s = caches; s && !problem; s = s->next)
+		if (!strncmp(s->name, r->name, CACHE_NAME_MAX - 1))
+			problem = "is taken";
+	if (problem && !stele_opt.quiet)
+		stele_say("stele: kmem_cache_create(%s): the name %s\n", r->name, problem);
+}
+
+struct kmem_cache *kmem_cache_create_args(const char *name, size_t size,
+					  const struct kmem_cache_args *args, slab_flags_t flags)
+{
+	struct request r = { .name = name, .size = size, .flags = flags };
+	struct kmem_cache *s = NULL;
+	int error;
+
+	if (args)
+		r.args = *args;
+	error = stele_heap_start();
+	if (!error)
+		error = check(&r);
+	if (!error) {
+		stele_lock(&list_lock);
+		warn_name(&r);
+		s = create_locked(&r, &error);
+		stele_unlock(&list_lock);
+	}
+	if (!s)
+		create_failed(&r, error);
+	return s;
+}
+
+struct kmem_cache *(kmem_cache_create)(const char *name, size_t size, unsigned int align,
+				       slab_flags_t flags, void (*ctor)(void *))
+{
+	struct kmem_cache_args args = { .align = align, .ctor = ctor };
+
+	return kmem_cache_create_args(name, size, &args, flags);
+}
+
+/* ---- shrink ---- */
+
+int kmem_cache_shrink(struct kmem_cache *s)
+{
+	stele_slab_flush_all(s);
+	stele_slabs_tidy(s);
+	return load_acquire(&s->slabs) ? 1 : 0;
+}
+
+static void shrink_each(struct kmem_cache *s, void *arg)
+{
+	(void)arg;
+	kmem_cache_shrink(s);
+}
+
+void stele_shrink_all(size_t keep_bytes)
+{
+	stele_cache_each(shrink_each, NULL);
+	stele_purge(keep_bytes);
+}
+
+/* ---- destroy ---- */
+
+#define REPORTED_OBJECTS 16
+
+struct leftover {
+	struct kmem_cache *s;
+	unsigned printed;
+};
+
+static void report_slab(struct run *run, void *arg)
+{
+	struct leftover *left = arg;
+
+	if (run->kind != RUN_SLAB || run->cache != left->s || !run->recip)
+		return;
+	for (uint32_t i = 0; i < run->objects; i++) {
+		uintptr_t p = run->base + (uintptr_t)i * run->size;
+
+		if (stele_object_is_free(run, (void *)p) || left->printed++ >= REPORTED_OBJECTS)
+			continue;
+		stele_say("stele: Object %p @offset=%zu\n", (void *)p, (size_t)(p - run->base));
+	}
+}
+
+static void report_leftovers(struct kmem_cache *s, const void *caller)
+{
+	struct leftover left = { .s = s };
+
+	stele_say("stele: BUG %s: Objects remaining on kmem_cache_destroy()\n", s->name);
+	stele_run_each(report_slab, &left);
+	if (left.printed > REPORTED_OBJECTS)
+		stele_say("stele: ... and %u more objects\n", left.printed - REPORTED_OBJECTS);
+	stele_say("stele: kmem_cache_destroy %s: Slab cache still has objects when called from %p\n",
+		  s->name, caller);
+}
+
+static void release_cache(struct kmem_cache *s)
+{
+	if (s->words)
+		stele_pcpu_free(s->words);
+	kmem_cache_free(&cache_cache, s);
+}
+
+void kmem_cache_destroy(struct kmem_cache *s)
+{
+	bool left;
+
+	if (!s)
+		return;
+	stele_lock(&list_lock);
+	if (!is_listed(s)) {
+		stele_unlock(&list_lock);
+		stele_say("stele: kmem_cache_destroy(%p): not a cache, or already destroyed\n",
+			  (void *)s);
+		return;
+	}
+	if (--s->refcount) {
+		stele_unlock(&list_lock);
+		return;
+	}
+	left = kmem_cache_shrink(s);
+	unlist(s);
+	stele_unlock(&list_lock);
+	if (left)
+		report_leftovers(s, __builtin_return_address(0));
+	else
+		release_cache(s);
+}
+
+unsigned int kmem_cache_size(struct kmem_cache *s)
+{
+	return s->object_size;
+}
+
+bool slab_is_available(void)
+{
+	return stele_heap_start() == 0;
+}
+
+/* ---- fork ---- */
+
+/* Held across fork(), so that the child finds list and lock whole. */
+void stele_slab_before_fork(void)
+{
+	stele_lock(&list_lock);
+}
+
+void stele_slab_after_fork_parent(void)
+{
+	stele_unlock(&list_lock);
+}
+
+void stele_slab_after_fork_child(void)
+{
+	if (stele_heap_started())
+		stele_pcpu_after_fork();
+	stele_unlock(&list_lock);
+}

@@ -1,0 +1,30 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * slab/report.c - bad pointers and warnings
+ *
+ * Idea      One line names the call, the pointer, the cache and what is wrong. Nothing is
+ *           freed then, so nothing that belongs to somebody else is lost.
+ * Context   any; written with one system call, errno kept.
+ * Tests     tests/death/
+ */
+#include "base/fmt.h"
+#include "base/options.h"
+#include "slab/slab.h"
+#include <stdarg.h>
+#include <stdlib.h>
+
+static _Atomic uint64_t reports;
+
+uint64_t stele_reports(void)
+{
+	return load_relaxed(&reports);
+}
+
+void stele_report_free(const char *call, const void *p, const char *what, const char *cache)
+{
+	add_relaxed(&reports, 1);
+	stele_say("stele: %s(%p): %s%s%s%s; not freed\n", call, p, what, cache ? " in cache '" : "",
+		  cache ? cache : "", cache ? "'" : "");
+	if (stele_opt.abort_on_error)
+		abort();
+}

@@ -1,0 +1,95 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * slab/sheaf.h - a stack of free objects that moves between slots and the barn as a whole
+ *
+ * Idea      A sheaf is a block of 256, 512 or 1024 bytes, aligned to its size. Everybody
+ *           passes its top (a pointer to the next free entry), which names the sheaf and
+ *           says how full it is in one word.
+ *             link | saved top | depth | 0 | entry 0 ... entry capacity-1 | END
+ *           The 0 stops a pop, the END stops a push.
+ * States    in a slot's MAIN or SPARE; in the barn; in one thread's hands. Never in two.
+ * Order     in a slot: SLOT; in the barn: STACK. The entries travel with it.
+ */
+#ifndef STELE_SLAB_SHEAF_H
+#define STELE_SLAB_SHEAF_H
+
+#include "percpu/percpu.h"
+#include "sync/stack.h"
+
+struct sheaf {
+	struct stele_link link;	 /* barn */
+	uint64_t top;		 /* while in the barn */
+	_Atomic uint64_t depth;	 /* sheaves below and this one, as of its push; read racily */
+	uint64_t bottom;	 /* always 0 */
+	uint64_t entry[];
+};
+
+#define SHEAF_OVERHEAD 5 /* words that are not entries */
+
+static inline struct sheaf *sheaf_of(uint64_t top, unsigned bytes)
+{
+	return (struct sheaf *)(uintptr_t)(top & ~(uint64_t)(bytes - 1));
+}
+
+static inline uint64_t sheaf_bottom(struct sheaf *sheaf)
+{
+	return (uint64_t)(uintptr_t)sheaf->entry;
+}
+
+static inline unsigned sheaf_count(uint64_t top, unsigned bytes)
+{
+	return (unsigned)((top - sheaf_bottom(sheaf_of(top, bytes))) / 8);
+}
+
+/* Looks at a sheaf that may be in use elsewhere: a hint. Its memory is always readable. */
+static inline bool sheaf_is_empty(uint64_t top)
+{
+	return !*(volatile uint64_t *)(uintptr_t)(top - 8);
+}
+
+static inline bool sheaf_is_full(uint64_t top)
+{
+	return *(volatile uint64_t *)(uintptr_t)top == STELE_SHEAF_END;
+}
+
+/* A barn: whole sheaves between slots. `top` may say any fill in the full one. */
+struct barn {
+	struct stele_stack full;
+	struct stele_stack empty;
+	_Atomic uint32_t limit;	   /* full sheaves kept; adapts between the bounds */
+	_Atomic uint32_t overflow; /* a full sheaf was turned away since the last miss */
+};
+
+static inline uint64_t barn_depth(struct stele_stack *stack)
+{
+	uint64_t head = load_acquire(&stack->head);
+
+	if (!STELE_STACK_INDEX(head))
+		return 0;
+	return load_relaxed(
+		&((struct sheaf *)stack_node(stele_hot.base, STELE_STACK_INDEX(head)))->depth);
+}
+
+/* Puts a sheaf unless @limit are there. */
+static inline bool barn_put(struct stele_stack *stack, struct sheaf *sheaf, uint64_t top,
+			    uint32_t limit)
+{
+	uint64_t depth = barn_depth(stack);
+
+	if (depth >= limit)
+		return false;
+	sheaf->top = top;
+	store_relaxed(&sheaf->depth, depth + 1);
+	stack_push(stack, stele_hot.base, &sheaf->link);
+	return true;
+}
+
+/* A sheaf's top, or 0. */
+static inline uint64_t barn_get(struct stele_stack *stack)
+{
+	struct stele_link *link = stack_pop(stack, stele_hot.base);
+
+	return link ? ((struct sheaf *)link)->top : 0;
+}
+
+#endif

@@ -1,0 +1,314 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * slab/slabs.c - slabs: taking objects from bitmaps, giving them back, new and gone
+ *
+ * Idea      The partial stack's top is looked at, not popped: a taker claims from it while
+ *           it stays where it is, so nothing is in anybody's hands. Only a slab found
+ *           without free objects is popped. A slab that becomes empty gives its frames back
+ *           at once, wherever it is on the stack; only its descriptor waits there (DEAD).
+ * Order     STACK, SLABBITS, SLABSTATE (slab/bitmap.h).
+ *           SLABHEAD: state is read (acquire) between two looks at the head; if the head is
+ *           the same, its tag proves that the slab was this cache's top when it was read.
+ * Failure   no frames: fewer objects, or none.
+ * Tests     tests/model/partial.c, tests/unit/slab/
+ */
+#include "slab/slab.h"
+#include "slab/bitmap.h"
+
+static struct run *run_of_link(struct stele_link *link)
+{
+	return STELE_CONTAINER_OF(link, struct run, link);
+}
+
+static void list(struct kmem_cache *s, struct run *run)
+{
+	stack_push(&s->partial, stele_hot.base, &run->link);
+}
+
+/* ---- taking ---- */
+
+/* Writes the objects of @bits so that the lowest address ends on top. */
+static unsigned emit(const struct kmem_cache *s, const struct run *run, unsigned word, uint64_t bits,
+		     uint64_t *out)
+{
+	uint64_t base = run->base + (uint64_t)word * 64 * s->size;
+	unsigned n = 0;
+
+	while (bits) {
+		unsigned bit = 63 - (unsigned)__builtin_clzll(bits);
+
+		out[n++] = base + (uint64_t)bit * s->size;
+		bits &= ~(1ull << bit);
+	}
+	return n;
+}
+
+/* Finds @n objects that were claimed. They are there; others only move them about. */
+static void take_claimed(struct kmem_cache *s, struct run *run, uint64_t *out, unsigned n)
+{
+	unsigned words = (run->objects + 63) / 64;
+
+	for (unsigned w = 0; n; w = w + 1 == words ? 0 : w + 1) {
+		unsigned got = emit(s, run, w, bits_take(&run->free[w], n), out);
+
+		out += got;
+		n -= got;
+	}
+}
+
+/* The top slab has nothing: takes it off the stack unless that changed. */
+static void pop_exhausted(struct kmem_cache *s, struct run *run, uint64_t head)
+{
+	if (!stack_pop_if(&s->partial, stele_hot.base, head))
+		return;
+	STELE_POINT("slabs:popped");
+	switch (state_unlist(&run->state)) {
+	case UNLIST_DEAD:
+		stele_run_return_descriptor(run);
+		break;
+	case UNLIST_RELIST:
+		list(s, run);
+		break;
+	case UNLIST_DONE:
+		break;
+	}
+}
+
+/* Some objects from the top of the partial stack; 0 when it is empty. */
+static unsigned take_partial(struct kmem_cache *s, uint64_t *out, unsigned want)
+{
+	for (;;) {
+		/* ORDER(SLABHEAD) acquire, acquire, then the head again. */
+		uint64_t head = load_acquire(&s->partial.head), seen;
+		struct run *run;
+		unsigned n;
+
+		if (!STELE_STACK_INDEX(head))
+			return 0;
+		run = run_of_link(stack_node(stele_hot.base, STELE_STACK_INDEX(head)));
+		seen = load_acquire(&run->state);
+		if (load_acquire(&s->partial.head) != head)
+			continue;
+		if (!(seen & STATE_FREE)) {
+			pop_exhausted(s, run, head);
+			continue;
+		}
+		n = state_claim(&run->state, seen, want);
+		if (n) {
+			take_claimed(s, run, out, n);
+			return n;
+		}
+	}
+}
+
+/* ---- new slabs ---- */
+
+static void each_object(const struct kmem_cache *s, const struct run *run, void (*call)(void *))
+{
+	for (unsigned i = 0; call && i < run->objects; i++)
+		call((void *)(run->base + (uint64_t)i * s->size));
+}
+
+/* Bits [from, objects) are set: objects below belong to the maker of the slab. */
+static void start_bits(struct run *run, unsigned from)
+{
+	for (unsigned w = 0; w < 8; w++) {
+		uint64_t bits = 0;
+
+		for (unsigned bit = 0; bit < 64; bit++)
+			if (w * 64 + bit >= from && w * 64 + bit < run->objects)
+				bits |= 1ull << bit;
+		store_relaxed(&run->free[w], bits);
+	}
+}
+
+/* A new slab; up to @want of its objects go to @out, the rest to the partial stack. */
+static unsigned take_new(struct kmem_cache *s, uint64_t *out, unsigned want)
+{
+	unsigned n = want < s->objects ? want : s->objects;
+	bool clean;
+	struct run *run = stele_run_take(s->frames, s->run_align, &clean);
+
+	if (!run)
+		return 0;
+	run->kind = RUN_SLAB;
+	run->cache = s;
+	run->words = s->words;
+	run->objects = s->objects;
+	run->size = s->size;
+	run->recip = s->recip;
+	each_object(s, run, s->ctor);
+	start_bits(run, n);
+	add_relaxed(&s->slabs, 1);
+	state_start(&run->state, s->objects - n);
+	stele_run_publish(run);
+	STELE_POINT("slabs:new");
+	for (unsigned i = 0; i < n; i++)
+		out[i] = run->base + (uint64_t)(n - 1 - i) * s->size;
+	if (n < s->objects)
+		list(s, run);
+	return n;
+}
+
+unsigned stele_slabs_take(struct kmem_cache *s, uint64_t *out, unsigned n)
+{
+	unsigned got = 0;
+
+	while (got < n) {
+		unsigned more = take_partial(s, out + got, n - got);
+
+		/* A new slab only for the first object: what is partly filled is enough. */
+		if (!more && got)
+			break;
+		if (!more)
+			more = take_new(s, out + got, n - got);
+		if (!more)
+			break;
+		got += more;
+	}
+	return got;
+}
+
+/* ---- giving back ---- */
+
+static void retire(struct kmem_cache *s, struct run *run)
+{
+	each_object(s, run, s->dtor);
+	sub_relaxed(&s->slabs, 1);
+	run->recip = 0;
+	stele_run_return_frames(run);
+	if (state_bury(&run->state))
+		stele_run_return_descriptor(run);
+}
+
+static unsigned object_number(const struct run *run, uint64_t p)
+{
+	return (unsigned)((p - run->base) / run->size);
+}
+
+bool stele_object_is_free(const struct run *run, const void *p)
+{
+	unsigned i = object_number(run, (uint64_t)(uintptr_t)p);
+
+	return load_relaxed(&((struct run *)run)->free[i / 64]) >> i % 64 & 1;
+}
+
+/* Objects of one slab, collected by word. */
+struct batch {
+	struct run *run;
+	uint64_t mask[8];
+};
+
+static void report_twice(const struct run *run, unsigned word, uint64_t bits)
+{
+	for (; bits; bits &= bits - 1) {
+		unsigned i = word * 64 + (unsigned)__builtin_ctzll(bits);
+
+		stele_report_free("free", (void *)(run->base + (uint64_t)i * run->size),
+				  "object was already free", run->cache->name);
+	}
+}
+
+static void give_batch(struct batch *batch)
+{
+	struct run *run = batch->run;
+	struct kmem_cache *s = run->cache;
+	unsigned n = 0;
+
+	for (unsigned w = 0; w < 8; w++) {
+		uint64_t twice;
+
+		if (!batch->mask[w])
+			continue;
+		twice = bits_give(&run->free[w], batch->mask[w]);
+		n += (unsigned)__builtin_popcountll(batch->mask[w] & ~twice);
+		if (stele_unlikely(twice))
+			report_twice(run, w, twice);
+	}
+	if (!n)
+		return;
+	STELE_POINT("slabs:bits-given");
+	switch (state_give(&run->state, n, run->objects)) {
+	case GIVE_LIST:
+		list(s, run);
+		break;
+	case GIVE_EMPTY:
+		retire(s, run);
+		break;
+	case GIVE_DONE:
+		break;
+	}
+}
+
+/* Whether @p can be given back to @s: an object freed twice may have lost its slab meanwhile. */
+static struct run *run_for_give(const struct kmem_cache *s, uint64_t p)
+{
+	struct run *run = stele_run_of((void *)(uintptr_t)p);
+
+	if (stele_likely(run && run->cache == s && run_has_object_at(run, (void *)(uintptr_t)p)))
+		return run;
+	stele_report_free("free", (void *)(uintptr_t)p, "object was already free", s->name);
+	return NULL;
+}
+
+/* Moves every object of the first one's slab from @objects into @batch; how many are left. */
+static unsigned collect(struct kmem_cache *s, struct batch *batch, uint64_t *objects, unsigned n)
+{
+	struct run *run = run_for_give(s, objects[0]);
+	unsigned left = 0;
+
+	*batch = (struct batch){ .run = run };
+	for (unsigned i = run ? 0 : 1; i < n; i++) {
+		uint64_t offset = run ? objects[i] - run->base : ~0ull;
+		unsigned number;
+
+		if (offset >= (run ? run->bytes : 0)) {
+			objects[left++] = objects[i];
+			continue;
+		}
+		number = (unsigned)(offset / run->size);
+		if (stele_unlikely(batch->mask[number / 64] >> number % 64 & 1))
+			report_twice(run, number / 64, 1ull << number % 64);
+		batch->mask[number / 64] |= 1ull << number % 64;
+	}
+	return left;
+}
+
+void stele_slabs_give(struct kmem_cache *s, uint64_t *objects, unsigned n)
+{
+	struct batch batch;
+
+	while (n) {
+		n = collect(s, &batch, objects, n);
+		if (stele_likely(batch.run))
+			give_batch(&batch);
+	}
+}
+
+/* ---- tidying ---- */
+
+void stele_slabs_tidy(struct kmem_cache *s)
+{
+	struct stele_link *link = stack_take_all(&s->partial, stele_hot.base), *below;
+	struct stele_link *fuller = NULL;
+
+	/* Slabs that are more than half free go back first, so the fuller ones end above. */
+	for (; link; link = below) {
+		struct run *run = run_of_link(link);
+		uint64_t state = load_acquire(&run->state);
+
+		below = stack_below(stele_hot.base, link);
+		if (state & STATE_DEAD) {
+			stele_run_return_descriptor(run);
+		} else if ((state & STATE_FREE) * 2 > run->objects) {
+			list(s, run);
+		} else {
+			store_relaxed(&link->next, fuller ? stack_index(stele_hot.base, fuller) : 0);
+			fuller = link;
+		}
+	}
+	for (; fuller; fuller = below) {
+		below = stack_below(stele_hot.base, fuller);
+		list(s, run_of_link(fuller));
+	}
+}

@@ -1,0 +1,294 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * slab/slow.c - when the slot's sheaf is empty, full, or missing
+ *
+ * Idea      Detach, work, attach. No slot is ever locked: a sheaf is replaced in one step
+ *           if the word still holds what was seen, and then belongs to whoever replaced it.
+ *           A handler that lands in between finds EMPTY or another sheaf and does the same.
+ *           alloc: main -> spare -> full one from the barn -> refill from slabs -> one object
+ *           free:  main -> spare -> empty one (barn, new), main to the barn -> to the slab
+ * States    a sheaf is in MAIN, in SPARE, in the barn, or in one thread's hands.
+ * Order     SLOT, STACK.
+ * Failure   a lost race or a busy slot: the sheaf in hand goes to the barn and the single
+ *           object takes the next way; nothing waits.
+ * Tests     tests/model/sheaf.c, tests/stress/
+ */
+#include "slab/slab.h"
+#include "base/fmt.h"
+#include "base/options.h"
+
+/* Sheaves are objects of these, which have none themselves. */
+static struct kmem_cache sheaf_caches[3];
+static _Atomic uint32_t sheaf_caches_ready;
+
+#define EMPTY_LIMIT 8 /* empty sheaves kept in a barn */
+
+static struct kmem_cache *sheaf_cache(unsigned bytes)
+{
+	struct kmem_cache *s = &sheaf_caches[__builtin_ctz(bytes) - 8];
+
+	if (stele_unlikely(!load_acquire(&sheaf_caches_ready))) {
+		/* Idempotent: two threads write the same values. */
+		for (unsigned i = 0; i < 3; i++)
+			stele_cache_boot(&sheaf_caches[i], "stele-sheaf", 256u << i, 256u << i,
+					 SLAB_NO_MERGE | SLAB_NO_SHEAVES);
+		store_release(&sheaf_caches_ready, 1);
+	}
+	return s;
+}
+
+static uint64_t sheaf_new(struct kmem_cache *s)
+{
+	uint64_t block;
+	struct sheaf *sheaf;
+
+	if (!stele_slabs_take(sheaf_cache(s->sheaf_size), &block, 1))
+		return 0;
+	sheaf = (struct sheaf *)(uintptr_t)block;
+	sheaf->bottom = 0;
+	memset(sheaf->entry, 0, s->capacity * sizeof(sheaf->entry[0]));
+	sheaf->entry[s->capacity] = STELE_SHEAF_END;
+	return sheaf_bottom(sheaf);
+}
+
+static void sheaf_destroy(struct kmem_cache *s, uint64_t top)
+{
+	uint64_t block = (uint64_t)(uintptr_t)sheaf_of(top, s->sheaf_size);
+
+	stele_slabs_give(sheaf_cache(s->sheaf_size), &block, 1);
+}
+
+/* Returns what is in a sheaf to the slabs; its new top. */
+static uint64_t sheaf_flush(struct kmem_cache *s, uint64_t top)
+{
+	struct sheaf *sheaf = sheaf_of(top, s->sheaf_size);
+
+	stele_slabs_give(s, sheaf->entry, sheaf_count(top, s->sheaf_size));
+	return sheaf_bottom(sheaf);
+}
+
+/* ---- the barn ---- */
+
+static void put_empty(struct kmem_cache *s, uint64_t top)
+{
+	if (!barn_put(&s->barn.empty, sheaf_of(top, s->sheaf_size), top, EMPTY_LIMIT))
+		sheaf_destroy(s, top);
+}
+
+/* A sheaf that is not empty goes to the barn, or its objects to the slabs. */
+static void put_filled(struct kmem_cache *s, uint64_t top)
+{
+	if (barn_put(&s->barn.full, sheaf_of(top, s->sheaf_size), top,
+		     load_relaxed(&s->barn.limit)))
+		return;
+	store_relaxed(&s->barn.overflow, 1);
+	put_empty(s, sheaf_flush(s, top));
+}
+
+static void put(struct kmem_cache *s, uint64_t top)
+{
+	if (top == sheaf_bottom(sheaf_of(top, s->sheaf_size)))
+		put_empty(s, top);
+	else
+		put_filled(s, top);
+}
+
+static uint64_t get_empty(struct kmem_cache *s)
+{
+	uint64_t top = barn_get(&s->barn.empty);
+
+	return top ? top : sheaf_new(s);
+}
+
+/* A miss after an overflow means that more depth would have served: deepen, within bounds. */
+static uint64_t get_filled(struct kmem_cache *s)
+{
+	uint64_t top = barn_get(&s->barn.full);
+	uint32_t limit;
+
+	if (top || !load_relaxed(&s->barn.overflow))
+		return top;
+	store_relaxed(&s->barn.overflow, 0);
+	limit = load_relaxed(&s->barn.limit);
+	store_relaxed(&s->barn.limit, limit * 2 < s->barn_max ? limit * 2 : s->barn_max);
+	return 0;
+}
+
+/* ---- attaching ---- */
+
+/* Puts @top where it helps this slot next, else into the barn. */
+static void stow(struct kmem_cache *s, uint64_t top)
+{
+	if (!stele_pcpu_cas(s->words, WORD_SPARE, 0, top))
+		put(s, top);
+}
+
+/* Replaces MAIN, seen as @old, by @new; stows whichever is left over. */
+static void attach(struct kmem_cache *s, uint64_t old, uint64_t new)
+{
+	if (!stele_pcpu_cas(s->words, WORD_MAIN, old, new))
+		stow(s, new);
+	else if (stele_is_sheaf(old))
+		stow(s, old);
+}
+
+static bool attachable(uint64_t main)
+{
+	return stele_is_sheaf(main) || main == SHEAF_EMPTY;
+}
+
+/* ---- alloc ---- */
+
+/* An empty sheaf in hand: this slot's own if it is still there, else another. */
+static uint64_t empty_in_hand(struct kmem_cache *s, uint64_t *main)
+{
+	if (stele_is_sheaf(*main) && stele_pcpu_cas(s->words, WORD_MAIN, *main, SHEAF_EMPTY)) {
+		uint64_t top = *main;
+
+		*main = SHEAF_EMPTY;
+		return top;
+	}
+	return get_empty(s);
+}
+
+/* Fills a sheaf from the slabs and attaches it. */
+static bool refill(struct kmem_cache *s, uint64_t main)
+{
+	uint64_t top = empty_in_hand(s, &main);
+	unsigned n;
+
+	if (!top)
+		return false;
+	STELE_POINT("sheaf:detached");
+	n = stele_slabs_take(s, (uint64_t *)(uintptr_t)top, s->capacity);
+	STELE_POINT("sheaf:refilled");
+	attach(s, main, top + n * 8ul);
+	return n > 0;
+}
+
+/* Gives this slot a sheaf with objects. False: there is none to be had. */
+static bool provide_filled(struct kmem_cache *s)
+{
+	uint64_t main = stele_pcpu_read(s->words, WORD_MAIN), top;
+
+	if (!attachable(main))
+		return false;
+	if (stele_is_sheaf(main) && !sheaf_is_empty(main))
+		return true; /* filled meanwhile, or another slot's */
+	top = stele_pcpu_read(s->words, WORD_SPARE);
+	if (stele_is_sheaf(top) && !sheaf_is_empty(top) &&
+	    stele_pcpu_cas(s->words, WORD_SPARE, top, 0)) {
+		attach(s, main, top);
+		return true;
+	}
+	top = get_filled(s);
+	if (top) {
+		attach(s, main, top);
+		return true;
+	}
+	return refill(s, main);
+}
+
+#define ROUNDS 4 /* others may empty what we provide; then one object is taken directly */
+
+static void *alloc_any_way(struct kmem_cache *s)
+{
+	uint64_t object;
+
+	for (int i = 0; s->capacity && i < ROUNDS; i++) {
+		void *p = stele_pcpu_pop(s->words);
+
+		if (p)
+			return p;
+		if (!provide_filled(s))
+			break;
+	}
+	if (stele_slabs_take(s, &object, 1))
+		return (void *)(uintptr_t)object;
+	return s->capacity ? stele_pcpu_pop(s->words) : NULL;
+}
+
+/* A constructed object is what its constructor made it; zeroing one is a mistake to tell. */
+void stele_zero_object(struct kmem_cache *s, void *p)
+{
+	static _Atomic uint32_t warned;
+
+	if (!s->ctor)
+		memset(p, 0, s->object_size);
+	else if (!stele_opt.quiet && !atomic_exchange(&warned, 1))
+		stele_say("stele: %s: __GFP_ZERO for a cache with a constructor; not zeroed\n",
+			  s->name);
+}
+
+void *stele_slab_alloc_slow(struct kmem_cache *s, gfp_t gfp)
+{
+	void *p = alloc_any_way(s);
+
+	if (p && gfp & __GFP_ZERO)
+		stele_zero_object(s, p);
+	return p;
+}
+
+/* ---- free ---- */
+
+/* Gives this slot a sheaf with room. False: it cannot have one now. */
+static bool provide_room(struct kmem_cache *s)
+{
+	uint64_t main = stele_pcpu_read(s->words, WORD_MAIN), top;
+
+	if (!attachable(main))
+		return false;
+	if (stele_is_sheaf(main) && !sheaf_is_full(main))
+		return true;
+	top = stele_pcpu_read(s->words, WORD_SPARE);
+	if (stele_is_sheaf(top) && !sheaf_is_full(top) &&
+	    stele_pcpu_cas(s->words, WORD_SPARE, top, 0)) {
+		attach(s, main, top);
+		return true;
+	}
+	top = get_empty(s);
+	if (!top)
+		return false;
+	attach(s, main, top);
+	return true;
+}
+
+void stele_slab_free_slow(struct kmem_cache *s, void *p)
+{
+	uint64_t object = (uint64_t)(uintptr_t)p;
+
+	for (int i = 0; s->capacity && i < ROUNDS; i++) {
+		if (stele_pcpu_push(s->words, p))
+			return;
+		if (!provide_room(s))
+			break;
+	}
+	stele_slabs_give(s, &object, 1);
+}
+
+/* ---- emptying everything ---- */
+
+static void flush_taken(uint64_t top, void *arg)
+{
+	struct kmem_cache *s = arg;
+
+	sheaf_destroy(s, sheaf_flush(s, top));
+}
+
+static void flush_stack(struct kmem_cache *s, struct stele_stack *stack)
+{
+	uint64_t top;
+
+	while ((top = barn_get(stack)))
+		flush_taken(top, s);
+}
+
+void stele_slab_flush_all(struct kmem_cache *s)
+{
+	if (!s->capacity)
+		return;
+	stele_pcpu_take_all(s->words, WORD_MAIN, flush_taken, s);
+	stele_pcpu_take_all(s->words, WORD_SPARE, flush_taken, s);
+	flush_stack(s, &s->barn.full);
+	flush_stack(s, &s->barn.empty);
+}

@@ -1,0 +1,38 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * slab/start.c - what happens when the library is loaded, at fork and at exit
+ *
+ * Idea      Constructors may run after the first allocation; nothing here is needed for
+ *           allocating, only for a clean fork and for the reports at exit.
+ */
+#include "base/fmt.h"
+#include "base/options.h"
+#include "slab/slab.h"
+#include <pthread.h>
+#include <stele/stats.h>
+#include <unistd.h>
+
+static __attribute__((constructor)) void watch_fork(void)
+{
+	pthread_atfork(stele_slab_before_fork, stele_slab_after_fork_parent,
+		       stele_slab_after_fork_child);
+}
+
+static void write_stats(void)
+{
+	struct stele_stats stats;
+
+	stele_stats_read(&stats);
+	stele_say("stele: slabs %lu KiB (%lu KiB free in them), large %lu KiB in %lu, "
+		  "free resident %lu KiB, areas %lu, bad frees %lu\n",
+		  stats.slab_bytes >> 10, stats.slab_free_bytes >> 10, stats.large_bytes >> 10,
+		  stats.large_count, stats.dirty_free_bytes >> 10, stats.areas, stats.reports);
+}
+
+static __attribute__((destructor)) void report_at_exit(void)
+{
+	if (stele_opt.stats_at_exit)
+		write_stats();
+	if (stele_opt.slabinfo_at_exit)
+		stele_slabinfo_write(STDERR_FILENO);
+}

@@ -1,0 +1,129 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * sync/stack.h - a lock-free stack of things that never leave memory
+ *
+ * Idea      Treiber's stack; the head holds {tag, index}. The tag grows by one at
+ *           every push and pop, so a head that was read, and is found again, was
+ *           never changed in between.
+ * Objects   nodes at base + index * 64, index 0 is "none". A node's link may be read
+ *           after it was popped by someone else (its memory stays readable, the value
+ *           is then thrown away), so links are atomic.
+ * Order     STACK: push releases, pop and take acquire; what was written to a node
+ *           before its push is seen after its pop.
+ * Context   any. A push or pop that loses a race tries again; each loss means that
+ *           somebody else made progress.
+ * Limits    36 bits of index (4 TiB of nodes), 28 bits of tag: a thread would have to
+ *           stall between two instructions while the head changes exactly 2^28 times
+ *           and shows the same node again.
+ * Tests     tests/model/stack.c
+ */
+#ifndef STELE_SYNC_STACK_H
+#define STELE_SYNC_STACK_H
+
+#include "sync/atomic.h"
+#include "sync/inject.h"
+#include <stddef.h>
+
+#ifndef ORDER_STACK_PUSH
+#define ORDER_STACK_PUSH memory_order_release
+#endif
+#ifndef ORDER_STACK_POP
+#define ORDER_STACK_POP memory_order_acquire
+#endif
+
+struct stele_link {
+	_Atomic uint64_t next; /* index of the node below; racy readers discard it */
+};
+
+struct stele_stack {
+	_Atomic uint64_t head; /* {tag:28, index:36} */
+};
+
+#define STELE_STACK_INDEX_BITS 36
+#define STELE_STACK_INDEX(head) ((head) & ((1ull << STELE_STACK_INDEX_BITS) - 1))
+#define STELE_STACK_GRAIN 64
+
+static inline uint64_t stack_next_head(uint64_t old, uint64_t index)
+{
+	uint64_t tag = (old >> STELE_STACK_INDEX_BITS) + 1;
+
+	return tag << STELE_STACK_INDEX_BITS | index;
+}
+
+static inline struct stele_link *stack_node(void *base, uint64_t index)
+{
+	return (struct stele_link *)((char *)base + index * STELE_STACK_GRAIN);
+}
+
+static inline uint64_t stack_index(void *base, struct stele_link *node)
+{
+	return (uint64_t)((char *)node - (char *)base) / STELE_STACK_GRAIN;
+}
+
+/* Pushes the chain first..last, already linked by the caller. */
+static inline void stack_push_chain(struct stele_stack *stack, void *base, struct stele_link *first,
+				    struct stele_link *last)
+{
+	uint64_t old = load_relaxed(&stack->head);
+
+	do {
+		store_relaxed(&last->next, STELE_STACK_INDEX(old));
+		STELE_POINT("stack:push");
+		/* ORDER(STACK) release: the node's contents are seen by whoever pops it. */
+	} while (!atomic_compare_exchange_weak_explicit(
+		&stack->head, &old, stack_next_head(old, stack_index(base, first)),
+		ORDER_STACK_PUSH, memory_order_relaxed));
+}
+
+static inline void stack_push(struct stele_stack *stack, void *base, struct stele_link *node)
+{
+	stack_push_chain(stack, base, node, node);
+}
+
+/* Pops the top node if the head is still @head. */
+static inline bool stack_pop_if(struct stele_stack *stack, void *base, uint64_t head)
+{
+	struct stele_link *top = stack_node(base, STELE_STACK_INDEX(head));
+	uint64_t next = load_relaxed(&top->next);
+
+	STELE_POINT("stack:pop");
+	/* ORDER(STACK) acquire: pairs with the push of this node. */
+	return atomic_compare_exchange_strong_explicit(&stack->head, &head,
+						       stack_next_head(head, next), ORDER_STACK_POP,
+						       memory_order_relaxed);
+}
+
+static inline struct stele_link *stack_pop(struct stele_stack *stack, void *base)
+{
+	for (;;) {
+		/* ORDER(STACK) acquire: the link below was written before the push. */
+		uint64_t head = atomic_load_explicit(&stack->head, ORDER_STACK_POP);
+
+		if (!STELE_STACK_INDEX(head))
+			return NULL;
+		if (stack_pop_if(stack, base, head))
+			return stack_node(base, STELE_STACK_INDEX(head));
+	}
+}
+
+/* Takes the whole stack; the caller walks it with stack_below(). */
+static inline struct stele_link *stack_take_all(struct stele_stack *stack, void *base)
+{
+	uint64_t old = load_relaxed(&stack->head);
+
+	while (STELE_STACK_INDEX(old)) {
+		if (atomic_compare_exchange_weak_explicit(&stack->head, &old, stack_next_head(old, 0),
+							  ORDER_STACK_POP, memory_order_relaxed))
+			return stack_node(base, STELE_STACK_INDEX(old));
+	}
+	return NULL;
+}
+
+static inline struct stele_link *stack_below(void *base, struct stele_link *node)
+{
+	uint64_t next = load_relaxed(&node->next);
+
+	return next ? stack_node(base, next) : NULL;
+}
+
+#endif

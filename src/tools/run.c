@@ -1,0 +1,164 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * tools/run.c - stele run: a program with Stele as its malloc
+ *
+ * Idea      no wrapper stays behind: LD_PRELOAD and STELE_OPTIONS are set, then this process becomes
+ *           the program. Its children inherit both.
+ * Failure   an option that the library would only complain about is an error here, before the
+ *           program starts. A program that the dynamic linker would not preload anything into
+ *           (static, set-user-ID, other architecture) still runs, with a warning.
+ * Tests     tests/tools/test_stele.sh
+ */
+#include "tools/tools.h"
+
+#include "base/options.h"
+
+#include <errno.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+static bool no_memory(const char *command)
+{
+	fprintf(stderr, "stele %s: %s\n", command, strerror(ENOMEM));
+	return false;
+}
+
+/* @a, @separator and @b in new memory; @b alone where @a is NULL or empty. */
+static char *join(const char *a, char separator, const char *b)
+{
+	char *s = NULL;
+	int n;
+
+	if (a && *a)
+		n = asprintf(&s, "%s%c%s", a, separator, b);
+	else
+		n = asprintf(&s, "%s", b);
+	return n < 0 ? NULL : s;
+}
+
+bool stele_launch_option(struct stele_launch *l, const char *item)
+{
+	char *longer;
+
+	/* In the list, what follows a comma would be another option. */
+	if (strchr(item, ',')) {
+		fprintf(stderr, "stele: --option: '%s': one option each, without a comma\n", item);
+		return false;
+	}
+	if (stele_option_set("--option", item, strlen(item)) != 0)
+		return false;
+	longer = join(l->options, ',', item);
+	if (!longer)
+		return no_memory(l->command);
+	free(l->options);
+	l->options = longer;
+	return true;
+}
+
+static bool set_variable(const char *command, const char *name, char *value)
+{
+	bool done = value && setenv(name, value, 1) == 0;
+
+	free(value);
+	return done || no_memory(command);
+}
+
+static bool set_environment(const struct stele_launch *l, const char *drop_in)
+{
+	const char *before = getenv("LD_PRELOAD");
+
+	/* First, so that no other preloaded library's malloc is found before it. */
+	if (!set_variable(l->command, "LD_PRELOAD",
+			  before && *before ? join(drop_in, ':', before) : strdup(drop_in)))
+		return false;
+	/* Last, because the last word in the list counts. */
+	return !l->options || set_variable(l->command, "STELE_OPTIONS",
+					   join(getenv("STELE_OPTIONS"), ',', l->options));
+}
+
+static int refused(const char *command, const char *program, int err)
+{
+	fprintf(stderr, "stele %s: cannot run '%s': %s\n", command, program, strerror(err));
+	return err == ENOENT ? STELE_NOT_FOUND : STELE_NOT_RUNNABLE;
+}
+
+/* Returns only with a failure, already reported. */
+static int launch(const struct stele_launch *l, char **argv)
+{
+	char drop_in[PATH_MAX];
+	const char *why;
+
+	if (!stele_find_drop_in(l->command, drop_in, sizeof(drop_in)) ||
+	    !set_environment(l, drop_in))
+		return STELE_OWN_FAILURE;
+	why = stele_not_preloadable(argv[0]);
+	if (why)
+		fprintf(stderr, "stele %s: warning: '%s' %s: it runs without Stele\n", l->command,
+			argv[0], why);
+	execvp(argv[0], argv);
+	return refused(l->command, argv[0], errno);
+}
+
+static const char *after(const char *s, const char *prefix)
+{
+	size_t n = strlen(prefix);
+
+	return strncmp(s, prefix, n) == 0 ? s + n : NULL;
+}
+
+/* One leading argument: 1 taken, 0 not an option of ours, -1 a reported mistake. */
+static int take_argument(struct stele_launch *l, const char *arg)
+{
+	const char *item = after(arg, "--option=");
+
+	if (item)
+		return stele_launch_option(l, item) ? 1 : -1;
+	if (strcmp(arg, "--stats") == 0)
+		return stele_launch_option(l, "stats_at_exit=1") ? 1 : -1;
+	if (arg[0] != '-')
+		return 0;
+	fprintf(stderr, "stele %s: unknown option '%s'\n", l->command, arg);
+	stele_usage(l->command, 0);
+	return -1;
+}
+
+/* Index of PROGRAM in @argv, or -1 after a message. */
+static int take_arguments(struct stele_launch *l, int argc, char **argv)
+{
+	int i;
+	int taken = 1;
+
+	for (i = 1; i < argc && strcmp(argv[i], "--") != 0; i++) {
+		taken = take_argument(l, argv[i]);
+		if (taken <= 0)
+			break;
+	}
+	if (taken < 0)
+		return -1;
+	if (i < argc && strcmp(argv[i], "--") == 0)
+		i++;
+	if (i < argc)
+		return i;
+	fprintf(stderr, "stele %s: no program\n", l->command);
+	stele_usage(l->command, 0);
+	return -1;
+}
+
+int stele_launch_arguments(struct stele_launch *l, int argc, char **argv)
+{
+	int program = take_arguments(l, argc, argv);
+	int status = program < 0 ? STELE_OWN_FAILURE : launch(l, argv + program);
+
+	free(l->options);
+	return status;
+}
+
+int stele_main_run(int argc, char **argv)
+{
+	struct stele_launch l = { .command = argv[0] };
+
+	return stele_launch_arguments(&l, argc, argv);
+}

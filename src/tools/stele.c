@@ -1,0 +1,77 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * tools/stele.c - the stele command
+ *
+ * Idea      one table of commands feeds the dispatch, `stele help` and the usage messages.
+ * Tests     tests/tools/test_stele.sh
+ */
+#include "tools/tools.h"
+
+#include "base/bits.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+const struct stele_command stele_commands[] = {
+	{ "run", "[--stats] [--option=NAME=VALUE]... [--] PROGRAM [ARGUMENT]...",
+	  "run a program with Stele as its malloc", stele_main_run },
+	{ "slabinfo", "[--stats] [--option=NAME=VALUE]... [--] PROGRAM [ARGUMENT]...",
+	  "the same, and at its exit write every cache to standard error", stele_main_slabinfo },
+	{ "doctor", "", "what this system offers, what Stele chose, and why", stele_main_doctor },
+	{ "help", "[options [--markdown] | COMMAND]", "this text, or every option",
+	  stele_main_help },
+	{ "version", "", "the version of this program", stele_main_version },
+};
+const size_t stele_nr_commands = STELE_ARRAY_SIZE(stele_commands);
+
+int stele_main_version(int argc, char **argv)
+{
+	if (argc > 1)
+		return stele_usage(argv[0], STELE_USAGE);
+	puts("stele " STELE_VERSION);
+	return STELE_DONE;
+}
+
+/* --help and --version are spelled as options everywhere else. */
+static const char *canonical(const char *name)
+{
+	if (strcmp(name, "--help") == 0 || strcmp(name, "-h") == 0)
+		return "help";
+	return strcmp(name, "--version") == 0 ? "version" : name;
+}
+
+static const struct stele_command *find_command(const char *name)
+{
+	for (size_t i = 0; i < stele_nr_commands; i++) {
+		if (strcmp(stele_commands[i].name, name) == 0)
+			return &stele_commands[i];
+	}
+	return NULL;
+}
+
+/* A full disk or a closed pipe must not look like success. */
+static int finish(int status)
+{
+	if (fflush(stdout) == 0 && !ferror(stdout))
+		return status;
+	fprintf(stderr, "stele: cannot write to standard output: %s\n", strerror(errno));
+	return STELE_FAILED;
+}
+
+int main(int argc, char **argv)
+{
+	const struct stele_command *command;
+
+	if (argc < 2) {
+		fputs("stele: no command (see 'stele help')\n", stderr);
+		return STELE_USAGE;
+	}
+	command = find_command(canonical(argv[1]));
+	if (!command) {
+		fprintf(stderr, "stele: unknown command '%s' (see 'stele help')\n", argv[1]);
+		return STELE_USAGE;
+	}
+	argv[1] = (char *)command->name;
+	return finish(command->main(argc - 1, argv + 1));
+}

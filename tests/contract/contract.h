@@ -1,0 +1,95 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What the contract tests share: text on standard error, and memory that remembers its owner.
+ */
+#ifndef STELE_TESTS_CONTRACT_CONTRACT_H
+#define STELE_TESTS_CONTRACT_CONTRACT_H
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include <stele/slab.h>
+
+#include "../unit/base/stderr_of.h"
+#include "page/run.h"
+
+/* Runs @code and leaves what it wrote to standard error in @t. */
+#define STDERR_OF(t, code)                                                                         \
+	do {                                                                                       \
+		assert_true(stderr_begin(t));                                                      \
+		code;                                                                              \
+		stderr_end(t);                                                                     \
+	} while (0)
+
+static inline void assert_says(const struct stderr_text *t, const char *what)
+{
+	if (!strstr(t->text, what))
+		fail_msg("expected \"%s\" in \"%s\"", what, t->text);
+}
+
+static inline void assert_silent(const struct stderr_text *t)
+{
+	assert_string_equal(t->text, "");
+}
+
+/* A size the compiler cannot follow, for writing into the slack of a bucket. */
+static inline size_t opaque(size_t n)
+{
+	volatile size_t hidden = n;
+
+	return hidden;
+}
+
+/* Every byte depends on its owner and its place. */
+static inline unsigned char token(size_t owner, size_t i)
+{
+	return (unsigned char)(owner * 131 + i * 7 + (i >> 8) + 1);
+}
+
+static inline void sign(void *p, size_t n, size_t owner)
+{
+	unsigned char *bytes = (unsigned char *)p;
+
+	for (size_t i = 0; i < n; i++)
+		bytes[i] = token(owner, i);
+}
+
+static inline bool signed_by(const void *p, size_t n, size_t owner)
+{
+	const unsigned char *bytes = (const unsigned char *)p;
+
+	for (size_t i = 0; i < n; i++)
+		if (bytes[i] != token(owner, i))
+			return false;
+	return true;
+}
+
+static inline bool all_zero(const void *p, size_t from, size_t to)
+{
+	const unsigned char *bytes = (const unsigned char *)p;
+
+	for (size_t i = from; i < to; i++)
+		if (bytes[i])
+			return false;
+	return true;
+}
+
+/* No new pages from here to memory_back(); what caches hold already still counts. */
+static inline void memory_gone(void)
+{
+	stele_inject_page_fail = -1;
+}
+
+static inline void memory_back(void)
+{
+	stele_inject_page_fail = 0;
+}
+
+#endif

@@ -1,0 +1,5 @@
+/* SPDX-License-Identifier: MIT */
+#include <stele/gfp.h>
+#include <errno.h>
+#include "base/low.h"
+#include "slab/mid.h"
