@@ -16,7 +16,8 @@
  * errno     set to ENOMEM by nobody here: the interface is the kernel's. Preserved.
  * Unlike    the kernel: size classes are finer (at most 12.5 % waste above 128 bytes), so
  *           ksize() may be smaller; KMALLOC_MAX_CACHE_SIZE is 32 KiB; above it a request
- *           takes exactly the pages it needs, not a power of two of them; there is one row
+ *           takes exactly the pages it needs, not a power of two of them, and is aligned to
+ *           a page whatever its size; there is one row
  *           of kmalloc caches for all flags; "vmalloc" memory is a page run like any other,
  *           so kfree() takes it too; the freelist is not in the objects, so a freed object
  *           keeps its bytes until its next owner writes them.
@@ -52,17 +53,20 @@ STELE_EXTERN_C_BEGIN
 #define KMALLOC_MAX_CACHE_SIZE ((size_t)32768)
 #define KMALLOC_MAX_SIZE ((size_t)4194304)
 
+/* The largest object of a cache; half of what the kernel takes. */
+#define KMEM_CACHE_MAX_SIZE ((size_t)2097152)
+
 /* ---- flags of a cache ----------------------------------------------------------------- */
 
 typedef unsigned int slab_flags_t;
 
 /* Debugging, per cache. */
 #define SLAB_CONSISTENCY_CHECKS ((slab_flags_t)0x00000001u) /* check on alloc and free */
-#define SLAB_RED_ZONE ((slab_flags_t)0x00000002u)	     /* guard bytes around objects */
-#define SLAB_POISON ((slab_flags_t)0x00000004u)	     /* fill freed objects */
-#define SLAB_STORE_USER ((slab_flags_t)0x00000008u)	     /* remember who allocated */
-#define SLAB_TRACE ((slab_flags_t)0x00000010u)		     /* print every call */
-#define SLAB_FAILSLAB ((slab_flags_t)0x00000020u)	     /* set by fault injection only */
+#define SLAB_RED_ZONE ((slab_flags_t)0x00000002u)	    /* guard bytes around objects */
+#define SLAB_POISON ((slab_flags_t)0x00000004u)		    /* fill freed objects */
+#define SLAB_STORE_USER ((slab_flags_t)0x00000008u)	    /* remember who allocated */
+#define SLAB_TRACE ((slab_flags_t)0x00000010u)		    /* print every call */
+#define SLAB_FAILSLAB ((slab_flags_t)0x00000020u)	    /* set by fault injection only */
 
 /* Layout. */
 #define SLAB_HWCACHE_ALIGN ((slab_flags_t)0x00000100u) /* objects on cache lines */
@@ -71,7 +75,8 @@ typedef unsigned int slab_flags_t;
 
 /* Life. */
 #define SLAB_PANIC ((slab_flags_t)0x00001000u) /* abort when the cache cannot be created */
-#define SLAB_TYPESAFE_BY_RCU ((slab_flags_t)0x00002000u) /* needs the RCU library: -EINVAL without */
+#define SLAB_TYPESAFE_BY_RCU                                                                       \
+	((slab_flags_t)0x00002000u) /* needs the RCU library: -EINVAL without */
 #define SLAB_RECLAIM_ACCOUNT ((slab_flags_t)0x00004000u) /* objects go away on request */
 #define SLAB_TEMPORARY SLAB_RECLAIM_ACCOUNT
 #define SLAB_ACCOUNT ((slab_flags_t)0x00008000u) /* accepted, no effect */
@@ -127,7 +132,7 @@ struct kmem_cache_args {
 /**
  * kmem_cache_create - make a cache
  * @name:   copied; shown in reports and slabinfo. A name twice, or with a space, warns only
- * @size:   bytes of an object, 1 to KMALLOC_MAX_SIZE
+ * @size:   bytes of an object, 1 to KMEM_CACHE_MAX_SIZE
  * then either
  * @args:   struct kmem_cache_args *, or NULL for the defaults
  * @flags:  SLAB_*
@@ -146,9 +151,9 @@ STELE_API STELE_MUST_CHECK struct kmem_cache *
 kmem_cache_create_args(const char *name, size_t size, const struct kmem_cache_args *args,
 		       slab_flags_t flags);
 STELE_API STELE_MUST_CHECK struct kmem_cache *kmem_cache_create(const char *name, size_t size,
-								 unsigned int align,
-								 slab_flags_t flags,
-								 void (*ctor)(void *object));
+								unsigned int align,
+								slab_flags_t flags,
+								void (*ctor)(void *object));
 
 /** kmem_cache_create_usercopy - kmem_cache_create() with its older form and a copyable part */
 static inline STELE_MUST_CHECK struct kmem_cache *
@@ -196,7 +201,7 @@ STELE_API bool slab_is_available(void);
 /**
  * kmem_cache_alloc - take an object
  * @s:   the cache
- * @gfp: __GFP_ZERO clears it (not for caches with a constructor: warns once, not cleared)
+ * @gfp: __GFP_ZERO clears it; an object with a constructor stays as made, with one warning
  *
  * Return:  the object, or NULL when there is no memory.
  * Context: any.
@@ -207,15 +212,15 @@ STELE_API STELE_MALLOC STELE_MUST_CHECK void *kmem_cache_alloc(struct kmem_cache
  * kmem_cache_alloc_node - take an object, preferably of one node's memory
  * @node: node number, or NUMA_NO_NODE. With __GFP_THISNODE that node or NULL.
  */
-STELE_API STELE_MALLOC STELE_MUST_CHECK void *kmem_cache_alloc_node(struct kmem_cache *s,
-								     gfp_t gfp, int node);
+STELE_API STELE_MALLOC STELE_MUST_CHECK void *kmem_cache_alloc_node(struct kmem_cache *s, gfp_t gfp,
+								    int node);
 
 /**
  * kmem_cache_alloc_nolock - kmem_cache_alloc() under the rules of kmalloc_nolock()
  * @gfp: __GFP_ZERO and __GFP_ACCOUNT only
  */
 STELE_API STELE_MALLOC STELE_MUST_CHECK void *kmem_cache_alloc_nolock(struct kmem_cache *s,
-								       gfp_t gfp, int node);
+								      gfp_t gfp, int node);
 
 /** kmem_cache_zalloc - kmem_cache_alloc() of a cleared object */
 static inline STELE_MUST_CHECK void *kmem_cache_zalloc(struct kmem_cache *s, gfp_t gfp)
@@ -273,7 +278,7 @@ static inline void kfree_bulk(size_t n, void **p)
  * Context: any; the sheaf belongs to the caller until it is returned.
  */
 STELE_API STELE_MUST_CHECK struct slab_sheaf *kmem_cache_prefill_sheaf(struct kmem_cache *s,
-									gfp_t gfp, unsigned int n);
+								       gfp_t gfp, unsigned int n);
 
 /**
  * kmem_cache_refill_sheaf - have @n objects in *@sheaf again
@@ -282,7 +287,7 @@ STELE_API STELE_MUST_CHECK struct slab_sheaf *kmem_cache_prefill_sheaf(struct km
  * Return:  0: it holds at least @n. -ENOMEM: it may have gained some. -EINVAL: no sheaf.
  */
 STELE_API STELE_MUST_CHECK int kmem_cache_refill_sheaf(struct kmem_cache *s, gfp_t gfp,
-							struct slab_sheaf **sheaf, unsigned int n);
+						       struct slab_sheaf **sheaf, unsigned int n);
 
 /** kmem_cache_return_sheaf - give a sheaf back with whatever it still holds */
 STELE_API void kmem_cache_return_sheaf(struct kmem_cache *s, gfp_t gfp, struct slab_sheaf *sheaf);
@@ -320,9 +325,8 @@ STELE_API bool kmem_cache_charge(void *p, gfp_t gfp);
 STELE_API STELE_MALLOC STELE_ALLOC_SIZE(1) STELE_MUST_CHECK void *kmalloc(size_t size, gfp_t gfp);
 
 /** kmalloc_node - kmalloc(), preferably from one node's memory */
-STELE_API STELE_MALLOC STELE_ALLOC_SIZE(1) STELE_MUST_CHECK void *kmalloc_node(size_t size,
-										gfp_t gfp,
-										int node);
+STELE_API STELE_MALLOC STELE_ALLOC_SIZE(1) STELE_MUST_CHECK
+	void *kmalloc_node(size_t size, gfp_t gfp, int node);
 
 /**
  * kzalloc - kmalloc() of zeroes
@@ -335,22 +339,21 @@ static inline STELE_ALLOC_SIZE(1) STELE_MUST_CHECK void *kzalloc(size_t size, gf
 	return kmalloc(size, gfp | __GFP_ZERO);
 }
 
-static inline STELE_ALLOC_SIZE(1) STELE_MUST_CHECK void *kzalloc_node(size_t size, gfp_t gfp,
-								      int node)
+static inline STELE_ALLOC_SIZE(1) STELE_MUST_CHECK
+	void *kzalloc_node(size_t size, gfp_t gfp, int node)
 {
 	return kmalloc_node(size, gfp | __GFP_ZERO, node);
 }
 
 /* The _track_caller forms blame the caller's caller where a debug cache records blame. */
-static inline STELE_ALLOC_SIZE(1) STELE_MUST_CHECK void *kmalloc_track_caller(size_t size,
-									      gfp_t gfp)
+static inline STELE_ALLOC_SIZE(1) STELE_MUST_CHECK
+	void *kmalloc_track_caller(size_t size, gfp_t gfp)
 {
 	return kmalloc(size, gfp);
 }
 
-static inline STELE_ALLOC_SIZE(1) STELE_MUST_CHECK void *kmalloc_node_track_caller(size_t size,
-										   gfp_t gfp,
-										   int node)
+static inline STELE_ALLOC_SIZE(1) STELE_MUST_CHECK
+	void *kmalloc_node_track_caller(size_t size, gfp_t gfp, int node)
 {
 	return kmalloc_node(size, gfp, node);
 }
@@ -405,9 +408,8 @@ STELE_API bool kmem_dump_obj(void *p);
  * Free:    kfree_nolock(), kfree().
  * Source:  Linux kmalloc_nolock(); differs in that a busy lock is never a reason for NULL.
  */
-STELE_API STELE_MALLOC STELE_ALLOC_SIZE(1) STELE_MUST_CHECK void *kmalloc_nolock(size_t size,
-										  gfp_t gfp,
-										  int node);
+STELE_API STELE_MALLOC STELE_ALLOC_SIZE(1) STELE_MUST_CHECK
+	void *kmalloc_nolock(size_t size, gfp_t gfp, int node);
 
 /**
  * kfree_nolock - give back what kmalloc_nolock() gave
@@ -422,18 +424,27 @@ STELE_API void kfree_nolock(const void *p);
  * Products and sums that stick at SIZE_MAX: every allocator refuses that size, so an
  * overflow ends as NULL and not as a short object.
  */
+static inline size_t stele_size_none(void)
+{
+	size_t none = SIZE_MAX;
+
+	/* Unseen by the compiler, which would warn of an allocation that large. */
+	__asm__("" : "+r"(none));
+	return none;
+}
+
 static inline size_t stele_size_mul(size_t a, size_t b)
 {
 	size_t r;
 
-	return __builtin_mul_overflow(a, b, &r) ? SIZE_MAX : r;
+	return __builtin_mul_overflow(a, b, &r) ? stele_size_none() : r;
 }
 
 static inline size_t stele_size_add(size_t a, size_t b)
 {
 	size_t r;
 
-	return __builtin_add_overflow(a, b, &r) ? SIZE_MAX : r;
+	return __builtin_add_overflow(a, b, &r) ? stele_size_none() : r;
 }
 
 /**
@@ -441,16 +452,16 @@ static inline size_t stele_size_add(size_t a, size_t b)
  *
  * Return:  as kmalloc(); NULL, silently, when n * size overflows.
  */
-static inline STELE_ALLOC_SIZE2(1, 2) STELE_MUST_CHECK void *kmalloc_array(size_t n, size_t size,
-									   gfp_t gfp)
+static inline STELE_ALLOC_SIZE2(1, 2) STELE_MUST_CHECK
+	void *kmalloc_array(size_t n, size_t size, gfp_t gfp)
 {
 	size_t bytes;
 
 	return __builtin_mul_overflow(n, size, &bytes) ? NULL : kmalloc(bytes, gfp);
 }
 
-static inline STELE_ALLOC_SIZE2(1, 2) STELE_MUST_CHECK void *
-kmalloc_array_node(size_t n, size_t size, gfp_t gfp, int node)
+static inline STELE_ALLOC_SIZE2(1, 2) STELE_MUST_CHECK
+	void *kmalloc_array_node(size_t n, size_t size, gfp_t gfp, int node)
 {
 	size_t bytes;
 
@@ -458,14 +469,14 @@ kmalloc_array_node(size_t n, size_t size, gfp_t gfp, int node)
 }
 
 /** kcalloc - kmalloc_array() of zeroes */
-static inline STELE_ALLOC_SIZE2(1, 2) STELE_MUST_CHECK void *kcalloc(size_t n, size_t size,
-								     gfp_t gfp)
+static inline STELE_ALLOC_SIZE2(1, 2) STELE_MUST_CHECK
+	void *kcalloc(size_t n, size_t size, gfp_t gfp)
 {
 	return kmalloc_array(n, size, gfp | __GFP_ZERO);
 }
 
-static inline STELE_ALLOC_SIZE2(1, 2) STELE_MUST_CHECK void *kcalloc_node(size_t n, size_t size,
-									  gfp_t gfp, int node)
+static inline STELE_ALLOC_SIZE2(1, 2) STELE_MUST_CHECK
+	void *kcalloc_node(size_t n, size_t size, gfp_t gfp, int node)
 {
 	return kmalloc_array_node(n, size, gfp | __GFP_ZERO, node);
 }
@@ -483,25 +494,25 @@ static inline STELE_ALLOC_SIZE2(1, 2) STELE_MUST_CHECK void *kcalloc_node(size_t
  * Return:  the memory, perhaps elsewhere; NULL: no memory, and @p is still valid.
  * Context: any; nobody else may use @p during the call.
  */
-STELE_API STELE_ALLOC_SIZE(2) STELE_MUST_CHECK void *krealloc(const void *p, size_t size,
-							       gfp_t gfp);
+STELE_API STELE_ALLOC_SIZE(2) STELE_MUST_CHECK
+	void *krealloc(const void *p, size_t size, gfp_t gfp);
 
 /**
  * krealloc_node_align - krealloc() with an alignment and a preferred node
  * @align: a power of two, or 0 or 1 for none; memory that does not fit it is moved
  */
-STELE_API STELE_ALLOC_SIZE(2) STELE_MUST_CHECK void *
-krealloc_node_align(const void *p, size_t size, size_t align, gfp_t gfp, int node);
+STELE_API STELE_ALLOC_SIZE(2) STELE_MUST_CHECK
+	void *krealloc_node_align(const void *p, size_t size, size_t align, gfp_t gfp, int node);
 
-static inline STELE_ALLOC_SIZE(2) STELE_MUST_CHECK void *krealloc_node(const void *p, size_t size,
-								       gfp_t gfp, int node)
+static inline STELE_ALLOC_SIZE(2) STELE_MUST_CHECK
+	void *krealloc_node(const void *p, size_t size, gfp_t gfp, int node)
 {
 	return krealloc_node_align(p, size, 1, gfp, node);
 }
 
 /** krealloc_array - krealloc() to @n elements; on overflow NULL, and @p is untouched */
-static inline STELE_ALLOC_SIZE2(2, 3) STELE_MUST_CHECK void *
-krealloc_array(void *p, size_t n, size_t size, gfp_t gfp)
+static inline STELE_ALLOC_SIZE2(2, 3) STELE_MUST_CHECK
+	void *krealloc_array(void *p, size_t n, size_t size, gfp_t gfp)
 {
 	size_t bytes;
 
@@ -519,11 +530,11 @@ krealloc_array(void *p, size_t n, size_t size, gfp_t gfp)
  * Context: any.
  * Free:    kvfree(), or kfree().
  */
-STELE_API STELE_MALLOC STELE_ALLOC_SIZE(1) STELE_MUST_CHECK void *
-kvmalloc_node_align(size_t size, size_t align, gfp_t gfp, int node);
+STELE_API STELE_MALLOC STELE_ALLOC_SIZE(1) STELE_MUST_CHECK
+	void *kvmalloc_node_align(size_t size, size_t align, gfp_t gfp, int node);
 
-static inline STELE_ALLOC_SIZE(1) STELE_MUST_CHECK void *kvmalloc_node(size_t size, gfp_t gfp,
-								       int node)
+static inline STELE_ALLOC_SIZE(1) STELE_MUST_CHECK
+	void *kvmalloc_node(size_t size, gfp_t gfp, int node)
 {
 	return kvmalloc_node_align(size, 1, gfp, node);
 }
@@ -533,8 +544,8 @@ static inline STELE_ALLOC_SIZE(1) STELE_MUST_CHECK void *kvmalloc(size_t size, g
 	return kvmalloc_node_align(size, 1, gfp, NUMA_NO_NODE);
 }
 
-static inline STELE_ALLOC_SIZE(1) STELE_MUST_CHECK void *kvzalloc_node(size_t size, gfp_t gfp,
-								       int node)
+static inline STELE_ALLOC_SIZE(1) STELE_MUST_CHECK
+	void *kvzalloc_node(size_t size, gfp_t gfp, int node)
 {
 	return kvmalloc_node(size, gfp | __GFP_ZERO, node);
 }
@@ -544,28 +555,28 @@ static inline STELE_ALLOC_SIZE(1) STELE_MUST_CHECK void *kvzalloc(size_t size, g
 	return kvmalloc(size, gfp | __GFP_ZERO);
 }
 
-static inline STELE_ALLOC_SIZE2(1, 2) STELE_MUST_CHECK void *
-kvmalloc_array_node(size_t n, size_t size, gfp_t gfp, int node)
+static inline STELE_ALLOC_SIZE2(1, 2) STELE_MUST_CHECK
+	void *kvmalloc_array_node(size_t n, size_t size, gfp_t gfp, int node)
 {
 	size_t bytes;
 
 	return __builtin_mul_overflow(n, size, &bytes) ? NULL : kvmalloc_node(bytes, gfp, node);
 }
 
-static inline STELE_ALLOC_SIZE2(1, 2) STELE_MUST_CHECK void *kvmalloc_array(size_t n, size_t size,
-									    gfp_t gfp)
+static inline STELE_ALLOC_SIZE2(1, 2) STELE_MUST_CHECK
+	void *kvmalloc_array(size_t n, size_t size, gfp_t gfp)
 {
 	return kvmalloc_array_node(n, size, gfp, NUMA_NO_NODE);
 }
 
-static inline STELE_ALLOC_SIZE2(1, 2) STELE_MUST_CHECK void *
-kvcalloc_node(size_t n, size_t size, gfp_t gfp, int node)
+static inline STELE_ALLOC_SIZE2(1, 2) STELE_MUST_CHECK
+	void *kvcalloc_node(size_t n, size_t size, gfp_t gfp, int node)
 {
 	return kvmalloc_array_node(n, size, gfp | __GFP_ZERO, node);
 }
 
-static inline STELE_ALLOC_SIZE2(1, 2) STELE_MUST_CHECK void *kvcalloc(size_t n, size_t size,
-								      gfp_t gfp)
+static inline STELE_ALLOC_SIZE2(1, 2) STELE_MUST_CHECK
+	void *kvcalloc(size_t n, size_t size, gfp_t gfp)
 {
 	return kvmalloc_array(n, size, gfp | __GFP_ZERO);
 }
@@ -575,17 +586,17 @@ static inline STELE_ALLOC_SIZE2(1, 2) STELE_MUST_CHECK void *kvcalloc(size_t n, 
  *
  * Context: any; not beside itself or kvfree() on the same memory.
  */
-STELE_API STELE_ALLOC_SIZE(2) STELE_MUST_CHECK void *
-kvrealloc_node_align(const void *p, size_t size, size_t align, gfp_t gfp, int node);
+STELE_API STELE_ALLOC_SIZE(2) STELE_MUST_CHECK
+	void *kvrealloc_node_align(const void *p, size_t size, size_t align, gfp_t gfp, int node);
 
-static inline STELE_ALLOC_SIZE(2) STELE_MUST_CHECK void *kvrealloc_node(const void *p, size_t size,
-									gfp_t gfp, int node)
+static inline STELE_ALLOC_SIZE(2) STELE_MUST_CHECK
+	void *kvrealloc_node(const void *p, size_t size, gfp_t gfp, int node)
 {
 	return kvrealloc_node_align(p, size, 1, gfp, node);
 }
 
-static inline STELE_ALLOC_SIZE(2) STELE_MUST_CHECK void *kvrealloc(const void *p, size_t size,
-								   gfp_t gfp)
+static inline STELE_ALLOC_SIZE(2) STELE_MUST_CHECK
+	void *kvrealloc(const void *p, size_t size, gfp_t gfp)
 {
 	return kvrealloc_node_align(p, size, 1, gfp, NUMA_NO_NODE);
 }
@@ -621,9 +632,9 @@ typedef struct kmem_buckets kmem_buckets;
  * Context: control.
  */
 STELE_API STELE_MUST_CHECK kmem_buckets *kmem_buckets_create(const char *name, slab_flags_t flags,
-							      unsigned int useroffset,
-							      unsigned int usersize,
-							      void (*ctor)(void *object));
+							     unsigned int useroffset,
+							     unsigned int usersize,
+							     void (*ctor)(void *object));
 
 /**
  * kmem_buckets_destroy - end a set of buckets, as kmem_cache_destroy() ends a cache
@@ -639,15 +650,15 @@ STELE_API void kmem_buckets_destroy(kmem_buckets *b);
  * Context: any.
  * Free:    kfree().
  */
-STELE_API STELE_MALLOC STELE_ALLOC_SIZE(2) STELE_MUST_CHECK void *
-kmem_buckets_alloc(kmem_buckets *b, size_t size, gfp_t gfp);
+STELE_API STELE_MALLOC STELE_ALLOC_SIZE(2) STELE_MUST_CHECK
+	void *kmem_buckets_alloc(kmem_buckets *b, size_t size, gfp_t gfp);
 
 /** kmem_buckets_valloc - kvmalloc() out of a set of buckets; freed with kvfree() */
-STELE_API STELE_MALLOC STELE_ALLOC_SIZE(2) STELE_MUST_CHECK void *
-kmem_buckets_valloc(kmem_buckets *b, size_t size, gfp_t gfp);
+STELE_API STELE_MALLOC STELE_ALLOC_SIZE(2) STELE_MUST_CHECK
+	void *kmem_buckets_valloc(kmem_buckets *b, size_t size, gfp_t gfp);
 
-static inline STELE_ALLOC_SIZE(2) STELE_MUST_CHECK void *
-kmem_buckets_alloc_track_caller(kmem_buckets *b, size_t size, gfp_t gfp)
+static inline STELE_ALLOC_SIZE(2) STELE_MUST_CHECK
+	void *kmem_buckets_alloc_track_caller(kmem_buckets *b, size_t size, gfp_t gfp)
 {
 	return kmem_buckets_alloc(b, size, gfp);
 }
@@ -799,12 +810,12 @@ static inline struct kmem_cache *kmem_cache_create(const char *name, size_t size
 
 /* The counter's address comes from the compiler, or a dummy where @member has no counter. */
 #if !defined(__cplusplus) && STELE_HAS_BUILTIN(__builtin_counted_by_ref)
-#define STELE_FLEX_COUNT(p, member, n)                                                             \
-	do {                                                                                       \
-		if (p)                                                                             \
+#define STELE_FLEX_COUNT(p, member, n)                                                               \
+	do {                                                                                         \
+		if (p)                                                                               \
 			*_Generic(__builtin_counted_by_ref((p)->member),                           \
 				void *: &(size_t){ 0 },                                            \
-				default: __builtin_counted_by_ref((p)->member)) = (n);             \
+				default: __builtin_counted_by_ref((p)->member)) = (n); \
 	} while (0)
 #else
 #define STELE_FLEX_COUNT(p, member, n) ((void)0)

@@ -93,11 +93,13 @@ def sql_script(size):
     rnd, out = random.Random(2000), [SQL_HEAD, "BEGIN;\n"]
     cities = [f"city{n:03d}" for n in range(120)]
     for n in range(1, size + 1):
-        out.append(f"INSERT INTO person VALUES({n},'n{rnd.randrange(10**6)}','{rnd.choice(cities)}',"
-                   f"{rnd.randint(1900, 2026)},'{'note ' * rnd.randint(0, 12)}');\n")
+        out.append(f"INSERT INTO person VALUES({n},'n{rnd.randrange(10**6)}',"
+                   f"'{rnd.choice(cities)}',{rnd.randint(1900, 2026)},"
+                   f"'{'note ' * rnd.randint(0, 12)}');\n")
     for n in range(1, size * 2 + 1):
         out.append(f"INSERT INTO sale VALUES({n},{rnd.randint(1, size)},'item{rnd.randint(0, 80)}',"
-                   f"{rnd.random() * 1000:.2f},'{{\"colour\":\"c{rnd.randint(0, 30)}\",\"n\":{n}}}');\n")
+                   f"{rnd.random() * 1000:.2f},"
+                   f"'{{\"colour\":\"c{rnd.randint(0, 30)}\",\"n\":{n}}}');\n")
         if n % 1000 == 0:
             out.append("COMMIT; SELECT count(*), max(price) FROM sale WHERE who % 5 = 1; BEGIN;\n")
     out.append("COMMIT;\n" + SQL_TAIL.format(size=size * 4))

@@ -28,9 +28,9 @@ static const struct {
 	uint16_t size;
 	const char name[6];
 } table[NR_BUCKETS] = {
-	{ 8, "8" },	  { 16, "16" },	    { 32, "32" },     { 64, "64" },    { 96, "96" },
-	{ 128, "128" },	  { 192, "192" },   { 256, "256" },   { 512, "512" },  { 1024, "1k" },
-	{ 2048, "2k" },	  { 4096, "4k" },   { 8192, "8k" },   { 16384, "16k" }, { 32768, "32k" },
+	{ 8, "8" },	{ 16, "16" },	{ 32, "32" },	{ 64, "64" },	  { 96, "96" },
+	{ 128, "128" }, { 192, "192" }, { 256, "256" }, { 512, "512" },	  { 1024, "1k" },
+	{ 2048, "2k" }, { 4096, "4k" }, { 8192, "8k" }, { 16384, "16k" }, { 32768, "32k" },
 };
 
 /* The index of a size in 1..KMALLOC_MAX_CACHE_SIZE. */
@@ -68,9 +68,9 @@ static struct kmem_cache *create_bucket(const char *name, unsigned int index, sl
 kmem_buckets *kmem_buckets_create(const char *name, slab_flags_t flags, unsigned int useroffset,
 				  unsigned int usersize, void (*ctor)(void *object))
 {
-	const struct kmem_cache_args args = {
-		.useroffset = useroffset, .usersize = usersize, .ctor = ctor
-	};
+	const struct kmem_cache_args args = { .useroffset = useroffset,
+					      .usersize = usersize,
+					      .ctor = ctor };
 	kmem_buckets *b = kzalloc(sizeof(*b), GFP_KERNEL);
 	unsigned int i;
 

@@ -24,29 +24,26 @@ _Atomic uint8_t stele_class_table[STELE_TABLE_ENTRIES];
 #define STARTED UINTPTR_MAX
 static _Atomic uintptr_t starter;
 
-/* "kmalloc-32768" and its NUL; fixed before the cache is. */
-static char names[STELE_NR_CLASSES][16];
-
 /* The kernel writes powers of two from 1024 on as 1k, 2k, ... */
-static const char *name_class(unsigned int cls, size_t size)
+static void name_class(struct stele_out *out, size_t size)
 {
-	struct stele_out out;
-
-	stele_out_init(&out, names[cls], sizeof(names[cls]));
 	if (size >= 1024 && stele_is_pow2(size))
-		stele_fmt(&out, "kmalloc-%zuk", size / 1024);
+		stele_fmt(out, "kmalloc-%zuk", size / 1024);
 	else
-		stele_fmt(&out, "kmalloc-%zu", size);
-	return names[cls];
+		stele_fmt(out, "kmalloc-%zu", size);
 }
 
 static void boot_class(unsigned int cls)
 {
 	size_t size = stele_class_size(cls);
 	size_t align = size & -size;
+	char name[16];
+	struct stele_out out;
 
-	stele_cache_boot(&stele_kmalloc_caches[cls], name_class(cls, size), (uint32_t)size,
-			 (uint32_t)align, SLAB_KMALLOC);
+	stele_out_init(&out, name, sizeof(name));
+	name_class(&out, size);
+	stele_cache_boot(&stele_kmalloc_caches[cls], name, (uint32_t)size, (uint32_t)align,
+			 SLAB_KMALLOC);
 }
 
 /* Smallest class of at least @size that is a multiple of @granule. */
@@ -102,8 +99,14 @@ void stele_kmalloc_init(unsigned int granule)
 	}
 }
 
-/* Before threads and handlers, where the loader gives the chance. */
+/* Before threads and handlers, where the loader gives the chance. Only here may a lock be taken. */
 static __attribute__((constructor)) void start_early(void)
 {
+	unsigned int cls = STELE_NR_CLASSES;
+
 	stele_kmalloc_init(0);
+	if (load_acquire(&starter) != STARTED)
+		return;
+	while (cls-- > 0)
+		stele_cache_list(&stele_kmalloc_caches[cls]);
 }

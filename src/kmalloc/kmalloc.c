@@ -42,17 +42,12 @@ void *stele_request_pages(const struct stele_request *r)
 }
 
 /*
- * A size whose bucket has the alignment: 80 bytes at 32 go to the bucket of 96, at 64 to the
- * one of 128. The doubling that holds the size ends in a power of two, so this ends.
+ * A multiple of the alignment: its bucket has the alignment too. For where classes are closer
+ * together than @align the multiple is itself a class, elsewhere every class is a multiple.
  */
 static size_t size_for_align(size_t size, size_t align)
 {
-	if (align <= ARCH_KMALLOC_MINALIGN)
-		return size;
-	size = STELE_ALIGN_UP(size, align);
-	while (size <= KMALLOC_MAX_CACHE_SIZE && kmalloc_size_roundup(size) % align)
-		size = kmalloc_size_roundup(size) + 1;
-	return size;
+	return align > ARCH_KMALLOC_MINALIGN ? STELE_ALIGN_UP(size, align) : size;
 }
 
 void *stele_request_alloc(const struct stele_request *r)
@@ -71,8 +66,8 @@ void *stele_request_alloc(const struct stele_request *r)
 	s = stele_cache_for(size);
 	if (!s)
 		return NULL;
-	return r->node == NUMA_NO_NODE ? slab_alloc(s, r->gfp) :
-					 kmem_cache_alloc_node(s, r->gfp, r->node);
+	return r->node == NUMA_NO_NODE ? slab_alloc(s, r->gfp)
+				       : kmem_cache_alloc_node(s, r->gfp, r->node);
 }
 
 static __attribute__((noinline)) void *kmalloc_slow(size_t size, gfp_t gfp)

@@ -27,16 +27,17 @@
 #define STELE_TABLE_STEP 8u
 #define STELE_TABLE_ENTRIES (STELE_TABLE_MAX / STELE_TABLE_STEP + 1)
 
-#define STELE_EVEN_MAX 128u  /* the doublings start above this size */
+#define STELE_EVEN_MAX 128u /* the doublings start above this size */
 #define STELE_EVEN_CLASSES 10u
 #define STELE_PER_DOUBLING 8u
 #define STELE_NR_CLASSES (STELE_EVEN_CLASSES + 8 * STELE_PER_DOUBLING)
 
 /* Fixed once the table names them. */
-extern struct kmem_cache stele_kmalloc_caches[STELE_NR_CLASSES];
+extern __attribute__((
+	visibility("hidden"))) struct kmem_cache stele_kmalloc_caches[STELE_NR_CLASSES];
 
 /* Class number plus one, by (size + 7) / 8; 0 for size 0 and before the start. Written at start. */
-extern _Atomic uint8_t stele_class_table[STELE_TABLE_ENTRIES];
+extern __attribute__((visibility("hidden"))) _Atomic uint8_t stele_class_table[STELE_TABLE_ENTRIES];
 
 /**
  * stele_kmalloc_init - make the caches, once
@@ -79,8 +80,8 @@ static inline struct kmem_cache *stele_cache_for(size_t size)
 
 	if (stele_likely(size <= STELE_TABLE_MAX)) {
 		/* ORDER(KMALLOC_BOOT) acquire is not needed: the cache is reached through entry. */
-		entry = load_relaxed(&stele_class_table[(size + STELE_TABLE_STEP - 1) /
-							STELE_TABLE_STEP]);
+		entry = load_relaxed(
+			&stele_class_table[(size + STELE_TABLE_STEP - 1) / STELE_TABLE_STEP]);
 		return stele_likely(entry) ? &stele_kmalloc_caches[entry - 1] : NULL;
 	}
 	/* ORDER(KMALLOC_BOOT) acquire: here the number does not come from the table. */

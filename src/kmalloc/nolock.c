@@ -44,11 +44,9 @@ void *kmalloc_nolock(size_t size, gfp_t gfp, int node)
 	if (size == 0)
 		return ZERO_SIZE_PTR;
 	gfp = nolock_gfp(gfp);
-	if (size > KMALLOC_MAX_CACHE_SIZE)
-		return NULL;
 	stele_kmalloc_init(0);
 	s = stele_cache_for(size);
-	if (!s)
+	if (!s) /* above KMALLOC_MAX_CACHE_SIZE, or nothing could be started */
 		return NULL;
 	p = alloc_on(s, gfp, node);
 	if (p)

@@ -130,12 +130,24 @@ static void *move(void *p, size_t old, size_t size)
 	return new;
 }
 
-/* Stays where it is when it fits and at least half of it is used. */
+/*
+ * Stays where it is when it fits and at least half of it is used. Growth by a small step is
+ * often followed by more of it: the new place then has a quarter to spare.
+ */
 static void *resize_object(void *p, size_t old, size_t size)
 {
+	void *new;
+
 	if (size <= old && (size >= old / 2 || old <= 64))
 		return p;
-	return move(p, old, size);
+	if (size <= old || size >= old + old / 4)
+		return move(p, old, size);
+	new = malloc(old + old / 4);
+	if (!new)
+		return move(p, old, size);
+	memcpy(new, p, old);
+	free(p);
+	return new;
 }
 
 static void *resize_large(void *p, size_t old, size_t size)
@@ -154,9 +166,8 @@ static void *resize_large(void *p, size_t old, size_t size)
 	return move(p, old, size);
 }
 
-EXPORT void *realloc(void *p, size_t size)
+static __attribute__((noinline)) void *realloc_slow(void *p, size_t size)
 {
-	struct run *run;
 	size_t old;
 
 	if (!p)
@@ -170,8 +181,20 @@ EXPORT void *realloc(void *p, size_t size)
 		free(p);
 		return NULL;
 	}
-	run = stele_run_of(p);
-	return run->kind == RUN_SLAB ? resize_object(p, old, size) : resize_large(p, old, size);
+	return stele_run_of(p)->kind == RUN_SLAB ? resize_object(p, old, size)
+						  : resize_large(p, old, size);
+}
+
+EXPORT void *realloc(void *p, size_t size)
+{
+	struct run *run;
+
+	if (stele_unlikely(!in_heap(p) || !size))
+		return realloc_slow(p, size);
+	run = run_at(p);
+	if (stele_unlikely(!run_has_object_at(run, p)))
+		return realloc_slow(p, size);
+	return resize_object(p, run->size, size);
 }
 
 EXPORT void *reallocarray(void *p, size_t n, size_t size)

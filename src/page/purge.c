@@ -21,7 +21,7 @@
 
 static _Atomic int64_t dirty_free;
 static _Atomic uint64_t huge_keep; /* bytes, for the next huge block */
-static _Atomic uint32_t purging;
+static _Atomic uint32_t purging, missed;
 
 uint64_t stele_dirty_free(void)
 {
@@ -127,16 +127,13 @@ static void purge_whole(uint32_t number)
 	area_return_whole(area_count(number));
 }
 
-void stele_purge(size_t keep_bytes)
+/* One pass from the highest area down, until no more than @keep frames are left. */
+static void purge_pass(uint64_t keep)
 {
-	uint32_t idle = 0;
-
-	if (!cas_acquire(&purging, &idle, 1))
-		return;
 	for (uint32_t number = load_relaxed(&stele_heap.areas_high); number-- > 0;) {
 		uint32_t count = load_relaxed(area_count(number));
 
-		if (stele_dirty_free() * FRAME_SIZE <= keep_bytes)
+		if (stele_dirty_free() <= keep)
 			break;
 		if (count == 0)
 			purge_whole(number);
@@ -144,7 +141,26 @@ void stele_purge(size_t keep_bytes)
 			for (unsigned w = 0; w < AREA_WORDS; w++)
 				purge_word(number, w);
 	}
-	store_release(&purging, 0);
+}
+
+/*
+ * Who finds a purge under way leaves a note and goes on; the purger looks for it after it is
+ * done, or frames freed behind its back would stay when nobody frees again.
+ */
+void stele_purge(size_t keep_bytes)
+{
+	uint32_t idle;
+
+	do {
+		idle = 0;
+		if (!cas_acquire(&purging, &idle, 1)) {
+			store_seq(&missed, 1);
+			return;
+		}
+		store_seq(&missed, 0);
+		purge_pass(keep_bytes / FRAME_SIZE);
+		store_seq(&purging, 0);
+	} while (load_seq(&missed) && stele_dirty_free() * FRAME_SIZE > keep_bytes);
 }
 
 void stele_dirty_returned(uint64_t frames)

@@ -5,8 +5,9 @@
  * Idea      A slot's memory is set up when the slot is first used, by whoever runs there.
  *           Its words go from 0 to EMPTY by compare-and-swap, so that two threads may do
  *           it at once, and a cache created meanwhile is covered from both sides: the
- *           creator raises `high`, then fills the slots that are ready; a slot becomes
- *           ready, then looks at `high` again.
+ *           creator raises `high`, then fills the slots that were begun; a slot is begun,
+ *           looks at `high`, is filled, and only then shown. So a slot that is shown has
+ *           every word that anybody can know of.
  * Order     SLOT_READY: slots[] is published with release after its words are filled.
  *           SLOT_HIGH: sequentially consistent on both sides (store one, load the other).
  * Failure   memory for a slot cannot be committed: the slot stays on the shared block and
@@ -15,8 +16,11 @@
 #include "percpu/percpu.h"
 #include "base/options.h"
 #include "os/os.h"
+#include "percpu/steal.h"
 #include "percpu/system.h"
 #include "sync/inject.h"
+#include "sync/mutex.h"
+#include <string.h>
 
 struct stele_hot stele_hot __attribute__((aligned(64)));
 
@@ -25,7 +29,8 @@ struct stele_hot stele_hot __attribute__((aligned(64)));
 
 static char *slots_base;
 static unsigned slots_count;
-static _Atomic uint32_t high = FIRST_WORDS; /* words below this have been filled */
+static _Atomic uint32_t high = FIRST_WORDS; /* who begins a slot fills the words below */
+static _Atomic uint8_t begun[STELE_SLOTS_MAX]; /* who adds words fills them in these slots */
 static _Atomic uint64_t lines_taken[LINES / 64];
 
 typedef _Atomic uint64_t word_t;
@@ -65,15 +70,15 @@ static void fill(uint64_t slot_base, uint32_t from, uint32_t to, uint64_t main, 
 static void slot_start(unsigned number)
 {
 	uint64_t mine = slot_memory(number);
-	uint32_t end;
 
-	do {
-		end = load_seq(&high);
-		fill(mine, 0, end, SHEAF_EMPTY, 0);
-		STELE_POINT("slot:fill");
-		/* ORDER(SLOT_READY) release, ORDER(SLOT_HIGH) sequentially consistent. */
-		store_seq(&slots()[number], mine);
-	} while (load_seq(&high) != end);
+	/* ORDER(SLOT_HIGH) sequentially consistent: begun, then high. Who raises it after this
+	 * look finds the slot begun. */
+	store_seq(&begun[number], 1);
+	STELE_POINT("slot:begun");
+	fill(mine, 0, load_seq(&high), SHEAF_EMPTY, 0);
+	STELE_POINT("slot:fill");
+	/* ORDER(SLOT_READY) release: after its words. */
+	store_release(&slots()[number], mine);
 }
 
 /* A line was given out: its words exist in every slot before anyone can use them. */
@@ -85,12 +90,10 @@ static void line_start(uint32_t line)
 	while (end > old && !atomic_compare_exchange_weak(&high, &old, end))
 		;
 	STELE_POINT("slot:high");
-	for (unsigned slot = 0; slot < slots_count; slot++) {
-		uint64_t base = load_seq(&slots()[slot]);
-
-		if (base != dummy())
-			fill(base, line, end, SHEAF_EMPTY, 0);
-	}
+	/* ORDER(SLOT_HIGH) sequentially consistent: high, then begun. */
+	for (unsigned slot = 0; slot < slots_count; slot++)
+		if (load_seq(&begun[slot]))
+			fill(slot_memory(slot), line, end, SHEAF_EMPTY, 0);
 }
 
 void stele_pcpu_init(char *memory, unsigned count)
@@ -135,11 +138,12 @@ static bool by_sequence(void)
 	return stele_system_facts.mode != STELE_MODE_FALLBACK;
 }
 
+/* Slot numbers are below the count but for a thread that is not registered: no division here. */
 unsigned stele_slot_now(void)
 {
-	if (by_sequence() && step_area(stele_rseq.area)->cpu_id >= 0)
-		return step_slot(stele_rseq.id) % slots_count;
-	return stele_thread_slot() % slots_count;
+	unsigned slot = by_sequence() ? step_slot(stele_rseq.id) : stele_thread_slot();
+
+	return stele_likely(slot < slots_count) ? slot : 0;
 }
 
 /* Whether this thread's slot can hold sheaves; sets it up at its first use. */
@@ -295,70 +299,125 @@ bool stele_pcpu_cas(uint64_t words, enum stele_word which, uint64_t old, uint64_
 	return result == STEP_DONE;
 }
 
-/* ---- taking another slot's sheaf ---- */
+/* ---- taking other slots' sheaves ---- */
+
+#define TAKE_SLOTS 16 /* slots per membarrier; bounds the frame */
+static const enum stele_word take_words[] = { WORD_MAIN, WORD_SPARE };
 
 static uint64_t nothing(enum stele_word which)
 {
 	return which == WORD_MAIN ? SHEAF_EMPTY : 0;
 }
 
-/* Fallback: under the line's lock. The holder is inside for a few instructions only. */
-static uint64_t take_locked(uint64_t line, enum stele_word which)
+/* Fallback: under the line's lock, whose holder is inside for a few instructions only. */
+static void take_locked(uint64_t line, bool wait, uint64_t found[2])
 {
-	uint64_t top;
-
-	while (!line_trylock(word_at(line, WORD_LOCK)))
+	while (!line_trylock(word_at(line, WORD_LOCK))) {
+		if (!wait)
+			return;
 		stele_os_yield();
-	top = load_relaxed(word_at(line, which));
-	store_relaxed(word_at(line, which), nothing(which));
+	}
+	for (int i = 0; i < 2; i++) {
+		word_t *word = word_at(line, take_words[i]);
+
+		found[i] = load_relaxed(word);
+		store_relaxed(word, nothing(take_words[i]));
+	}
 	line_unlock(word_at(line, WORD_LOCK));
-	return top;
+}
+
+/* Puts REMOTE in place of a sheaf; its top, or 0. */
+static uint64_t mark_remote(word_t *word)
+{
+	uint64_t top = load_relaxed(word);
+
+	while (stele_is_sheaf(top) && !steal_mark(word, &top, SHEAF_REMOTE))
+		;
+	return stele_is_sheaf(top) ? top : 0;
+}
+
+/* Slots [first, last) of one line by sequence. True: some slot has to be tried again. */
+static bool take_marked(uint64_t words, unsigned first, unsigned last,
+			uint64_t found[TAKE_SLOTS][2])
+{
+	bool any = false, again = false;
+
+	for (unsigned slot = first; slot < last; slot++) {
+		uint64_t line = load_acquire(&slots()[slot]) + words;
+
+		for (int i = 0; i < 2; i++) {
+			found[slot - first][i] = mark_remote(word_at(line, take_words[i]));
+			any |= found[slot - first][i] != 0;
+		}
+	}
+	STELE_POINT("take:marked");
+	/* A refused barrier leaves them marked: the slots go on without these sheaves. */
+	if (!any || stele_os_membarrier() != 0) {
+		memset(found, 0, sizeof(uint64_t[TAKE_SLOTS][2]));
+		return false;
+	}
+	for (unsigned slot = first; slot < last; slot++) {
+		uint64_t line = load_acquire(&slots()[slot]) + words;
+
+		for (int i = 0; i < 2; i++) {
+			uint64_t *top = &found[slot - first][i];
+
+			if (*top && !steal_finish(word_at(line, take_words[i]), SHEAF_REMOTE,
+						  nothing(take_words[i]))) {
+				*top = 0;
+				again = true;
+			}
+		}
+	}
+	return again;
+}
+
+static void take_slots(uint64_t words, unsigned first, unsigned last, bool wait,
+		       uint64_t found[TAKE_SLOTS][2])
+{
+	for (unsigned slot = first; slot < last; slot++) {
+		uint64_t base = load_acquire(&slots()[slot]);
+
+		if (base != dummy())
+			take_locked(base + words, wait, found[slot - first]);
+	}
 }
 
 /*
- * By sequence: REMOTE in, abort what is in flight, REMOTE out. If it is no longer there, a
- * sequence that had read the old value committed over it; then nothing was taken, try again.
+ * One taker at a time (percpu/steal.h). With two, the mark that one finds after its barrier could
+ * be the other's, put there after the owner had moved the top: it would take a top out of date.
  */
-static uint64_t take_by_barrier(word_t *word, enum stele_word which)
+static struct stele_mutex taking;
+
+void stele_pcpu_take_all(uint64_t words, bool wait, void (*each)(uint64_t, void *), void *arg)
 {
-	uint64_t top, remote;
+	if (wait)
+		stele_lock(&taking);
+	else if (!stele_trylock(&taking))
+		return;
+	for (unsigned first = 0; first < slots_count; first += TAKE_SLOTS) {
+		unsigned last = STELE_MIN(first + TAKE_SLOTS, slots_count);
+		bool again;
 
-	for (;;) {
-		top = load_relaxed(word);
-		if (!stele_is_sheaf(top))
-			return 0;
-		if (!cas_relaxed(word, &top, SHEAF_REMOTE))
-			continue;
-		STELE_POINT("take:marked");
-		if (stele_os_membarrier() != 0)
-			return 0; /* left marked: the slot goes on without this sheaf */
-		remote = SHEAF_REMOTE;
-		/* ORDER(SLOT) the membarrier made the owner's stores visible. */
-		if (cas_acquire(word, &remote, nothing(which)))
-			return top;
+		do {
+			uint64_t found[TAKE_SLOTS][2] = { { 0 } };
+
+			again = by_sequence() && take_marked(words, first, last, found);
+			if (!by_sequence())
+				take_slots(words, first, last, wait, found);
+			for (unsigned i = 0; i < (last - first) * 2; i++)
+				if (stele_is_sheaf(found[i / 2][i % 2]))
+					each(found[i / 2][i % 2], arg);
+		} while (again);
 	}
-}
-
-void stele_pcpu_take_all(uint64_t words, enum stele_word which, void (*each)(uint64_t, void *),
-			 void *arg)
-{
-	for (unsigned slot = 0; slot < slots_count; slot++) {
-		uint64_t base = load_acquire(&slots()[slot]);
-		uint64_t top;
-
-		if (base == dummy())
-			continue;
-		top = by_sequence() ? take_by_barrier(word_at(base, words + which), which)
-				    : take_locked(base + words, which);
-		if (stele_is_sheaf(top))
-			each(top, arg);
-	}
+	stele_unlock(&taking);
 }
 
 void stele_pcpu_after_fork(void)
 {
 	uint64_t mine = stele_thread_token();
 
+	store_relaxed(&taking.word, 0);
 	for (unsigned slot = 0; slot < slots_count; slot++) {
 		uint64_t base = load_relaxed(&slots()[slot]);
 

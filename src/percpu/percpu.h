@@ -88,9 +88,11 @@ bool stele_pcpu_push(uint64_t words, void *p);
 uint64_t stele_pcpu_read(uint64_t words, enum stele_word which);
 bool stele_pcpu_cas(uint64_t words, enum stele_word which, uint64_t old, uint64_t new);
 
-/* Detaches @which of every slot and calls @each(top, arg) for each sheaf found. */
-void stele_pcpu_take_all(uint64_t words, enum stele_word which, void (*each)(uint64_t, void *),
-			 void *arg);
+/*
+ * Detaches MAIN and SPARE of every slot and calls @each(top, arg) for each sheaf found. Without
+ * @wait a fallback slot that is busy is left alone (as the holder may be what we interrupted).
+ */
+void stele_pcpu_take_all(uint64_t words, bool wait, void (*each)(uint64_t, void *), void *arg);
 
 /* A line of words in every slot: its offset, or 0 when all are taken. Lock-free. */
 uint64_t stele_pcpu_alloc(void);

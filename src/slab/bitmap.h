@@ -92,15 +92,25 @@ static inline unsigned state_claim(_Atomic uint64_t *state, uint64_t seen, unsig
 	return n;
 }
 
+/* The lowest @n set bits of @bits; all when there are fewer. */
+static inline uint64_t bits_lowest(uint64_t bits, unsigned n)
+{
+	uint64_t rest = bits;
+
+	if (n >= 64)
+		return bits;
+	while (rest && n--)
+		rest &= rest - 1;
+	return bits ^ rest;
+}
+
 /* Takes up to @n bits of one word. */
 static inline uint64_t bits_take(_Atomic uint64_t *word, unsigned n)
 {
-	uint64_t bits = load_relaxed(word), mask = bits;
+	uint64_t bits = load_relaxed(word), mask = bits_lowest(bits, n);
 
 	if (!bits)
 		return 0;
-	while ((unsigned)__builtin_popcountll(mask) > n)
-		mask &= ~(1ull << (63 - __builtin_clzll(mask)));
 	STELE_POINT("bits:take");
 	/* ORDER(SLABBITS) acquire; others may have taken some of them meanwhile. */
 	return atomic_fetch_and_explicit(word, ~mask, ORDER_BITS_TAKE) & mask;
@@ -127,6 +137,7 @@ enum unlist_result {
 	UNLIST_DONE,	/* off the stack, and marked so */
 	UNLIST_RELIST,	/* something was freed: push it again */
 	UNLIST_DEAD,	/* the descriptor is the caller's */
+	UNLIST_LOST,	/* somebody else popped it (slab/partial.h) */
 };
 
 /* The slab was popped because it had nothing. */

@@ -64,7 +64,7 @@ static unsigned target_frames(uint32_t size, bool tiny)
 /* Objects a sheaf holds: some 16 KiB of them, and the block that has room for as many. */
 static void set_sheaf(struct kmem_cache *s, unsigned wanted)
 {
-	unsigned capacity = STELE_MIN(STELE_MAX(16384u / s->size, 2u), 123u), bytes = 256;
+	unsigned capacity = STELE_MIN(STELE_MAX(32768u / s->size, 2u), 123u), bytes = 256;
 
 	if (wanted)
 		capacity = STELE_MIN(STELE_MAX(capacity, wanted), 123u);
@@ -158,6 +158,15 @@ static void unlist(struct kmem_cache *s)
 void stele_cache_each(void (*each)(struct kmem_cache *, void *), void *arg)
 {
 	stele_lock(&list_lock);
+	for (struct kmem_cache *s = caches; s; s = s->next)
+		each(s, arg);
+	stele_unlock(&list_lock);
+}
+
+void stele_cache_try_each(void (*each)(struct kmem_cache *, void *), void *arg)
+{
+	if (!stele_trylock(&list_lock))
+		return;
 	for (struct kmem_cache *s = caches; s; s = s->next)
 		each(s, arg);
 	stele_unlock(&list_lock);
@@ -345,7 +354,7 @@ struct kmem_cache *(kmem_cache_create)(const char *name, size_t size, unsigned i
 
 int kmem_cache_shrink(struct kmem_cache *s)
 {
-	stele_slab_flush_all(s);
+	stele_slab_flush_all(s, true);
 	stele_slabs_tidy(s);
 	return load_acquire(&s->slabs) ? 1 : 0;
 }

@@ -71,13 +71,11 @@ static void report_wrong_cache(struct kmem_cache *s, void *p)
 	struct run *run = stele_run_of(p);
 
 	if (!run || run->kind != RUN_SLAB)
-		stele_report_free("kmem_cache_free", p, "object is not in a slab page; given to cache",
-				  s ? s->name : "?");
+		stele_report_free("kmem_cache_free", p, "object is not in a slab page", s->name);
 	else if (!run_has_object_at(run, p))
 		report_inside("kmem_cache_free", p, run);
 	else
-		stele_report_free("kmem_cache_free", p, "object belongs to a different cache: it is",
-				  run->cache->name);
+		stele_report_cache(p, run->cache->name, s->name);
 }
 
 static void cache_free_slow(struct kmem_cache *s, void *p)
@@ -92,11 +90,14 @@ static void cache_free_slow(struct kmem_cache *s, void *p)
 
 void kmem_cache_free(struct kmem_cache *s, void *p)
 {
-	struct run *run = run_of_fast(p);
+	if (stele_likely(in_heap(p))) {
+		struct run *run = run_at(p);
 
-	if (stele_unlikely(!run || run->cache != s || !run_has_object_at(run, p) ||
-			   !pcpu_push(&run->words, p)))
-		cache_free_slow(s, p);
+		if (stele_likely(run->cache == s && run_has_object_at(run, p) &&
+				 pcpu_push(&run->words, p)))
+			return;
+	}
+	cache_free_slow(s, p);
 }
 
 void *kmem_cache_alloc(struct kmem_cache *s, gfp_t gfp)

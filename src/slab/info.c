@@ -32,10 +32,15 @@ struct sink {
 	int fd;
 };
 
+/* Standard error by stele_say(): it still works at exit, when programs have closed theirs. */
 static void write_line(int fd, const struct stele_out *out)
 {
 	size_t done = 0;
 
+	if (fd == STDERR_FILENO) {
+		stele_say("%.*s", (int)out->len, out->buf);
+		return;
+	}
 	while (done < out->len) {
 		ssize_t n = write(fd, out->buf + done, out->len - done);
 

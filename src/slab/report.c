@@ -20,6 +20,15 @@ uint64_t stele_reports(void)
 	return load_relaxed(&reports);
 }
 
+void stele_report_cache(const void *p, const char *owner, const char *given)
+{
+	add_relaxed(&reports, 1);
+	stele_say("stele: kmem_cache_free(%p): object belongs to cache '%s', not to '%s'; not freed\n",
+		  p, owner, given);
+	if (stele_opt.abort_on_error)
+		abort();
+}
+
 void stele_report_free(const char *call, const void *p, const char *what, const char *cache)
 {
 	add_relaxed(&reports, 1);

@@ -7,6 +7,7 @@
  *             slow.c    sheaves: swap, barn, refill, flush
  *             slabs.c   slabs: refill from bitmaps, free into bitmaps, new, retire
  *             cache.c   create, destroy, shrink, merge
+ *             decay.c   giving memory back while the program frees
  *             bulk.c    bulk calls and sheaves held by the user
  *             report.c  bad pointers
  *             info.c    slabinfo
@@ -56,8 +57,8 @@ struct kmem_cache {
 void *stele_slab_alloc_slow(struct kmem_cache *s, gfp_t gfp);
 void stele_zero_object(struct kmem_cache *s, void *p);
 void stele_slab_free_slow(struct kmem_cache *s, void *p);
-/* Empties every slot and the barn into the slabs. Ordinary threads. */
-void stele_slab_flush_all(struct kmem_cache *s);
+/* Empties every slot and the barn into the slabs; @wait as in stele_pcpu_take_all(). */
+void stele_slab_flush_all(struct kmem_cache *s, bool wait);
 
 /* ---- slabs.c ---- */
 /* Up to @n objects into @out, highest address first where it can. How many. */
@@ -69,9 +70,15 @@ void stele_slabs_tidy(struct kmem_cache *s);
 /* The object's number in its slab; whether its bit says free (a look, may change at once). */
 bool stele_object_is_free(const struct run *run, const void *p);
 
+/* ---- decay.c ---- */
+void stele_decay_grown(unsigned frames);
+void stele_decay_shrunk(unsigned frames);
+
 /* ---- report.c ---- */
 /* Says what is wrong with freeing @p and counts it; dies if the option says so. */
 void stele_report_free(const char *call, const void *p, const char *what, const char *cache);
+/* The same for kmem_cache_free() with the wrong cache. */
+void stele_report_cache(const void *p, const char *owner, const char *given);
 uint64_t stele_reports(void);
 
 /* ---- cache.c ---- */
@@ -81,6 +88,8 @@ void stele_cache_boot(struct kmem_cache *s, const char *name, uint32_t size, uin
 /* Shows a booted cache in slabinfo and to shrink-all. Ordinary threads. */
 void stele_cache_list(struct kmem_cache *s);
 void stele_cache_each(void (*each)(struct kmem_cache *, void *), void *arg);
+/* The same without waiting: nothing happens when somebody holds the list. Any context. */
+void stele_cache_try_each(void (*each)(struct kmem_cache *, void *), void *arg);
 /* Flushes every cache and purges; what malloc_trim() does. */
 void stele_shrink_all(size_t keep_bytes);
 /* For pthread_atfork(), by whoever is at the top: the library or the drop-in. */
@@ -114,14 +123,17 @@ static inline __attribute__((always_inline)) bool run_has_object_at(const struct
 	return offset * run->recip < run->recip;
 }
 
-/* The descriptor for the fast path: "not ours" has a recip of 0, so no object starts there. */
-static inline __attribute__((always_inline)) struct run *run_of_fast(const void *p)
+static inline bool in_heap(const void *p)
+{
+	return (uintptr_t)p - (uintptr_t)stele_hot.base < stele_hot.span;
+}
+
+/* The descriptor for an address in the heap; "not ours" has a recip of 0: no object starts there. */
+static inline __attribute__((always_inline)) struct run *run_at(const void *p)
 {
 	uint64_t offset = (uintptr_t)p - (uintptr_t)stele_hot.base;
 	_Atomic uint32_t *map = (_Atomic uint32_t *)(stele_hot.base + STELE_MAP_OFFSET);
 
-	if (stele_unlikely(offset >= stele_hot.span))
-		return NULL;
 	/* ORDER(PAGEMAP): reached through the object's address. */
 	return (struct run *)(stele_hot.base +
 			      (uint64_t)load_relaxed(&map[offset >> FRAME_SHIFT]) * 8);
@@ -130,9 +142,12 @@ static inline __attribute__((always_inline)) struct run *run_of_fast(const void 
 /* Frees an object of any cache. False: take the slow way. */
 static inline __attribute__((always_inline)) bool slab_free_fast(void *p)
 {
-	struct run *run = run_of_fast(p);
+	struct run *run;
 
-	if (stele_unlikely(!run || !run_has_object_at(run, p)))
+	if (stele_unlikely(!in_heap(p)))
+		return false;
+	run = run_at(p);
+	if (stele_unlikely(!run_has_object_at(run, p)))
 		return false;
 	return pcpu_push(&run->words, p);
 }

@@ -6,14 +6,17 @@
  *           it stays where it is, so nothing is in anybody's hands. Only a slab found
  *           without free objects is popped. A slab that becomes empty gives its frames back
  *           at once, wherever it is on the stack; only its descriptor waits there (DEAD).
- * Order     STACK, SLABBITS, SLABSTATE (slab/bitmap.h).
- *           SLABHEAD: state is read (acquire) between two looks at the head; if the head is
- *           the same, its tag proves that the slab was this cache's top when it was read.
+ * Order     STACK, SLABBITS, SLABSTATE (slab/bitmap.h), SLABHEAD (slab/partial.h).
  * Failure   no frames: fewer objects, or none.
  * Tests     tests/model/partial.c, tests/unit/slab/
  */
 #include "slab/slab.h"
 #include "slab/bitmap.h"
+#include "slab/partial.h"
+
+_Static_assert(offsetof(struct run, state) ==
+		       offsetof(struct run, link) + offsetof(struct partial, state),
+	       "a descriptor's link and state are a struct partial");
 
 static struct run *run_of_link(struct stele_link *link)
 {
@@ -57,12 +60,9 @@ static void take_claimed(struct kmem_cache *s, struct run *run, uint64_t *out, u
 }
 
 /* The top slab has nothing: takes it off the stack unless that changed. */
-static void pop_exhausted(struct kmem_cache *s, struct run *run, uint64_t head)
+static void pop_exhausted(struct kmem_cache *s, struct run *run, const struct partial_look *look)
 {
-	if (!stack_pop_if(&s->partial, stele_hot.base, head))
-		return;
-	STELE_POINT("slabs:popped");
-	switch (state_unlist(&run->state)) {
+	switch (partial_pop(&s->partial, stele_hot.base, look)) {
 	case UNLIST_DEAD:
 		stele_run_return_descriptor(run);
 		break;
@@ -70,6 +70,7 @@ static void pop_exhausted(struct kmem_cache *s, struct run *run, uint64_t head)
 		list(s, run);
 		break;
 	case UNLIST_DONE:
+	case UNLIST_LOST:
 		break;
 	}
 }
@@ -78,22 +79,18 @@ static void pop_exhausted(struct kmem_cache *s, struct run *run, uint64_t head)
 static unsigned take_partial(struct kmem_cache *s, uint64_t *out, unsigned want)
 {
 	for (;;) {
-		/* ORDER(SLABHEAD) acquire, acquire, then the head again. */
-		uint64_t head = load_acquire(&s->partial.head), seen;
+		struct partial_look look = partial_look(&s->partial, stele_hot.base);
 		struct run *run;
 		unsigned n;
 
-		if (!STELE_STACK_INDEX(head))
+		if (!look.slab)
 			return 0;
-		run = run_of_link(stack_node(stele_hot.base, STELE_STACK_INDEX(head)));
-		seen = load_acquire(&run->state);
-		if (load_acquire(&s->partial.head) != head)
-			continue;
-		if (!(seen & STATE_FREE)) {
-			pop_exhausted(s, run, head);
+		run = run_of_link(&look.slab->link);
+		if (!(look.state & STATE_FREE)) {
+			pop_exhausted(s, run, &look);
 			continue;
 		}
-		n = state_claim(&run->state, seen, want);
+		n = state_claim(&run->state, look.state, want);
 		if (n) {
 			take_claimed(s, run, out, n);
 			return n;
@@ -140,6 +137,7 @@ static unsigned take_new(struct kmem_cache *s, uint64_t *out, unsigned want)
 	each_object(s, run, s->ctor);
 	start_bits(run, n);
 	add_relaxed(&s->slabs, 1);
+	stele_decay_grown(s->frames);
 	state_start(&run->state, s->objects - n);
 	stele_run_publish(run);
 	STELE_POINT("slabs:new");
@@ -179,11 +177,13 @@ static void retire(struct kmem_cache *s, struct run *run)
 	stele_run_return_frames(run);
 	if (state_bury(&run->state))
 		stele_run_return_descriptor(run);
+	stele_decay_shrunk(s->frames);
 }
 
 static unsigned object_number(const struct run *run, uint64_t p)
 {
-	return (unsigned)((p - run->base) / run->size);
+	/* (p - base) / size: the high half of the product that run_has_object_at() looks at. */
+	return (unsigned)(((unsigned __int128)(p - run->base) * run->recip) >> 64);
 }
 
 bool stele_object_is_free(const struct run *run, const void *p)
@@ -266,7 +266,7 @@ static unsigned collect(struct kmem_cache *s, struct batch *batch, uint64_t *obj
 			objects[left++] = objects[i];
 			continue;
 		}
-		number = (unsigned)(offset / run->size);
+		number = object_number(run, objects[i]);
 		if (stele_unlikely(batch->mask[number / 64] >> number % 64 & 1))
 			report_twice(run, number / 64, 1ull << number % 64);
 		batch->mask[number / 64] |= 1ull << number % 64;

@@ -283,12 +283,11 @@ static void flush_stack(struct kmem_cache *s, struct stele_stack *stack)
 		flush_taken(top, s);
 }
 
-void stele_slab_flush_all(struct kmem_cache *s)
+void stele_slab_flush_all(struct kmem_cache *s, bool wait)
 {
 	if (!s->capacity)
 		return;
-	stele_pcpu_take_all(s->words, WORD_MAIN, flush_taken, s);
-	stele_pcpu_take_all(s->words, WORD_SPARE, flush_taken, s);
+	stele_pcpu_take_all(s->words, wait, flush_taken, s);
 	flush_stack(s, &s->barn.full);
 	flush_stack(s, &s->barn.empty);
 }

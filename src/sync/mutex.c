@@ -13,12 +13,17 @@
 void (*volatile stele_inject)(const char *point);
 #endif
 
-void stele_lock(struct stele_mutex *mutex)
+bool stele_trylock(struct stele_mutex *mutex)
 {
 	uint32_t seen = 0;
 
 	/* ORDER(MUTEX) acquire */
-	if (cas_acquire(&mutex->word, &seen, 1))
+	return cas_acquire(&mutex->word, &seen, 1);
+}
+
+void stele_lock(struct stele_mutex *mutex)
+{
+	if (stele_trylock(mutex))
 		return;
 	while (atomic_exchange_explicit(&mutex->word, 2, memory_order_acquire) != 0)
 		stele_os_futex_wait(&mutex->word, 2);

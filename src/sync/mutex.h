@@ -3,7 +3,7 @@
  * sync/mutex.h - the lock of the control path: create, destroy, shrink
  *
  * Idea      Three states in one futex word: free, held, held with waiters.
- * Context   ordinary threads only; never a signal handler, never the data path.
+ * Context   ordinary threads; never waited for in a signal handler or on the data path.
  * Fork      the fork handlers hold it across fork(), so a child finds it free.
  */
 #ifndef STELE_SYNC_MUTEX_H
@@ -16,6 +16,7 @@ struct stele_mutex {
 };
 
 void stele_lock(struct stele_mutex *mutex);
+bool stele_trylock(struct stele_mutex *mutex); /* any context */
 void stele_unlock(struct stele_mutex *mutex);
 
 #endif

@@ -30,6 +30,9 @@
 #ifndef ORDER_STACK_POP
 #define ORDER_STACK_POP memory_order_acquire
 #endif
+#ifndef STACK_TAG_STEP
+#define STACK_TAG_STEP 1 /* a model shows what happens with 0 */
+#endif
 
 struct stele_link {
 	_Atomic uint64_t next; /* index of the node below; racy readers discard it */
@@ -45,7 +48,7 @@ struct stele_stack {
 
 static inline uint64_t stack_next_head(uint64_t old, uint64_t index)
 {
-	uint64_t tag = (old >> STELE_STACK_INDEX_BITS) + 1;
+	uint64_t tag = (old >> STELE_STACK_INDEX_BITS) + STACK_TAG_STEP;
 
 	return tag << STELE_STACK_INDEX_BITS | index;
 }

@@ -47,6 +47,15 @@ static inline size_t opaque(size_t n)
 	return hidden;
 }
 
+/* A pointer whose object the compiler cannot see: the slack of a bucket is ours to write. */
+static inline unsigned char *unseen(const void *p)
+{
+	unsigned char *bytes = (unsigned char *)(uintptr_t)p;
+
+	__asm__("" : "+r"(bytes));
+	return bytes;
+}
+
 /* Every byte depends on its owner and its place. */
 static inline unsigned char token(size_t owner, size_t i)
 {
@@ -55,7 +64,7 @@ static inline unsigned char token(size_t owner, size_t i)
 
 static inline void sign(void *p, size_t n, size_t owner)
 {
-	unsigned char *bytes = (unsigned char *)p;
+	unsigned char *bytes = unseen(p);
 
 	for (size_t i = 0; i < n; i++)
 		bytes[i] = token(owner, i);
@@ -63,7 +72,7 @@ static inline void sign(void *p, size_t n, size_t owner)
 
 static inline bool signed_by(const void *p, size_t n, size_t owner)
 {
-	const unsigned char *bytes = (const unsigned char *)p;
+	const unsigned char *bytes = unseen(p);
 
 	for (size_t i = 0; i < n; i++)
 		if (bytes[i] != token(owner, i))
@@ -73,7 +82,7 @@ static inline bool signed_by(const void *p, size_t n, size_t owner)
 
 static inline bool all_zero(const void *p, size_t from, size_t to)
 {
-	const unsigned char *bytes = (const unsigned char *)p;
+	const unsigned char *bytes = unseen(p);
 
 	for (size_t i = from; i < to; i++)
 		if (bytes[i])

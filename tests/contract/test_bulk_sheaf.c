@@ -118,10 +118,10 @@ static void a_mixed_bulk_goes_back_to_its_owners(void **state)
 
 	(void)state;
 	for (size_t i = 0; i < 600; i++)
-		objects[i] = i % 4 == 0 ? kmem_cache_alloc(a, GFP_KERNEL) :
-			     i % 4 == 1 ? kmem_cache_alloc(b, GFP_KERNEL) :
-			     i % 4 == 2 ? kmalloc(i, GFP_KERNEL) :
-					  kmalloc(40000 + i, GFP_KERNEL);
+		objects[i] = i % 4 == 0	  ? kmem_cache_alloc(a, GFP_KERNEL)
+			     : i % 4 == 1 ? kmem_cache_alloc(b, GFP_KERNEL)
+			     : i % 4 == 2 ? kmalloc(i, GFP_KERNEL)
+					  : kmalloc(40000 + i, GFP_KERNEL);
 	kmem_cache_free_bulk(NULL, 300, objects);
 	kfree_bulk(300, objects + 300);
 	done_with(a);

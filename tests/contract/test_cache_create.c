@@ -49,8 +49,9 @@ static void every_form_of_create_gives_a_working_cache(void **state)
 
 static void every_size_to_the_largest_can_be_cached(void **state)
 {
-	static const size_t sizes[] = { 1, 7, 8, 9, 100, 255, 4095, 4096, 4097, 32768, 100000,
-					1 << 20, KMALLOC_MAX_SIZE };
+	static const size_t sizes[] = {
+		1, 7, 8, 9, 100, 255, 4095, 4096, 4097, 32768, 100000, 1 << 20, KMEM_CACHE_MAX_SIZE
+	};
 
 	(void)state;
 	for (size_t i = 0; i < sizeof(sizes) / sizeof(sizes[0]); i++)
@@ -98,8 +99,9 @@ static void alignment_asked_for_is_given(void **state)
 
 static void cache_line_alignment_is_given(void **state)
 {
-	static const size_t sizes[][2] = { { 100, 64 }, { 33, 64 }, { 32, 32 }, { 20, 32 },
-					   { 16, 16 } };
+	static const size_t sizes[][2] = {
+		{ 100, 64 }, { 33, 64 }, { 32, 32 }, { 20, 32 }, { 16, 16 }
+	};
 
 	(void)state;
 	for (size_t i = 0; i < sizeof(sizes) / sizeof(sizes[0]); i++) {
@@ -137,7 +139,7 @@ static void bad_requests_are_refused_with_a_reason(void **state)
 	assert_refused(&t, s, "flags");
 	STDERR_OF(&t, s = kmem_cache_create("mark", 64, NULL, SLAB_FAILSLAB));
 	assert_refused(&t, s, "mark");
-	STDERR_OF(&t, s = kmem_cache_create("large", KMALLOC_MAX_SIZE + 1, NULL, 0));
+	STDERR_OF(&t, s = kmem_cache_create("large", KMEM_CACHE_MAX_SIZE + 1, NULL, 0));
 	assert_refused(&t, s, "large");
 	STDERR_OF(&t, s = kmem_cache_create("larger", SIZE_MAX, NULL, 0));
 	assert_refused(&t, s, "larger");
@@ -171,8 +173,8 @@ static void free_pointer_offset_is_checked(void **state)
 	static const struct {
 		unsigned int offset;
 		bool ctor, good;
-	} cases[] = { { 8, true, true },    { 0, true, true },	  { 64, true, false },
-		      { 1000, true, false }, { 4, true, false },  { 8, false, false } };
+	} cases[] = { { 8, true, true },     { 0, true, true },	 { 64, true, false },
+		      { 1000, true, false }, { 4, true, false }, { 8, false, false } };
 
 	(void)state;
 	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
@@ -402,7 +404,7 @@ static void an_object_is_constructed_once_and_stays_so(void **state)
 	struct kmem_cache_args args = { .ctor = make, .dtor = unmake };
 	struct kmem_cache *s = kmem_cache_create("ctor", 80, &args, 0);
 	char *p[300];
-	size_t after_first;
+	size_t after_first = 0;
 
 	(void)state;
 	made = unmade = 0;

@@ -69,7 +69,7 @@ static inline __attribute__((always_inline)) void *step_pop(char *base, long rs,
 	void *p;
 
 	__asm__ goto volatile(STEP_BEGIN("p") STEP_SLOT_CID STEP_WORD STEP_POP
-			      : [p] "=&r"(p), [word] "=&r"(word), [top] "=&r"(top)
+			      : [p] "=&a"(p), [word] "=&r"(word), [top] "=&r"(top)
 			      : [rs] "r"(rs), [base] "r"(base), [off] "r"(off)
 			      : "memory", "cc"
 			      : aborted);

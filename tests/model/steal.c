@@ -1,0 +1,136 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * tests/model/steal.c - percpu/steal.h: a sheaf is taken from a slot as it is, or not at all
+ *
+ * Idea      One thread pops, pushes, detaches and attaches on a slot; two threads that do not
+ *           run there take its sheaf. Objects and sheaves are counted at the end, and each
+ *           object has one holder at a time.
+ * Broken    STEAL_EMPTY    the mark is EMPTY, which an owner stores as well
+ *           STEAL_BARRIER  no barrier between mark and finish: a step commits after it
+ *           STEAL_FINISH   what was marked is taken without looking again
+ *           STEAL_TAKERS   two takers at once: each takes the other's mark for its own
+ *           SLOT_ENTER, SLOT_LEAVE  the order between turns on a slot relaxed (TSan)
+ */
+#ifdef BROKEN_SLOT_ENTER
+#define ORDER_SLOT_ENTER memory_order_relaxed
+#endif
+#ifdef BROKEN_SLOT_LEAVE
+#define ORDER_SLOT_LEAVE memory_order_relaxed
+#endif
+#define MODEL_THREADS 4
+#include "slot.h"
+#include "percpu/steal.h"
+
+#ifdef BROKEN_STEAL_EMPTY
+#define MARK SHEAF_EMPTY
+#else
+#define MARK SHEAF_REMOTE
+#endif
+
+static _Atomic uint32_t taking;
+
+static bool takers_enter(void)
+{
+#ifdef BROKEN_STEAL_TAKERS
+	return true;
+#else
+	uint32_t no = 0;
+
+	return cas_acquire(&taking, &no, 1);
+#endif
+}
+
+static void takers_leave(void)
+{
+	store_release(&taking, 0);
+}
+
+static void barrier(void)
+{
+#ifndef BROKEN_STEAL_BARRIER
+	model_membarrier();
+#endif
+}
+
+static bool finish(_Atomic uint64_t *word)
+{
+#ifdef BROKEN_STEAL_FINISH
+	store_relaxed(word, SHEAF_EMPTY);
+	return true;
+#else
+	return steal_finish(word, MARK, SHEAF_EMPTY);
+#endif
+}
+
+static void taker(void)
+{
+	_Atomic uint64_t *word = &slots[0].word[MAIN];
+	uint64_t top = load_relaxed(word);
+
+	if (!takers_enter())
+		return;
+	if (stele_is_sheaf(top) && steal_mark(word, &top, MARK)) {
+		barrier();
+		if (finish(word))
+			sheaf_flush(top);
+	}
+	takers_leave();
+}
+
+/* As slab/slow.c does: detach what is there, refill it, attach it if the slot has none. */
+static void detach_attach(struct slot *slot)
+{
+	uint64_t top = model_read(slot, MAIN), object;
+
+	if (top == SHEAF_EMPTY) {
+		top = sheaf_new();
+		if (!top)
+			return;
+	} else if (!stele_is_sheaf(top) || !model_cas(slot, MAIN, top, SHEAF_EMPTY)) {
+		return;
+	}
+	STELE_POINT("model:detached");
+	while (sheaf_count(top, SHEAF_BYTES) < CAPACITY - 1 && (object = object_take())) {
+		*(uint64_t *)(uintptr_t)top = object;
+		top += 8;
+	}
+	if (!model_cas(slot, MAIN, SHEAF_EMPTY, top))
+		sheaf_flush(top);
+}
+
+static void user(int me)
+{
+	uint64_t object = model_pop(&slots[0]);
+
+	if (!object)
+		object = object_take();
+	if (object)
+		payload_take(&objects[object], me);
+	if (model_choice(2))
+		detach_attach(&slots[0]);
+	if (!object)
+		return;
+	payload_leave(&objects[object], me);
+	if (!model_push(&slots[0], object))
+		object_give(object);
+}
+
+static void model_thread(int me)
+{
+	for (int step = 0; step < MODEL_STEPS; step++) {
+		if (me > 2)
+			taker();
+		else
+			user(me);
+	}
+}
+
+static void model_setup(void)
+{
+	slots_setup();
+}
+
+static void model_check(void)
+{
+	slots_check();
+}

@@ -1,0 +1,286 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * tests/readme/misuse.c CASE - makes one mistake, so that docs/bad-input.md can quote the answer
+ *
+ * Idea      Linked with the shared library like any program. tests/readme/check runs every case
+ *           and compares what is said with what the page says. Cases named malloc-* are for the
+ *           drop-in, which the checker preloads.
+ * Output    standard error is the library's alone; without an argument, the names of all cases.
+ * Exit      0: the program went on, as promised. 1: memory was not what it must be afterwards.
+ */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <stele/page.h>
+#include <stele/slab.h>
+
+/* What a compiler must not see through, or it warns of the mistake or leaves it out. */
+static void *hidden(void *p)
+{
+	__asm__("" : "+r"(p));
+	return p;
+}
+
+static char foreign[64] __attribute__((aligned(16)));
+
+/* A cache whose slab stays: one object of it is never freed. */
+static struct kmem_cache *cache_of(const char *name, slab_flags_t flags)
+{
+	struct kmem_cache *s = kmem_cache_create(name, 96, 0, flags | SLAB_NO_MERGE, NULL);
+
+	if (!s || !kmem_cache_alloc(s, GFP_KERNEL))
+		exit(1);
+	return s;
+}
+
+static void free_foreign(void)
+{
+	kfree(hidden(foreign));
+}
+
+static void free_inside(void)
+{
+	char *p = kmalloc(64, GFP_KERNEL);
+
+	kfree(hidden(p + 16));
+	kfree(p);
+}
+
+static void free_twice(void)
+{
+	struct kmem_cache *s = cache_of("careful", SLAB_CONSISTENCY_CHECKS);
+	void *p = kmem_cache_alloc(s, GFP_KERNEL);
+
+	kmem_cache_free(s, p);
+	kmem_cache_free(s, hidden(p));
+}
+
+static void free_twice_flushed(void)
+{
+	struct kmem_cache *s = cache_of("quick", 0);
+	void *p = kmem_cache_alloc(s, GFP_KERNEL);
+
+	kmem_cache_free(s, p);
+	kmem_cache_free(s, hidden(p));
+	(void)kmem_cache_shrink(s);
+}
+
+static void free_twice_large(void)
+{
+	void *p = kmalloc(1 << 20, GFP_KERNEL);
+
+	kfree(p);
+	kfree(hidden(p));
+}
+
+static void wrong_cache(void)
+{
+	struct kmem_cache *a = cache_of("apples", 0), *b = cache_of("pears", 0);
+
+	kmem_cache_free(a, kmem_cache_alloc(b, GFP_KERNEL));
+}
+
+static void large_to_cache(void)
+{
+	kmem_cache_free(cache_of("apples", 0), kmalloc(1 << 20, GFP_KERNEL));
+}
+
+static void pages_to_kfree(void)
+{
+	kfree((void *)__get_free_pages(GFP_KERNEL, 0));
+}
+
+static void wrong_order(void)
+{
+	free_pages(__get_free_pages(GFP_KERNEL, 1), 0);
+}
+
+static void not_pages(void)
+{
+	free_pages((unsigned long)kmalloc(64, GFP_KERNEL) & ~(PAGE_SIZE - 1), 0);
+}
+
+static void huge_order(void)
+{
+	free_pages(__get_free_pages(GFP_KERNEL, 0), MAX_PAGE_ORDER + 1);
+}
+
+static void create_flags(void)
+{
+	if (kmem_cache_create("flags", 96, 0, 0x80000000u, NULL))
+		exit(1);
+}
+
+static void create_align(void)
+{
+	if (kmem_cache_create("align", 96, 24, 0, NULL))
+		exit(1);
+}
+
+static void create_typesafe(void)
+{
+	if (kmem_cache_create("typesafe", 96, 0, SLAB_TYPESAFE_BY_RCU, NULL))
+		exit(1);
+}
+
+static void create_large(void)
+{
+	if (kmem_cache_create("large", KMEM_CACHE_MAX_SIZE + 1, 0, 0, NULL))
+		exit(1);
+}
+
+static void create_space(void)
+{
+	cache_of("two words", 0);
+}
+
+static void create_again(void)
+{
+	cache_of("again", 0);
+	cache_of("again", 0);
+}
+
+static void create_usercopy(void)
+{
+	if (!kmem_cache_create_usercopy("copied", 96, 0, 0, 90, 10, NULL))
+		exit(1);
+}
+
+static void make(void *object)
+{
+	memset(object, 7, 96);
+}
+
+static void zero_made(void)
+{
+	struct kmem_cache *s = kmem_cache_create("made", 96, 0, 0, make);
+	unsigned char *p = kmem_cache_zalloc(s, GFP_KERNEL);
+
+	if (!p || p[0] != 7)
+		exit(1);
+}
+
+static void destroy_live(void)
+{
+	kmem_cache_destroy(cache_of("live", 0));
+}
+
+static void destroy_twice(void)
+{
+	struct kmem_cache *s = kmem_cache_create("once", 96, 0, SLAB_NO_MERGE, NULL);
+
+	kmem_cache_destroy(s);
+	kmem_cache_destroy(hidden(s));
+}
+
+static void too_large(void)
+{
+	if (kmalloc(KMALLOC_MAX_SIZE + 1, GFP_KERNEL))
+		exit(1);
+}
+
+static void overflow(void)
+{
+	if (kmalloc_array((size_t)(uintptr_t)hidden((void *)-1), 2, GFP_KERNEL))
+		exit(1);
+}
+
+static void bad_align(void)
+{
+	if (kvmalloc_node_align(100, 24, GFP_KERNEL, NUMA_NO_NODE))
+		exit(1);
+}
+
+static void size_of_foreign(void)
+{
+	if (ksize(hidden(foreign)))
+		exit(1);
+}
+
+static void resize_foreign(void)
+{
+	if (krealloc(hidden(foreign), 100, GFP_KERNEL))
+		exit(1);
+}
+
+static void nolock_flags(void)
+{
+	kfree_nolock(kmalloc_nolock(64, GFP_KERNEL, NUMA_NO_NODE));
+}
+
+static void nolock_large(void)
+{
+	kfree_nolock(kmalloc(1 << 20, GFP_KERNEL));
+}
+
+/* For a run with wrong options: any call that starts the library. */
+static void start(void)
+{
+	kfree(kmalloc(64, GFP_KERNEL));
+}
+
+static void malloc_foreign(void)
+{
+	free(hidden(foreign));
+}
+
+static void malloc_inside(void)
+{
+	free((char *)hidden(malloc(64)) + 16);
+}
+
+static void malloc_resize_foreign(void)
+{
+	if (realloc(hidden(foreign), 100))
+		exit(1);
+}
+
+static const struct {
+	const char *name;
+	void (*run)(void);
+} cases[] = {
+	{ "free-foreign", free_foreign },
+	{ "free-inside", free_inside },
+	{ "free-twice", free_twice },
+	{ "free-twice-flushed", free_twice_flushed },
+	{ "free-twice-large", free_twice_large },
+	{ "wrong-cache", wrong_cache },
+	{ "large-to-cache", large_to_cache },
+	{ "pages-to-kfree", pages_to_kfree },
+	{ "wrong-order", wrong_order },
+	{ "not-pages", not_pages },
+	{ "huge-order", huge_order },
+	{ "create-flags", create_flags },
+	{ "create-align", create_align },
+	{ "create-typesafe", create_typesafe },
+	{ "create-large", create_large },
+	{ "create-space", create_space },
+	{ "create-again", create_again },
+	{ "create-usercopy", create_usercopy },
+	{ "zero-made", zero_made },
+	{ "destroy-live", destroy_live },
+	{ "destroy-twice", destroy_twice },
+	{ "too-large", too_large },
+	{ "overflow", overflow },
+	{ "bad-align", bad_align },
+	{ "size-of-foreign", size_of_foreign },
+	{ "resize-foreign", resize_foreign },
+	{ "nolock-flags", nolock_flags },
+	{ "nolock-large", nolock_large },
+	{ "start", start },
+	{ "malloc-foreign", malloc_foreign },
+	{ "malloc-inside", malloc_inside },
+	{ "malloc-resize-foreign", malloc_resize_foreign },
+};
+
+int main(int argc, char **argv)
+{
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		if (argc < 2)
+			puts(cases[i].name);
+		else if (strcmp(argv[1], cases[i].name) == 0)
+			return cases[i].run(), 0;
+	}
+	return argc < 2 ? 0 : 2;
+}

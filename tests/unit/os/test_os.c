@@ -1,0 +1,277 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Tests of os/os.c: memory appears, goes back and moves as promised; refusals are return
+ * values; errno is nobody's business.
+ */
+#include "os/os.h"
+
+#include "../unit.h"
+
+#include <signal.h>
+#include <sys/mman.h>
+#include <sys/resource.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#define MIB (1ul << 20)
+#define NOT_OURS 4711 /* an errno that no call of ours leaves */
+
+static struct stele_reservation reserved(size_t size, size_t align)
+{
+	struct stele_reservation r;
+
+	assert_int_equal(stele_os_reserve(&r, size, align), 0);
+	return r;
+}
+
+static void a_reservation_has_its_size_and_alignment(void **state)
+{
+	(void)state;
+	for (size_t align = 4096; align <= 64 * MIB; align *= 4) {
+		struct stele_reservation r = reserved(4 * MIB, align);
+
+		assert_int_equal((uintptr_t)r.base % align, 0);
+		assert_int_equal(r.size, 4 * MIB);
+		assert_int_equal(stele_os_commit(&r, r.base, r.size), 0);
+		r.base[0] = 1;
+		r.base[r.size - 1] = 1;
+		munmap(r.base, r.size);
+	}
+}
+
+static void more_than_all_addresses_is_refused(void **state)
+{
+	struct stele_reservation r;
+
+	(void)state;
+	errno = NOT_OURS;
+	assert_int_equal(stele_os_reserve(&r, 1ul << 60, MIB * 2), -ENOMEM);
+	assert_int_equal(errno, NOT_OURS);
+}
+
+static void stepwise_memory_is_usable_once_committed_and_stays_so(void **state)
+{
+	struct stele_reservation r = { .size = MIB, .stepwise = true };
+
+	(void)state;
+	r.base = mmap(NULL, r.size, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	assert_true(r.base != MAP_FAILED);
+	assert_int_equal(stele_os_readable(r.base, r.size), 0);
+	assert_true(all_bytes(r.base, r.size, 0));
+	assert_int_equal(stele_os_commit(&r, r.base, r.size / 2), 0);
+	memset(r.base, 7, r.size / 2);
+	assert_int_equal(stele_os_commit(&r, r.base, r.size), 0);
+	assert_true(all_bytes(r.base, r.size / 2, 7));
+	memset(r.base, 8, r.size);
+	munmap(r.base, r.size);
+}
+
+static void purged_pages_read_as_zero_and_their_neighbours_do_not(void **state)
+{
+	struct stele_reservation r = reserved(MIB, MIB);
+	size_t page = stele_os_page_size();
+
+	(void)state;
+	assert_int_equal(stele_os_commit(&r, r.base, r.size), 0);
+	memset(r.base, 0xaa, r.size);
+	assert_int_equal(stele_os_purge(r.base + page, 2 * page), 0);
+	assert_true(all_bytes(r.base, page, 0xaa));
+	assert_true(all_bytes(r.base + page, 2 * page, 0));
+	assert_true(all_bytes(r.base + 3 * page, r.size - 3 * page, 0xaa));
+	munmap(r.base, r.size);
+}
+
+static void a_refused_purge_is_a_return_value(void **state)
+{
+	(void)state;
+	errno = NOT_OURS;
+	assert_int_equal(stele_os_purge((void *)1, 4096), -EINVAL);
+	assert_int_equal(errno, NOT_OURS);
+}
+
+static void moved_pages_arrive_and_leave_zeros(void **state)
+{
+	struct stele_reservation r = reserved(2 * MIB, MIB);
+
+	(void)state;
+	assert_int_equal(stele_os_commit(&r, r.base, r.size), 0);
+	memset(r.base, 0x55, MIB);
+	assert_int_equal(stele_os_move(r.base, r.base + MIB, MIB), 0);
+	assert_true(all_bytes(r.base + MIB, MIB, 0x55));
+	assert_true(all_bytes(r.base, MIB, 0));
+	errno = NOT_OURS;
+	assert_true(stele_os_move(r.base + 1, r.base + MIB, MIB) < 0);
+	assert_int_equal(errno, NOT_OURS);
+	munmap(r.base, r.size);
+}
+
+static void what_the_system_has_is_what_it_says(void **state)
+{
+	uint64_t ram = stele_os_ram_bytes();
+
+	(void)state;
+	assert_int_equal(stele_os_page_size(), sysconf(_SC_PAGESIZE));
+	assert_true(stele_os_cpus_possible() >= (unsigned)sysconf(_SC_NPROCESSORS_CONF));
+	assert_true(stele_os_cpus_possible() <= 4096);
+	assert_true(ram >= (uint64_t)sysconf(_SC_PHYS_PAGES) * stele_os_page_size());
+}
+
+/* In a child, so that the limit does not stay. */
+static int limit_as_child(void)
+{
+	struct rlimit limit = { 1ul << 40, 1ul << 40 };
+	size_t left;
+
+	if (setrlimit(RLIMIT_AS, &limit) != 0)
+		return 1;
+	left = stele_os_address_limit();
+	return left >= 1ul << 40 || left < 1ul << 38 ? 2 : 0;
+}
+
+static void the_address_limit_is_what_is_left_of_it(void **state)
+{
+	struct rlimit limit;
+	int status;
+	pid_t child;
+
+	(void)state;
+	getrlimit(RLIMIT_AS, &limit);
+	if (limit.rlim_cur == RLIM_INFINITY)
+		assert_int_equal(stele_os_address_limit(), SIZE_MAX);
+	child = fork();
+	if (child == 0)
+		_exit(limit_as_child());
+	assert_int_equal(waitpid(child, &status, 0), child);
+	assert_int_equal(status, 0);
+}
+
+static void a_file_is_read_as_far_as_there_is_room(void **state)
+{
+	char small[5], large[4096];
+
+	(void)state;
+	errno = NOT_OURS;
+	assert_int_equal(stele_os_read_file("/dev/zero", small, sizeof(small)), 4);
+	assert_int_equal(stele_os_read_file("/dev/null", large, sizeof(large)), 0);
+	assert_string_equal(large, "");
+	large[0] = 'x';
+	assert_int_equal(stele_os_read_file("/no/such/file", large, sizeof(large)), -ENOENT);
+	assert_string_equal(large, "");
+	assert_int_equal(stele_os_read_file("/", large, sizeof(large)), -EISDIR);
+	assert_int_equal(errno, NOT_OURS);
+}
+
+static _Atomic uint32_t door;
+static _Atomic uint32_t through;
+
+static void *wait_at_door(void *arg)
+{
+	while (load_acquire(&door) == 0)
+		stele_os_futex_wait(&door, 0);
+	atomic_fetch_add(&through, 1);
+	return arg;
+}
+
+static void a_sleeper_is_woken(void **state)
+{
+	pthread_t thread[2];
+
+	(void)state;
+	errno = NOT_OURS;
+	stele_os_futex_wait(&door, 1); /* another value: returns at once */
+	for (int i = 0; i < 2; i++)
+		assert_int_equal(pthread_create(&thread[i], NULL, wait_at_door, NULL), 0);
+	usleep(20000);
+	assert_int_equal(load_acquire(&through), 0);
+	store_release(&door, 1);
+	stele_os_futex_wake(&door, 2);
+	for (int i = 0; i < 2; i++)
+		pthread_join(thread[i], NULL);
+	assert_int_equal(load_acquire(&through), 2);
+	assert_int_equal(errno, NOT_OURS);
+}
+
+static void the_barrier_works_once_registered(void **state)
+{
+	(void)state;
+	errno = NOT_OURS;
+	assert_int_equal(stele_os_membarrier_register(), 0);
+	assert_int_equal(stele_os_membarrier(), 0);
+	assert_int_equal(errno, NOT_OURS);
+}
+
+static void a_second_rseq_area_is_refused(void **state)
+{
+	static char area[32] __attribute__((aligned(32)));
+	int error;
+
+	(void)state;
+	errno = NOT_OURS;
+	error = stele_os_rseq_register(area + 1, 0);
+	assert_true(error < 0);
+	assert_int_equal(errno, NOT_OURS);
+}
+
+static void sleep_until_signal(void *arg)
+{
+	struct timespec long_time = { 5, 0 };
+
+	*(int *)arg = nanosleep(&long_time, NULL) == -1 ? errno : 0;
+}
+
+static void handler_of_the_program(int number)
+{
+	(void)number;
+}
+
+static void the_test_signal_comes_and_the_program_keeps_its_handler(void **state)
+{
+	struct sigaction action = { .sa_handler = handler_of_the_program }, after;
+	sigset_t blocked, mask;
+	int woken = -1;
+
+	(void)state;
+	sigaction(SIGURG, &action, NULL);
+	sigemptyset(&blocked);
+	sigaddset(&blocked, SIGURG);
+	pthread_sigmask(SIG_BLOCK, &blocked, NULL);
+	errno = NOT_OURS;
+	assert_int_equal(stele_os_with_signal(5000000, sleep_until_signal, &woken), 0);
+	assert_int_equal(errno, NOT_OURS);
+	assert_int_equal(woken, EINTR);
+	sigaction(SIGURG, NULL, &after);
+	assert_true(after.sa_handler == handler_of_the_program);
+	pthread_sigmask(SIG_SETMASK, NULL, &mask);
+	assert_true(sigismember(&mask, SIGURG));
+}
+
+static const struct CMUnitTest everywhere[] = {
+	cmocka_unit_test(a_reservation_has_its_size_and_alignment),
+	cmocka_unit_test(more_than_all_addresses_is_refused),
+	cmocka_unit_test(stepwise_memory_is_usable_once_committed_and_stays_so),
+	cmocka_unit_test(purged_pages_read_as_zero_and_their_neighbours_do_not),
+	cmocka_unit_test(a_refused_purge_is_a_return_value),
+	cmocka_unit_test(what_the_system_has_is_what_it_says),
+	cmocka_unit_test(a_file_is_read_as_far_as_there_is_room),
+	cmocka_unit_test(a_sleeper_is_woken),
+	cmocka_unit_test(a_second_rseq_area_is_refused),
+};
+
+/* What an emulator does not do as a kernel does. */
+static const struct CMUnitTest on_a_kernel[] = {
+	cmocka_unit_test(moved_pages_arrive_and_leave_zeros),
+	cmocka_unit_test(the_address_limit_is_what_is_left_of_it),
+	cmocka_unit_test(the_barrier_works_once_registered),
+	cmocka_unit_test(the_test_signal_comes_and_the_program_keeps_its_handler),
+};
+
+int main(void)
+{
+	int failed = cmocka_run_group_tests(everywhere, NULL, NULL);
+
+	if (!STELE_TEST_EMULATED)
+		failed += cmocka_run_group_tests(on_a_kernel, NULL, NULL);
+	return failed;
+}

@@ -1,0 +1,75 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * tests/unit/percpu/slots.h - the floor without the page floor above it
+ *
+ * Idea      What the page floor's start does for slots, in a reservation of its own; and sheaves
+ *           made by hand: 0, entries, END.
+ */
+#ifndef STELE_TESTS_UNIT_PERCPU_SLOTS_H
+#define STELE_TESTS_UNIT_PERCPU_SLOTS_H
+
+#include "base/options.h"
+#include "os/os.h"
+#include "percpu/percpu.h"
+#include "percpu/system.h"
+
+#include "../unit.h"
+
+#include <unistd.h>
+
+#define SLOTS_AT (1ul << 20)
+
+/* Chooses the mode as the environment asks and gives the slots their memory. */
+static inline int slots_start(void **state)
+{
+	struct stele_reservation r;
+	size_t size;
+
+	(void)state;
+	stele_options_parse(environ);
+	stele_system_choose();
+	size = SLOTS_AT + (size_t)stele_system_facts.slots * STELE_SLOT_SIZE;
+	if (stele_os_reserve(&r, size, 2ul << 20) != 0)
+		return -1;
+	stele_hot.base = r.base;
+	stele_pcpu_init(r.base + SLOTS_AT, stele_system_facts.slots);
+	return 0;
+}
+
+#define TEST_CAPACITY 6
+
+struct test_sheaf {
+	uint64_t bottom; /* 0 */
+	uint64_t entry[TEST_CAPACITY];
+	uint64_t end;
+};
+
+static inline uint64_t sheaf_start(struct test_sheaf *sheaf)
+{
+	memset(sheaf, 0, sizeof(*sheaf));
+	sheaf->end = STELE_SHEAF_END;
+	return (uint64_t)(uintptr_t)sheaf->entry;
+}
+
+/* The sheaf a top belongs to, among @n at @sheaves; its objects are entry[0 .. *count). */
+static inline struct test_sheaf *sheaf_of_top(struct test_sheaf *sheaves, uint64_t top,
+					      unsigned *count)
+{
+	size_t i = (top - 8 - (uint64_t)(uintptr_t)sheaves) / sizeof(*sheaves);
+
+	*count = (unsigned)((top - (uint64_t)(uintptr_t)sheaves[i].entry) / 8);
+	return &sheaves[i];
+}
+
+/* Keeps this thread in one slot, as far as the system allows; fallback slots never move. */
+static inline void stay_here(void)
+{
+	cpu_set_t set;
+	int cpu = sched_getcpu();
+
+	CPU_ZERO(&set);
+	CPU_SET(cpu < 0 ? 0 : cpu, &set);
+	(void)sched_setaffinity(0, sizeof(set), &set);
+}
+
+#endif
