@@ -211,10 +211,12 @@ EXPORT void *reallocarray(void *p, size_t n, size_t size)
 /* A size that is a multiple of its alignment has a class that is, too. */
 void *stele_malloc_aligned(size_t align, size_t size)
 {
-	size_t rounded = size ? size : 1;
+	size_t rounded;
 
-	if (size > PTRDIFF_MAX - align || !start())
+	size = size ? size : 1;
+	if (align > PTRDIFF_MAX || size > PTRDIFF_MAX - align || !start())
 		return NULL;
+	rounded = size;
 	if (align > MALLOC_GRANULE)
 		rounded = STELE_ALIGN_UP(rounded, align);
 	if (rounded <= KMALLOC_MAX_CACHE_SIZE)

@@ -96,12 +96,26 @@ int stele_os_purge(void *p, size_t size)
 	return keep_errno(madvise(p, size, MADV_DONTNEED), saved);
 }
 
+/* An emulator may not know DONTUNMAP and leave a hole: fills it, unless somebody was faster. */
+static int refill_hole(void *from, size_t size)
+{
+	void *p = mmap(from, size, PROT_READ | PROT_WRITE,
+		       MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED_NOREPLACE, -1, 0);
+
+	return p == from ? 0 : -1;
+}
+
 int stele_os_move(void *from, void *to, size_t size)
 {
-	int saved = errno;
+	int saved = errno, error = 0;
 	void *p = mremap(from, size, size, MREMAP_MAYMOVE | MREMAP_FIXED | MREMAP_DONTUNMAP, to);
 
-	return keep_errno(p == MAP_FAILED ? -1 : 0, saved);
+	if (p == MAP_FAILED)
+		error = -errno;
+	else if (madvise(from, size, MADV_DONTNEED) != 0 && refill_hole(from, size) != 0)
+		error = STELE_OS_SOURCE_LOST;
+	errno = saved;
+	return error;
 }
 
 void stele_os_no_hugepage(void *p, size_t size)

@@ -35,7 +35,9 @@ int stele_os_readable(void *p, size_t size);
 int stele_os_purge(void *p, size_t size);
 
 /* Moves the pages of [from, from+size) to @to (both committed, page aligned); @from reads
- * as zero afterwards. 0, or -errno when the kernel cannot. */
+ * as zero afterwards. 0; -errno when the kernel cannot; STELE_OS_SOURCE_LOST when the pages
+ * moved but @from is no longer ours to use. */
+#define STELE_OS_SOURCE_LOST 1
 int stele_os_move(void *from, void *to, size_t size);
 
 /* Asks that no huge pages appear in the range by themselves. */

@@ -238,25 +238,35 @@ static bool huge_resize_in_place(struct run *run, size_t bytes)
 	return true;
 }
 
-/* Moves the pages to a new place in the arena. */
+/* Areas whose pages were moved away read as zero. */
+static void areas_moved_out(uint32_t first, uint32_t n)
+{
+	for (uint32_t i = 0; i < n; i++) {
+		for (unsigned w = 0; w < AREA_WORDS; w++)
+			store_relaxed(&area_at(first + i)->dirty[w], 0);
+		area_return_whole(area_count(first + i));
+	}
+}
+
+/* Moves the pages to a new place in the arena, or copies where the kernel cannot. */
 static void *huge_move(struct run *run, size_t bytes)
 {
 	size_t old = run->bytes;
 	char *to = huge_alloc(bytes, 1, false), *from = (char *)run->base;
-	uint32_t first = area_of(run->base);
+	uint32_t first = area_of(run->base), n = run->frames;
+	int moved;
 
 	if (!to)
 		return NULL;
-	if (stele_os_move(from, to, old) != 0)
+	moved = stele_os_move(from, to, old);
+	if (moved < 0)
 		memcpy(to, from, old);
-	else
-		for (uint32_t i = 0; i < run->frames; i++)
-			for (unsigned w = 0; w < AREA_WORDS; w++)
-				store_relaxed(&area_at(first + i)->dirty[w], 0);
 	stele_run_unmap(run);
 	stele_run_return_descriptor(run);
-	for (uint32_t i = 0; i < areas_for(old); i++)
-		area_return_whole(area_count(first + i));
+	if (moved < 0)
+		retire_areas(first, n, old);
+	else if (moved == 0)
+		areas_moved_out(first, n);
 	return to;
 }
 

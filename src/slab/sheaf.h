@@ -41,15 +41,10 @@ static inline unsigned sheaf_count(uint64_t top, unsigned bytes)
 	return (unsigned)((top - sheaf_bottom(sheaf_of(top, bytes))) / 8);
 }
 
-/* Looks at a sheaf that may be in use elsewhere: a hint. Its memory is always readable. */
-static inline bool sheaf_is_empty(uint64_t top)
+/* From the top alone, so a sheaf that is in use elsewhere may be asked about. */
+static inline bool sheaf_is_empty(uint64_t top, unsigned bytes)
 {
-	return !*(volatile uint64_t *)(uintptr_t)(top - 8);
-}
-
-static inline bool sheaf_is_full(uint64_t top)
-{
-	return *(volatile uint64_t *)(uintptr_t)top == STELE_SHEAF_END;
+	return sheaf_count(top, bytes) == 0;
 }
 
 /* A barn: whole sheaves between slots. `top` may say any fill in the full one. */

@@ -173,10 +173,10 @@ static bool provide_filled(struct kmem_cache *s)
 
 	if (!attachable(main))
 		return false;
-	if (stele_is_sheaf(main) && !sheaf_is_empty(main))
+	if (stele_is_sheaf(main) && !sheaf_is_empty(main, s->sheaf_size))
 		return true; /* filled meanwhile, or another slot's */
 	top = stele_pcpu_read(s->words, WORD_SPARE);
-	if (stele_is_sheaf(top) && !sheaf_is_empty(top) &&
+	if (stele_is_sheaf(top) && !sheaf_is_empty(top, s->sheaf_size) &&
 	    stele_pcpu_cas(s->words, WORD_SPARE, top, 0)) {
 		attach(s, main, top);
 		return true;
@@ -231,6 +231,11 @@ void *stele_slab_alloc_slow(struct kmem_cache *s, gfp_t gfp)
 
 /* ---- free ---- */
 
+static bool is_full(const struct kmem_cache *s, uint64_t top)
+{
+	return sheaf_count(top, s->sheaf_size) == s->capacity;
+}
+
 /* Gives this slot a sheaf with room. False: it cannot have one now. */
 static bool provide_room(struct kmem_cache *s)
 {
@@ -238,10 +243,10 @@ static bool provide_room(struct kmem_cache *s)
 
 	if (!attachable(main))
 		return false;
-	if (stele_is_sheaf(main) && !sheaf_is_full(main))
+	if (stele_is_sheaf(main) && !is_full(s, main))
 		return true;
 	top = stele_pcpu_read(s->words, WORD_SPARE);
-	if (stele_is_sheaf(top) && !sheaf_is_full(top) &&
+	if (stele_is_sheaf(top) && !is_full(s, top) &&
 	    stele_pcpu_cas(s->words, WORD_SPARE, top, 0)) {
 		attach(s, main, top);
 		return true;

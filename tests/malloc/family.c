@@ -9,6 +9,9 @@
 #include "drop_in.h"
 #include <errno.h>
 
+/* Absurd sizes are asked for on purpose, and the compiler must not judge them. */
+static void *(*volatile resize)(void *, size_t) = realloc;
+
 #define KIB 1024ul
 #define MIB (1024 * KIB)
 
@@ -125,10 +128,10 @@ static void refused_realloc(void)
 		char *p = malloc(kinds[i]);
 
 		fill(p, 0, kinds[i], 2);
-		REFUSED(realloc(p, SIZE_MAX));
-		REFUSED(realloc(p, SIZE_MAX - 4095));
-		REFUSED(realloc(p, (size_t)PTRDIFF_MAX + 1));
-		REFUSED(realloc(p, PTRDIFF_MAX));
+		REFUSED(resize(p, SIZE_MAX));
+		REFUSED(resize(p, SIZE_MAX - 4095));
+		REFUSED(resize(p, (size_t)PTRDIFF_MAX + 1));
+		REFUSED(resize(p, PTRDIFF_MAX));
 		check_filled(p, kinds[i], 2);
 		CHECK(malloc_usable_size(p) >= kinds[i]);
 		free(p);
@@ -317,7 +320,6 @@ static void reports(void)
 	memset(p, 1, 64 * MIB);
 	after = mallinfo2();
 	CHECK(after.hblkhd >= before.hblkhd + 64 * MIB && after.hblks == before.hblks + 1);
-	CHECK(mallinfo().hblks == (int)after.hblks);
 	errno = 0;
 	CHECK(malloc_info(1, f) == -1 && errno == EINVAL);
 	CHECK(malloc_info(0, f) == 0);
