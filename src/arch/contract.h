@@ -10,7 +10,7 @@
  *   word     = slots[slot] + offset                      (address of a per-slot word)
  *
  *   pop      top = *word; p = top[-1]; if (!p) give up;             commit *word = top - 1
- *   push     top = *word; if (*top == STELE_SHEAF_END) give up;
+ *   push     top = *word; if (*top == STELE_SHEAF_END || top[-1] == p) give up;
  *            *top = p;                                              commit *word = top + 1
  *   cas      if (*word != old) differ;                              commit *word = new
  *   read     value = *word                                          (no commit; a snapshot)
@@ -38,6 +38,12 @@ enum step_result {
 	STEP_DIFFERS,
 	STEP_ABORTED, /* interrupted, or the thread is not registered */
 };
+
+/*
+ * At each label a step may leave by. GCC 12 takes the label for the fall-through otherwise and
+ * returns the step's output as if it had been done: an aborted pop gave out its scratch register.
+ */
+#define STEP_LEFT() __asm__ volatile("")
 
 /* The thread's rseq area as the kernel defines it; Stele writes rseq_cs only. */
 struct rseq_area {

@@ -34,7 +34,7 @@ enum stele_profile { STELE_PROFILE_DEFAULT, STELE_PROFILE_TINY, STELE_NR_PROFILE
 		"address space to reserve; 0 chooses by the machine and its limits") \
 	STELE_OPTION(barn_max, SIZE, STELE_M(1), 0, STELE_T(1), \
 		"bytes per cache that may rest in barns, between CPUs") \
-	STELE_OPTION(dirty_max, SIZE, STELE_M(1), 0, STELE_T(64), \
+	STELE_OPTION(dirty_max, SIZE, STELE_K(256), 0, STELE_T(64), \
 		"bytes of free pages kept resident before they go back to the system") \
 	STELE_OPTION(nomerge, BOOL, 0, 0, 1, \
 		"give every cache its own slabs, even where two could share") \

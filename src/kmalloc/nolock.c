@@ -26,7 +26,7 @@
 static gfp_t nolock_gfp(gfp_t gfp)
 {
 	if (gfp & ~(WANTED | IMPLIED))
-		STELE_WARN_ONCE("stele: kmalloc_nolock: flags %#x are not for this call\n",
+		STELE_WARN_ONCE("stele: kmalloc_nolock: flags 0x%x are not for this call\n",
 				gfp & ~(WANTED | IMPLIED));
 	return (gfp & WANTED) | IMPLIED;
 }

@@ -7,9 +7,11 @@
  *           weak references to it.
  * Failure   the throwing forms: new-handler until it gives memory, then bad_alloc; without
  *           a C++ library abort(). The nothrow forms: NULL.
+ * Tests     tests/malloc/cxx.cc
  */
 #include "malloc/malloc.h"
 #include "base/fmt.h"
+#include <dlfcn.h>
 #include <stdlib.h>
 
 #define EXPORT __attribute__((visibility("default")))
@@ -53,14 +55,29 @@ static void *new_or_throw(size_t size, size_t align)
 	return p;
 }
 
-static void *new_or_null(size_t size, size_t align)
+/*
+ * With a handler, which may throw what must not get out: C cannot catch that, the C++ library
+ * can. Its nothrow form calls our throwing one.
+ */
+static void *null_if_thrown(size_t size, size_t align, const void *tag)
 {
-	void *p;
+	void *(*plain)(size_t, const void *) =
+		(void *(*)(size_t, const void *))dlsym(RTLD_NEXT, "_ZnwmRKSt9nothrow_t");
+	void *(*aligned)(size_t, size_t, const void *) = (void *(*)(size_t, size_t, const void *))dlsym(
+		RTLD_NEXT, "_ZnwmSt11align_val_tRKSt9nothrow_t");
 
-	while (!(p = allocate(size, align)))
-		if (!call_handler())
-			return NULL;
-	return p;
+	if (align)
+		return aligned ? aligned(size, align, tag) : NULL;
+	return plain ? plain(size, tag) : NULL;
+}
+
+static void *new_or_null(size_t size, size_t align, const void *tag)
+{
+	void *p = allocate(size, align);
+
+	if (p || !get_new_handler || !get_new_handler())
+		return p;
+	return null_if_thrown(size, align, tag);
 }
 
 /* A name of the C++ ABI for a function of ours. */
@@ -104,14 +121,12 @@ void *new_array(size_t size)
 
 void *new_object_nothrow(size_t size, const void *tag)
 {
-	(void)tag;
-	return new_or_null(size, 0);
+	return new_or_null(size, 0, tag);
 }
 
 void *new_array_nothrow(size_t size, const void *tag)
 {
-	(void)tag;
-	return new_or_null(size, 0);
+	return new_or_null(size, 0, tag);
 }
 
 void *new_object_aligned(size_t size, size_t align)
@@ -126,14 +141,12 @@ void *new_array_aligned(size_t size, size_t align)
 
 void *new_object_aligned_nothrow(size_t size, size_t align, const void *tag)
 {
-	(void)tag;
-	return new_or_null(size, align);
+	return new_or_null(size, align, tag);
 }
 
 void *new_array_aligned_nothrow(size_t size, size_t align, const void *tag)
 {
-	(void)tag;
-	return new_or_null(size, align);
+	return new_or_null(size, align, tag);
 }
 
 void delete_object(void *p)

@@ -105,13 +105,23 @@ static int refill_hole(void *from, size_t size)
 	return p == from ? 0 : -1;
 }
 
+static bool is_mapped(void *p, size_t size)
+{
+	size_t page = stele_os_page_size();
+
+	/* Nothing is changed by this advice, and it fails where nothing is mapped. */
+	return madvise(p, size < page ? size : page, MADV_NORMAL) == 0;
+}
+
 int stele_os_move(void *from, void *to, size_t size)
 {
 	int saved = errno, error = 0;
 	void *p = mremap(from, size, size, MREMAP_MAYMOVE | MREMAP_FIXED | MREMAP_DONTUNMAP, to);
 
+	/* A refusal may come after the target was unmapped. */
 	if (p == MAP_FAILED)
-		error = -errno;
+		error = is_mapped(to, size) || refill_hole(to, size) == 0 ? -ENOMEM
+									   : STELE_OS_TARGET_LOST;
 	else if (madvise(from, size, MADV_DONTNEED) != 0 && refill_hole(from, size) != 0)
 		error = STELE_OS_SOURCE_LOST;
 	errno = saved;

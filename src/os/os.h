@@ -38,6 +38,7 @@ int stele_os_purge(void *p, size_t size);
  * as zero afterwards. 0; -errno when the kernel cannot; STELE_OS_SOURCE_LOST when the pages
  * moved but @from is no longer ours to use. */
 #define STELE_OS_SOURCE_LOST 1
+#define STELE_OS_TARGET_LOST 2 /* nothing moved, and @to is no longer ours to use */
 int stele_os_move(void *from, void *to, size_t size);
 
 /* Asks that no huge pages appear in the range by themselves. */

@@ -49,12 +49,21 @@ static uint64_t dirty_in(uint32_t first, uint32_t n)
 	return dirty;
 }
 
+/* The first area from @first on whose address is a multiple of @align areas. */
+static uint32_t align_area(uint32_t first, uint32_t align)
+{
+	uint64_t number = (uintptr_t)area_memory(0) / AREA_SIZE + first;
+
+	return first + (uint32_t)(STELE_ALIGN_UP(number, (uint64_t)align) - number);
+}
+
 /* First fit among the areas that were opened, else new ones at the end. -1: no room. */
 static int64_t find_areas(uint32_t n, uint32_t align)
 {
 	uint32_t high = load_acquire(&stele_heap.areas_high), first, got;
 
-	for (first = 0; first + n <= high; first = (uint32_t)STELE_ALIGN_UP(first + got + 1, align)) {
+	for (first = align_area(0, align); (uint64_t)first + n <= high;
+	     first = align_area(first + got + 1, align)) {
 		for (got = 0; got < n && !load_relaxed(area_count(first + got)); got++)
 			;
 		if (got == n && take_areas(first, n))
@@ -65,7 +74,7 @@ static int64_t find_areas(uint32_t n, uint32_t align)
 		/* Empty areas at the end are part of the new block. */
 		for (first = high; first > 0 && !load_relaxed(area_count(first - 1)); first--)
 			;
-		first = (uint32_t)STELE_ALIGN_UP(first, align);
+		first = align_area(first, align);
 		if ((uint64_t)first + n > stele_heap.areas_max || stele_areas_open(first, n) != 0)
 			return -1;
 		if (take_areas(first, n))
@@ -202,10 +211,12 @@ static void huge_free(struct run *run)
 void stele_large_free(struct run *run)
 {
 	run->kind &= ~(uint32_t)RUN_PAGES_FLAG;
-	if (run->kind == RUN_HUGE)
+	if (run->kind == RUN_HUGE) {
 		huge_free(run);
-	else
-		stele_run_return(run);
+		return;
+	}
+	stele_dirty_keep(run->bytes);
+	stele_run_return(run);
 }
 
 size_t stele_large_usable(const struct run *run)
@@ -214,6 +225,17 @@ size_t stele_large_usable(const struct run *run)
 }
 
 /* ---- growing and shrinking ---- */
+
+/* Frames of @run from @bytes to its end stay with it but were touched: they are not clean. */
+static void mark_cut(struct run *run, size_t bytes)
+{
+	size_t end = STELE_MIN(run->bytes, (size_t)areas_for(bytes) * AREA_SIZE);
+	struct area *area = area_at(area_of(run->base) + areas_for(bytes) - 1);
+
+	if (bytes < end)
+		stele_mark_dirty(area, (unsigned)(bytes % AREA_SIZE / FRAME_SIZE),
+				 (unsigned)((end - bytes) / FRAME_SIZE));
+}
 
 static bool huge_resize_in_place(struct run *run, size_t bytes)
 {
@@ -225,6 +247,7 @@ static bool huge_resize_in_place(struct run *run, size_t bytes)
 		    stele_areas_open(first + have, want - have) != 0 ||
 		    !take_areas(first + have, want - have))
 			return false;
+		run->frames = want;
 		dirty = dirty_in(first + have, want - have);
 		if (dirty)
 			stele_dirty_taken(dirty);
@@ -232,20 +255,27 @@ static bool huge_resize_in_place(struct run *run, size_t bytes)
 		size_t tail = run->bytes - (size_t)want * AREA_SIZE;
 
 		run->frames = want;
+		mark_cut(run, bytes);
 		retire_areas(first + want, have - want, tail);
+	} else {
+		mark_cut(run, bytes);
 	}
 	run->bytes = bytes;
 	return true;
 }
 
-/* Areas whose pages were moved away read as zero. */
-static void areas_moved_out(uint32_t first, uint32_t n)
+/* The pages of the first @bytes were moved away: these read as zero, what is behind may not. */
+static void areas_moved_out(uint32_t first, uint32_t n, size_t bytes)
 {
-	for (uint32_t i = 0; i < n; i++) {
-		for (unsigned w = 0; w < AREA_WORDS; w++)
-			store_relaxed(&area_at(first + i)->dirty[w], 0);
-		area_return_whole(area_count(first + i));
+	size_t frames = bytes / FRAME_SIZE;
+
+	for (size_t at = 0; at < frames; at += 64) {
+		struct area *area = area_at(first + (uint32_t)(at / AREA_FRAMES));
+		unsigned here = frames - at < 64 ? (unsigned)(frames - at) : 64;
+
+		and_relaxed(&area->dirty[at % AREA_FRAMES / 64], ~bits_mask(0, here));
 	}
+	retire_areas(first, n, 0);
 }
 
 /* Moves the pages to a new place in the arena, or copies where the kernel cannot. */
@@ -259,6 +289,13 @@ static void *huge_move(struct run *run, size_t bytes)
 	if (!to)
 		return NULL;
 	moved = stele_os_move(from, to, old);
+	if (moved == STELE_OS_TARGET_LOST) {
+		/* Its areas stay taken for good: nobody may touch them. */
+		run = stele_run_of(to);
+		stele_run_unmap(run);
+		stele_run_return_descriptor(run);
+		return NULL;
+	}
 	if (moved < 0)
 		memcpy(to, from, old);
 	stele_run_unmap(run);
@@ -266,7 +303,7 @@ static void *huge_move(struct run *run, size_t bytes)
 	if (moved < 0)
 		retire_areas(first, n, old);
 	else if (moved == 0)
-		areas_moved_out(first, n);
+		areas_moved_out(first, n, old);
 	return to;
 }
 

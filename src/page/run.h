@@ -94,6 +94,8 @@ size_t stele_large_usable(const struct run *run);
 
 /* Returns free frames that were touched to the system until at most @keep_bytes stay. */
 void stele_purge(size_t keep_bytes);
+/* In the child of fork(). */
+void stele_page_after_fork(void);
 
 /* Starts the heap at the first call. 0 or -ENOMEM. Any context. */
 int stele_heap_start(void);

@@ -197,7 +197,7 @@ static bool push_locked(uint64_t line, void *p)
 	uint64_t top = load_relaxed(word_at(line, WORD_MAIN));
 	uint64_t *entry = (uint64_t *)(uintptr_t)top;
 
-	if (*entry == STELE_SHEAF_END)
+	if (*entry == STELE_SHEAF_END || entry[-1] == (uint64_t)(uintptr_t)p)
 		return false;
 	*entry = (uint64_t)(uintptr_t)p;
 	STELE_POINT("fallback:push");
@@ -245,6 +245,19 @@ static bool fallback_cas(uint64_t words, enum stele_word which, uint64_t old, ui
 	return same;
 }
 
+static bool fallback_on_top(uint64_t words, const void *p)
+{
+	uint64_t line = fallback_line(stele_thread_slot(), words);
+	bool same;
+
+	if (!line_trylock(word_at(line, WORD_LOCK)))
+		return false;
+	same = ((uint64_t *)(uintptr_t)load_relaxed(word_at(line, WORD_MAIN)))[-1] ==
+	       (uint64_t)(uintptr_t)p;
+	line_unlock(word_at(line, WORD_LOCK));
+	return same;
+}
+
 /* ---- steps in every mode ---- */
 
 /* How often a step is tried again after an interruption before the slow way is taken. */
@@ -275,6 +288,22 @@ bool stele_pcpu_push(uint64_t words, void *p)
 		if (step_push_any(stele_hot.base, stele_rseq.area, stele_rseq.id, words, p))
 			return true;
 	return false;
+}
+
+/*
+ * By sequence a look is enough: an entry below a top is free, so it cannot be the pointer of a
+ * caller who owns it; and where others have moved the top meanwhile, they cannot have put it there.
+ */
+bool stele_pcpu_on_top(uint64_t words, const void *p)
+{
+	uint64_t top;
+
+	if (!slot_usable())
+		return false;
+	if (!by_sequence())
+		return fallback_on_top(words, p);
+	top = stele_pcpu_read(words, WORD_MAIN);
+	return ((volatile uint64_t *)(uintptr_t)top)[-1] == (uint64_t)(uintptr_t)p;
 }
 
 uint64_t stele_pcpu_read(uint64_t words, enum stele_word which)
@@ -336,6 +365,28 @@ static uint64_t mark_remote(word_t *word)
 	return stele_is_sheaf(top) ? top : 0;
 }
 
+/*
+ * The barrier was refused (a program may put on a filter at any time): nothing can be taken.
+ * A sequence that read the old value before the mark may commit over either, as if nothing
+ * had been: the sheaf is what it was.
+ */
+static void put_back(uint64_t words, unsigned first, unsigned last,
+		     uint64_t found[TAKE_SLOTS][2])
+{
+	for (unsigned slot = first; slot < last; slot++) {
+		uint64_t line = load_acquire(&slots()[slot]) + words;
+
+		for (int i = 0; i < 2; i++) {
+			uint64_t remote = SHEAF_REMOTE;
+
+			if (found[slot - first][i])
+				cas_release(word_at(line, take_words[i]), &remote,
+					    found[slot - first][i]);
+			found[slot - first][i] = 0;
+		}
+	}
+}
+
 /* Slots [first, last) of one line by sequence. True: some slot has to be tried again. */
 static bool take_marked(uint64_t words, unsigned first, unsigned last,
 			uint64_t found[TAKE_SLOTS][2])
@@ -351,9 +402,10 @@ static bool take_marked(uint64_t words, unsigned first, unsigned last,
 		}
 	}
 	STELE_POINT("take:marked");
-	/* A refused barrier leaves them marked: the slots go on without these sheaves. */
-	if (!any || stele_os_membarrier() != 0) {
-		memset(found, 0, sizeof(uint64_t[TAKE_SLOTS][2]));
+	if (!any)
+		return false;
+	if (stele_os_membarrier() != 0) {
+		put_back(words, first, last, found);
 		return false;
 	}
 	for (unsigned slot = first; slot < last; slot++) {

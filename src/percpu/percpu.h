@@ -83,6 +83,9 @@ static inline __attribute__((always_inline)) bool pcpu_push(const uint64_t *word
 void *stele_pcpu_pop(uint64_t words);
 bool stele_pcpu_push(uint64_t words, void *p);
 
+/* Whether @p is the last that was pushed here: freed twice in a row. */
+bool stele_pcpu_on_top(uint64_t words, const void *p);
+
 /* The current slot's word (a snapshot), and compare-and-store on it. False: it was not @old,
  * or the slot is busy. */
 uint64_t stele_pcpu_read(uint64_t words, enum stele_word which);

@@ -61,7 +61,7 @@ static unsigned target_frames(uint32_t size, bool tiny)
 	return frames;
 }
 
-/* Objects a sheaf holds: some 16 KiB of them, and the block that has room for as many. */
+/* Objects a sheaf holds: some 32 KiB of them, and the block that has room for as many. */
 static void set_sheaf(struct kmem_cache *s, unsigned wanted)
 {
 	unsigned capacity = STELE_MIN(STELE_MAX(32768u / s->size, 2u), 123u), bytes = 256;
@@ -465,7 +465,9 @@ void stele_slab_after_fork_parent(void)
 
 void stele_slab_after_fork_child(void)
 {
-	if (stele_heap_started())
+	if (stele_heap_started()) {
 		stele_pcpu_after_fork();
+		stele_page_after_fork();
+	}
 	stele_unlock(&list_lock);
 }

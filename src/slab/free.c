@@ -24,7 +24,7 @@ static bool free_object(const char *call, struct run *run, void *p)
 {
 	if (!run_has_object_at(run, p))
 		return report_inside(call, p, run);
-	if (stele_object_is_free(run, p)) {
+	if (stele_object_is_free(run, p) || stele_pcpu_on_top(run->words, p)) {
 		stele_report_free(call, p, "object was already free", run->cache->name);
 		return false;
 	}
@@ -71,7 +71,7 @@ static void report_wrong_cache(struct kmem_cache *s, void *p)
 	struct run *run = stele_run_of(p);
 
 	if (!run || run->kind != RUN_SLAB)
-		stele_report_free("kmem_cache_free", p, "object is not in a slab page", s->name);
+		stele_report_free("kmem_cache_free", p, "object is not in a slab page", NULL);
 	else if (!run_has_object_at(run, p))
 		report_inside("kmem_cache_free", p, run);
 	else

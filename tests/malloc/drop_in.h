@@ -37,10 +37,10 @@ static inline void failed(const char *file, int line, const char *what, unsigned
 /* Each program's first call. */
 static inline void need_drop_in(void)
 {
-	Dl_info info = { 0 };
+	Dl_info info;
 	void *where = dlsym(RTLD_DEFAULT, "malloc");
 
-	CHECK(where && dladdr(where, &info) && info.dli_fname);
+	CHECK(where && dladdr(where, &info) != 0 && info.dli_fname);
 	CHECK(strstr(info.dli_fname, "libstele-malloc") != NULL);
 }
 

@@ -180,6 +180,7 @@ static void pop_exhausted(void)
 		push();
 		break;
 	case UNLIST_DONE:
+	case UNLIST_LOST:
 		break;
 	}
 }

@@ -26,7 +26,7 @@
 #define MODEL_ROUNDS 1
 #endif
 #ifndef MODEL_STEPS
-#define MODEL_STEPS 2
+#define MODEL_STEPS (MODEL_NATIVE ? 200 : 2)
 #endif
 #ifndef MODEL_SECONDS
 #define MODEL_SECONDS 1

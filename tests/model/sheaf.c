@@ -39,6 +39,7 @@ static void put(uint64_t top)
 static void stow(struct slot *slot, uint64_t top)
 {
 #ifdef BROKEN_SHEAF_STOW
+	(void)put;
 	model_cas(slot, SPARE, 0, top);
 #else
 	if (!model_cas(slot, SPARE, 0, top))

@@ -8,7 +8,8 @@
  * Broken    SLOTS_SHOWN_FIRST  the slot is shown, then filled up to what is known by then
  *           SLOTS_READY        shown without release: its words are older (TSan)
  *           SLOTS_HIGH         begun, then high without sequential consistency: each side may
- *                              miss the other. A model checker finds it; on x86 it takes luck.
+ *                              miss the other. For a model checker; here it takes luck, so it
+ *                              is in no list of tests.
  */
 #ifdef BROKEN_SLOTS_READY
 #define ORDER_SLOT_READY memory_order_relaxed

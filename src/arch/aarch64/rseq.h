@@ -69,6 +69,7 @@ static inline void *step_pop_any(char *base, long rs, long id, uint64_t off)
 			      : aborted);
 	return p;
 aborted:
+	STEP_LEFT();
 	return (void *)0;
 }
 
@@ -82,6 +83,9 @@ static inline bool step_push_any(char *base, long rs, long id, uint64_t off, voi
 			      "ldr %[entry], [%[top]]\n\t"
 			      "cmp %[entry], #1\n\t"
 			      "b.eq %l[aborted]\n\t"
+			      "ldr %[entry], [%[top], #-8]\n\t"
+			      "cmp %[entry], %[p]\n\t"
+			      "b.eq %l[aborted]\n\t"
 			      "str %[p], [%[top]], #8\n\t"
 			      "str %[top], [%[word]]\n\t"
 			      "2:\n\t"
@@ -92,6 +96,7 @@ static inline bool step_push_any(char *base, long rs, long id, uint64_t off, voi
 			      : aborted);
 	return true;
 aborted:
+	STEP_LEFT();
 	return false;
 }
 
@@ -125,8 +130,10 @@ static inline enum step_result step_cas(char *base, long rs, long id, uint64_t o
 			      : aborted, differs);
 	return STEP_DONE;
 differs:
+	STEP_LEFT();
 	return STEP_DIFFERS;
 aborted:
+	STEP_LEFT();
 	return STEP_ABORTED;
 }
 
@@ -148,6 +155,7 @@ static inline bool step_spin(long rs, uint64_t spins)
 			      : aborted);
 	return false;
 aborted:
+	STEP_LEFT();
 	return true;
 }
 

@@ -58,6 +58,8 @@
 	"movq (%[word]), %[top]\n\t"                                                               \
 	"cmpq $1, (%[top])\n\t"                                                                    \
 	"je %l[aborted]\n\t"                                                                       \
+	"cmpq %[p], -8(%[top])\n\t"                                                                \
+	"je %l[aborted]\n\t"                                                                       \
 	"movq %[p], (%[top])\n\t"                                                                  \
 	"addq $8, %[top]\n\t"                                                                      \
 	"movq %[top], (%[word])\n\t"                                                               \
@@ -77,6 +79,7 @@ static inline __attribute__((always_inline)) void *step_pop(char *base, long rs,
 		__builtin_unreachable();
 	return p;
 aborted:
+	STEP_LEFT();
 	return (void *)0;
 }
 
@@ -92,6 +95,7 @@ static inline __attribute__((always_inline)) bool step_push(char *base, long rs,
 			      : aborted);
 	return true;
 aborted:
+	STEP_LEFT();
 	return false;
 }
 
@@ -108,6 +112,7 @@ static inline void *step_pop_any(char *base, long rs, long id, uint64_t off)
 			      : aborted);
 	return p;
 aborted:
+	STEP_LEFT();
 	return (void *)0;
 }
 
@@ -123,6 +128,7 @@ static inline bool step_push_any(char *base, long rs, long id, uint64_t off, voi
 			      : aborted);
 	return true;
 aborted:
+	STEP_LEFT();
 	return false;
 }
 
@@ -143,8 +149,10 @@ static inline enum step_result step_cas(char *base, long rs, long id, uint64_t o
 			      : aborted, differs);
 	return STEP_DONE;
 differs:
+	STEP_LEFT();
 	return STEP_DIFFERS;
 aborted:
+	STEP_LEFT();
 	return STEP_ABORTED;
 }
 
@@ -166,6 +174,7 @@ static inline bool step_spin(long rs, uint64_t spins)
 			      : aborted);
 	return false;
 aborted:
+	STEP_LEFT();
 	return true;
 }
 

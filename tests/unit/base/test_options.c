@@ -87,7 +87,7 @@ static void defaults_hold_before_and_after_an_empty_environment(void **state)
 	(void)state;
 	assert_defaults();
 	assert_int_equal(stele_opt.rseq, -1);
-	assert_int_equal(stele_opt.dirty_max, 1 << 20);
+	assert_int_equal(stele_opt.dirty_max, 256 << 10);
 	assert_true(stele_opt.selftest);
 	parse("PATH=/bin", NULL);
 	assert_defaults();

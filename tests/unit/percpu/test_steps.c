@@ -292,25 +292,6 @@ static void pop_one(void)
 	put_token(token_of(p));
 }
 
-/* MAIN <-> SPARE as the slab floor does it: detach, then attach. */
-static void swap_main(void)
-{
-	uint64_t main = stele_pcpu_read(line, WORD_MAIN), spare;
-
-	if (!stele_is_sheaf(main) || !stele_pcpu_cas(line, WORD_MAIN, main, SHEAF_EMPTY))
-		return;
-	spare = stele_pcpu_read(line, WORD_SPARE);
-	if (stele_is_sheaf(spare) && stele_pcpu_cas(line, WORD_SPARE, spare, main)) {
-		while (!stele_pcpu_cas(line, WORD_MAIN, SHEAF_EMPTY, spare) &&
-		       !stele_pcpu_cas(line, WORD_SPARE, 0, spare))
-			sched_yield();
-		return;
-	}
-	while (!stele_pcpu_cas(line, WORD_SPARE, 0, main) &&
-	       !stele_pcpu_cas(line, WORD_MAIN, SHEAF_EMPTY, main))
-		sched_yield();
-}
-
 static void empty_taken(uint64_t top, void *arg)
 {
 	unsigned count;
@@ -324,6 +305,30 @@ static void empty_taken(uint64_t top, void *arg)
 		put_token(token);
 	}
 	put_sheaf(sheaf);
+}
+
+/* A sheaf in hand: where it fits, else apart. */
+static void stow(uint64_t top)
+{
+	if (!stele_pcpu_cas(line, WORD_SPARE, 0, top) &&
+	    !stele_pcpu_cas(line, WORD_MAIN, SHEAF_EMPTY, top))
+		empty_taken(top, NULL);
+}
+
+/* MAIN <-> SPARE as the slab floor does it: detach, then attach. */
+static void swap_main(void)
+{
+	uint64_t main = stele_pcpu_read(line, WORD_MAIN), spare;
+
+	if (!stele_is_sheaf(main) || !stele_pcpu_cas(line, WORD_MAIN, main, SHEAF_EMPTY))
+		return;
+	spare = stele_pcpu_read(line, WORD_SPARE);
+	if (!stele_is_sheaf(spare) || !stele_pcpu_cas(line, WORD_SPARE, spare, main)) {
+		stow(main);
+		return;
+	}
+	if (!stele_pcpu_cas(line, WORD_MAIN, SHEAF_EMPTY, spare))
+		stow(spare);
 }
 
 static void *work(void *arg)

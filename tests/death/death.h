@@ -1,0 +1,73 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * tests/death/death.h - one fault, one small program, one exact message
+ *
+ * Idea      A program does one thing wrong between said_begin() and said(). Exit 0: exactly the
+ *           expected text was written, and what was alive before still is; else 1 and both texts.
+ */
+#ifndef STELE_TESTS_DEATH_DEATH_H
+#define STELE_TESTS_DEATH_DEATH_H
+
+#include "../unit/base/stderr_of.h"
+
+#include <stdarg.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <stele/page.h>
+#include <stele/slab.h>
+#include <stele/stats.h>
+
+static struct stderr_text death_text;
+
+static inline void said_begin(void)
+{
+	if (!stderr_begin(&death_text))
+		exit(3);
+}
+
+/* Ends what said_begin() began; true when exactly this was said. */
+static inline __attribute__((format(printf, 1, 2))) bool said(const char *format, ...)
+{
+	char expected[2048];
+	va_list ap;
+
+	va_start(ap, format);
+	vsnprintf(expected, sizeof(expected), format, ap);
+	va_end(ap);
+	stderr_end(&death_text);
+	if (strcmp(death_text.text, expected) == 0)
+		return true;
+	fprintf(stderr, "expected: %s\nsaid:     %s\n", expected, death_text.text);
+	return false;
+}
+
+static inline void must(bool what, const char *text)
+{
+	if (what)
+		return;
+	fprintf(stderr, "must: %s\n", text);
+	exit(1);
+}
+#define MUST(what) must((what), #what)
+
+static inline uint64_t reports_now(void)
+{
+	struct stele_stats stats;
+
+	stele_stats_read(&stats);
+	return stats.reports;
+}
+
+/* A pointer whose origin the compiler does not know, or it would refuse to compile the fault. */
+static inline void *of_unknown_origin(const void *p)
+{
+	uintptr_t address = (uintptr_t)p;
+
+	__asm__ volatile("" : "+r"(address));
+	return (void *)address;
+}
+
+#endif

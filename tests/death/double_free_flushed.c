@@ -1,0 +1,23 @@
+/* SPDX-License-Identifier: MIT */
+/* Freed, given back to its slab, then freed again. */
+#include "death.h"
+
+int main(void)
+{
+	struct kmem_cache *s = kmem_cache_create("late", 64, 0, SLAB_NO_MERGE, NULL);
+	char *kept = kmem_cache_alloc(s, GFP_KERNEL), *p = kmem_cache_alloc(s, GFP_KERNEL);
+
+	memset(kept, 0x5a, 64);
+	kmem_cache_free(s, p);
+	kmem_cache_shrink(s);
+	said_begin();
+	kmem_cache_free(s, of_unknown_origin(p));
+	kmem_cache_shrink(s);
+	stderr_end(&death_text);
+	/* The push onto a sheaf does not look; the emptied sheaf, or the slow way, does. */
+	MUST(strstr(death_text.text, "): object was already free in cache 'late'; not freed\n"));
+	MUST(strchr(death_text.text, '\n')[1] == 0);
+	MUST(reports_now() == 1);
+	MUST(kept[0] == 0x5a && kept[63] == 0x5a);
+	return 0;
+}

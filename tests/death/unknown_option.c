@@ -1,0 +1,23 @@
+/* SPDX-License-Identifier: MIT */
+/* Options that do not exist or cannot be: each told once, the allocator works all the same. */
+#include "death.h"
+
+int main(void)
+{
+	void *p;
+
+	setenv("STELE_OPTIONS", "dirty_mxa=4k,profile=huge,slots=5000,dirty_max=4k,nomerge", 1);
+	setenv("STELE_PROFIL", "tiny", 1);
+	said_begin();
+	p = kmalloc(100, GFP_KERNEL);
+	if (!said("stele: unknown variable 'STELE_PROFIL' (see 'stele help options')\n"
+		  "stele: STELE_OPTIONS: unknown option 'dirty_mxa' (see 'stele help options')\n"
+		  "stele: option 'profile': 'huge' is not one of default|tiny\n"
+		  "stele: option 'slots': '5000' is out of range 0..4096\n"
+		  "stele: STELE_OPTIONS: option 'nomerge' has no value (write nomerge=VALUE)\n"))
+		return 1;
+	MUST(p);
+	said_begin();
+	kfree(p);
+	return !said("%s", "");
+}

@@ -1,0 +1,200 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Tests of page/purge.c: free memory goes back, by itself beyond the budget and all of it when
+ * asked; what is in use stays as it is.
+ */
+#include "pages.h"
+
+#define RUNS 256
+
+static struct run *take_filled(unsigned frames, unsigned char value)
+{
+	bool clean;
+	struct run *run = stele_run_take(frames, 1, &clean);
+
+	assert_non_null(run);
+	run->kind = RUN_LARGE;
+	stele_run_publish(run);
+	memset((void *)run->base, value, run->bytes);
+	return run;
+}
+
+static size_t arena_resident(void)
+{
+	return resident_bytes(area_memory(0), (size_t)load_relaxed(&stele_heap.areas_high) * AREA_SIZE);
+}
+
+static void free_memory_is_counted_until_it_is_given_back(void **state)
+{
+	struct run *run = take_filled(100, 1);
+	uint64_t before = stele_dirty_free();
+
+	(void)state;
+	stele_run_return(run);
+	assert_int_equal(stele_dirty_free(), before + 100);
+	assert_int_equal(stele_dirty_free(), dirty_by_counting());
+	stele_purge(0);
+	assert_int_equal(stele_dirty_free(), 0);
+	assert_int_equal(dirty_by_counting(), 0);
+}
+
+static void all_of_it_goes_back_when_asked(void **state)
+{
+	struct run *runs[RUNS];
+
+	(void)state;
+	for (int i = 0; i < RUNS; i++)
+		runs[i] = take_filled(3, 1);
+	for (int i = 0; i < RUNS; i++)
+		stele_run_return(runs[i]);
+	stele_purge(0);
+	assert_int_equal(stele_dirty_free(), 0);
+	if (!STELE_TEST_EMULATED)
+		assert_int_equal(arena_resident(), 0);
+}
+
+static void what_is_in_use_stays(void **state)
+{
+	struct run *runs[RUNS];
+	size_t page = stele_page_size(), used = 0;
+
+	(void)state;
+	for (int i = 0; i < RUNS; i++)
+		runs[i] = take_filled(1 + (unsigned)i % 5, (unsigned char)(i + 1));
+	for (int i = 0; i < RUNS; i += 2)
+		stele_run_return(runs[i]);
+	stele_purge(0);
+	for (int i = 1; i < RUNS; i += 2) {
+		assert_true(all_bytes((void *)runs[i]->base, runs[i]->bytes, (unsigned char)(i + 1)));
+		used += runs[i]->bytes;
+	}
+	if (page == FRAME_SIZE && !STELE_TEST_EMULATED) {
+		assert_int_equal(stele_dirty_free(), 0);
+		assert_int_equal(arena_resident(), used);
+	}
+	assert_int_equal(stele_dirty_free(), dirty_by_counting());
+	for (int i = 1; i < RUNS; i += 2)
+		stele_run_return(runs[i]);
+}
+
+static void beyond_the_budget_it_goes_back_by_itself(void **state)
+{
+	size_t budget = stele_opt.dirty_max;
+
+	(void)state;
+	for (int i = 0; i < 20; i++) {
+		struct run *runs[8];
+
+		for (int k = 0; k < 8; k++)
+			runs[k] = take_filled(256, 1);
+		for (int k = 0; k < 8; k++)
+			stele_run_return(runs[k]);
+		/* 1/16 of what was in use at the time counts as well. */
+		assert_true(stele_dirty_free() * FRAME_SIZE <= budget + 8 * MIB / 16);
+	}
+	assert_int_equal(stele_dirty_free(), dirty_by_counting());
+}
+
+static void as_much_stays_as_may_stay(void **state)
+{
+	struct run *run = take_filled(200, 1);
+
+	(void)state;
+	stele_run_return(run);
+	stele_purge(2 * MIB);
+	assert_true(stele_dirty_free() >= 200);
+	stele_purge(0);
+	assert_int_equal(stele_dirty_free(), 0);
+}
+
+static void purged_memory_reads_as_zero_when_it_comes_back(void **state)
+{
+	(void)state;
+	for (int i = 0; i < 8; i++) {
+		char *p = stele_large_alloc(600000, 1, true);
+
+		assert_true(all_bytes(p, 600000, 0));
+		memset(p, 0x99, 600000);
+		stele_large_free(stele_run_of(p));
+		if (i % 2)
+			stele_purge(0);
+	}
+}
+
+static void huge_blocks_go_back_too(void **state)
+{
+	char *p = stele_large_alloc(20 * MIB, 1, false), *big = stele_large_alloc(40 * MIB, 1, false);
+
+	(void)state;
+	memset(p, 1, 20 * MIB);
+	memset(big, 1, 40 * MIB);
+	stele_large_free(stele_run_of(p));
+	stele_large_free(stele_run_of(big));
+	stele_purge(0);
+	assert_int_equal(stele_dirty_free(), 0);
+	assert_int_equal(dirty_by_counting(), 0);
+	if (!STELE_TEST_EMULATED)
+		assert_int_equal(arena_resident(), 0);
+}
+
+#define THREADS 4
+static _Atomic uint32_t wrong;
+
+/* One purges while the others take, fill, check and return. */
+static void *use_or_purge(void *arg)
+{
+	uint32_t me = (uint32_t)(uintptr_t)arg, seed = me + 1;
+
+	for (int i = 0; i < 1500; i++) {
+		unsigned frames = 1 + unit_random(&seed) % 20;
+		struct run *run;
+		bool clean;
+
+		if (me == 0) {
+			stele_purge(0);
+			sched_yield();
+			continue;
+		}
+		run = stele_run_take(frames, 1, &clean);
+		if (!run)
+			continue;
+		if (clean && !all_bytes((void *)run->base, run->bytes, 0))
+			add_relaxed(&wrong, 1);
+		run->kind = RUN_LARGE;
+		stele_run_publish(run);
+		memset((void *)run->base, (int)me, run->bytes);
+		sched_yield();
+		if (!all_bytes((void *)run->base, run->bytes, (unsigned char)me))
+			add_relaxed(&wrong, 1);
+		stele_run_return(run);
+	}
+	return NULL;
+}
+
+static void nobody_loses_memory_to_the_purger(void **state)
+{
+	(void)state;
+	meet_inside_steps(true);
+	in_threads(THREADS, use_or_purge);
+	meet_inside_steps(false);
+	assert_int_equal(load_relaxed(&wrong), 0);
+	assert_int_equal(stele_dirty_free(), dirty_by_counting());
+	stele_purge(0);
+	assert_int_equal(stele_dirty_free(), 0);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		page_test(free_memory_is_counted_until_it_is_given_back),
+		page_test(all_of_it_goes_back_when_asked),
+		page_test(what_is_in_use_stays),
+		page_test(beyond_the_budget_it_goes_back_by_itself),
+		page_test(as_much_stays_as_may_stay),
+		page_test(purged_memory_reads_as_zero_when_it_comes_back),
+		page_test(huge_blocks_go_back_too),
+		page_test(nobody_loses_memory_to_the_purger),
+	};
+
+	return small_arena("128m") != 0 || cmocka_run_group_tests(tests, NULL, NULL);
+}

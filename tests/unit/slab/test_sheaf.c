@@ -1,0 +1,161 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Tests of slab/sheaf.h: one word says which sheaf and how full; a barn keeps sheaves whole
+ * and no more of them than it may.
+ */
+#include "page/run.h"
+#include "slab/sheaf.h"
+
+#include "../unit.h"
+
+#define BYTES 256u
+#define CAPACITY 20u
+#define SHEAVES 16u
+
+static struct sheaf *sheaves[SHEAVES]; /* in the heap: a barn names them by offset */
+static struct stele_stack stack;
+
+static uint64_t fill(unsigned i, unsigned n)
+{
+	struct sheaf *sheaf = sheaves[i];
+
+	sheaf->bottom = 0;
+	memset(sheaf->entry, 0, CAPACITY * sizeof(sheaf->entry[0]));
+	sheaf->entry[CAPACITY] = STELE_SHEAF_END;
+	for (unsigned k = 0; k < n; k++)
+		sheaf->entry[k] = 4096 + i * 64 + k;
+	return sheaf_bottom(sheaf) + n * 8;
+}
+
+static int setup(void **state)
+{
+	char *block;
+
+	(void)state;
+	if (stele_heap_start() != 0)
+		return -1;
+	block = stele_large_alloc(SHEAVES * BYTES, 4096, true);
+	for (unsigned i = 0; block && i < SHEAVES; i++)
+		sheaves[i] = (struct sheaf *)(block + i * BYTES);
+	return block ? 0 : -1;
+}
+
+static void a_top_names_its_sheaf_and_its_fill(void **state)
+{
+	(void)state;
+	for (unsigned n = 0; n <= CAPACITY; n++) {
+		uint64_t top = fill(3, n);
+
+		assert_ptr_equal(sheaf_of(top, BYTES), sheaves[3]);
+		assert_int_equal(sheaf_count(top, BYTES), n);
+		assert_int_equal(sheaf_is_empty(top, BYTES), n == 0);
+		assert_true(stele_is_sheaf(top));
+	}
+}
+
+static void the_largest_sheaf_of_a_block_ends_inside_it(void **state)
+{
+	(void)state;
+	for (unsigned bytes = 256; bytes <= 1024; bytes *= 2) {
+		unsigned capacity = bytes / 8 - SHEAF_OVERHEAD;
+		struct sheaf *sheaf = sheaves[0];
+
+		assert_true((char *)&sheaf->entry[capacity + 1] <= (char *)sheaf + bytes);
+		assert_ptr_equal(sheaf_of((uint64_t)(uintptr_t)&sheaf->entry[capacity], bytes), sheaf);
+	}
+}
+
+static void a_barn_gives_back_what_was_put_last(void **state)
+{
+	uint64_t top[4];
+
+	(void)state;
+	assert_int_equal(barn_get(&stack), 0);
+	for (unsigned i = 0; i < 4; i++) {
+		top[i] = fill(i, i * 5);
+		assert_true(barn_put(&stack, sheaves[i], top[i], 8));
+	}
+	assert_int_equal(barn_depth(&stack), 4);
+	for (unsigned i = 4; i-- > 0;) {
+		assert_int_equal(barn_get(&stack), top[i]);
+		for (unsigned k = 0; k < i * 5; k++)
+			assert_int_equal(sheaves[i]->entry[k], 4096 + i * 64 + k);
+	}
+	assert_int_equal(barn_depth(&stack), 0);
+}
+
+static void a_barn_turns_away_what_is_beyond_its_limit(void **state)
+{
+	(void)state;
+	assert_false(barn_put(&stack, sheaves[0], fill(0, 1), 0));
+	for (unsigned i = 0; i < 3; i++)
+		assert_true(barn_put(&stack, sheaves[i], fill(i, 1), 3));
+	assert_false(barn_put(&stack, sheaves[3], fill(3, 1), 3));
+	assert_true(barn_put(&stack, sheaves[3], fill(3, 1), 4));
+	for (unsigned i = 0; i < 4; i++)
+		assert_int_not_equal(barn_get(&stack), 0);
+	assert_int_equal(barn_get(&stack), 0);
+}
+
+#define THREADS 4
+#define ROUNDS 20000
+static _Atomic uint32_t owner[SHEAVES];
+static _Atomic uint32_t wrong;
+
+/* Takes a sheaf, changes what is in it, puts it back. */
+static void *get_and_put(void *arg)
+{
+	uint32_t me = (uint32_t)(uintptr_t)arg + 1;
+
+	for (int i = 0; i < ROUNDS; i++) {
+		uint64_t top = barn_get(&stack);
+		unsigned at, n;
+
+		if (!top)
+			continue;
+		at = (unsigned)(((char *)sheaf_of(top, BYTES) - (char *)sheaves[0]) / BYTES);
+		n = sheaf_count(top, BYTES);
+		if (at >= SHEAVES || n > CAPACITY || atomic_exchange(&owner[at], me) != 0) {
+			add_relaxed(&wrong, 1);
+			continue;
+		}
+		for (unsigned k = 0; k < n; k++)
+			if (sheaves[at]->entry[k] != 4096 + at * 64 + k)
+				add_relaxed(&wrong, 1);
+		top = fill(at, (n + 1) % (CAPACITY + 1));
+		store_relaxed(&owner[at], 0);
+		/* The depth is a racy hint: ask again. */
+		while (!barn_put(&stack, sheaves[at], top, SHEAVES * 4))
+			sched_yield();
+	}
+	return NULL;
+}
+
+static void sheaves_stay_whole_between_threads(void **state)
+{
+	unsigned n = 0;
+
+	(void)state;
+	for (unsigned i = 0; i < SHEAVES; i++)
+		assert_true(barn_put(&stack, sheaves[i], fill(i, i), SHEAVES));
+	meet_inside_steps(true);
+	in_threads(THREADS, get_and_put);
+	meet_inside_steps(false);
+	assert_int_equal(load_relaxed(&wrong), 0);
+	while (barn_get(&stack))
+		n++;
+	assert_int_equal(n, SHEAVES);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(a_top_names_its_sheaf_and_its_fill),
+		cmocka_unit_test(the_largest_sheaf_of_a_block_ends_inside_it),
+		cmocka_unit_test(a_barn_gives_back_what_was_put_last),
+		cmocka_unit_test(a_barn_turns_away_what_is_beyond_its_limit),
+		cmocka_unit_test(sheaves_stay_whole_between_threads),
+	};
+
+	return cmocka_run_group_tests(tests, setup, NULL);
+}
