@@ -40,16 +40,18 @@ bool stele_page_fault_injected(void)
 
 /* ---- descriptors ---- */
 
+/* Usable before it is counted: a failed commit leaves nothing to undo. */
 static struct run *new_descriptor(void)
 {
-	uint64_t at = add_relaxed(&stele_heap.next_descriptor, sizeof(struct run));
-	struct run *run = (struct run *)(stele_hot.base + at);
+	uint64_t at = load_relaxed(&stele_heap.next_descriptor);
+	struct run *run;
 
-	if (at + sizeof(struct run) > stele_heap.descriptors_end ||
-	    stele_heap_commit(run, sizeof(*run)) != 0) {
-		sub_relaxed(&stele_heap.next_descriptor, sizeof(struct run));
-		return NULL;
-	}
+	do {
+		run = (struct run *)(stele_hot.base + at);
+		if (at + sizeof(struct run) > stele_heap.descriptors_end ||
+		    stele_heap_commit(run, sizeof(*run)) != 0)
+			return NULL;
+	} while (!cas_relaxed(&stele_heap.next_descriptor, &at, at + sizeof(struct run)));
 	return run;
 }
 

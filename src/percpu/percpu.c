@@ -303,7 +303,8 @@ bool stele_pcpu_on_top(uint64_t words, const void *p)
 	if (!by_sequence())
 		return fallback_on_top(words, p);
 	top = stele_pcpu_read(words, WORD_MAIN);
-	return ((volatile uint64_t *)(uintptr_t)top)[-1] == (uint64_t)(uintptr_t)p;
+	return ((volatile uint64_t *)(uintptr_t)top)[-1] == (uint64_t)(uintptr_t)p &&
+	       stele_pcpu_read(words, WORD_MAIN) == top; /* still a sheaf, not memory in use again */
 }
 
 uint64_t stele_pcpu_read(uint64_t words, enum stele_word which)

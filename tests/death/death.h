@@ -15,6 +15,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/wait.h>
 
 #include <stele/page.h>
 #include <stele/slab.h>
@@ -44,6 +45,26 @@ static inline __attribute__((format(printf, 1, 2))) bool said(const char *format
 	return false;
 }
 
+/*
+ * The same for a second free, which is told by the call that did it or, when only the emptied
+ * sheaf shows it, by "free": one line, with this end.
+ */
+static inline bool said_already_free(const void *p, const char *cache)
+{
+	char expected[256];
+	const char *at;
+
+	snprintf(expected, sizeof(expected), "free(%p): object was already free in cache '%s'; not freed\n",
+		 p, cache);
+	stderr_end(&death_text);
+	at = strstr(death_text.text, expected);
+	if (at && !at[strlen(expected)] && at < strchr(death_text.text, '\n') &&
+	    strncmp(death_text.text, "stele: ", 7) == 0)
+		return true;
+	fprintf(stderr, "expected one line with: %s\nsaid: %s\n", expected, death_text.text);
+	return false;
+}
+
 static inline void must(bool what, const char *text)
 {
 	if (what)
@@ -68,6 +89,23 @@ static inline void *of_unknown_origin(const void *p)
 
 	__asm__ volatile("" : "+r"(address));
 	return (void *)address;
+}
+
+/*
+ * Runs this program again with one argument, so that what is in the environment is there from
+ * the first instruction. Its status as waitpid() tells it, -1 when it could not be run.
+ */
+static inline int run_self(char *argument)
+{
+	char *argv[] = { (char *)"self", argument, NULL };
+	int status;
+	pid_t child = fork();
+
+	if (child == 0) {
+		execv("/proc/self/exe", argv);
+		_exit(127);
+	}
+	return waitpid(child, &status, 0) == child ? status : -1;
 }
 
 #endif

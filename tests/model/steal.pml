@@ -5,7 +5,8 @@
  * Idea      One slot with one sheaf of two objects. Two users run on the slot in turn: a step is
  *           a read and a commit, and whoever starts one aborts the other's (`current`). The
  *           membarrier sets `current` to nobody. Takers do not run there; they mark the word,
- *           run the barrier, and look again (percpu/steal.h).
+ *           run the barrier, and look again (percpu/steal.h); where the barrier is refused they
+ *           put the sheaf back.
  * Checks    an object is never in two of: a user's hands, the slabs. At the end each is in one
  *           place, the sheaf in the slot included.
  * Broken    -DBROKEN_EMPTY    the mark is EMPTY
@@ -139,6 +140,8 @@ again:
 	:: top >= BOTTOM ->
 		atomic { marked = (word == top); if :: marked -> word = MARK :: else fi };
 		if
+		:: marked -> /* the barrier is refused: as if nothing had been */
+			atomic { if :: word == MARK -> word = top :: else fi }
 		:: marked ->
 #ifndef BROKEN_BARRIER
 			current = 0;

@@ -1,0 +1,133 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * tests/stress/stress.h - what the stress programs share
+ *
+ * Idea      Threads run a function until the time is over; whatever is wrong ends the process
+ *           at once, so that a core shows all threads at that moment. At the end the library
+ *           must have seen no bad free.
+ */
+#ifndef TESTS_STRESS_STRESS_H
+#define TESTS_STRESS_STRESS_H
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <stele/slab.h>
+#include <stele/stats.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#define MUST(what) ((what) ? (void)0 : wrong(__FILE__, __LINE__, #what, 0))
+#define MUST_FOR(what, value) \
+	((what) ? (void)0 : wrong(__FILE__, __LINE__, #what, (unsigned long)(value)))
+#define MAX_THREADS 16
+
+static atomic_bool stop;
+static atomic_ulong steps;
+
+static inline void wrong(const char *file, int line, const char *what, unsigned long value)
+{
+	char text[300];
+	int n = snprintf(text, sizeof(text), "%s:%d: not so: %s (%lu, %#lx)\n", file, line, what,
+			 value, value);
+
+	if (write(STDERR_FILENO, text, (size_t)n) == n)
+		abort();
+	_exit(2);
+}
+
+static inline bool stopped(void)
+{
+	return atomic_load_explicit(&stop, memory_order_relaxed);
+}
+
+static inline void step_done(void)
+{
+	atomic_fetch_add_explicit(&steps, 1, memory_order_relaxed);
+}
+
+static inline uint64_t next_random(uint64_t *state)
+{
+	*state ^= *state << 13;
+	*state ^= *state >> 7;
+	*state ^= *state << 17;
+	return *state;
+}
+
+/* Never 0, and different for each thread. */
+static inline uint64_t random_seed(uintptr_t number)
+{
+	return (number + 1) * 0x9e3779b97f4a7c15ull;
+}
+
+static inline void nap_ms(long ms)
+{
+	struct timespec nap = { ms / 1000, ms % 1000 * 1000000 };
+
+	nanosleep(&nap, NULL);
+}
+
+static inline double seconds_now(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return (double)now.tv_sec + (double)now.tv_nsec * 1e-9;
+}
+
+/* The first argument; 2 when absent. */
+static inline double seconds_asked(int argc, char **argv)
+{
+	return argc > 1 ? atof(argv[1]) : 2;
+}
+
+/* Runs @work in @n threads, and @watch every 20 ms here, until the time is over. */
+static inline void run_for(double seconds, unsigned n, void *(*work)(void *), void (*watch)(void))
+{
+	double end = seconds_now() + seconds;
+	pthread_t thread[MAX_THREADS];
+
+	MUST(n <= MAX_THREADS);
+	for (uintptr_t i = 0; i < n; i++)
+		MUST(pthread_create(&thread[i], NULL, work, (void *)i) == 0);
+	while (seconds_now() < end) {
+		nap_ms(20);
+		if (watch)
+			watch();
+	}
+	atomic_store(&stop, true);
+	for (unsigned i = 0; i < n; i++)
+		pthread_join(thread[i], NULL);
+}
+
+/* All bytes that the library keeps from the system, handed out or not. */
+static inline uint64_t bytes_held(void)
+{
+	struct stele_stats stats;
+
+	stele_stats_read(&stats);
+	return stats.slab_bytes + stats.large_bytes + stats.dirty_free_bytes;
+}
+
+/* Last: steps were made, no bad free was seen, and little is left when nothing is live. */
+static inline int finish(uint64_t left_at_most)
+{
+	struct stele_stats stats;
+	uint64_t held;
+
+	stele_trim(0);
+	stele_stats_read(&stats);
+	held = bytes_held();
+	printf("%lu steps, %lu bad frees, %lu KiB held\n", steps, (unsigned long)stats.reports,
+	       (unsigned long)held >> 10);
+	MUST(steps > 0);
+	MUST_FOR(stats.reports == 0, stats.reports);
+	MUST_FOR(held <= left_at_most, held);
+	return 0;
+}
+
+#endif
