@@ -88,13 +88,14 @@ static void cache_free_slow(struct kmem_cache *s, void *p)
 		free_object("kmem_cache_free", run, p);
 }
 
+/* The words are taken from @s, not from the run: they are then known before the run is. */
 void kmem_cache_free(struct kmem_cache *s, void *p)
 {
 	if (stele_likely(in_heap(p))) {
 		struct run *run = run_at(p);
 
 		if (stele_likely(run->cache == s && run_has_object_at(run, p) &&
-				 pcpu_push(&run->words, p)))
+				 pcpu_push(&s->words, p)))
 			return;
 	}
 	cache_free_slow(s, p);

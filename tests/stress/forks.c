@@ -50,11 +50,16 @@ static void churn(uint64_t *random, unsigned rounds)
 	}
 }
 
+/* Each under a name of its own, in this process. */
 static void own_cache(void)
 {
-	struct kmem_cache *mine = kmem_cache_create("own", 72, NULL, SLAB_NO_MERGE);
+	static atomic_uint number;
+	struct kmem_cache *mine;
+	char name[24];
 	void *p[10];
 
+	snprintf(name, sizeof(name), "own-%u", atomic_fetch_add(&number, 1));
+	mine = kmem_cache_create(name, 72, NULL, SLAB_NO_MERGE);
 	MUST(mine && kmem_cache_alloc_bulk(mine, GFP_KERNEL, 10, p));
 	memset(p[9], 1, 72);
 	kmem_cache_free_bulk(mine, 10, p);

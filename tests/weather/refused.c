@@ -1,0 +1,119 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * tests/weather/refused.c - system calls that a filter refuses, at start or later
+ *
+ * Left out  rseq refused late where the C library registers: it ends the program itself then.
+ * Idea      A sandbox may refuse what the library would like to have, before it starts or
+ *           once it runs. Each refusal has a quiet way out; which one is told by the mode.
+ */
+#include "weather.h"
+
+#define ANY_MODE (-1)
+
+struct refusal {
+	const char *name;
+	int calls[4];
+	unsigned count;
+	bool late;	       /* by the program itself, after the library has started */
+	int mode;	       /* what must have been chosen */
+	const char *tunables; /* GLIBC_TUNABLES */
+};
+
+#define NO_GLIBC_RSEQ "glibc.pthread.rseq=0"
+
+static const struct refusal refusals[] = {
+	{ "rseq", { SYS_rseq }, 1, false, STELE_MODE_FALLBACK, NULL },
+	{ "rseq, where Stele registers", { SYS_rseq }, 1, false, STELE_MODE_FALLBACK, NO_GLIBC_RSEQ },
+	{ "rseq, late, where Stele registers", { SYS_rseq }, 1, true, ANY_MODE, NO_GLIBC_RSEQ },
+	{ "nothing, where Stele registers", { 0 }, 0, false, ANY_MODE, NO_GLIBC_RSEQ },
+	{ "membarrier", { SYS_membarrier }, 1, false, STELE_MODE_FALLBACK, NULL },
+	{ "timer_create", { SYS_timer_create }, 1, false, STELE_MODE_FALLBACK, NULL },
+	{ "timer_settime", { SYS_timer_settime }, 1, false, STELE_MODE_FALLBACK, NULL },
+	{ "timer_delete", { SYS_timer_delete }, 1, false, ANY_MODE, NULL },
+	{ "madvise", { SYS_madvise }, 1, false, ANY_MODE, NULL },
+	{ "madvise, late", { SYS_madvise }, 1, true, ANY_MODE, NULL },
+	{ "mremap", { SYS_mremap }, 1, false, ANY_MODE, NULL },
+	{ "mremap, late", { SYS_mremap }, 1, true, ANY_MODE, NULL },
+	{ "sysinfo, prlimit", { SYS_sysinfo, SYS_prlimit64 }, 2, false, ANY_MODE, NULL },
+	{ "sched_getaffinity", { SYS_sched_getaffinity }, 1, false, ANY_MODE, NULL },
+	{ "sched_yield", { SYS_sched_yield }, 1, false, ANY_MODE, NULL },
+	{ "openat, late", { SYS_openat }, 1, true, ANY_MODE, NULL },
+	{ "mmap, mprotect, late", { SYS_mmap, SYS_mprotect }, 2, true, ANY_MODE, NULL },
+	{ "all that can be done without",
+	  { SYS_rseq, SYS_membarrier, SYS_madvise, SYS_mremap }, 4, false, STELE_MODE_FALLBACK, NULL },
+};
+
+static const int errors[] = { EPERM, ENOSYS };
+static int error_now;
+
+static int refuse_before(const void *arg)
+{
+	const struct refusal *r = arg;
+
+	if (r->tunables)
+		setenv("GLIBC_TUNABLES", r->tunables, 1);
+	return r->late || !r->count ? 0 : refuse_calls(r->calls, r->count, error_now);
+}
+
+static int child(unsigned i, int error)
+{
+	const struct refusal *r = &refusals[i];
+
+	if (r->mode != ANY_MODE && stele_system()->mode != r->mode)
+		return 20;
+	if (r->late && refuse_calls(r->calls, r->count, error) != 0)
+		return 21;
+	return usual_child(4000);
+}
+
+/*
+ * membarrier refused once the library runs by sequences: what lies in the slots cannot be taken
+ * out, so caches stay; but every object is whole and can be had again.
+ */
+static int child_without_barrier(int error)
+{
+	const int call = SYS_membarrier;
+	unsigned given, refused;
+	struct kmem_cache *s = kmem_cache_create("stays", 64, 0, SLAB_NO_MERGE, NULL);
+	void *p = kmem_cache_alloc(s, GFP_KERNEL), *q;
+
+	if (refuse_calls(&call, 1, error) != 0)
+		return 21;
+	kmem_cache_free(s, p);
+	kmem_cache_shrink(s);
+	q = kmem_cache_alloc(s, GFP_KERNEL);
+	if (!q)
+		return 22;
+	kmem_cache_free(s, q);
+	return workloads_run(4000, &given, &refused) || !given ? 10 : 0;
+}
+
+static void judge_without_barrier(const char *name, int status)
+{
+	bool good = status == 0 && !strstr(weather_said.text, "wrong:");
+
+	printf("%s %s: status %d\n", good ? "ok" : "FAILED", name, status);
+	fflush(stdout);
+	weather_failed += !good;
+}
+
+int main(int argc, char **argv)
+{
+	char argument[32];
+
+	if (argc > 1 && argv[1][0] == 'b')
+		return child_without_barrier(atoi(argv[1] + 1));
+	if (argc > 1)
+		return child((unsigned)atoi(argv[1]), atoi(strchr(argv[1], ',') + 1));
+	for (unsigned e = 0; e < ARRAY_SIZE(errors); e++) {
+		error_now = errors[e];
+		for (unsigned i = 0; i < ARRAY_SIZE(refusals); i++) {
+			snprintf(argument, sizeof(argument), "%u,%d", i, error_now);
+			judge(refusals[i].name, run_in_weather(argument, refuse_before, &refusals[i]),
+			      "");
+		}
+		snprintf(argument, sizeof(argument), "b%d", error_now);
+		judge_without_barrier("membarrier, late", run_in_weather(argument, NULL, NULL));
+	}
+	return weather_failed != 0;
+}
