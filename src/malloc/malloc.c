@@ -4,7 +4,7 @@
  *
  * Idea      malloc: a table by exact size gives the words of the class, then one pop.
  *           free: the address gives the words, then one push. Until the heap has started
- *           small_max is 0 and span is 0, so the first calls take the slow way and start it.
+ *           small_end is 0 and span is 0, so the first calls take the slow way and start it.
  * Context   any: each of these may run in a signal handler that interrupted another one.
  *           malloc_trim() and the reports are for ordinary threads.
  * Errors    NULL with errno ENOMEM; EINVAL for an alignment that is no power of two.
@@ -38,7 +38,7 @@ static bool start(void)
 	stele_kmalloc_init(MALLOC_GRANULE);
 	if (!stele_cache_for(1))
 		return false;
-	if (stele_hot.small_max)
+	if (stele_hot.small_end)
 		return true;
 	for (size_t size = 0; size <= STELE_TABLE_MAX; size++) {
 		struct kmem_cache *s = stele_cache_for(size ? size : 1);
@@ -46,7 +46,7 @@ static bool start(void)
 		size_words()[size] = (uint16_t)s->words;
 	}
 	fence_release();
-	stele_hot.small_max = STELE_TABLE_MAX;
+	stele_hot.small_end = STELE_TABLE_MAX + 1;
 	return true;
 }
 
@@ -83,7 +83,7 @@ EXPORT void *malloc(size_t size)
 {
 	void *p;
 
-	if (stele_unlikely(size > stele_hot.small_max))
+	if (stele_unlikely(size >= stele_hot.small_end))
 		return malloc_slow(size);
 	p = pcpu_pop(size_words()[size]);
 	return stele_likely(p) ? p : malloc_slow(size);

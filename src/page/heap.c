@@ -24,11 +24,12 @@
 
 struct stele_heap stele_heap;
 
-enum { HEAP_NONE, HEAP_STARTING, HEAP_READY, HEAP_FAILED };
+/* From HEAP_STARTING on: that plus the id of the thread at work, in one word for its handlers. */
+enum { HEAP_NONE, HEAP_READY, HEAP_FAILED, HEAP_STARTING };
 static _Atomic uint32_t heap_state;
-static pid_t starter;
 
-#define ARENA_MAX (4ull << 40) /* what the stack's index can name */
+/* A stack's index names 4 TiB from the base; maps and descriptors lie before the arena. */
+#define ARENA_MAX ((4ull << 40) - (64ull << 30))
 #define ARENA_USUAL (1ull << 40)
 #define ARENA_MIN (16ull << 20)
 
@@ -144,19 +145,20 @@ bool stele_heap_started(void)
 
 int stele_heap_start(void)
 {
-	uint32_t none = HEAP_NONE;
+	uint32_t seen = load_acquire(&heap_state), self;
 
-	if (cas_acquire(&heap_state, &none, HEAP_STARTING)) {
-		int error;
+	if (stele_likely(seen == HEAP_READY))
+		return 0;
+	self = HEAP_STARTING + (uint32_t)syscall(SYS_gettid);
+	if (seen == HEAP_NONE && cas_acquire(&heap_state, &seen, self)) {
+		int error = start();
 
-		starter = (pid_t)syscall(SYS_gettid);
-		error = start();
 		/* ORDER(START) release: everything the heap set up is seen by who finds it ready. */
 		store_release(&heap_state, error ? HEAP_FAILED : HEAP_READY);
 		return error;
 	}
-	while (load_acquire(&heap_state) == HEAP_STARTING) {
-		if (starter == (pid_t)syscall(SYS_gettid))
+	while ((seen = load_acquire(&heap_state)) >= HEAP_STARTING) {
+		if (seen == self)
 			return -ENOMEM;
 		stele_os_yield();
 	}

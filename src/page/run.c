@@ -80,10 +80,15 @@ void stele_run_each(void (*each)(struct run *, void *), void *arg)
 
 int stele_areas_open(uint32_t first, uint32_t n)
 {
-	uint32_t high = load_relaxed(&stele_heap.areas_high), end = first + n;
-	uintptr_t from = (uintptr_t)area_memory(first) - (uintptr_t)stele_hot.base;
-	char *map = stele_hot.base + STELE_MAP_OFFSET + from / FRAME_SIZE * 4;
+	uint32_t high = load_acquire(&stele_heap.areas_high), end = first + n;
+	uintptr_t from;
+	char *map;
 
+	/* What an alignment leaves out counts as opened, too. */
+	first = first < high ? first : high;
+	n = end - first;
+	from = (uintptr_t)area_memory(first) - (uintptr_t)stele_hot.base;
+	map = stele_hot.base + STELE_MAP_OFFSET + from / FRAME_SIZE * 4;
 	if (stele_heap_commit(area_memory(first), (size_t)n * AREA_SIZE) != 0 ||
 	    stele_heap_commit(map, (size_t)n * AREA_FRAMES * 4) != 0 ||
 	    stele_heap_commit(area_count(first), n * 4ul) != 0 ||

@@ -469,8 +469,8 @@ void stele_pcpu_take_all(uint64_t words, bool wait, void (*each)(uint64_t, void 
 void stele_pcpu_after_fork(void)
 {
 	uint64_t mine = stele_thread_token();
+	bool taker = !stele_mutex_after_fork(&taking);
 
-	store_relaxed(&taking.word, 0);
 	for (unsigned slot = 0; slot < slots_count; slot++) {
 		uint64_t base = load_relaxed(&slots()[slot]);
 
@@ -481,6 +481,8 @@ void stele_pcpu_after_fork(void)
 
 			if (load_relaxed(line_lock) != mine)
 				store_relaxed(line_lock, 0);
+			if (taker)
+				continue; /* a handler of the taker forked: the marks are its own */
 			cas_relaxed(word_at(base, at + WORD_MAIN), &remote, SHEAF_EMPTY);
 			remote = SHEAF_REMOTE;
 			cas_relaxed(word_at(base, at + WORD_SPARE), &remote, 0);

@@ -37,7 +37,7 @@ struct stele_hot {
 	char *base;	  /* the heap's first byte; offset 0 is the descriptor of "not ours" */
 	long rseq;	  /* thread-pointer offset of the rseq area; a dead one if unused */
 	size_t span;	  /* addresses in [base, base+span) have a page-map entry */
-	size_t small_max; /* sizes up to this are in the size table; 0 before start */
+	size_t small_end; /* sizes below are in the size table; 0 before start: none is */
 };
 extern struct stele_hot stele_hot __attribute__((visibility("hidden")));
 

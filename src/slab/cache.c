@@ -20,6 +20,7 @@
 static struct stele_mutex list_lock;
 static struct kmem_cache *caches;
 static struct kmem_cache cache_cache; /* where struct kmem_cache comes from */
+static bool cache_cache_ready;
 
 #define OBJECTS_MAX 512u
 #define LINE 64u
@@ -137,11 +138,19 @@ void stele_cache_boot(struct kmem_cache *s, const char *name, uint32_t size, uin
 
 /* ---- the list ---- */
 
+/* The child of a fork finds the list without the cache or with a complete one. */
+static void push_list(struct kmem_cache *s)
+{
+	s->next = caches;
+	/* ORDER(LIST) release: the cache is complete. */
+	fence_release();
+	caches = s;
+}
+
 void stele_cache_list(struct kmem_cache *s)
 {
 	stele_lock(&list_lock);
-	s->next = caches;
-	caches = s;
+	push_list(s);
 	stele_unlock(&list_lock);
 }
 
@@ -258,9 +267,13 @@ static struct kmem_cache *new_cache(const struct request *r, uint32_t align)
 {
 	struct kmem_cache *s;
 
-	if (!load_acquire(&cache_cache.slabs) && !cache_cache.size)
+	if (!cache_cache_ready) {
 		stele_cache_boot(&cache_cache, "kmem_cache", sizeof(struct kmem_cache), 64,
 				 SLAB_NO_MERGE | SLAB_NO_SHEAVES);
+		/* ORDER(LIST) release: the child of a fork may have to boot it again. */
+		fence_release();
+		cache_cache_ready = true;
+	}
 	s = slab_alloc(&cache_cache, __GFP_ZERO);
 	if (!s)
 		return NULL;
@@ -290,8 +303,7 @@ static struct kmem_cache *create_locked(struct request *r, int *error)
 		*error = -ENOMEM;
 		return NULL;
 	}
-	s->next = caches;
-	caches = s;
+	push_list(s);
 	return s;
 }
 
@@ -452,22 +464,18 @@ bool slab_is_available(void)
 
 /* ---- fork ---- */
 
-/* Held across fork(), so that the child finds list and lock whole. */
-void stele_slab_before_fork(void)
-{
-	stele_lock(&list_lock);
-}
-
-void stele_slab_after_fork_parent(void)
-{
-	stele_unlock(&list_lock);
-}
-
+/* The list is whole at every moment (push_list()), so a child only needs the lock. */
 void stele_slab_after_fork_child(void)
 {
 	if (stele_heap_started()) {
 		stele_pcpu_after_fork();
 		stele_page_after_fork();
 	}
-	stele_unlock(&list_lock);
+	stele_mutex_after_fork(&list_lock);
+}
+
+/* Here and not in start.c: from an archive a program gets only the files that it names. */
+static __attribute__((constructor)) void start_early(void)
+{
+	stele_slab_watch_fork();
 }

@@ -92,10 +92,10 @@ void stele_cache_each(void (*each)(struct kmem_cache *, void *), void *arg);
 void stele_cache_try_each(void (*each)(struct kmem_cache *, void *), void *arg);
 /* Flushes every cache and purges; what malloc_trim() does. */
 void stele_shrink_all(size_t keep_bytes);
-/* For pthread_atfork(), by whoever is at the top: the library or the drop-in. */
-void stele_slab_before_fork(void);
-void stele_slab_after_fork_parent(void);
 void stele_slab_after_fork_child(void);
+
+/* ---- start.c ---- */
+void stele_slab_watch_fork(void);
 
 /* ---- free.c: any object, slab or large ---- */
 /* False: @p was bad and has been reported under the name of @call. NULL is the caller's to test. */

@@ -12,10 +12,10 @@
 #include <stele/stats.h>
 #include <unistd.h>
 
-static __attribute__((constructor)) void watch_fork(void)
+/* Nothing is done before a fork: it may come from a handler that interrupted anything here. */
+void stele_slab_watch_fork(void)
 {
-	pthread_atfork(stele_slab_before_fork, stele_slab_after_fork_parent,
-		       stele_slab_after_fork_child);
+	pthread_atfork(NULL, NULL, stele_slab_after_fork_child);
 }
 
 static void write_stats(void)

@@ -54,8 +54,8 @@ static inline bool said_already_free(const void *p, const char *cache)
 	char expected[256];
 	const char *at;
 
-	snprintf(expected, sizeof(expected), "free(%p): object was already free in cache '%s'; not freed\n",
-		 p, cache);
+	snprintf(expected, sizeof(expected),
+		 "free(%p): object was already free in cache '%s'; not freed\n", p, cache);
 	stderr_end(&death_text);
 	at = strstr(death_text.text, expected);
 	if (at && !at[strlen(expected)] && at < strchr(death_text.text, '\n') &&

@@ -11,7 +11,8 @@ int main(void)
 	memset(p, 0x5a, 64);
 	said_begin();
 	kmem_cache_free(b, p);
-	if (!said("stele: kmem_cache_free(%p): object belongs to cache 'mine', not to 'theirs'; not freed\n", (void *)p))
+	if (!said("stele: kmem_cache_free(%p): object belongs to cache 'mine', not to 'theirs';"
+		  " not freed\n", (void *)p))
 		return 1;
 	said_begin();
 	kmem_cache_free(b, large);

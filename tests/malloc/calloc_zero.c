@@ -59,8 +59,8 @@ static void small_sizes(void)
 
 static void large_sizes(void)
 {
-	static const size_t sizes[] = { 32768, 32769, 65536, 200000, MIB, MIB + 1, 2 * MIB + 1,
-					5 * MIB, 33 * MIB };
+	static const size_t sizes[] = { 32768,	 32769,	      65536,   200000,	MIB,
+					MIB + 1, 2 * MIB + 1, 5 * MIB, 33 * MIB };
 	size_t n = sizeof(sizes) / sizeof(sizes[0]);
 
 	for (size_t i = 0; i < n * n; i++) {

@@ -68,7 +68,8 @@ static void run_threads(unsigned long first, unsigned long n)
 	CHECK(pthread_attr_init(&small) == 0 && pthread_attr_setstacksize(&small, 65536) == 0);
 	for (unsigned long i = 0; i < n; i += BATCH) {
 		for (unsigned long k = 0; k < BATCH; k++)
-			CHECK(pthread_create(&thread[k], &small, live, (void *)(first + i + k)) == 0);
+			CHECK(pthread_create(&thread[k], &small, live, (void *)(first + i + k)) ==
+			      0);
 		for (unsigned long k = 0; k < BATCH; k++) {
 			CHECK(pthread_join(thread[k], &last) == 0);
 			check_and_free(last);

@@ -20,10 +20,11 @@
 #include <unistd.h>
 
 #define CHECK(what) ((what) ? (void)0 : failed(__FILE__, __LINE__, #what, 0))
-#define CHECK_FOR(what, value) \
+#define CHECK_FOR(what, value)                                                                     \
 	((what) ? (void)0 : failed(__FILE__, __LINE__, #what, (unsigned long)(value)))
 
-static inline void failed(const char *file, int line, const char *what, unsigned long value)
+static inline __attribute__((noreturn)) void failed(const char *file, int line, const char *what,
+						    unsigned long value)
 {
 	char text[300];
 	int n = snprintf(text, sizeof(text), "%s:%d: not so: %s (%lu, %#lx)\n", file, line, what,

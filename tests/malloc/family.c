@@ -67,18 +67,19 @@ static void size_zero(void)
 }
 
 /* Expects NULL with ENOMEM. */
-#define REFUSED(call) \
-	do { \
-		errno = 0; \
-		CHECK((call) == NULL); \
-		CHECK_FOR(errno == ENOMEM, errno); \
+#define REFUSED(call)                                                                              \
+	do {                                                                                       \
+		errno = 0;                                                                         \
+		CHECK((call) == NULL);                                                             \
+		CHECK_FOR(errno == ENOMEM, errno);                                                 \
 	} while (0)
 
 static void too_large(void)
 {
 	static const size_t sizes[] = {
-		SIZE_MAX, SIZE_MAX - 1, SIZE_MAX - 15, SIZE_MAX - 4095, SIZE_MAX - 2 * MIB,
-		(size_t)PTRDIFF_MAX + 1, PTRDIFF_MAX, PTRDIFF_MAX - 4095, (size_t)1 << 62,
+		SIZE_MAX,	 SIZE_MAX - 1,	     SIZE_MAX - 15,
+		SIZE_MAX - 4095, SIZE_MAX - 2 * MIB, (size_t)PTRDIFF_MAX + 1,
+		PTRDIFF_MAX,	 PTRDIFF_MAX - 4095, (size_t)1 << 62,
 	};
 
 	for (size_t i = 0; i < sizeof(sizes) / sizeof(sizes[0]); i++) {
@@ -181,10 +182,11 @@ static void aligned_block(void *p, size_t align, size_t size)
 
 static void every_alignment(void)
 {
-	static const size_t sizes[] = { 0,    1,     8,	    16,	    17,	    40,	     64,     65,     100,
-					192,  200,   320,   576,    1000,   1088,    1152,   3000,   4096,
-					4097, 5000,  8192,  12288,  20480,  32767,   32768,  32769,  40000,
-					65536, 70000, MIB,   MIB + 1, 2 * MIB, 3 * MIB, 5 * MIB };
+	static const size_t sizes[] = { 0,     1,     8,       16,	17,	 40,	 64,
+					65,    100,   192,     200,	320,	 576,	 1000,
+					1088,  1152,  3000,    4096,	4097,	 5000,	 8192,
+					12288, 20480, 32767,   32768,	32769,	 40000,	 65536,
+					70000, MIB,   MIB + 1, 2 * MIB, 3 * MIB, 5 * MIB };
 
 	for (size_t align = 8; align <= 4 * MIB; align *= 2) {
 		for (size_t i = 0; i < sizeof(sizes) / sizeof(sizes[0]); i++) {
@@ -220,9 +222,10 @@ static void whole_pages(void)
 /* From each size to each other one: what both have in common stays. */
 static void realloc_contents(void)
 {
-	static const size_t s[] = { 1,	   15,	   16,	    17,	     100,     1000,    1024,	  1025,
-				    4096,  5000,   32767,   32768,   32769,   40000,   100000,	  MIB,
-				    MIB + 1, 2 * MIB - 4096, 2 * MIB + 1, 3 * MIB, 9 * MIB };
+	static const size_t s[] = { 1,		 15,	  16,	  17,	100,	 1000,
+				    1024,	 1025,	  4096,	  5000, 32767,	 32768,
+				    32769,	 40000,	  100000, MIB,	MIB + 1, 2 * MIB - 4096,
+				    2 * MIB + 1, 3 * MIB, 9 * MIB };
 	size_t n = sizeof(s) / sizeof(s[0]);
 
 	for (size_t i = 0; i < n; i++) {
@@ -292,7 +295,8 @@ static void free_keeps_errno(void)
 
 static void sized_frees(void)
 {
-	void (*free_sized)(void *, size_t) = (void (*)(void *, size_t))dlsym(RTLD_DEFAULT, "free_sized");
+	void (*free_sized)(void *, size_t) =
+		(void (*)(void *, size_t))dlsym(RTLD_DEFAULT, "free_sized");
 	void (*free_aligned_sized)(void *, size_t, size_t) =
 		(void (*)(void *, size_t, size_t))dlsym(RTLD_DEFAULT, "free_aligned_sized");
 	void (*cfree)(void *) = (void (*)(void *))dlsym(RTLD_DEFAULT, "cfree");

@@ -35,13 +35,13 @@ static unsigned lines(void)
 	return count;
 }
 
-#define EXPECT(what, where) \
-	do { \
-		if (!(what)) { \
-			dup2(real_stderr, STDERR_FILENO); \
-			fprintf(stderr, "%s: said: %s", where, text); \
-			failed(__FILE__, __LINE__, #what, 0); \
-		} \
+#define EXPECT(what, where)                                                                        \
+	do {                                                                                       \
+		if (!(what)) {                                                                     \
+			dup2(real_stderr, STDERR_FILENO);                                          \
+			fprintf(stderr, "%s: said: %s", where, text);                              \
+			failed(__FILE__, __LINE__, #what, 0);                                      \
+		}                                                                                  \
 	} while (0)
 
 static void expect_report(const char *call, const void *p, const char *where)
@@ -75,9 +75,21 @@ static void outsiders(void)
 	char on_stack[64];
 	char *mapped = mmap(NULL, 8192, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	void *cases[] = {
-		on_stack,	  on_stack + 16, in_data, in_data + 1, mapped, mapped + 4096,
-		(void *)outsiders, (void *)8,	  (void *)16, (void *)4096, (void *)-1l, (void *)-16l,
-		(void *)(1ul << 62), (void *)(1ul << 47), (void *)(~0ul << 47),
+		on_stack,
+		on_stack + 16,
+		in_data,
+		in_data + 1,
+		mapped,
+		mapped + 4096,
+		(void *)outsiders,
+		(void *)8,
+		(void *)16,
+		(void *)4096,
+		(void *)-1l,
+		(void *)-16l,
+		(void *)(1ul << 62),
+		(void *)(1ul << 47),
+		(void *)(~0ul << 47),
 	};
 
 	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
@@ -91,7 +103,9 @@ static void outsiders(void)
 /* Inside a block of each kind. The block lives on and can be freed. */
 static void insiders(void)
 {
-	static const size_t sizes[] = { 16, 24, 48, 100, 1000, 3000, 30000, 40000, 300000, 5 << 20 };
+	static const size_t sizes[] = {
+		16, 24, 48, 100, 1000, 3000, 30000, 40000, 300000, 5 << 20
+	};
 
 	for (size_t i = 0; i < sizeof(sizes) / sizeof(sizes[0]); i++) {
 		size_t size = sizes[i];

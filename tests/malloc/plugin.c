@@ -12,7 +12,7 @@ static __thread char mine[70000];
 static __thread void *last;
 static void *from_constructor;
 
-void *plugin_make(size_t size);
+__attribute__((visibility("default"))) void *plugin_make(size_t size);
 
 static __attribute__((constructor)) void start(void)
 {

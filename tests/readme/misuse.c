@@ -59,9 +59,10 @@ static void free_twice(void)
 static void free_twice_flushed(void)
 {
 	struct kmem_cache *s = cache_of("quick", 0);
-	void *p = kmem_cache_alloc(s, GFP_KERNEL);
+	void *p = kmem_cache_alloc(s, GFP_KERNEL), *between = kmem_cache_alloc(s, GFP_KERNEL);
 
 	kmem_cache_free(s, p);
+	kmem_cache_free(s, between);
 	kmem_cache_free(s, hidden(p));
 	(void)kmem_cache_shrink(s);
 }

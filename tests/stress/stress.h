@@ -22,14 +22,15 @@
 #include <unistd.h>
 
 #define MUST(what) ((what) ? (void)0 : wrong(__FILE__, __LINE__, #what, 0))
-#define MUST_FOR(what, value) \
+#define MUST_FOR(what, value)                                                                      \
 	((what) ? (void)0 : wrong(__FILE__, __LINE__, #what, (unsigned long)(value)))
 #define MAX_THREADS 16
 
 static atomic_bool stop;
 static atomic_ulong steps;
 
-static inline void wrong(const char *file, int line, const char *what, unsigned long value)
+static inline __attribute__((noreturn)) void wrong(const char *file, int line, const char *what,
+						   unsigned long value)
 {
 	char text[300];
 	int n = snprintf(text, sizeof(text), "%s:%d: not so: %s (%lu, %#lx)\n", file, line, what,

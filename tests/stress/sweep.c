@@ -40,8 +40,8 @@ static _Atomic unsigned char *owner_at(const unsigned char *p)
 static void change_owner(const unsigned char *p, size_t size, unsigned char from, unsigned char to)
 {
 	for (size_t i = 0; i < size; i += GRANULE) {
-		unsigned char was = atomic_exchange_explicit(owner_at(p + i), to,
-							     memory_order_relaxed);
+		unsigned char was =
+			atomic_exchange_explicit(owner_at(p + i), to, memory_order_relaxed);
 
 		MUST_FOR(was == from, was);
 	}

@@ -9,8 +9,6 @@
  */
 #include "weather.h"
 
-#include <sys/mman.h>
-
 #define MIB (1ul << 20)
 
 struct limit {

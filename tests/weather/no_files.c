@@ -43,18 +43,11 @@ static int start_under_limit(int error)
 
 static void in_child(const char *name, int (*body)(int), int error)
 {
-	int status;
-	pid_t child;
+	pid_t child = fork_listened_to();
 
-	if (!stderr_begin(&weather_said))
-		exit(3);
-	fflush(stdout);
-	child = fork();
 	if (child == 0)
 		_exit(body(error));
-	waitpid(child, &status, 0);
-	stderr_end(&weather_said);
-	judge(name, WIFEXITED(status) ? WEXITSTATUS(status) : 1000 + WTERMSIG(status), "");
+	judge(name, wait_and_listen(child), "");
 }
 
 int main(void)

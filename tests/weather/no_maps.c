@@ -8,8 +8,6 @@
  */
 #include "weather.h"
 
-#include <sys/mman.h>
-
 #define PAGES (1ul << 18)
 
 /* Splits mappings until that is refused; false when there seems to be no limit. */

@@ -1,0 +1,160 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * tests/stress/attack_fork.c - a handler forks between any two steps of any protocol
+ *
+ * Idea      The debug build calls a hook at every named point. Now and then the hook forks, as a
+ *           signal handler at that very point may; the child allocates, frees, creates and
+ *           destroys a cache, goes back to what was interrupted, and ends a while later. Other
+ *           threads meanwhile create, shrink, trim and free as ever.
+ * Failure   a hang of parent or child (the alarm of each), a child that does not end well, or a
+ *           bad free.
+ * Argument  seconds to run.
+ * Builds    debug only; release has no points.
+ */
+#include "slab/slab.h"
+#include "sync/inject.h"
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <stele/stats.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#define THREADS 3
+#define TABLE 2048
+#define CHILD_SECONDS 20
+#define CHILD_ROUNDS 200 /* after the interrupted step */
+
+static _Atomic(uint64_t *) table[TABLE];
+static atomic_bool stop;
+static atomic_uint forks;
+static unsigned child_rounds; /* in a child: what is left to do */
+static __thread bool busy;
+static __thread uint64_t dice = 0x9e3779b97f4a7c15;
+
+static uint64_t roll(void)
+{
+	dice ^= dice << 13;
+	dice ^= dice >> 7;
+	dice ^= dice << 17;
+	return dice;
+}
+
+/* A block carries its address, so that one handed out twice shows. */
+static void one_round(void)
+{
+	size_t words = roll() % 64 == 0 ? 6000 : 2 + roll() % 400;
+	uint64_t *p = roll() % 2 ? kmalloc(words * 8, GFP_NOWAIT) : NULL;
+
+	if (p)
+		p[0] = (uint64_t)(uintptr_t)p * 31;
+	p = atomic_exchange(&table[roll() % TABLE], p);
+	if (p && p[0] != (uint64_t)(uintptr_t)p * 31)
+		abort();
+	if (p)
+		p[0] = 0;
+	kfree(p);
+}
+
+static void control(void)
+{
+	static atomic_uint number;
+	struct kmem_cache *s;
+	char name[24];
+	void *p;
+
+	snprintf(name, sizeof(name), "attack-%u", atomic_fetch_add(&number, 1));
+	s = kmem_cache_create(name, 200, NULL, SLAB_NO_MERGE);
+	p = kmem_cache_alloc(s, 0);
+	kmem_cache_free(s, p);
+	kmem_cache_destroy(s);
+}
+
+static void free_all(void)
+{
+	for (size_t i = 0; i < TABLE; i++)
+		kfree(atomic_exchange(&table[i], NULL));
+}
+
+static void in_child(void)
+{
+	stele_inject = NULL;
+	alarm(CHILD_SECONDS);
+	child_rounds = CHILD_ROUNDS;
+	for (int i = 0; i < 50; i++)
+		one_round();
+}
+
+static void bad_child(const char *point, int status)
+{
+	fprintf(stderr, "forked at %s: status %x\n", point, (unsigned)status);
+	abort();
+}
+
+static void hook(const char *point)
+{
+	pid_t pid;
+	int status = 0;
+
+	if (busy || roll() % 4096)
+		return;
+	busy = true;
+	pid = fork();
+	if (pid == 0)
+		in_child();
+	else if (pid > 0 && waitpid(pid, &status, 0) == pid && status == 0)
+		atomic_fetch_add(&forks, 1);
+	else
+		bad_child(point, pid < 0 ? -1 : status);
+	busy = false;
+}
+
+/* A child comes here from the step that was interrupted. */
+static void end_child(void)
+{
+	if (!child_rounds || --child_rounds)
+		return;
+	control();
+	stele_trim(0);
+	free_all();
+	_exit(0);
+}
+
+static void *work(void *arg)
+{
+	dice += (uintptr_t)arg * 7919;
+	for (uint64_t round = 1; !atomic_load_explicit(&stop, memory_order_relaxed); round++) {
+		one_round();
+		if (round % 4096 == 0)
+			free_all();
+		if (round % 1024 == 0 && arg == (void *)1)
+			control();
+		if (round % 1024 == 0 && arg == (void *)2)
+			stele_trim(0);
+		end_child();
+	}
+	return NULL;
+}
+
+int main(int argc, char **argv)
+{
+	double seconds = argc > 1 ? atof(argv[1]) : 2;
+	struct timespec nap = { (time_t)seconds, (long)((seconds - (long)seconds) * 1e9) };
+	pthread_t thread[THREADS];
+	struct stele_stats stats;
+
+	alarm((unsigned)seconds + 2 * CHILD_SECONDS);
+	stele_inject = hook;
+	for (uintptr_t i = 0; i < THREADS; i++)
+		pthread_create(&thread[i], NULL, work, (void *)i);
+	nanosleep(&nap, NULL);
+	atomic_store(&stop, true);
+	for (int i = 0; i < THREADS; i++)
+		pthread_join(thread[i], NULL);
+	stele_inject = NULL;
+	free_all();
+	stele_stats_read(&stats);
+	printf("%u forks, %lu bad frees\n", atomic_load(&forks), stats.reports);
+	return !atomic_load(&forks) || stats.reports;
+}
