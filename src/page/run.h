@@ -102,6 +102,10 @@ int stele_heap_start(void);
 size_t stele_page_size(void);
 bool stele_heap_started(void);
 
+/* For a callback that looks at runs while they are made and taken apart: what it reads may be
+ * out of date, and is only counted or printed. */
+#define STELE_RACY_LOOK __attribute__((no_sanitize("thread")))
+
 /* Calls @each for every descriptor ever used; control path, the callback looks at `kind`. */
 void stele_run_each(void (*each)(struct run *, void *), void *arg);
 

@@ -339,11 +339,16 @@ static uint64_t nothing(enum stele_word which)
 	return which == WORD_MAIN ? SHEAF_EMPTY : 0;
 }
 
-/* Fallback: under the line's lock, whose holder is inside for a few instructions only. */
+/*
+ * Fallback: under the line's lock, whose holder is inside for a few instructions only. One who
+ * stays longer may never come back (a handler left by siglongjmp()): the line is then left alone.
+ */
+#define WAIT_YIELDS 500
+
 static void take_locked(uint64_t line, bool wait, uint64_t found[2])
 {
-	while (!line_trylock(word_at(line, WORD_LOCK))) {
-		if (!wait)
+	for (int i = 0; !line_trylock(word_at(line, WORD_LOCK)); i++) {
+		if (!wait || i == WAIT_YIELDS)
 			return;
 		stele_os_yield();
 	}

@@ -392,7 +392,7 @@ struct leftover {
 	unsigned printed;
 };
 
-static void report_slab(struct run *run, void *arg)
+static STELE_RACY_LOOK void report_slab(struct run *run, void *arg)
 {
 	struct leftover *left = arg;
 

@@ -18,7 +18,7 @@ struct tally {
 	uint64_t free, slabs;
 };
 
-static void add_run(struct run *run, void *arg)
+static STELE_RACY_LOOK void add_run(struct run *run, void *arg)
 {
 	struct tally *tally = arg;
 
@@ -83,7 +83,7 @@ void stele_slabinfo_write(int fd)
 		stele_cache_each(cache_line, &sink);
 }
 
-static void sum_run(struct run *run, void *arg)
+static STELE_RACY_LOOK void sum_run(struct run *run, void *arg)
 {
 	struct stele_stats *stats = arg;
 

@@ -173,7 +173,7 @@ int main(int argc, char **argv)
 	arguments = argv;
 	if (argc > 1 && strcmp(argv[1], "child") == 0)
 		return work_once(NULL) != NULL;
-	alarm(50 + forks / 20);
+	alarm(50 + forks / 12);
 	for (uintptr_t i = 0; i < THREADS; i++)
 		CHECK(pthread_create(&thread[i], NULL, work, (void *)i) == 0);
 	for (unsigned i = 0; i < forks; i++) {

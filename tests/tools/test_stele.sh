@@ -125,7 +125,7 @@ expect "help of one command" 0 "usage: stele doctor
 expect "help on nothing we know is an error" 2 "" \
 	"stele help: no help on 'foo' (see 'stele help')" "$stele" help foo
 expect "help options succeeds" 0 "*" "" "$stele" help options
-has "help options shows values and default" out "  dirty_max         0..64t (default 1m)"
+has "help options shows values and default" out "  dirty_max         0..64t (default 256k)"
 expect "help options knows one argument" 2 "" \
 	"usage: stele help [options [--markdown] | COMMAND]" "$stele" help options --html
 if [ -f "$sources/docs/options.md" ]; then
