@@ -15,9 +15,9 @@
 STELE_EXTERN_C_BEGIN
 
 struct stele_stats {
-	uint64_t slab_bytes;	   /* address space of slabs */
-	uint64_t slab_free_bytes;  /* of it, objects free in their slab */
-	uint64_t large_bytes;	   /* allocations with pages of their own */
+	uint64_t slab_bytes;	  /* address space of slabs */
+	uint64_t slab_free_bytes; /* of it, objects free in their slab */
+	uint64_t large_bytes;	  /* allocations with pages of their own */
 	uint64_t large_count;
 	uint64_t dirty_free_bytes; /* free pages that are still resident */
 	uint64_t areas;		   /* areas of 2 MiB ever opened */

@@ -182,7 +182,7 @@ static __attribute__((noinline)) void *realloc_slow(void *p, size_t size)
 		return NULL;
 	}
 	return stele_run_of(p)->kind == RUN_SLAB ? resize_object(p, old, size)
-						  : resize_large(p, old, size);
+						 : resize_large(p, old, size);
 }
 
 EXPORT void *realloc(void *p, size_t size)

@@ -63,8 +63,9 @@ static void *null_if_thrown(size_t size, size_t align, const void *tag)
 {
 	void *(*plain)(size_t, const void *) =
 		(void *(*)(size_t, const void *))dlsym(RTLD_NEXT, "_ZnwmRKSt9nothrow_t");
-	void *(*aligned)(size_t, size_t, const void *) = (void *(*)(size_t, size_t, const void *))dlsym(
-		RTLD_NEXT, "_ZnwmSt11align_val_tRKSt9nothrow_t");
+	void *(*aligned)(size_t, size_t, const void *) =
+		(void *(*)(size_t, size_t,
+			   const void *))dlsym(RTLD_NEXT, "_ZnwmSt11align_val_tRKSt9nothrow_t");
 
 	if (align)
 		return aligned ? aligned(size, align, tag) : NULL;
@@ -101,8 +102,7 @@ void delete_object_nothrow(void *p, const void *tag) ABI("_ZdlPvRKSt9nothrow_t")
 void delete_array_nothrow(void *p, const void *tag) ABI("_ZdaPvRKSt9nothrow_t");
 void delete_object_aligned(void *p, size_t align) ABI("_ZdlPvSt11align_val_t");
 void delete_array_aligned(void *p, size_t align) ABI("_ZdaPvSt11align_val_t");
-void delete_object_sized_aligned(void *p, size_t size, size_t align)
-	ABI("_ZdlPvmSt11align_val_t");
+void delete_object_sized_aligned(void *p, size_t size, size_t align) ABI("_ZdlPvmSt11align_val_t");
 void delete_array_sized_aligned(void *p, size_t size, size_t align) ABI("_ZdaPvmSt11align_val_t");
 void delete_object_aligned_nothrow(void *p, size_t align, const void *tag)
 	ABI("_ZdlPvSt11align_val_tRKSt9nothrow_t");

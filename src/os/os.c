@@ -121,7 +121,7 @@ int stele_os_move(void *from, void *to, size_t size)
 	/* A refusal may come after the target was unmapped. */
 	if (p == MAP_FAILED)
 		error = is_mapped(to, size) || refill_hole(to, size) == 0 ? -ENOMEM
-									   : STELE_OS_TARGET_LOST;
+									  : STELE_OS_TARGET_LOST;
 	else if (madvise(from, size, MADV_DONTNEED) != 0 && refill_hole(from, size) != 0)
 		error = STELE_OS_SOURCE_LOST;
 	errno = saved;
@@ -251,8 +251,8 @@ int stele_os_membarrier_register(void)
 {
 	int saved = errno;
 
-	return keep_errno(syscall(SYS_membarrier,
-				  MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED_RSEQ, 0, 0),
+	return keep_errno(syscall(SYS_membarrier, MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED_RSEQ, 0,
+				  0),
 			  saved);
 }
 

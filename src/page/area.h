@@ -69,9 +69,13 @@ static inline void area_unclaim(_Atomic uint32_t *count, unsigned n)
 /* The lowest bit where @n set bits of @free start at a multiple of @align; 64 if none. */
 static inline unsigned find_run(uint64_t free, unsigned n, unsigned align)
 {
-	static const uint64_t every[] = { ~0ull, 0x5555555555555555, 0x1111111111111111,
-					  0x0101010101010101, 0x0001000100010001,
-					  0x0000000100000001, 1 };
+	static const uint64_t every[] = { ~0ull,
+					  0x5555555555555555,
+					  0x1111111111111111,
+					  0x0101010101010101,
+					  0x0001000100010001,
+					  0x0000000100000001,
+					  1 };
 	unsigned left = n, step;
 
 	for (; left > 1; left -= step) {

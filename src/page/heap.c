@@ -122,7 +122,7 @@ static int start(void)
 
 	stele_options_parse(environ);
 	facts->page_size = stele_opt.page_size > stele_os_page_size() ? stele_opt.page_size
-								       : stele_os_page_size();
+								      : stele_os_page_size();
 	stele_system_choose();
 	if (reserve(facts->slots) != 0)
 		return -ENOMEM;

@@ -338,8 +338,9 @@ void *stele_large_resize(void *p, size_t bytes, bool may_move)
 	if (!run || run->base != (uintptr_t)p || !bytes || bytes > PTRDIFF_MAX)
 		return NULL;
 	if (run->kind == RUN_LARGE)
-		return frames <= LARGE_FRAMES && large_resize_in_place(run, (unsigned)frames) ? p
-											       : NULL;
+		return frames <= LARGE_FRAMES && large_resize_in_place(run, (unsigned)frames)
+			       ? p
+			       : NULL;
 	if (run->kind != RUN_HUGE || frames <= LARGE_FRAMES || absurd(bytes) ||
 	    stele_page_fault_injected())
 		return NULL;

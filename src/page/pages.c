@@ -36,9 +36,12 @@ int get_order(size_t size)
 
 void *page_address(const struct page *page)
 {
-	size_t index = (size_t)((const char *)page - (stele_hot.base + STELE_MAP_OFFSET)) / 4;
+	size_t index;
 
-	return page ? stele_hot.base + (index << FRAME_SHIFT) : NULL;
+	if (!page)
+		return NULL;
+	index = (size_t)((const char *)page - (stele_hot.base + STELE_MAP_OFFSET)) / sizeof(*page);
+	return stele_hot.base + (index << FRAME_SHIFT);
 }
 
 struct page *virt_to_page(const void *p)

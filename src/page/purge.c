@@ -166,8 +166,8 @@ void stele_purge(size_t keep_bytes)
 void stele_dirty_returned(uint64_t frames)
 {
 	uint64_t now = (uint64_t)(add_relaxed(&dirty_free, (int64_t)frames) + (int64_t)frames);
-	uint64_t budget = stele_opt.dirty_max + load_relaxed(&huge_keep) +
-			  stele_page_stats().used / 64;
+	uint64_t budget =
+		stele_opt.dirty_max + load_relaxed(&huge_keep) + stele_page_stats().used / 64;
 
 	if (stele_unlikely((int64_t)now > 0 && now * FRAME_SIZE > budget))
 		stele_purge(budget / 2);

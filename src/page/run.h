@@ -24,9 +24,9 @@ struct kmem_cache;
 
 enum run_kind {
 	RUN_NONE = 0,
-	RUN_SLAB,  /* objects of a cache */
-	RUN_LARGE, /* one allocation within an area */
-	RUN_HUGE,  /* one allocation of whole areas */
+	RUN_SLAB,	     /* objects of a cache */
+	RUN_LARGE,	     /* one allocation within an area */
+	RUN_HUGE,	     /* one allocation of whole areas */
 	RUN_PAGES_FLAG = 16, /* added to the last two: pages of alloc_pages(), not for kfree() */
 };
 

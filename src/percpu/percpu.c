@@ -29,7 +29,7 @@ struct stele_hot stele_hot __attribute__((aligned(64)));
 
 static char *slots_base;
 static unsigned slots_count;
-static _Atomic uint32_t high = FIRST_WORDS; /* who begins a slot fills the words below */
+static _Atomic uint32_t high = FIRST_WORDS;    /* who begins a slot fills the words below */
 static _Atomic uint8_t begun[STELE_SLOTS_MAX]; /* who adds words fills them in these slots */
 static _Atomic uint64_t lines_taken[LINES / 64];
 
@@ -304,7 +304,8 @@ bool stele_pcpu_on_top(uint64_t words, const void *p)
 		return fallback_on_top(words, p);
 	top = stele_pcpu_read(words, WORD_MAIN);
 	return ((volatile uint64_t *)(uintptr_t)top)[-1] == (uint64_t)(uintptr_t)p &&
-	       stele_pcpu_read(words, WORD_MAIN) == top; /* still a sheaf, not memory in use again */
+	       stele_pcpu_read(words, WORD_MAIN) ==
+		       top; /* still a sheaf, not memory in use again */
 }
 
 uint64_t stele_pcpu_read(uint64_t words, enum stele_word which)
@@ -376,8 +377,7 @@ static uint64_t mark_remote(word_t *word)
  * A sequence that read the old value before the mark may commit over either, as if nothing
  * had been: the sheaf is what it was.
  */
-static void put_back(uint64_t words, unsigned first, unsigned last,
-		     uint64_t found[TAKE_SLOTS][2])
+static void put_back(uint64_t words, unsigned first, unsigned last, uint64_t found[TAKE_SLOTS][2])
 {
 	for (unsigned slot = first; slot < last; slot++) {
 		uint64_t line = load_acquire(&slots()[slot]) + words;

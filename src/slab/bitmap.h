@@ -134,10 +134,10 @@ static inline bool state_bury(_Atomic uint64_t *state)
 }
 
 enum unlist_result {
-	UNLIST_DONE,	/* off the stack, and marked so */
-	UNLIST_RELIST,	/* something was freed: push it again */
-	UNLIST_DEAD,	/* the descriptor is the caller's */
-	UNLIST_LOST,	/* somebody else popped it (slab/partial.h) */
+	UNLIST_DONE,   /* off the stack, and marked so */
+	UNLIST_RELIST, /* something was freed: push it again */
+	UNLIST_DEAD,   /* the descriptor is the caller's */
+	UNLIST_LOST,   /* somebody else popped it (slab/partial.h) */
 };
 
 /* The slab was popped because it had nothing. */

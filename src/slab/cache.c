@@ -56,7 +56,8 @@ static unsigned target_frames(uint32_t size, bool tiny)
 	while (bytes / size > OBJECTS_MAX)
 		bytes /= 2;
 	frames = (unsigned)((bytes + FRAME_SIZE - 1) / FRAME_SIZE);
-	frames = STELE_MIN(frames, STELE_MAX(32u, (unsigned)((size + FRAME_SIZE - 1) / FRAME_SIZE)));
+	frames =
+		STELE_MIN(frames, STELE_MAX(32u, (unsigned)((size + FRAME_SIZE - 1) / FRAME_SIZE)));
 	while (frames > 1 && frames * FRAME_SIZE / size > OBJECTS_MAX)
 		frames--;
 	return frames;
@@ -109,7 +110,8 @@ static void set_geometry(struct kmem_cache *s, uint32_t size, uint32_t align, ui
 /* Sheaves, unless the profile or the flags want none, or no words are left. */
 static void set_sheaves(struct kmem_cache *s, unsigned wanted)
 {
-	if (stele_opt.profile == STELE_PROFILE_TINY || s->flags & (SLAB_NO_SHEAVES | SLAB_DEBUG_FLAGS))
+	if (stele_opt.profile == STELE_PROFILE_TINY ||
+	    s->flags & (SLAB_NO_SHEAVES | SLAB_DEBUG_FLAGS))
 		return;
 	s->words = stele_pcpu_alloc();
 	if (!s->words)
@@ -211,12 +213,13 @@ static int check(struct request *r)
 		return -EINVAL;
 	if (args->align & (args->align - 1) || args->align > ALIGN_MAX)
 		return -EINVAL;
-	if (args->use_freeptr_offset &&
-	    (!args->ctor || args->freeptr_offset >= r->size || args->freeptr_offset % sizeof(void *)))
+	if (args->use_freeptr_offset && (!args->ctor || args->freeptr_offset >= r->size ||
+					 args->freeptr_offset % sizeof(void *)))
 		return -EINVAL;
 	if (args->usersize &&
 	    (args->useroffset > r->size || args->usersize > r->size - args->useroffset)) {
-		stele_say("stele: kmem_cache_create(%s): useroffset %u and usersize %u are not within "
+		stele_say("stele: kmem_cache_create(%s): useroffset %u and usersize %u are not "
+			  "within "
 			  "%zu bytes; taken as 0\n",
 			  r->name, args->useroffset, args->usersize, r->size);
 		args->useroffset = args->usersize = 0;
@@ -238,7 +241,8 @@ static uint32_t wanted_align(const struct request *r)
 }
 
 #define MERGE_NEVER                                                                                \
-	(SLAB_DEBUG_FLAGS | SLAB_TYPESAFE_BY_RCU | SLAB_NOLEAKTRACE | SLAB_NO_MERGE | SLAB_NO_SHEAVES)
+	(SLAB_DEBUG_FLAGS | SLAB_TYPESAFE_BY_RCU | SLAB_NOLEAKTRACE | SLAB_NO_MERGE |              \
+	 SLAB_NO_SHEAVES)
 #define MERGE_SAME (SLAB_RECLAIM_ACCOUNT | SLAB_CACHE_DMA | SLAB_CACHE_DMA32 | SLAB_ACCOUNT)
 
 static bool mergeable(const struct request *r)
@@ -415,8 +419,9 @@ static void report_leftovers(struct kmem_cache *s, const void *caller)
 	stele_run_each(report_slab, &left);
 	if (left.printed > REPORTED_OBJECTS)
 		stele_say("stele: ... and %u more objects\n", left.printed - REPORTED_OBJECTS);
-	stele_say("stele: kmem_cache_destroy %s: Slab cache still has objects when called from %p\n",
-		  s->name, caller);
+	stele_say(
+		"stele: kmem_cache_destroy %s: Slab cache still has objects when called from %p\n",
+		s->name, caller);
 }
 
 static void release_cache(struct kmem_cache *s)

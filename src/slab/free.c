@@ -37,7 +37,8 @@ bool stele_free_slow(const char *call, void *p)
 	struct run *run = stele_heap_started() ? stele_run_of(p) : NULL;
 
 	if (!run || run->kind == RUN_NONE) {
-		stele_report_free(call, p, "not a pointer of this allocator, or already free", NULL);
+		stele_report_free(call, p, "not a pointer of this allocator, or already free",
+				  NULL);
 		return false;
 	}
 	if (run->kind == RUN_SLAB)

@@ -60,7 +60,8 @@ static void cache_line(struct kmem_cache *s, void *arg)
 	stele_run_each(add_run, &tally);
 	if (s->is_static && !tally.slabs)
 		return;
-	stele_fmt(&out, "%-17s %6lu %6lu %6u %4u %4u : tunables %4u %4u %4u : slabdata %6lu %6lu %6lu\n",
+	stele_fmt(&out,
+		  "%-17s %6lu %6lu %6u %4u %4u : tunables %4u %4u %4u : slabdata %6lu %6lu %6lu\n",
 		  s->name, tally.slabs * s->objects - tally.free, tally.slabs * s->objects, s->size,
 		  s->objects, (unsigned)s->frames, 0u, 0u, 0u, tally.slabs, tally.slabs, 0ul);
 	write_line(sink->fd, &out);

@@ -23,7 +23,8 @@ uint64_t stele_reports(void)
 void stele_report_cache(const void *p, const char *owner, const char *given)
 {
 	add_relaxed(&reports, 1);
-	stele_say("stele: kmem_cache_free(%p): object belongs to cache '%s', not to '%s'; not freed\n",
+	stele_say("stele: kmem_cache_free(%p): object belongs to cache '%s', not to '%s'; not "
+		  "freed\n",
 		  p, owner, given);
 	if (stele_opt.abort_on_error)
 		abort();

@@ -17,10 +17,10 @@
 #include "sync/stack.h"
 
 struct sheaf {
-	struct stele_link link;	 /* barn */
-	uint64_t top;		 /* while in the barn */
-	_Atomic uint64_t depth;	 /* sheaves below and this one, as of its push; read racily */
-	uint64_t bottom;	 /* always 0 */
+	struct stele_link link; /* barn */
+	uint64_t top;		/* while in the barn */
+	_Atomic uint64_t depth; /* sheaves below and this one, as of its push; read racily */
+	uint64_t bottom;	/* always 0 */
 	uint64_t entry[];
 };
 

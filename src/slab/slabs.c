@@ -31,8 +31,8 @@ static void list(struct kmem_cache *s, struct run *run)
 /* ---- taking ---- */
 
 /* Writes the objects of @bits so that the lowest address ends on top. */
-static unsigned emit(const struct kmem_cache *s, const struct run *run, unsigned word, uint64_t bits,
-		     uint64_t *out)
+static unsigned emit(const struct kmem_cache *s, const struct run *run, unsigned word,
+		     uint64_t bits, uint64_t *out)
 {
 	uint64_t base = run->base + (uint64_t)word * 64 * s->size;
 	unsigned n = 0;
@@ -303,7 +303,8 @@ void stele_slabs_tidy(struct kmem_cache *s)
 		} else if ((state & STATE_FREE) * 2 > run->objects) {
 			list(s, run);
 		} else {
-			store_relaxed(&link->next, fuller ? stack_index(stele_hot.base, fuller) : 0);
+			store_relaxed(&link->next,
+				      fuller ? stack_index(stele_hot.base, fuller) : 0);
 			fuller = link;
 		}
 	}

@@ -46,6 +46,7 @@ int main(int argc, char **argv)
 	setenv("STELE_ABORT_ON_ERROR", "0", 1);
 	said_begin();
 	MUST(run_self("kfree") == 0);
-	return !said("stele: kfree(%p): not a pointer of this allocator, or already free; not freed\n",
-		     (void *)NOWHERE);
+	return !said(
+		"stele: kfree(%p): not a pointer of this allocator, or already free; not freed\n",
+		(void *)NOWHERE);
 }

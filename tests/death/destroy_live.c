@@ -15,12 +15,14 @@ int main(void)
 	stderr_end(&death_text);
 	n = snprintf(expected, sizeof(expected),
 		     "stele: BUG alive: Objects remaining on kmem_cache_destroy()\n"
-		     "stele: Object %p @offset=", (void *)p);
+		     "stele: Object %p @offset=",
+		     (void *)p);
 	MUST(strncmp(death_text.text, expected, (size_t)n) == 0);
 	/* Which object of its slab it is, is for the slab to choose: a multiple of the size. */
 	MUST(strtoul(death_text.text + n, &end, 10) % 64 == 0 && *end == '\n');
 	snprintf(expected, sizeof(expected),
-		 "\nstele: kmem_cache_destroy alive: Slab cache still has objects when called from 0x");
+		 "\nstele: kmem_cache_destroy alive: Slab cache still has objects when called from "
+		 "0x");
 	MUST(strncmp(end, expected, strlen(expected)) == 0);
 	MUST(strchr(end + 1, '\n')[1] == 0);
 	MUST(p[0] == 0x5a && p[63] == 0x5a);

@@ -22,7 +22,8 @@ int main(void)
 		return 1;
 	said_begin();
 	kmem_cache_free(s, of_unknown_origin(p));
-	if (!said("stele: kmem_cache_free(%p): object is not in a slab page; not freed\n", (void *)p))
+	if (!said("stele: kmem_cache_free(%p): object is not in a slab page; not freed\n",
+		  (void *)p))
 		return 1;
 	MUST(reports_now() == 5);
 	MUST(p[0] == 0x5a && p[63] == 0x5a);

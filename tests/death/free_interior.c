@@ -17,7 +17,8 @@ int main(void)
 	kfree(of_unknown_origin(large + 1));
 	if (!said("stele: kfree(%p): not the start of an object in cache 'inner'; not freed\n"
 		  "stele: kfree(%p): not the start of an object in cache 'inner'; not freed\n"
-		  "stele: kmem_cache_free(%p): not the start of an object in cache 'inner'; not freed\n"
+		  "stele: kmem_cache_free(%p): not the start of an object in cache 'inner'; not "
+		  "freed\n"
 		  "stele: kfree(%p): not the start of an object; not freed\n"
 		  "stele: kfree(%p): not the start of an object; not freed\n",
 		  (void *)(p + 8), (void *)(p + 95), (void *)(p + 48), (void *)(large + 4096),

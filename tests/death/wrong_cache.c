@@ -12,11 +12,13 @@ int main(void)
 	said_begin();
 	kmem_cache_free(b, p);
 	if (!said("stele: kmem_cache_free(%p): object belongs to cache 'mine', not to 'theirs';"
-		  " not freed\n", (void *)p))
+		  " not freed\n",
+		  (void *)p))
 		return 1;
 	said_begin();
 	kmem_cache_free(b, large);
-	if (!said("stele: kmem_cache_free(%p): object is not in a slab page; not freed\n", (void *)large))
+	if (!said("stele: kmem_cache_free(%p): object is not in a slab page; not freed\n",
+		  (void *)large))
 		return 1;
 	MUST(reports_now() == 2);
 	MUST(p[0] == 0x5a && p[63] == 0x5a);

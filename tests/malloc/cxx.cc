@@ -18,7 +18,8 @@
 #include <unordered_map>
 #include <vector>
 
-namespace {
+namespace
+{
 
 using std::align_val_t;
 using std::nothrow;
@@ -47,7 +48,7 @@ void plain_forms(std::size_t n)
 
 void aligned_forms(std::size_t n, std::size_t align)
 {
-	align_val_t a{align};
+	align_val_t a{ align };
 
 	operator delete(ours(operator new(n, a), n, align), a);
 	operator delete(ours(operator new(n, a), n, align), n, a);
@@ -59,15 +60,15 @@ void aligned_forms(std::size_t n, std::size_t align)
 
 void every_form()
 {
-	for (std::size_t n : {0, 1, 16, 100, 5000, 40000, 3000000}) {
+	for (std::size_t n : { 0, 1, 16, 100, 5000, 40000, 3000000 }) {
 		plain_forms(n);
 		for (std::size_t align = 1; align <= 65536; align *= 2)
 			aligned_forms(n, align);
 	}
 	operator delete(nullptr);
 	operator delete[](nullptr);
-	operator delete(nullptr, align_val_t{64});
-	operator delete(nullptr, std::size_t{8});
+	operator delete (nullptr, align_val_t{ 64 });
+	operator delete (nullptr, std::size_t{ 8 });
 	/* Zero bytes are an object of their own. */
 	void *a = operator new(0), *b = operator new(0);
 	CHECK(a != b);
@@ -89,7 +90,7 @@ template <typename Call> bool throws_bad_alloc(Call call)
 
 void no_memory()
 {
-	align_val_t a{4096};
+	align_val_t a{ 4096 };
 
 	CHECK(throws_bad_alloc([] { return operator new(too_much); }));
 	CHECK(throws_bad_alloc([] { return operator new[](too_much); }));
@@ -130,19 +131,17 @@ template <typename Call> void expect_handler(std::new_handler handler, int calls
 
 void handlers()
 {
-	align_val_t a{4096};
+	align_val_t a{ 4096 };
 
-	expect_handler(handler_of_three, 3, [] {
-		CHECK(throws_bad_alloc([] { return operator new(too_much); }));
-	});
+	expect_handler(handler_of_three, 3,
+		       [] { CHECK(throws_bad_alloc([] { return operator new(too_much); })); });
 	expect_handler(handler_of_three, 3, [a] {
 		CHECK(throws_bad_alloc([a] { return operator new[](too_much, a); }));
 	});
 	expect_handler(handler_of_three, 3, [] { CHECK(!operator new(too_much, nothrow)); });
 	expect_handler(handler_of_three, 3, [a] { CHECK(!operator new(too_much, a, nothrow)); });
-	expect_handler(handler_that_throws, 1, [] {
-		CHECK(throws_bad_alloc([] { return operator new(too_much); }));
-	});
+	expect_handler(handler_that_throws, 1,
+		       [] { CHECK(throws_bad_alloc([] { return operator new(too_much); })); });
 	expect_handler(handler_that_throws, 1, [] { CHECK(!operator new(too_much, nothrow)); });
 	expect_handler(handler_that_throws, 1, [] { CHECK(!operator new[](too_much, nothrow)); });
 	expect_handler(handler_that_throws, 1, [a] { CHECK(!operator new(too_much, a, nothrow)); });
@@ -157,13 +156,22 @@ struct alignas(256) Wide {
 struct Counted {
 	static int alive;
 	int value = 7;
-	Counted() { ++alive; }
-	~Counted() { --alive; }
+	Counted()
+	{
+		++alive;
+	}
+	~Counted()
+	{
+		--alive;
+	}
 };
 int Counted::alive;
 
 struct Throwing {
-	Throwing() { throw 1; }
+	Throwing()
+	{
+		throw 1;
+	}
 };
 
 void language()

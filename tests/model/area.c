@@ -154,9 +154,7 @@ static void model_thread(int me)
 	}
 }
 
-static void model_setup(void)
-{
-}
+static void model_setup(void) {}
 
 static void model_check(void)
 {

@@ -34,7 +34,7 @@
 #define SLOTS 2
 
 struct slot {
-	_Atomic uint32_t turn; /* odd: somebody runs here */
+	_Atomic uint32_t turn;	  /* odd: somebody runs here */
 	_Atomic uint64_t word[2]; /* MAIN, SPARE */
 };
 enum { MAIN, SPARE };

@@ -37,7 +37,8 @@ static void hook(const char *point)
 
 static void one_round(uint64_t *random)
 {
-	uint64_t r = next_random(random), *p = r % 2 ? kmalloc(8 * (1 + r / 2 % 20), GFP_NOWAIT) : NULL;
+	uint64_t r = next_random(random),
+		 *p = r % 2 ? kmalloc(8 * (1 + r / 2 % 20), GFP_NOWAIT) : NULL;
 
 	if (p)
 		*p = (uintptr_t)p * 31;

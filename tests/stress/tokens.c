@@ -55,8 +55,8 @@ static void check(uint64_t *p)
 
 	for (size_t i = 1; i < words; i += i < 8 ? 1 : 61) {
 		if (p[i] != token_of(p, words)) {
-			fprintf(stderr, "block %p of %zu words: word %zu is %lx\n", (void *)p, words,
-				i, p[i]);
+			fprintf(stderr, "block %p of %zu words: word %zu is %lx\n", (void *)p,
+				words, i, p[i]);
 			abort();
 		}
 	}

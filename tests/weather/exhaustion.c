@@ -30,7 +30,8 @@ static bool round_fails_at(int n, unsigned *wrong, unsigned *refused)
 	*wrong += w.wrong;
 	*refused += w.refused;
 	if (held) {
-		fprintf(stderr, "round %d: %lu bytes are held at the end\n", n, (unsigned long)held);
+		fprintf(stderr, "round %d: %lu bytes are held at the end\n", n,
+			(unsigned long)held);
 		++*wrong;
 	}
 	if (!came_through && !w.refused) {

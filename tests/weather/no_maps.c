@@ -14,8 +14,8 @@
 static bool use_up_mappings(void)
 {
 	size_t page = (size_t)sysconf(_SC_PAGESIZE);
-	char *p = mmap(NULL, PAGES * page, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1,
-		       0);
+	char *p = mmap(NULL, PAGES * page, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE,
+		       -1, 0);
 
 	if (p == MAP_FAILED)
 		return false;
@@ -54,6 +54,7 @@ int main(int argc, char **argv)
 		return child(argv[1]);
 	judge("no mappings left, before the first use", run_in_weather("before", NULL, NULL), "");
 	judge("no mappings left, in the middle", run_in_weather("after", NULL, NULL), "");
-	judge("no mappings left, opened by steps", run_in_weather("steps", under_a_limit, NULL), "");
+	judge("no mappings left, opened by steps", run_in_weather("steps", under_a_limit, NULL),
+	      "");
 	return weather_failed != 0;
 }

@@ -14,8 +14,8 @@ struct refusal {
 	const char *name;
 	int calls[4];
 	unsigned count;
-	bool late;	       /* by the program itself, after the library has started */
-	int mode;	       /* what must have been chosen */
+	bool late;	      /* by the program itself, after the library has started */
+	int mode;	      /* what must have been chosen */
 	const char *tunables; /* GLIBC_TUNABLES */
 };
 
@@ -23,7 +23,12 @@ struct refusal {
 
 static const struct refusal refusals[] = {
 	{ "rseq", { SYS_rseq }, 1, false, STELE_MODE_FALLBACK, NULL },
-	{ "rseq, where Stele registers", { SYS_rseq }, 1, false, STELE_MODE_FALLBACK, NO_GLIBC_RSEQ },
+	{ "rseq, where Stele registers",
+	  { SYS_rseq },
+	  1,
+	  false,
+	  STELE_MODE_FALLBACK,
+	  NO_GLIBC_RSEQ },
 	{ "rseq, late, where Stele registers", { SYS_rseq }, 1, true, ANY_MODE, NO_GLIBC_RSEQ },
 	{ "nothing, where Stele registers", { 0 }, 0, false, ANY_MODE, NO_GLIBC_RSEQ },
 	{ "membarrier", { SYS_membarrier }, 1, false, STELE_MODE_FALLBACK, NULL },
@@ -40,7 +45,11 @@ static const struct refusal refusals[] = {
 	{ "openat, late", { SYS_openat }, 1, true, ANY_MODE, NULL },
 	{ "mmap, mprotect, late", { SYS_mmap, SYS_mprotect }, 2, true, ANY_MODE, NULL },
 	{ "all that can be done without",
-	  { SYS_rseq, SYS_membarrier, SYS_madvise, SYS_mremap }, 4, false, STELE_MODE_FALLBACK, NULL },
+	  { SYS_rseq, SYS_membarrier, SYS_madvise, SYS_mremap },
+	  4,
+	  false,
+	  STELE_MODE_FALLBACK,
+	  NULL },
 };
 
 static const int errors[] = { EPERM, ENOSYS };
@@ -109,8 +118,8 @@ int main(int argc, char **argv)
 		error_now = errors[e];
 		for (unsigned i = 0; i < ARRAY_SIZE(refusals); i++) {
 			snprintf(argument, sizeof(argument), "%u,%d", i, error_now);
-			judge(refusals[i].name, run_in_weather(argument, refuse_before, &refusals[i]),
-			      "");
+			judge(refusals[i].name,
+			      run_in_weather(argument, refuse_before, &refusals[i]), "");
 		}
 		snprintf(argument, sizeof(argument), "b%d", error_now);
 		judge_without_barrier("membarrier, late", run_in_weather(argument, NULL, NULL));

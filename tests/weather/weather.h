@@ -75,7 +75,8 @@ static inline int usual_child(unsigned steps)
 	unsigned given, refused, wrong = workloads_run(steps, &given, &refused);
 	uint64_t held = held_after_trim();
 
-	printf("  %u given, %u refused, %u wrong, %lu bytes held at the end; mode %d, stepwise %d\n",
+	printf("  %u given, %u refused, %u wrong, %lu bytes held at the end; mode %d, stepwise "
+	       "%d\n",
 	       given, refused, wrong, (unsigned long)held, stele_system()->mode,
 	       stele_system()->stepwise);
 	fflush(stdout);
@@ -94,8 +95,8 @@ static inline int refuse_calls(const int *calls, unsigned n, int error)
 	for (unsigned i = 0; i < n; i++) {
 		filter[at++] = (struct sock_filter)BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K,
 							    (uint32_t)calls[i], 0, 1);
-		filter[at++] = (struct sock_filter)BPF_STMT(
-			BPF_RET | BPF_K, SECCOMP_RET_ERRNO | (uint32_t)error);
+		filter[at++] = (struct sock_filter)BPF_STMT(BPF_RET | BPF_K,
+							    SECCOMP_RET_ERRNO | (uint32_t)error);
 	}
 	filter[at++] = (struct sock_filter)BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW);
 	program.len = (unsigned short)at;

@@ -217,8 +217,9 @@ static inline void get_thing(struct workload *w, struct thing *t)
 	many = t->kind == THING_BULK || t->kind == THING_SHEAF;
 	if (many && !w->cache)
 		t->kind = THING_NONE;
-	else if (t->kind == THING_BULK ? get_bulk(w, t) :
-		 t->kind == THING_SHEAF ? get_sheaf(w, t) : get_one(w, t))
+	else if (t->kind == THING_BULK	  ? get_bulk(w, t)
+		 : t->kind == THING_SHEAF ? get_sheaf(w, t)
+					  : get_one(w, t))
 		w->given++;
 	else
 		w->refused++, t->kind = THING_NONE;
@@ -229,8 +230,8 @@ static inline void get_thing(struct workload *w, struct thing *t)
 static inline void resize_thing(struct workload *w, struct thing *t)
 {
 	size_t n = 1 + random_size(w) * (t->kind == THING_KVMALLOC ? 8 : 1), kept;
-	void *p = t->kind == THING_KVMALLOC ? kvrealloc(t->p, n, GFP_KERNEL | __GFP_NOWARN) :
-					      krealloc(t->p, n, GFP_KERNEL | __GFP_NOWARN);
+	void *p = t->kind == THING_KVMALLOC ? kvrealloc(t->p, n, GFP_KERNEL | __GFP_NOWARN)
+					    : krealloc(t->p, n, GFP_KERNEL | __GFP_NOWARN);
 
 	if (!p) { /* refused: the old one is as it was */
 		w->refused++;

@@ -62,11 +62,11 @@ static inline uint64_t dirty_by_counting(void)
 
 	for (uint32_t i = 0; i < load_relaxed(&stele_heap.areas_high); i++)
 		for (unsigned w = 0; w < AREA_WORDS; w++)
-			n += load_relaxed(area_count(i)) > AREA_FRAMES ?
-				     0 :
-				     (uint64_t)__builtin_popcountll(
-					     load_relaxed(&area_at(i)->dirty[w]) &
-					     ~load_relaxed(&area_at(i)->used[w]));
+			n += load_relaxed(area_count(i)) > AREA_FRAMES
+				     ? 0
+				     : (uint64_t)__builtin_popcountll(
+					       load_relaxed(&area_at(i)->dirty[w]) &
+					       ~load_relaxed(&area_at(i)->used[w]));
 	return n;
 }
 

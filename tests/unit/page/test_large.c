@@ -36,8 +36,8 @@ static bool has_places(const void *p, size_t bytes)
 
 static void every_size_is_usable_to_its_end(void **state)
 {
-	static const size_t sizes[] = { 1, 4096, 4097, 65536, MIB - 1, MIB, MIB + 1, 2 * MIB,
-					2 * MIB + 1, 5 * MIB, 40 * MIB };
+	static const size_t sizes[] = { 1,	 4096,	  4097,	       65536,	MIB - 1, MIB,
+					MIB + 1, 2 * MIB, 2 * MIB + 1, 5 * MIB, 40 * MIB };
 
 	(void)state;
 	for (unsigned i = 0; i < sizeof(sizes) / sizeof(sizes[0]); i++) {

@@ -21,7 +21,8 @@ static struct run *take_filled(unsigned frames, unsigned char value)
 
 static size_t arena_resident(void)
 {
-	return resident_bytes(area_memory(0), (size_t)load_relaxed(&stele_heap.areas_high) * AREA_SIZE);
+	return resident_bytes(area_memory(0),
+			      (size_t)load_relaxed(&stele_heap.areas_high) * AREA_SIZE);
 }
 
 static void free_memory_is_counted_until_it_is_given_back(void **state)
@@ -66,7 +67,8 @@ static void what_is_in_use_stays(void **state)
 		stele_run_return(runs[i]);
 	stele_purge(0);
 	for (int i = 1; i < RUNS; i += 2) {
-		assert_true(all_bytes((void *)runs[i]->base, runs[i]->bytes, (unsigned char)(i + 1)));
+		assert_true(
+			all_bytes((void *)runs[i]->base, runs[i]->bytes, (unsigned char)(i + 1)));
 		used += runs[i]->bytes;
 	}
 	if (page == FRAME_SIZE && !STELE_TEST_EMULATED) {
@@ -125,7 +127,8 @@ static void purged_memory_reads_as_zero_when_it_comes_back(void **state)
 
 static void huge_blocks_go_back_too(void **state)
 {
-	char *p = stele_large_alloc(20 * MIB, 1, false), *big = stele_large_alloc(40 * MIB, 1, false);
+	char *p = stele_large_alloc(20 * MIB, 1, false),
+	     *big = stele_large_alloc(40 * MIB, 1, false);
 
 	(void)state;
 	memset(p, 1, 20 * MIB);

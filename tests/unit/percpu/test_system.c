@@ -54,7 +54,8 @@ static void sequences_are_used_only_where_they_are_registered(void **state)
 		return;
 	}
 	assert_true(step_area(stele_rseq.area)->cpu_id >= 0);
-	assert_int_equal(stele_rseq.id, stele_rseq.area + (facts.mode == STELE_MODE_MM_CID ? 24 : 4));
+	assert_int_equal(stele_rseq.id,
+			 stele_rseq.area + (facts.mode == STELE_MODE_MM_CID ? 24 : 4));
 	/* Only mm_cid may be read by the fast steps. */
 	assert_int_equal(stele_hot.rseq == stele_rseq.area, facts.mode == STELE_MODE_MM_CID);
 	assert_true(step_slot(stele_rseq.id) < facts.slots);

@@ -198,7 +198,8 @@ int main(void)
 		cmocka_unit_test_setup(popping_sees_what_was_freed_meanwhile, setup),
 		cmocka_unit_test_setup(bits_are_taken_from_the_lowest_and_at_most_as_many, setup),
 		cmocka_unit_test_setup(a_second_free_is_seen, setup),
-		cmocka_unit_test_setup(a_claim_always_finds_its_objects_and_they_are_nobodys, setup),
+		cmocka_unit_test_setup(a_claim_always_finds_its_objects_and_they_are_nobodys,
+				       setup),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -61,7 +61,8 @@ static void the_largest_sheaf_of_a_block_ends_inside_it(void **state)
 		struct sheaf *sheaf = sheaves[0];
 
 		assert_true((char *)&sheaf->entry[capacity + 1] <= (char *)sheaf + bytes);
-		assert_ptr_equal(sheaf_of((uint64_t)(uintptr_t)&sheaf->entry[capacity], bytes), sheaf);
+		assert_ptr_equal(sheaf_of((uint64_t)(uintptr_t)&sheaf->entry[capacity], bytes),
+				 sheaf);
 	}
 }
 

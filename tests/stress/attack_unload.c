@@ -1,0 +1,32 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * tests/stress/attack_unload.c - the library is closed again by a program that loaded it
+ *
+ * Idea      A thread's last restartable sequence stays named in its area until the kernel looks
+ *           there, at the next preemption. What it names must still be in memory then.
+ * Failure   SIGSEGV from the kernel, out of nothing.
+ * Argument  the shared library.
+ */
+#include <dlfcn.h>
+#include <stdio.h>
+#include <time.h>
+
+int main(int argc, char **argv)
+{
+	void *library = argc == 2 ? dlopen(argv[1], RTLD_NOW) : NULL;
+	void *(*alloc)(size_t, unsigned int);
+	void (*release)(const void *);
+
+	if (!library) {
+		fprintf(stderr, "%s\n", dlerror());
+		return 2;
+	}
+	*(void **)&alloc = dlsym(library, "kmalloc");
+	*(void **)&release = dlsym(library, "kfree");
+	for (int i = 0; i < 3; i++)
+		release(alloc(100, 0));
+	dlclose(library);
+	for (int i = 0; i < 50; i++)
+		nanosleep(&(struct timespec){ 0, 1000000 }, NULL);
+	return 0;
+}
