@@ -8,7 +8,7 @@
  *           call leaves [size, bucket) clear, and the next growth finds zeroes there.
  * Context   any; one caller per allocation.
  * Failure   NULL, and the allocation is as before.
- * Tests     tests/contract/test_realloc.c
+ * Tests     tests/contract/test_krealloc.c
  */
 #include "kmalloc/kmalloc.h"
 

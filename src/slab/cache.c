@@ -166,21 +166,24 @@ static void unlist(struct kmem_cache *s)
 		*at = s->next;
 }
 
-void stele_cache_each(void (*each)(struct kmem_cache *, void *), void *arg)
+/* With the lock held; gives it back. */
+static void walk_and_unlock(void (*each)(struct kmem_cache *, void *), void *arg)
 {
-	stele_lock(&list_lock);
 	for (struct kmem_cache *s = caches; s; s = s->next)
 		each(s, arg);
 	stele_unlock(&list_lock);
 }
 
+void stele_cache_each(void (*each)(struct kmem_cache *, void *), void *arg)
+{
+	stele_lock(&list_lock);
+	walk_and_unlock(each, arg);
+}
+
 void stele_cache_try_each(void (*each)(struct kmem_cache *, void *), void *arg)
 {
-	if (!stele_trylock(&list_lock))
-		return;
-	for (struct kmem_cache *s = caches; s; s = s->next)
-		each(s, arg);
-	stele_unlock(&list_lock);
+	if (stele_trylock(&list_lock))
+		walk_and_unlock(each, arg);
 }
 
 static bool is_listed(const struct kmem_cache *s)

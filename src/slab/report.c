@@ -20,21 +20,25 @@ uint64_t stele_reports(void)
 	return load_relaxed(&reports);
 }
 
-void stele_report_cache(const void *p, const char *owner, const char *given)
+/* After the message: counted, and the end of the program if the option says so. */
+static void reported(void)
 {
 	add_relaxed(&reports, 1);
-	stele_say("stele: kmem_cache_free(%p): object belongs to cache '%s', not to '%s'; not "
-		  "freed\n",
-		  p, owner, given);
 	if (stele_opt.abort_on_error)
 		abort();
 }
 
+void stele_report_cache(const void *p, const char *owner, const char *given)
+{
+	stele_say("stele: kmem_cache_free(%p): object belongs to cache '%s', not to '%s'; not "
+		  "freed\n",
+		  p, owner, given);
+	reported();
+}
+
 void stele_report_free(const char *call, const void *p, const char *what, const char *cache)
 {
-	add_relaxed(&reports, 1);
 	stele_say("stele: %s(%p): %s%s%s%s; not freed\n", call, p, what, cache ? " in cache '" : "",
 		  cache ? cache : "", cache ? "'" : "");
-	if (stele_opt.abort_on_error)
-		abort();
+	reported();
 }

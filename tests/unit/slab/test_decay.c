@@ -1,0 +1,84 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Tests of slab/decay.c: a program that gives half of its slabs back does not keep what rests in
+ * the sheaves of its other caches; a small one is left alone.
+ */
+#include "slab/slab.h"
+
+#include "../unit.h"
+
+#define SIZE 512u
+#define MOST 16384u		 /* 8 MiB: well above the least that counts */
+#define FEW (256u * 1024 / SIZE) /* a quarter of a MiB: below it */
+
+static struct kmem_cache resting, busy;
+static void *objects[MOST];
+
+static int setup(void **state)
+{
+	(void)state;
+	if (stele_heap_start() != 0)
+		return -1;
+	stele_cache_boot(&resting, "resting", 96, 32, SLAB_NO_MERGE);
+	stele_cache_boot(&busy, "busy", SIZE, SIZE, SLAB_NO_MERGE);
+	stele_cache_list(&resting);
+	stele_cache_list(&busy);
+	return 0;
+}
+
+/* One object that was freed and rests in a sheaf, keeping its slab alive. */
+static void rest_one(void)
+{
+	kmem_cache_free(&resting, kmem_cache_alloc(&resting, 0));
+	assert_int_equal(load_relaxed(&resting.slabs), 1);
+}
+
+static void grow_and_shrink(unsigned n)
+{
+	for (unsigned i = 0; i < n; i++) {
+		objects[i] = kmem_cache_alloc(&busy, 0);
+		assert_non_null(objects[i]);
+	}
+	for (unsigned i = 0; i < n; i++)
+		kmem_cache_free(&busy, objects[i]);
+}
+
+static void a_small_program_keeps_its_sheaves(void **state)
+{
+	(void)state;
+	rest_one();
+	grow_and_shrink(FEW);
+	assert_int_equal(load_relaxed(&resting.slabs), 1);
+}
+
+static void what_rests_goes_when_the_program_shrinks(void **state)
+{
+	(void)state;
+	rest_one();
+	grow_and_shrink(MOST);
+	assert_int_equal(load_relaxed(&resting.slabs), 0);
+}
+
+static void nothing_in_use_is_lost(void **state)
+{
+	uint64_t *kept = kmem_cache_alloc(&resting, 0);
+
+	(void)state;
+	*kept = 0x5aa5;
+	grow_and_shrink(MOST);
+	assert_int_equal(*kept, 0x5aa5);
+	kmem_cache_free(&resting, kept);
+	assert_int_equal(kmem_cache_shrink(&resting), 0);
+	assert_int_equal(kmem_cache_shrink(&busy), 0);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(a_small_program_keeps_its_sheaves),
+		cmocka_unit_test(what_rests_goes_when_the_program_shrinks),
+		cmocka_unit_test(nothing_in_use_is_lost),
+	};
+
+	return cmocka_run_group_tests(tests, setup, NULL);
+}
