@@ -9,7 +9,7 @@
 PREFIX ?= /usr/local
 DESTDIR ?=
 
-.PHONY: all check demo bench stress install tidy clean help
+.PHONY: all check demo bench stress install uninstall tidy clean help
 
 all:
 	scripts/build release
@@ -28,6 +28,8 @@ bench:
 	scripts/build release
 	bench/run
 
+# STORM_SECONDS, when given, is read by tests/storms/.
+stress: export STORM_SECONDS ?=
 stress:
 	scripts/setup check
 	scripts/build release
@@ -35,6 +37,9 @@ stress:
 
 install:
 	scripts/install '$(PREFIX)' '$(DESTDIR)'
+
+uninstall:
+	scripts/install --uninstall '$(PREFIX)' '$(DESTDIR)'
 
 tidy:
 	scripts/setup tidy
@@ -48,7 +53,8 @@ help:
 	@echo 'make check      build and test every variant; ends in "N passed, N failed"'
 	@echo 'make demo       real programs with glibc malloc and with Stele, side by side'
 	@echo 'make bench      speed and memory against other allocators'
-	@echo 'make stress     the long-running stress tests'
+	@echo 'make stress     the long-running stress tests; STORM_SECONDS=60 shortens the half hour'
 	@echo 'make install    install under PREFIX (now $(PREFIX)), staged under DESTDIR if set'
+	@echo 'make uninstall  remove from there what make install put there'
 	@echo 'make tidy       formatting and static checks'
 	@echo 'make clean      remove build/'

@@ -47,6 +47,7 @@ extern const struct bench_measure bench_pairs[];
 extern const struct bench_measure bench_mixed[];
 extern const struct bench_measure bench_threads[];
 extern const struct bench_measure bench_grow[];
+extern const struct bench_measure bench_large[];
 
 /* A linear congruential generator: one multiplication, so that it hides behind the allocator. */
 static inline uint32_t bench_random(uint64_t *state)

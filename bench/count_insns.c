@@ -21,20 +21,6 @@
 #include <sys/ptrace.h>
 #include <sys/wait.h>
 
-/* Offset of rseq_cs in struct rseq: part of the kernel's ABI. */
-#define RSEQ_CS_OFFSET 8u
-
-struct rseq_configuration {
-	uint64_t area;
-	uint32_t size;
-	uint32_t signature;
-	uint32_t flags;
-	uint32_t pad;
-};
-
-/* Not in every libc's <sys/ptrace.h>; Linux 5.13. */
-#define GET_RSEQ_CONFIGURATION 0x420f
-
 static void bind_to_this_cpu(void)
 {
 	cpu_set_t set;
@@ -44,29 +30,6 @@ static void bind_to_this_cpu(void)
 	CPU_SET(cpu < 0 ? 0 : cpu, &set);
 	if (sched_setaffinity(0, sizeof(set), &set))
 		bench_die("sched_setaffinity");
-}
-
-/* Where the child's rseq_cs lives, 0 when it has no restartable sequences. */
-static uintptr_t rseq_cs_of(pid_t child)
-{
-	struct rseq_configuration found = { 0 };
-	long got = ptrace(GET_RSEQ_CONFIGURATION, child, (void *)sizeof(found), &found);
-
-	return got >= (long)sizeof(found.area) && found.area ? found.area + RSEQ_CS_OFFSET : 0;
-}
-
-static void forget_sequence(pid_t child, uintptr_t rseq_cs)
-{
-	long current;
-
-	if (!rseq_cs)
-		return;
-	errno = 0;
-	current = ptrace(PTRACE_PEEKDATA, child, (void *)rseq_cs, NULL);
-	if (errno)
-		bench_die("PTRACE_PEEKDATA of rseq_cs");
-	if (current && ptrace(PTRACE_POKEDATA, child, (void *)rseq_cs, NULL))
-		bench_die("PTRACE_POKEDATA of rseq_cs");
 }
 
 static void expect_stop(int status, int signal)
@@ -84,7 +47,7 @@ static unsigned long step_to_stop(pid_t child, uintptr_t rseq_cs, unsigned long 
 	int status;
 
 	for (;;) {
-		forget_sequence(child, rseq_cs);
+		traced_forget_sequence(child, rseq_cs);
 		if (ptrace(PTRACE_SINGLESTEP, child, NULL, NULL))
 			bench_die("PTRACE_SINGLESTEP");
 		status = traced_wait(child);
@@ -119,7 +82,7 @@ int main(int argc, char **argv)
 	if (ptrace(PTRACE_CONT, child, NULL, NULL))
 		bench_die("PTRACE_CONT");
 	expect_stop(traced_wait(child), SIGSTOP);
-	rseq_cs = rseq_cs_of(child);
+	rseq_cs = traced_rseq_cs(child);
 	once = step_to_stop(child, rseq_cs, limit);
 	twice = step_to_stop(child, rseq_cs, limit);
 	bench_print("{\"measure\":\"insns\",\"value\":%.3f,\"rseq\":%s}\n",

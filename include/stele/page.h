@@ -21,11 +21,11 @@ struct page; /* opaque; page_address() gives the memory */
 
 #define MAX_PAGE_ORDER 10
 
-/** stele_page_bytes - the system's page size in bytes: 4096, 16384 or 65536 */
+/** stele_page_bytes - the system's page size in bytes: 4096, 16384 or 65536. Context: any. */
 STELE_API size_t stele_page_bytes(void);
 #define PAGE_SIZE (stele_page_bytes())
 
-/** get_order - the smallest order whose block holds @size bytes */
+/** get_order - the smallest order whose block holds @size bytes. Context: any. */
 STELE_API int get_order(size_t size);
 
 /**
@@ -34,20 +34,53 @@ STELE_API int get_order(size_t size);
  *
  * Return:  the first page, or NULL: no memory, or order > MAX_PAGE_ORDER.
  * Free:    __free_pages() with the same order.
+ * Context: any.
  */
 STELE_API STELE_MUST_CHECK struct page *alloc_pages(gfp_t gfp, unsigned int order);
 STELE_API STELE_MUST_CHECK struct page *alloc_pages_node(int node, gfp_t gfp, unsigned int order);
 #define alloc_page(gfp) alloc_pages((gfp), 0)
 
-/** __free_pages - give a block back. A wrong page or order is reported and nothing freed. */
+/**
+ * __free_pages - give a block back. A wrong page or order is reported and nothing freed.
+ *
+ * Context: any.
+ */
 STELE_API void __free_pages(struct page *page, unsigned int order);
 #define __free_page(page) __free_pages((page), 0)
 
-/** __get_free_pages - alloc_pages() by address; 0 on failure */
+/**
+ * alloc_pages_nolock - alloc_pages() that is short, for any context
+ * @gfp:   __GFP_ACCOUNT or 0; __GFP_ZERO, __GFP_NOWARN, __GFP_NOMEMALLOC and __GFP_COMP are
+ *         implied. Any other bit warns once, and means what it means to alloc_pages_node().
+ * @node:  preferred node, or NUMA_NO_NODE
+ * @order: up to MAX_PAGE_ORDER
+ *
+ * Return:  the first of 2^order pages that read as zero, aligned to their size; NULL when there is
+ *          no memory, or order > MAX_PAGE_ORDER. NULL is never "try again".
+ * Context: any. Waits for nothing and gives nothing back to the system. Takes longer with the
+ *          number of pages to be cleared, and of areas (2 MiB) to be searched.
+ * Free:    free_pages_nolock(), __free_pages(), with the same order.
+ * Source:  Linux alloc_pages_nolock(); differs in that a busy lock is never a reason for NULL, and
+ *          that every order is served.
+ */
+STELE_API STELE_MUST_CHECK struct page *alloc_pages_nolock(gfp_t gfp, int node, unsigned int order);
+
+/**
+ * free_pages_nolock - __free_pages() that is short, for any context
+ * @page:  of alloc_pages_nolock() or alloc_pages(); NULL does nothing
+ * @order: as it was allocated
+ *
+ * The pages can be allocated again at once. Giving memory back to the system (madvise) is left
+ * to the next ordinary call that frees, and to stele_deferred_barrier().
+ * Context: any.
+ */
+STELE_API void free_pages_nolock(struct page *page, unsigned int order);
+
+/** __get_free_pages - alloc_pages() by address; 0 on failure. Context: any. */
 STELE_API STELE_MUST_CHECK unsigned long __get_free_pages(gfp_t gfp, unsigned int order);
 STELE_API STELE_MUST_CHECK unsigned long get_zeroed_page(gfp_t gfp);
 #define __get_free_page(gfp) __get_free_pages((gfp), 0)
-/** free_pages - __free_pages() by address; 0 is allowed */
+/** free_pages - __free_pages() by address; 0 is allowed. Context: any. */
 STELE_API void free_pages(unsigned long address, unsigned int order);
 #define free_page(address) free_pages((address), 0)
 
@@ -56,13 +89,18 @@ STELE_API void free_pages(unsigned long address, unsigned int order);
  *
  * Return:  page-aligned memory, or NULL: no memory, or size 0.
  * Free:    free_pages_exact() with the same size.
+ * Context: any.
  */
 STELE_API STELE_MUST_CHECK void *alloc_pages_exact(size_t size, gfp_t gfp);
 STELE_API void free_pages_exact(void *p, size_t size);
 
-/** page_address - the memory of a page. NULL for NULL */
+/** page_address - the memory of a page. NULL for NULL. Context: any. */
 STELE_API void *page_address(const struct page *page);
-/** virt_to_page - the page that holds @p, or NULL when it is not of this allocator */
+/**
+ * virt_to_page - the page that holds @p, or NULL when it is not of this allocator
+ *
+ * Context: any.
+ */
 STELE_API struct page *virt_to_page(const void *p);
 
 STELE_EXTERN_C_END

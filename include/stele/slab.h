@@ -5,14 +5,15 @@
  * Idea      The Linux kernel's slab interface for programs. A cache hands out objects of
  *           one size (and, with a constructor, of one state); the kmalloc family is a row
  *           of ready caches plus page runs for what is larger.
- * Context   "any" means any: a signal handler may allocate and free although it has
- *           interrupted this very library at any instruction. "control" means task
+ * Context   "any" means any, async-signal-safe: a signal handler may allocate and free although it
+ *           has interrupted this very library at any instruction. "control" means task
  *           context: the call takes locks and must not run in a signal handler.
  * Order     A free happens before the next allocation of the same memory, by whatever
  *           route it travels. A pointer that the allocating thread published, even with a
  *           relaxed store, may be freed by whoever reads it.
  * Failure   NULL. The kmalloc family returns ZERO_SIZE_PTR, not NULL, for size 0.
  *           A bad pointer is reported on stderr with the call's name and not followed.
+ * Source    the contract of Linux 7.3; docs/porting.md has what older kernels did otherwise.
  * errno     set to ENOMEM by nobody here: the interface is the kernel's. Preserved.
  * Unlike    the kernel: size classes are finer (at most 12.5 % waste above 128 bytes), so
  *           ksize() may be smaller; KMALLOC_MAX_CACHE_SIZE is 32 KiB; above it a request
@@ -155,7 +156,11 @@ STELE_API STELE_MUST_CHECK struct kmem_cache *kmem_cache_create(const char *name
 								slab_flags_t flags,
 								void (*ctor)(void *object));
 
-/** kmem_cache_create_usercopy - kmem_cache_create() with its older form and a copyable part */
+/**
+ * kmem_cache_create_usercopy - kmem_cache_create() with its older form and a copyable part
+ *
+ * Context: control.
+ */
 static inline STELE_MUST_CHECK struct kmem_cache *
 kmem_cache_create_usercopy(const char *name, size_t size, unsigned int align, slab_flags_t flags,
 			   unsigned int useroffset, unsigned int usersize,
@@ -190,7 +195,11 @@ STELE_API void kmem_cache_destroy(struct kmem_cache *s);
  */
 STELE_API int kmem_cache_shrink(struct kmem_cache *s);
 
-/** kmem_cache_size - bytes usable in each object; after merging maybe more than asked for */
+/**
+ * kmem_cache_size - bytes usable in each object; after merging maybe more than asked for
+ *
+ * Context: any.
+ */
 STELE_API unsigned int kmem_cache_size(struct kmem_cache *s);
 
 /** slab_is_available - may memory be asked for? Context: any. */
@@ -211,24 +220,35 @@ STELE_API STELE_MALLOC STELE_MUST_CHECK void *kmem_cache_alloc(struct kmem_cache
 /**
  * kmem_cache_alloc_node - take an object, preferably of one node's memory
  * @node: node number, or NUMA_NO_NODE. With __GFP_THISNODE that node or NULL.
+ *
+ * Context: any.
  */
 STELE_API STELE_MALLOC STELE_MUST_CHECK void *kmem_cache_alloc_node(struct kmem_cache *s, gfp_t gfp,
 								    int node);
 
 /**
  * kmem_cache_alloc_nolock - kmem_cache_alloc() under the rules of kmalloc_nolock()
- * @gfp: __GFP_ZERO and __GFP_ACCOUNT only
+ * @gfp:  as for kmalloc_nolock()
+ * @node: preferred node, or NUMA_NO_NODE
+ *
+ * Return:  the object, or NULL when there is no memory; there is no next bucket to ask.
+ * Context: any.
+ * Free:    kfree_nolock(), kfree(), kmem_cache_free().
  */
 STELE_API STELE_MALLOC STELE_MUST_CHECK void *kmem_cache_alloc_nolock(struct kmem_cache *s,
 								      gfp_t gfp, int node);
 
-/** kmem_cache_zalloc - kmem_cache_alloc() of a cleared object */
+/** kmem_cache_zalloc - kmem_cache_alloc() of a cleared object. Context: any. */
 static inline STELE_MUST_CHECK void *kmem_cache_zalloc(struct kmem_cache *s, gfp_t gfp)
 {
 	return kmem_cache_alloc(s, gfp | __GFP_ZERO);
 }
 
-/** kmem_cache_alloc_lru - kmem_cache_alloc(); @lru is where the object will be listed */
+/**
+ * kmem_cache_alloc_lru - kmem_cache_alloc(); @lru is where the object will be listed
+ *
+ * Context: any.
+ */
 static inline STELE_MUST_CHECK void *kmem_cache_alloc_lru(struct kmem_cache *s,
 							  struct list_lru *lru, gfp_t gfp)
 {
@@ -251,6 +271,8 @@ STELE_API void kmem_cache_free(struct kmem_cache *s, void *p);
  *
  * Return:  true: all of them. false: none (and for n == 0).
  * Context: any.
+ * Source:  Linux 7.3. Up to 6.12 this was an int, the number of objects: `== n` compiles and is
+ *          wrong here; `if (!kmem_cache_alloc_bulk(...))` is right under both.
  */
 STELE_API STELE_MUST_CHECK bool kmem_cache_alloc_bulk(struct kmem_cache *s, gfp_t gfp, size_t n,
 						      void **p);
@@ -264,7 +286,7 @@ STELE_API STELE_MUST_CHECK bool kmem_cache_alloc_bulk(struct kmem_cache *s, gfp_
  */
 STELE_API void kmem_cache_free_bulk(struct kmem_cache *s, size_t n, void **p);
 
-/** kfree_bulk - kmem_cache_free_bulk() without a cache */
+/** kfree_bulk - kmem_cache_free_bulk() without a cache. Context: any. */
 static inline void kfree_bulk(size_t n, void **p)
 {
 	kmem_cache_free_bulk(NULL, n, p);
@@ -285,11 +307,12 @@ STELE_API STELE_MUST_CHECK struct slab_sheaf *kmem_cache_prefill_sheaf(struct km
  * @sheaf: replaced when it is too small for @n
  *
  * Return:  0: it holds at least @n. -ENOMEM: it may have gained some. -EINVAL: no sheaf.
+ * Context: any.
  */
 STELE_API STELE_MUST_CHECK int kmem_cache_refill_sheaf(struct kmem_cache *s, gfp_t gfp,
 						       struct slab_sheaf **sheaf, unsigned int n);
 
-/** kmem_cache_return_sheaf - give a sheaf back with whatever it still holds */
+/** kmem_cache_return_sheaf - give a sheaf back with whatever it still holds. Context: any. */
 STELE_API void kmem_cache_return_sheaf(struct kmem_cache *s, gfp_t gfp, struct slab_sheaf *sheaf);
 
 /**
@@ -303,10 +326,14 @@ STELE_API void kmem_cache_return_sheaf(struct kmem_cache *s, gfp_t gfp, struct s
 STELE_API STELE_MALLOC STELE_MUST_CHECK void *
 kmem_cache_alloc_from_sheaf(struct kmem_cache *s, gfp_t gfp, struct slab_sheaf *sheaf);
 
-/** kmem_cache_sheaf_size - objects left in a sheaf */
+/** kmem_cache_sheaf_size - objects left in a sheaf. Context: any. */
 STELE_API unsigned int kmem_cache_sheaf_size(struct slab_sheaf *sheaf);
 
-/** kmem_cache_charge - account @p afterwards. True: done, or nothing to do, as always here */
+/**
+ * kmem_cache_charge - account @p afterwards. True: done, or nothing to do, as always here
+ *
+ * Context: any.
+ */
 STELE_API bool kmem_cache_charge(void *p, gfp_t gfp);
 
 /* ---- kmalloc -------------------------------------------------------------------------- */
@@ -324,7 +351,7 @@ STELE_API bool kmem_cache_charge(void *p, gfp_t gfp);
  */
 STELE_API STELE_MALLOC STELE_ALLOC_SIZE(1) STELE_MUST_CHECK void *kmalloc(size_t size, gfp_t gfp);
 
-/** kmalloc_node - kmalloc(), preferably from one node's memory */
+/** kmalloc_node - kmalloc(), preferably from one node's memory. Context: any. */
 STELE_API STELE_MALLOC STELE_ALLOC_SIZE(1) STELE_MUST_CHECK
 	void *kmalloc_node(size_t size, gfp_t gfp, int node);
 
@@ -333,6 +360,8 @@ STELE_API STELE_MALLOC STELE_ALLOC_SIZE(1) STELE_MUST_CHECK
  *
  * The whole bucket is cleared, not only @size bytes, so that a later
  * krealloc(..., __GFP_ZERO) finds zeroes where it grows.
+ *
+ * Context: any.
  */
 static inline STELE_ALLOC_SIZE(1) STELE_MUST_CHECK void *kzalloc(size_t size, gfp_t gfp)
 {
@@ -367,13 +396,15 @@ static inline STELE_ALLOC_SIZE(1) STELE_MUST_CHECK
  */
 STELE_API void kfree(const void *p);
 
-/** kfree_sensitive - overwrite all ksize(@p) bytes with zeroes, then kfree() */
+/** kfree_sensitive - overwrite all ksize(@p) bytes with zeroes, then kfree(). Context: any. */
 STELE_API void kfree_sensitive(const void *p);
 
 /**
  * ksize - bytes that are really there behind @p; 0 for NULL and ZERO_SIZE_PTR
  *
  * To use the slack, ask for kmalloc_size_roundup() bytes in the first place.
+ *
+ * Context: any.
  */
 STELE_API size_t ksize(const void *p);
 
@@ -381,6 +412,7 @@ STELE_API size_t ksize(const void *p);
  * kmalloc_size_roundup - what ksize() would say of kmalloc(@size)
  *
  * Return: 0 for 0; @size itself above KMALLOC_MAX_SIZE.
+ * Context: any.
  */
 STELE_API size_t kmalloc_size_roundup(size_t size);
 
@@ -398,13 +430,15 @@ STELE_API bool kmem_dump_obj(void *p);
  * kmalloc_nolock - allocate from any context
  * @size:  bytes; 0 gives ZERO_SIZE_PTR, more than KMALLOC_MAX_CACHE_SIZE gives NULL
  * @gfp:   __GFP_ZERO and __GFP_ACCOUNT; __GFP_NOWARN and __GFP_NOMEMALLOC are implied. Any
- *         other bit warns once and counts for nothing.
+ *         other bit warns once, and means what it means to kmalloc_node().
  * @node:  preferred node, or NUMA_NO_NODE
  *
  * Return:  the object (perhaps from the next larger bucket), or NULL when there is no
  *          memory. NULL is never "try again".
  * Context: any, a signal handler that interrupted the allocator included. Never waits,
- *          never reclaims, never calls a shrinker, preserves errno.
+ *          never reclaims, never calls a shrinker, preserves errno. Moves at most one sheaf
+ *          or one object at a time: what can be long is a constructor, clearing, and opening
+ *          or searching areas of pages.
  * Free:    kfree_nolock(), kfree().
  * Source:  Linux kmalloc_nolock(); differs in that a busy lock is never a reason for NULL.
  */
@@ -412,11 +446,32 @@ STELE_API STELE_MALLOC STELE_ALLOC_SIZE(1) STELE_MUST_CHECK
 	void *kmalloc_nolock(size_t size, gfp_t gfp, int node);
 
 /**
- * kfree_nolock - give back what kmalloc_nolock() gave
- * @p: NULL and ZERO_SIZE_PTR do nothing. Memory above KMALLOC_MAX_CACHE_SIZE is refused with
- *     one message and left alone.
+ * kfree_nolock - kfree() that is short, for any context
+ * @p: of kmalloc_nolock(), kmem_cache_alloc_nolock(), kmalloc() or kmem_cache_alloc(). NULL and
+ *     ZERO_SIZE_PTR do nothing. Memory above KMALLOC_MAX_CACHE_SIZE is refused with one
+ *     message and left alone.
+ *
+ * The object is free, and can be allocated again, when the call returns; its bytes are not
+ * touched. A slab that became empty by it stays until the next ordinary call that misses its
+ * sheaf, kmem_cache_shrink(), or stele_deferred_barrier(): destructors and giving memory back
+ * are theirs to do.
+ * Context: any. Never waits, makes no system call but for a report, preserves errno.
+ * Source:  Linux kfree_nolock(); differs in that objects of kmalloc() are welcome, and in what is
+ *          deferred: there the free itself.
  */
 STELE_API void kfree_nolock(const void *p);
+
+/**
+ * stele_deferred_barrier - do what _nolock calls have left to others
+ *
+ * When it returns, the slabs that were emptied by calls of kfree_nolock() that returned before
+ * are retired, unless they are in use again, and pages that free_pages_nolock() gave back are
+ * within the budget that is kept. kmem_cache_shrink() and kmem_cache_destroy() do it first.
+ * Context: control. Several threads may call it at a time; each returns when its own condition
+ *          holds.
+ * Source:  Linux deferred_work_barrier(), which is internal there.
+ */
+STELE_API void stele_deferred_barrier(void);
 
 /* ---- arrays --------------------------------------------------------------------------- */
 
@@ -451,6 +506,7 @@ static inline size_t stele_size_add(size_t a, size_t b)
  * kmalloc_array - kmalloc() of @n elements of @size bytes
  *
  * Return:  as kmalloc(); NULL, silently, when n * size overflows.
+ * Context: any.
  */
 static inline STELE_ALLOC_SIZE2(1, 2) STELE_MUST_CHECK
 	void *kmalloc_array(size_t n, size_t size, gfp_t gfp)
@@ -468,7 +524,7 @@ static inline STELE_ALLOC_SIZE2(1, 2) STELE_MUST_CHECK
 	return __builtin_mul_overflow(n, size, &bytes) ? NULL : kmalloc_node(bytes, gfp, node);
 }
 
-/** kcalloc - kmalloc_array() of zeroes */
+/** kcalloc - kmalloc_array() of zeroes. Context: any. */
 static inline STELE_ALLOC_SIZE2(1, 2) STELE_MUST_CHECK
 	void *kcalloc(size_t n, size_t size, gfp_t gfp)
 {
@@ -500,6 +556,8 @@ STELE_API STELE_ALLOC_SIZE(2) STELE_MUST_CHECK
 /**
  * krealloc_node_align - krealloc() with an alignment and a preferred node
  * @align: a power of two, or 0 or 1 for none; memory that does not fit it is moved
+ *
+ * Context: any.
  */
 STELE_API STELE_ALLOC_SIZE(2) STELE_MUST_CHECK
 	void *krealloc_node_align(const void *p, size_t size, size_t align, gfp_t gfp, int node);
@@ -510,7 +568,11 @@ static inline STELE_ALLOC_SIZE(2) STELE_MUST_CHECK
 	return krealloc_node_align(p, size, 1, gfp, node);
 }
 
-/** krealloc_array - krealloc() to @n elements; on overflow NULL, and @p is untouched */
+/**
+ * krealloc_array - krealloc() to @n elements; on overflow NULL, and @p is untouched
+ *
+ * Context: any.
+ */
 static inline STELE_ALLOC_SIZE2(2, 3) STELE_MUST_CHECK
 	void *krealloc_array(void *p, size_t n, size_t size, gfp_t gfp)
 {
@@ -604,13 +666,13 @@ static inline STELE_ALLOC_SIZE(2) STELE_MUST_CHECK
 /** kvfree - give back memory of the kvmalloc or the kmalloc family. Context: any. */
 STELE_API void kvfree(const void *p);
 
-/** kvfree_atomic - kvfree(), under the name that says "I may not wait" */
+/** kvfree_atomic - kvfree(), under the name that says "I may not wait". Context: any. */
 static inline void kvfree_atomic(const void *p)
 {
 	kvfree(p);
 }
 
-/** kvfree_sensitive - overwrite @len bytes with zeroes, then kvfree() */
+/** kvfree_sensitive - overwrite @len bytes with zeroes, then kvfree(). Context: any. */
 STELE_API void kvfree_sensitive(const void *p, size_t len);
 
 /* ---- own buckets ---------------------------------------------------------------------- */
@@ -639,6 +701,8 @@ STELE_API STELE_MUST_CHECK kmem_buckets *kmem_buckets_create(const char *name, s
 /**
  * kmem_buckets_destroy - end a set of buckets, as kmem_cache_destroy() ends a cache
  * @b: the set, or NULL
+ *
+ * Context: control.
  */
 STELE_API void kmem_buckets_destroy(kmem_buckets *b);
 
@@ -653,7 +717,7 @@ STELE_API void kmem_buckets_destroy(kmem_buckets *b);
 STELE_API STELE_MALLOC STELE_ALLOC_SIZE(2) STELE_MUST_CHECK
 	void *kmem_buckets_alloc(kmem_buckets *b, size_t size, gfp_t gfp);
 
-/** kmem_buckets_valloc - kvmalloc() out of a set of buckets; freed with kvfree() */
+/** kmem_buckets_valloc - kvmalloc() out of a set of buckets; freed with kvfree(). Context: any. */
 STELE_API STELE_MALLOC STELE_ALLOC_SIZE(2) STELE_MUST_CHECK
 	void *kmem_buckets_valloc(kmem_buckets *b, size_t size, gfp_t gfp);
 
@@ -754,11 +818,15 @@ static inline struct kmem_cache *kmem_cache_create(const char *name, size_t size
 		default: kmem_cache_create)(name, size, third, __VA_ARGS__)
 #endif
 
-/** KMEM_CACHE - a cache for struct @name, called and aligned as the struct is */
+/** KMEM_CACHE - a cache for struct @name, called and aligned as the struct is. Context: control. */
 #define KMEM_CACHE(name, flags)                                                                    \
 	(kmem_cache_create)(#name, sizeof(struct name), __alignof__(struct name), flags, NULL)
 
-/** KMEM_CACHE_USERCOPY - KMEM_CACHE() whose @field may be copied to other trust domains */
+/**
+ * KMEM_CACHE_USERCOPY - KMEM_CACHE() whose @field may be copied to other trust domains
+ *
+ * Context: control.
+ */
 #define KMEM_CACHE_USERCOPY(name, flags, field)                                                    \
 	kmem_cache_create_usercopy(#name, sizeof(struct name), __alignof__(struct name), flags,    \
 				   offsetof(struct name, field),                                   \

@@ -20,7 +20,7 @@ struct stele_stats {
 	uint64_t large_bytes;	  /* allocations with pages of their own */
 	uint64_t large_count;
 	uint64_t dirty_free_bytes; /* free pages that are still resident */
-	uint64_t areas;		   /* areas of 2 MiB ever opened */
+	uint64_t areas;		   /* of 2 MiB, ever opened; some may be empty by now */
 	uint64_t reports;	   /* bad frees reported */
 };
 

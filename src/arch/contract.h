@@ -31,7 +31,7 @@
 #include <stdint.h>
 
 #define STELE_SHEAF_END 1 /* the entry after the last of a sheaf */
-#define STELE_SLOTS_OFFSET 65536 /* slots[] from the heap's base */
+#define STELE_SLOTS_OFFSET 262144 /* slots[] from the heap's base */
 
 enum step_result {
 	STEP_DONE,
@@ -55,5 +55,7 @@ struct rseq_area {
 	uint32_t mm_cid;
 	uint32_t end;
 };
+
+#define STELE_CPU_ID_OFFSET 4 /* of cpu_id in it */
 
 #endif

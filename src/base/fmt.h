@@ -24,7 +24,7 @@ struct stele_out {
 };
 
 /* Longest text stele_say() writes; longer ones end in "...\n". */
-#define STELE_SAY_MAX 510
+#define STELE_SAY_MAX 222
 
 void stele_out_init(struct stele_out *o, char *buf, size_t size);
 void stele_out_chars(struct stele_out *o, const char *s, size_t n);

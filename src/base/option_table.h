@@ -11,7 +11,8 @@
  *                    PROFILE   one word of STELE_PROFILE_WORDS, stored as its index
  *                    INT       a decimal number from min to max
  *                    SIZE      bytes from min to max, with k, m, g or t behind for powers of 1024
- *                    POW2      a SIZE that is 0 or a power of two from min to max
+ *                    POW2      a SIZE that is a power of two
+ *           A number of 0 is allowed also below min where it is the default: "choose for me".
  *           meaning  one line, for the user
  * Order     alphabetical: it is the order in which the user reads them.
  * Tests     tests/unit/base/test_options.c, tests/tools/test_stele.sh
@@ -24,18 +25,27 @@ enum stele_profile { STELE_PROFILE_DEFAULT, STELE_PROFILE_TINY, STELE_NR_PROFILE
 
 #define STELE_K(n) ((int64_t)(n) << 10)
 #define STELE_M(n) ((int64_t)(n) << 20)
+#define STELE_G(n) ((int64_t)(n) << 30)
 #define STELE_T(n) ((int64_t)(n) << 40)
+
+/* The page floor cannot do with less, nor number more; see page/heap.c. */
+#define STELE_ARENA_SMALLEST STELE_M(16)
+#define STELE_ARENA_LARGEST STELE_G(4032)
 
 /* clang-format off */
 #define STELE_OPTION_TABLE(STELE_OPTION) \
 	STELE_OPTION(abort_on_error, BOOL, 0, 0, 1, \
 		"die after reporting a bad free; otherwise report it and go on") \
-	STELE_OPTION(arena_size, SIZE, 0, 0, STELE_T(64), \
+	STELE_OPTION(arena_size, SIZE, 0, STELE_ARENA_SMALLEST, STELE_ARENA_LARGEST, \
 		"address space to reserve; 0 chooses by the machine and its limits") \
 	STELE_OPTION(barn_max, SIZE, STELE_M(1), 0, STELE_T(1), \
 		"bytes per cache that may rest in barns, between CPUs") \
+	STELE_OPTION(dirty_grow, SIZE, STELE_M(32), 0, STELE_T(64), \
+		"bytes by which dirty_max may grow while pages given back are soon wanted again") \
 	STELE_OPTION(dirty_max, SIZE, STELE_K(256), 0, STELE_T(64), \
 		"bytes of free pages kept resident before they go back to the system") \
+	STELE_OPTION(mm_cid, BOOL, 1, 0, 1, \
+		"slots by the kernel's mm_cid where it has one; 0 numbers them by CPU") \
 	STELE_OPTION(nomerge, BOOL, 0, 0, 1, \
 		"give every cache its own slabs, even where two could share") \
 	STELE_OPTION(page_size, POW2, 0, STELE_K(4), STELE_K(64), \
@@ -53,7 +63,7 @@ enum stele_profile { STELE_PROFILE_DEFAULT, STELE_PROFILE_TINY, STELE_NR_PROFILE
 	STELE_OPTION(slots, INT, 0, 0, 4096, \
 		"for tests: number of slots without restartable sequences; 0 takes the number of CPUs") \
 	STELE_OPTION(stats_at_exit, BOOL, 0, 0, 1, \
-		"write counters of calls and memory to standard error at exit") \
+		"write what memory is held, and the number of bad frees, to standard error at exit") \
 	STELE_OPTION(thp, BOOL, 0, 0, 1, \
 		"ask the system for transparent huge pages behind the arena")
 /* clang-format on */

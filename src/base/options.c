@@ -11,8 +11,10 @@
 #include "base/options.h"
 
 #include "base/bits.h"
+#include "base/similar.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <string.h>
 #include <sys/auxv.h>
 
@@ -36,6 +38,9 @@ struct stele_options stele_opt = DEFAULTS;
 
 const struct stele_option_row stele_option_rows[] = { STELE_OPTION_TABLE(AS_ROW) };
 const size_t stele_nr_option_rows = STELE_ARRAY_SIZE(stele_option_rows);
+
+/* Variables with our prefix that are no options. */
+static const char *const others[] = { "options", "malloc_so" };
 
 /* Set by the first parse. Owner: the thread that starts the library. */
 static bool parsed;
@@ -132,7 +137,7 @@ static int read_number(const struct stele_option_row *row, struct text t, int64_
 		return -EINVAL;
 	if (err || __builtin_mul_overflow(*value, (int64_t)1 << shift, value))
 		return -ERANGE;
-	if (row->kind == STELE_OPTION_POW2 && *value == 0)
+	if (*value == 0 && row->init == 0)
 		return 0;
 	if (row->kind == STELE_OPTION_POW2 && !stele_is_pow2((uint64_t)*value))
 		return -EINVAL;
@@ -211,7 +216,7 @@ void stele_option_show_range(struct stele_out *o, const struct stele_option_row 
 		stele_out_str(o, kinds[row->kind].words);
 		return;
 	}
-	if (row->kind == STELE_OPTION_POW2)
+	if (row->init == 0 && row->min > 0)
 		stele_out_str(o, "0 or ");
 	stele_option_show_value(o, row, row->min);
 	stele_out_str(o, "..");
@@ -255,23 +260,68 @@ static const struct stele_option_row *find_row(struct text name)
 	return NULL;
 }
 
+/* What follows "unknown 'name'": the nearest option, or variable, when it may be a typo. */
+static void guess(struct stele_out *o, struct text name, bool variable)
+{
+	const char *best = NULL, *with = variable ? PREFIX : "";
+	unsigned edits, least = UINT_MAX;
+
+	for (size_t i = 0; i < stele_nr_option_rows + variable * STELE_ARRAY_SIZE(others); i++) {
+		const char *to = i < stele_nr_option_rows ? stele_option_rows[i].name
+							  : others[i - stele_nr_option_rows];
+
+		edits = stele_edits(name.s, name.n, to);
+		best = edits < least ? to : best;
+		least = STELE_MIN(edits, least);
+	}
+	if (!stele_is_typo(least, name.n))
+		return;
+	stele_fmt(o, ", did you mean '%s", with);
+	for (; *best; best++)
+		stele_fmt(o, "%c", variable && *best >= 'a' ? *best & ~0x20 : *best);
+	stele_out_str(o, "'?");
+}
+
+static int unknown(const char *where, struct text name, bool variable)
+{
+	char meant[80];
+	struct stele_out o;
+
+	stele_out_init(&o, meant, sizeof(meant));
+	guess(&o, name, variable);
+	if (variable)
+		stele_say("stele: unknown variable '" PREFIX "%.*s'%s (see 'stele help options')\n",
+			  (int)name.n, name.s, meant);
+	else
+		stele_say("stele: %s: unknown option '%.*s'%s (see 'stele help options')\n", where,
+			  (int)name.n, name.s, meant);
+	return -ENOENT;
+}
+
+static struct text trimmed(struct text t)
+{
+	for (; t.n && (*t.s == ' ' || *t.s == '\t'); t.n--)
+		t.s++;
+	while (t.n && (t.s[t.n - 1] == ' ' || t.s[t.n - 1] == '\t'))
+		t.n--;
+	return t;
+}
+
 int stele_option_set(const char *where, const char *item, size_t n)
 {
 	const char *eq = memchr(item, '=', n);
-	struct text name = { item, eq ? (size_t)(eq - item) : n };
+	size_t before = eq ? (size_t)(eq - item) : n;
+	struct text name = trimmed((struct text){ item, before });
 	const struct stele_option_row *row = find_row(name);
 
-	if (!row) {
-		stele_say("stele: %s: unknown option '%.*s' (see 'stele help options')\n", where,
-			  (int)name.n, name.s);
-		return -ENOENT;
-	}
+	if (!row)
+		return unknown(where, name, false);
 	if (!eq) {
 		stele_say("stele: %s: option '%s' has no value (write %s=VALUE)\n", where,
 			  row->name, row->name);
 		return -EINVAL;
 	}
-	return set_row(row, (struct text){ eq + 1, n - name.n - 1 });
+	return set_row(row, trimmed((struct text){ eq + 1, n - before - 1 }));
 }
 
 static void read_list(const char *list)
@@ -279,7 +329,7 @@ static void read_list(const char *list)
 	while (*list) {
 		size_t n = strcspn(list, ",");
 
-		if (n)
+		if (trimmed((struct text){ list, n }).n)
 			(void)stele_option_set(LIST, list, n);
 		list += n + (list[n] == ',');
 	}
@@ -318,11 +368,9 @@ static void read_variable(const char *var)
 	if (row)
 		(void)set_row(row, (struct text){ value, strlen(value) });
 	else
-		stele_say("stele: unknown variable '" PREFIX "%.*s' (see 'stele help options')\n",
-			  (int)name.n, name.s);
+		(void)unknown(NULL, name, true);
 }
 
-/* Variables with our prefix that are no options. */
 static bool is_other(const char *var)
 {
 	return value_of(var, LIST) || value_of(var, "STELE_MALLOC_SO");

@@ -97,22 +97,37 @@ void kmem_buckets_destroy(kmem_buckets *b)
 	kfree(b);
 }
 
+static void *bucket_alloc(struct kmem_cache *s, const struct stele_request *r)
+{
+	return stele_request_report(r, slab_alloc(s, r->gfp), s->size);
+}
+
 void *kmem_buckets_alloc(kmem_buckets *b, size_t size, gfp_t gfp)
 {
+	const struct stele_request r = {
+		.size = size, .gfp = gfp, .node = NUMA_NO_NODE, .site = STELE_CALLER
+	};
+
 	if (ZERO_OR_NULL_PTR(b) || size == 0 || size > KMALLOC_MAX_CACHE_SIZE)
 		return kmalloc(size, gfp);
-	return slab_alloc(b->cache[bucket_of(size)], gfp);
+	return bucket_alloc(b->cache[bucket_of(size)], &r);
 }
 
 void *kmem_buckets_valloc(kmem_buckets *b, size_t size, gfp_t gfp)
 {
-	const struct stele_request r = { .size = size, .gfp = gfp, .node = NUMA_NO_NODE };
+	const struct stele_request r = {
+		.size = size, .gfp = gfp, .node = NUMA_NO_NODE, .site = STELE_CALLER
+	};
+	struct kmem_cache *s;
+	size_t bytes;
 	void *p;
 
 	if (ZERO_OR_NULL_PTR(b) || size == 0 || size > KMALLOC_MAX_CACHE_SIZE)
 		return kvmalloc(size, gfp);
-	p = slab_alloc(b->cache[bucket_of(size)], gfp);
+	s = b->cache[bucket_of(size)];
+	bytes = s->size;
+	p = slab_alloc(s, gfp);
 	if (!p && size > stele_page_size())
-		p = stele_request_pages(&r);
-	return p;
+		p = stele_request_pages(&r, &bytes);
+	return stele_request_report(&r, p, bytes);
 }

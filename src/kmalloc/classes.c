@@ -4,25 +4,23 @@
  *
  * Idea      The caches are static, so that nothing has to be allocated before something
  *           can be. They are made by a constructor, or by whoever allocates before it ran.
- * States    starter: 0 (nobody yet) -> the id of the thread at work -> STARTED, or 0 again
- *           when there was no memory even for that.
+ * States    started: false -> true, unless there was no memory even for that.
  * Order     KMALLOC_BOOT, see kmalloc.h.
- * Context   any. Only the start itself waits, and only one thread for another.
+ * Context   any. Only the start itself waits, and only one thread for another, which inherits
+ *           its priority. Signals are held back meanwhile.
  * Tests     tests/contract/test_kmalloc.c
  */
 #include "kmalloc/kmalloc.h"
 
-#include <pthread.h>
-
 #include "base/fmt.h"
-#include "os/os.h"
 #include "page/run.h"
+#include "sync/mutex.h"
 
 struct kmem_cache stele_kmalloc_caches[STELE_NR_CLASSES];
 _Atomic uint8_t stele_class_table[STELE_TABLE_ENTRIES];
 
-#define STARTED UINTPTR_MAX
-static _Atomic uintptr_t starter;
+static _Atomic bool started;
+static struct stele_mutex starting; /* a child that finds it abandoned starts anew */
 
 /* The kernel writes powers of two from 1024 on as 1k, 2k, ... */
 static void name_class(struct stele_out *out, size_t size)
@@ -83,30 +81,18 @@ static bool start(unsigned int granule)
 
 void stele_kmalloc_init(unsigned int granule)
 {
-	uintptr_t self = (uintptr_t)pthread_self();
-	uintptr_t seen = load_acquire(&starter);
-
-	/* A handler that interrupted the start must not wait for itself. */
-	while (seen != STARTED && seen != self) {
-		if (seen == 0 && cas_acquire(&starter, &seen, self)) {
-			bool done = start(granule ? granule : KMALLOC_MIN_SIZE);
-
-			store_release(&starter, done ? STARTED : 0);
-			return;
-		}
-		stele_os_yield();
-		seen = load_acquire(&starter);
-	}
+	/* Refused: the start itself has called, which must not wait for itself. */
+	if (load_acquire(&started) || stele_lock(&starting) != 0)
+		return;
+	if (!load_relaxed(&started) && start(granule ? granule : KMALLOC_MIN_SIZE))
+		store_release(&started, true);
+	stele_unlock(&starting);
 }
 
 /* Before threads and handlers, where the loader gives the chance. Only here may a lock be taken. */
 static __attribute__((constructor)) void start_early(void)
 {
-	unsigned int cls = STELE_NR_CLASSES;
-
 	stele_kmalloc_init(0);
-	if (load_acquire(&starter) != STARTED)
-		return;
-	while (cls-- > 0)
-		stele_cache_list(&stele_kmalloc_caches[cls]);
+	if (load_acquire(&started))
+		stele_cache_list(stele_kmalloc_caches, STELE_NR_CLASSES);
 }

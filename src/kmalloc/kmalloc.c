@@ -32,13 +32,13 @@ bool stele_request_valid(const struct stele_request *r)
 	return false;
 }
 
-void *stele_request_pages(const struct stele_request *r)
+void *stele_request_pages(const struct stele_request *r, size_t *bytes)
 {
 	size_t page = stele_page_size();
-	/* Whole pages, so that a cleared allocation is clear up to ksize(). */
-	size_t bytes = STELE_ALIGN_UP(r->size, page);
 
-	return stele_large_alloc(bytes, STELE_MAX(r->align, page), r->gfp & __GFP_ZERO);
+	/* Whole pages, so that a cleared allocation is clear up to ksize(). */
+	*bytes = STELE_ALIGN_UP(r->size, page);
+	return stele_large_take(*bytes, STELE_MAX(r->align, page), r->gfp);
 }
 
 /*
@@ -50,57 +50,99 @@ static size_t size_for_align(size_t size, size_t align)
 	return align > ARCH_KMALLOC_MINALIGN ? STELE_ALIGN_UP(size, align) : size;
 }
 
-void *stele_request_alloc(const struct stele_request *r)
+/* One node of memory is managed; another one has nothing to give. */
+static bool elsewhere_only(const struct stele_request *r)
+{
+	return r->node > 0 && r->gfp & __GFP_THISNODE;
+}
+
+void *stele_request_serve(const struct stele_request *r, size_t *bytes)
 {
 	struct kmem_cache *s;
 	size_t size;
 
-	if (r->size == 0)
-		return ZERO_SIZE_PTR;
+	*bytes = 0;
 	if (!stele_request_valid(r))
 		return NULL;
 	stele_kmalloc_init(0);
 	size = size_for_align(r->size, r->align);
 	if (size > KMALLOC_MAX_CACHE_SIZE)
-		return stele_request_pages(r);
+		return stele_request_pages(r, bytes);
 	s = stele_cache_for(size);
 	if (!s)
 		return NULL;
-	return r->node == NUMA_NO_NODE ? slab_alloc(s, r->gfp)
-				       : kmem_cache_alloc_node(s, r->gfp, r->node);
+	*bytes = s->size;
+	return elsewhere_only(r) ? NULL : slab_alloc(s, r->gfp);
 }
 
-static __attribute__((noinline)) void *kmalloc_slow(size_t size, gfp_t gfp)
+void stele_kmalloc_event(const void *site, const void *p, size_t req, size_t alloc, gfp_t gfp,
+			 int node)
 {
-	const struct stele_request r = {
-		.size = size, .limit = KMALLOC_MAX_SIZE, .gfp = gfp, .node = NUMA_NO_NODE
-	};
+	TRACE(KMALLOC, .call_site = site, .ptr = p, .bytes_req = req, .bytes_alloc = alloc,
+	      .gfp_flags = gfp, .node = node);
+}
 
-	return stele_request_alloc(&r);
+void *stele_request_alloc(const struct stele_request *r)
+{
+	size_t bytes;
+	void *p;
+
+	if (r->size == 0)
+		return ZERO_SIZE_PTR;
+	p = stele_request_serve(r, &bytes);
+	return stele_request_report(r, p, bytes);
+}
+
+/* @s: the cache, whose fast path failed; NULL: what else it may be. */
+static __attribute__((noinline)) void *kmalloc_slow(size_t size, gfp_t gfp, struct kmem_cache *s,
+						    const void *site)
+{
+	const struct stele_request r = { .size = size,
+					 .limit = KMALLOC_MAX_SIZE,
+					 .gfp = gfp,
+					 .node = NUMA_NO_NODE,
+					 .site = site };
+
+	if (!s)
+		return stele_request_alloc(&r);
+	return stele_request_report(&r, stele_slab_alloc_slow(s, gfp), s->size);
 }
 
 void *kmalloc(size_t size, gfp_t gfp)
 {
 	struct kmem_cache *s = stele_cache_for(size);
+	void *p = stele_likely(s != NULL) ? pcpu_pop(s->words) : NULL;
 
-	if (stele_likely(s != NULL))
-		return slab_alloc(s, gfp);
-	return kmalloc_slow(size, gfp);
+	if (stele_unlikely(!p))
+		return kmalloc_slow(size, gfp, s, STELE_CALLER);
+	probe_kmalloc(p, size);
+	return stele_unlikely(gfp & __GFP_ZERO) ? stele_zero_object(s, p) : p;
 }
 
 void *kmalloc_node(size_t size, gfp_t gfp, int node)
 {
 	const struct stele_request r = {
-		.size = size, .limit = KMALLOC_MAX_SIZE, .gfp = gfp, .node = node
+		.size = size,
+		.limit = KMALLOC_MAX_SIZE,
+		.gfp = gfp,
+		.node = node,
+		.site = STELE_CALLER,
 	};
 
-	return node == NUMA_NO_NODE ? kmalloc(size, gfp) : stele_request_alloc(&r);
+	return stele_request_alloc(&r);
+}
+
+static __attribute__((noinline)) void kfree_slow(void *p, const void *site)
+{
+	if (!ZERO_OR_NULL_PTR(p))
+		stele_free_slow("kfree", p, site);
 }
 
 void kfree(const void *p)
 {
-	if (!ZERO_OR_NULL_PTR(p))
-		stele_free("kfree", (void *)p);
+	probe_kfree(p);
+	if (stele_unlikely(!slab_free_fast((void *)p)))
+		kfree_slow((void *)p, STELE_CALLER);
 }
 
 void kfree_sensitive(const void *p)
@@ -108,7 +150,7 @@ void kfree_sensitive(const void *p)
 	if (ZERO_OR_NULL_PTR(p))
 		return;
 	explicit_bzero((void *)p, stele_usable(p));
-	stele_free("kfree_sensitive", (void *)p);
+	stele_free("kfree_sensitive", (void *)p, STELE_CALLER);
 }
 
 size_t ksize(const void *p)

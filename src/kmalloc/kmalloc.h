@@ -99,6 +99,7 @@ struct stele_request {
 	size_t limit; /* refused above: KMALLOC_MAX_SIZE, or INT_MAX for the kvmalloc family */
 	gfp_t gfp;
 	int node;
+	const void *site; /* who called */
 };
 
 /* A size of the kvmalloc family ends at INT_MAX. */
@@ -107,8 +108,24 @@ struct stele_request {
 /* Serves a request: a bucket that fits size and alignment, else a page run; NULL as kmalloc(). */
 void *stele_request_alloc(const struct stele_request *r);
 
-/* The page-run half of it. */
-void *stele_request_pages(const struct stele_request *r);
+/* The same in two halves, for who tries again in between: serving, *bytes being what is given,
+ * and reporting kmalloc, which gives @p. */
+void *stele_request_serve(const struct stele_request *r, size_t *bytes);
+
+/* What is left of it when somebody asked: apart, as it needs a frame. */
+void stele_kmalloc_event(const void *site, const void *p, size_t req, size_t alloc, gfp_t gfp,
+			 int node);
+
+static inline void *stele_request_report(const struct stele_request *r, void *p, size_t bytes)
+{
+	probe_kmalloc(p, r->size);
+	if (trace_asked(STELE_TRACE_KMALLOC))
+		stele_kmalloc_event(r->site, p, r->size, bytes, r->gfp, r->node);
+	return p;
+}
+
+/* The page-run half of serving. */
+void *stele_request_pages(const struct stele_request *r, size_t *bytes);
 
 /* False, after one message, for an alignment that is no power of two, or a size above the limit. */
 bool stele_request_valid(const struct stele_request *r);

@@ -18,21 +18,35 @@
 void *kvmalloc_node_align(size_t size, size_t align, gfp_t gfp, int node)
 {
 	const struct stele_request r = {
-		.size = size, .align = align, .limit = STELE_KV_MAX, .gfp = gfp, .node = node
+		.size = size,
+		.align = align,
+		.limit = STELE_KV_MAX,
+		.gfp = gfp,
+		.node = node,
+		.site = STELE_CALLER,
 	};
-	void *p = stele_request_alloc(&r);
+	size_t bytes;
+	void *p;
 
+	if (size == 0)
+		return ZERO_SIZE_PTR;
+	p = stele_request_serve(&r, &bytes);
 	/* A bucket may be out of slabs where a short run of pages still is. */
 	if (!p && size > stele_page_size() && size <= KMALLOC_MAX_CACHE_SIZE &&
 	    stele_request_valid(&r))
-		p = stele_request_pages(&r);
-	return p;
+		p = stele_request_pages(&r, &bytes);
+	return stele_request_report(&r, p, bytes);
 }
 
 void *kvrealloc_node_align(const void *p, size_t size, size_t align, gfp_t gfp, int node)
 {
 	const struct stele_request r = {
-		.size = size, .align = align, .limit = STELE_KV_MAX, .gfp = gfp, .node = node
+		.size = size,
+		.align = align,
+		.limit = STELE_KV_MAX,
+		.gfp = gfp,
+		.node = node,
+		.site = STELE_CALLER,
 	};
 
 	if (size == 0) {
@@ -47,7 +61,7 @@ void *kvrealloc_node_align(const void *p, size_t size, size_t align, gfp_t gfp, 
 void kvfree(const void *p)
 {
 	if (!ZERO_OR_NULL_PTR(p))
-		stele_free("kvfree", (void *)p);
+		stele_free("kvfree", (void *)p, STELE_CALLER);
 }
 
 void kvfree_sensitive(const void *p, size_t len)
@@ -55,5 +69,5 @@ void kvfree_sensitive(const void *p, size_t len)
 	if (ZERO_OR_NULL_PTR(p))
 		return;
 	explicit_bzero((void *)p, len);
-	stele_free("kvfree_sensitive", (void *)p);
+	stele_free("kvfree_sensitive", (void *)p, STELE_CALLER);
 }

@@ -2,74 +2,119 @@
 /*
  * kmalloc/nolock.c - allocation with nothing but promises
  *
- * Idea      The data path has no lock that could be busy, so these calls take the ordinary
- *           way. What they add is what they refuse: flags that could mean waiting, sizes
- *           that are not a bucket's.
+ * Idea      The data path has no lock that could be busy, so these calls could take the ordinary
+ *           way. What they add is what they refuse (flags that could mean waiting, sizes that are
+ *           not a bucket's) and that they are short: slab/bounded.c takes the place of the slow
+ *           way, and what may take long is left to others (slab/deferred.c).
  * Order of the tests: size 0, flags, size too large, as in the kernel.
  * Retry     once, from the next larger bucket: it may have an object where this one would
  *           need a slab. NULL after that is final.
  * Context   any. errno is preserved by the floors below.
- * Unlike    the kernel: a busy lock is never a reason for NULL, and nothing is deferred.
- * Tests     tests/contract/test_kmalloc.c
+ * Unlike    the kernel: a busy lock is never a reason for NULL, and an object is never deferred,
+ *           only the end of its slab.
+ * Tests     tests/contract/test_nolock.c, tests/contract/test_kmalloc.c
  */
 #include "kmalloc/kmalloc.h"
-
-#include <string.h>
 
 #include "kmalloc/warn.h"
 #include "page/run.h"
 
-#define WANTED (__GFP_ZERO | __GFP_ACCOUNT)
-#define IMPLIED (__GFP_NOWARN | __GFP_NOMEMALLOC)
+#define PERMITTED (__GFP_ZERO | __GFP_ACCOUNT | __GFP_NOWARN | __GFP_NOMEMALLOC)
 
-/* Any other bit could ask for waiting or reclaim, which is the one thing not done here. */
-static gfp_t nolock_gfp(gfp_t gfp)
+/*
+ * Any other bit could ask for waiting or reclaim, which is the one thing not done here. The fast
+ * ways serve none of them, so that they need not ask for a node either: __GFP_THISNODE is one.
+ */
+static bool permitted(gfp_t gfp)
 {
-	if (gfp & ~(WANTED | IMPLIED))
-		STELE_WARN_ONCE("stele: kmalloc_nolock: flags 0x%x are not for this call\n",
-				gfp & ~(WANTED | IMPLIED));
-	return (gfp & WANTED) | IMPLIED;
+	return stele_likely(!(gfp & ~PERMITTED));
 }
 
-static void *alloc_on(struct kmem_cache *s, gfp_t gfp, int node)
+#define WARN_FLAGS(call, gfp)                                                                      \
+	do {                                                                                       \
+		if (!permitted(gfp))                                                               \
+			STELE_WARN_ONCE("stele: " call ": flags 0x%x are not for this call\n",     \
+					(gfp) & ~PERMITTED);                                       \
+	} while (0)
+
+/* One node of memory is managed; another one has nothing to give. */
+static bool elsewhere_only(gfp_t gfp, int node)
 {
-	return node == NUMA_NO_NODE ? slab_alloc(s, gfp) : kmem_cache_alloc_node(s, gfp, node);
+	return node > 0 && gfp & __GFP_THISNODE;
 }
 
-void *kmalloc_nolock(size_t size, gfp_t gfp, int node)
+static __attribute__((noinline)) void *nolock_slow(size_t size, gfp_t gfp, int node,
+						   const void *site)
 {
+	const struct stele_request r = { .size = size, .gfp = gfp, .node = node, .site = site };
 	struct kmem_cache *s;
 	void *p;
 
 	if (size == 0)
 		return ZERO_SIZE_PTR;
-	gfp = nolock_gfp(gfp);
+	WARN_FLAGS("kmalloc_nolock", gfp);
 	stele_kmalloc_init(0);
 	s = stele_cache_for(size);
-	if (!s) /* above KMALLOC_MAX_CACHE_SIZE, or nothing could be started */
-		return NULL;
-	p = alloc_on(s, gfp, node);
-	if (p)
-		return p;
-	s = stele_cache_for((size_t)s->object_size + 1);
-	return s ? alloc_on(s, gfp, node) : NULL;
+	if (!s || elsewhere_only(gfp, node)) /* too large, not started, or not here */
+		return stele_request_report(&r, NULL, 0);
+	p = stele_slab_alloc_bounded(s, gfp);
+	if (!p && (s = stele_cache_for((size_t)s->object_size + 1)))
+		p = stele_slab_alloc_bounded(s, gfp);
+	return stele_request_report(&r, p, p ? s->size : 0);
 }
 
-void kfree_nolock(const void *p)
+void *kmalloc_nolock(size_t size, gfp_t gfp, int node)
 {
-	const struct run *run;
+	struct kmem_cache *s = stele_cache_for(size);
+	void *p = stele_likely(s != NULL) && permitted(gfp) ? pcpu_pop(s->words) : NULL;
 
-	if (ZERO_OR_NULL_PTR(p))
-		return;
-	run = stele_run_of(p);
-	if (run && (run->kind == RUN_LARGE || run->kind == RUN_HUGE)) {
-		STELE_WARN_ONCE("stele: large_kmalloc is not supported by kfree_nolock()\n");
-		return;
-	}
-	stele_free("kfree_nolock", (void *)p);
+	if (stele_unlikely(!p))
+		return nolock_slow(size, gfp, node, STELE_CALLER);
+	probe_kmalloc(p, size);
+	return stele_unlikely(gfp & __GFP_ZERO) ? stele_zero_object(s, p) : p;
+}
+
+static __attribute__((noinline)) void *cache_nolock_slow(struct kmem_cache *s, gfp_t gfp, int node,
+							 const void *site)
+{
+	void *p;
+
+	WARN_FLAGS("kmem_cache_alloc_nolock", gfp);
+	p = elsewhere_only(gfp, node) ? NULL : stele_slab_alloc_bounded(s, gfp);
+	stele_cache_alloc_event(s, p, gfp, node, site);
+	return p;
 }
 
 void *kmem_cache_alloc_nolock(struct kmem_cache *s, gfp_t gfp, int node)
 {
-	return alloc_on(s, nolock_gfp(gfp), node);
+	void *p = permitted(gfp) ? pcpu_pop(s->words) : NULL;
+
+	if (stele_unlikely(!p))
+		return cache_nolock_slow(s, gfp, node, STELE_CALLER);
+	probe_kmem_cache_alloc(p, &s->name_at, &s->object_size, &s->size, gfp);
+	return stele_unlikely(gfp & __GFP_ZERO) ? stele_zero_object(s, p) : p;
+}
+
+static bool is_large(const void *p)
+{
+	const struct run *run = stele_run_of(p);
+
+	return run && (run->kind == RUN_LARGE || run->kind == RUN_HUGE);
+}
+
+static __attribute__((noinline)) void kfree_nolock_slow(void *p, const void *site)
+{
+	if (ZERO_OR_NULL_PTR(p))
+		return;
+	if (is_large(p))
+		STELE_WARN_ONCE("stele: large_kmalloc is not supported by kfree_nolock()\n");
+	else
+		stele_free_bounded("kfree_nolock", p, site);
+}
+
+void kfree_nolock(const void *p)
+{
+	probe_kfree(p);
+	if (stele_unlikely(!slab_free_fast((void *)p)))
+		kfree_nolock_slow((void *)p, STELE_CALLER);
 }

@@ -55,19 +55,35 @@ static void *grow_run(void *p, size_t usable, const struct stele_request *r)
 	if (r->align > page || r->size > r->limit || !is_page_run(p))
 		return NULL;
 	q = stele_large_resize(p, STELE_ALIGN_UP(r->size, page), true);
-	if (q)
-		clear_from(q, usable, stele_usable(q), r->gfp);
+	if (!q)
+		return NULL;
+	clear_from(q, usable, stele_usable(q), r->gfp);
+	if (q != p) {
+		TRACE(KFREE, .call_site = r->site, .ptr = p);
+		stele_request_report(r, q, stele_usable(q));
+	}
 	return q;
+}
+
+/* Asked before anything is taken: that may put another object on top of the freed one. */
+static bool was_freed(const void *p)
+{
+	const struct run *run = stele_run_of(p);
+
+	if (run->kind != RUN_SLAB || !stele_seen_free(run, p))
+		return false;
+	stele_report_resize("krealloc", p, "object was already free", run->cache->name);
+	return true;
 }
 
 static void *move(void *p, size_t usable, const struct stele_request *r)
 {
-	void *q = stele_request_alloc(r);
+	void *q = was_freed(p) ? NULL : stele_request_alloc(r);
 
 	if (!q)
 		return NULL;
 	memcpy(q, p, STELE_MIN(usable, r->size));
-	kfree(p);
+	stele_free("kfree", p, r->site);
 	return q;
 }
 
@@ -87,10 +103,16 @@ void *stele_request_resize(const void *old, const struct stele_request *r)
 	return q ? q : move(p, usable, r);
 }
 
-void *krealloc_node_align(const void *p, size_t size, size_t align, gfp_t gfp, int node)
+static void *resize_any(const void *p, size_t size, size_t align, gfp_t gfp, int node,
+			const void *site)
 {
 	const struct stele_request r = {
-		.size = size, .align = align, .limit = KMALLOC_MAX_SIZE, .gfp = gfp, .node = node
+		.size = size,
+		.align = align,
+		.limit = KMALLOC_MAX_SIZE,
+		.gfp = gfp,
+		.node = node,
+		.site = site,
 	};
 
 	if (size == 0) {
@@ -100,7 +122,12 @@ void *krealloc_node_align(const void *p, size_t size, size_t align, gfp_t gfp, i
 	return ZERO_OR_NULL_PTR(p) ? stele_request_alloc(&r) : stele_request_resize(p, &r);
 }
 
+void *krealloc_node_align(const void *p, size_t size, size_t align, gfp_t gfp, int node)
+{
+	return resize_any(p, size, align, gfp, node, STELE_CALLER);
+}
+
 void *krealloc(const void *p, size_t size, gfp_t gfp)
 {
-	return krealloc_node_align(p, size, 1, gfp, NUMA_NO_NODE);
+	return resize_any(p, size, 1, gfp, NUMA_NO_NODE, STELE_CALLER);
 }

@@ -66,39 +66,75 @@ static void *checked(void *p)
 	return stele_likely(p) ? p : no_memory();
 }
 
-/* Any size, any state of the heap. */
-static __attribute__((noinline)) void *malloc_slow(size_t size)
+/* Reports kmalloc. */
+static void *reported(void *p, size_t size, size_t bytes, const void *site)
 {
-	struct kmem_cache *s = stele_cache_for(size ? size : 1);
+	const struct stele_request r = { .size = size, .node = NUMA_NO_NODE, .site = site };
 
+	return stele_request_report(&r, p, bytes);
+}
+
+static void *alloc_large(size_t size, size_t align, bool zero, const void *site)
+{
+	void *p = stele_large_alloc(size, align, zero);
+
+	return reported(p, size, p ? stele_usable(p) : size, site);
+}
+
+static inline void *alloc_small(struct kmem_cache *s, size_t size, const void *site)
+{
+	return reported(slab_alloc(s, 0), size, s->size, site);
+}
+
+/* Any size, any state of the heap. */
+static __attribute__((noinline)) void *malloc_slow(size_t size, const void *site)
+{
+	struct kmem_cache *s;
+	void *p;
+
+	if (size < stele_hot.small_end && !trace_asked(STELE_TRACE_KMALLOC) &&
+	    (p = pcpu_pop_late(size_words()[size]))) {
+		probe_kmalloc(p, size);
+		return p;
+	}
+	s = stele_cache_for(size ? size : 1);
 	if (!s && !start())
 		return no_memory();
 	if (size > KMALLOC_MAX_CACHE_SIZE)
-		return checked(stele_large_alloc(size, 1, false));
+		return checked(alloc_large(size, 1, false, site));
 	s = s ? s : stele_cache_for(size ? size : 1);
-	return checked(slab_alloc(s, 0));
+	return checked(reported(stele_slab_alloc_slow(s, 0), size, s->size, site));
 }
 
-EXPORT void *malloc(size_t size)
+static inline __attribute__((always_inline)) void *take(size_t size)
 {
 	void *p;
 
 	if (stele_unlikely(size >= stele_hot.small_end))
-		return malloc_slow(size);
+		return malloc_slow(size, STELE_CALLER);
 	p = pcpu_pop(size_words()[size]);
-	return stele_likely(p) ? p : malloc_slow(size);
+	if (stele_unlikely(!p))
+		return malloc_slow(size, STELE_CALLER);
+	probe_kmalloc(p, size);
+	return p;
 }
 
-static __attribute__((noinline)) void free_slow(void *p)
+EXPORT void *malloc(size_t size)
+{
+	return take(size);
+}
+
+static __attribute__((noinline)) void free_slow(void *p, const void *site)
 {
 	if (p)
-		stele_free_slow("free", p);
+		stele_free_slow("free", p, site);
 }
 
 EXPORT void free(void *p)
 {
+	probe_kfree(p);
 	if (stele_unlikely(!slab_free_fast(p)))
-		free_slow(p);
+		free_slow(p, STELE_CALLER);
 }
 
 EXPORT void *calloc(size_t n, size_t size)
@@ -111,9 +147,9 @@ EXPORT void *calloc(size_t n, size_t size)
 	if (bytes > KMALLOC_MAX_CACHE_SIZE) {
 		if (!start())
 			return no_memory();
-		return checked(stele_large_alloc(bytes, 1, true));
+		return checked(alloc_large(bytes, 1, true, STELE_CALLER));
 	}
-	p = malloc(bytes);
+	p = take(bytes);
 	return p ? memset(p, 0, bytes) : NULL;
 }
 
@@ -130,24 +166,31 @@ static void *move(void *p, size_t old, size_t size)
 	return new;
 }
 
+/* What cannot be resized: an object that was freed, or no object. */
+static void *refuse(const void *p, const char *what, const char *cache)
+{
+	stele_report_resize("realloc", p, what, cache);
+	return no_memory();
+}
+
 /*
  * Stays where it is when it fits and at least half of it is used. Growth by a small step is
  * often followed by more of it: the new place then has a quarter to spare.
  */
 static void *resize_object(void *p, size_t old, size_t size)
 {
-	void *new;
+	const struct run *run;
+	void *roomy = NULL;
 
 	if (size <= old && (size >= old / 2 || old <= 64))
 		return p;
-	if (size <= old || size >= old + old / 4)
-		return move(p, old, size);
-	new = malloc(old + old / 4);
-	if (!new)
-		return move(p, old, size);
-	memcpy(new, p, old);
-	free(p);
-	return new;
+	/* Before anything is taken: that may put another object on top of the freed one. */
+	run = stele_run_of(p);
+	if (stele_unlikely(stele_seen_free(run, p)))
+		return refuse(p, "object was already free", run->cache->name);
+	if (size > old && size < old + old / 4)
+		roomy = move(p, old, old + old / 4);
+	return roomy ? roomy : move(p, old, size);
 }
 
 static void *resize_large(void *p, size_t old, size_t size)
@@ -158,6 +201,10 @@ static void *resize_large(void *p, size_t old, size_t size)
 		return no_memory();
 	if (size > KMALLOC_MAX_CACHE_SIZE) {
 		new = stele_large_resize(p, size, true);
+		if (new &&new != p) {
+			TRACE(KFREE, .call_site = STELE_CALLER, .ptr = p);
+			reported(new, size, stele_usable(new), STELE_CALLER);
+		}
 		if (new)
 			return new;
 		if (size <= old && size >= old / 2)
@@ -173,12 +220,11 @@ static __attribute__((noinline)) void *realloc_slow(void *p, size_t size)
 	if (!p)
 		return malloc(size);
 	old = stele_usable(p);
-	if (!old) {
-		stele_report_free("realloc", p, "not a pointer of this allocator", NULL);
-		return no_memory();
-	}
+	if (!old)
+		return stele_run_of(p) ? refuse(p, "not the start of an object", NULL)
+				       : refuse(p, STELE_NOT_OURS, NULL);
 	if (!size) {
-		free(p);
+		stele_free("realloc", p, STELE_CALLER);
 		return NULL;
 	}
 	return stele_run_of(p)->kind == RUN_SLAB ? resize_object(p, old, size)
@@ -187,14 +233,16 @@ static __attribute__((noinline)) void *realloc_slow(void *p, size_t size)
 
 EXPORT void *realloc(void *p, size_t size)
 {
-	struct run *run;
+	const struct object_facts *facts;
+	uint64_t tag;
 
 	if (stele_unlikely(!in_heap(p) || !size))
 		return realloc_slow(p, size);
-	run = run_at(p);
-	if (stele_unlikely(!run_has_object_at(run, p)))
+	tag = tag_at(p);
+	facts = facts_at(tag_words(tag));
+	if (stele_unlikely(!tag_has_object_at(tag, p, facts->recip, facts->limit)))
 		return realloc_slow(p, size);
-	return resize_object(p, run->size, size);
+	return resize_object(p, facts->size, size);
 }
 
 EXPORT void *reallocarray(void *p, size_t n, size_t size)
@@ -209,7 +257,7 @@ EXPORT void *reallocarray(void *p, size_t n, size_t size)
 /* ---- alignment ---- */
 
 /* A size that is a multiple of its alignment has a class that is, too. */
-void *stele_malloc_aligned(size_t align, size_t size)
+void *stele_malloc_aligned(size_t align, size_t size, const void *site)
 {
 	size_t rounded;
 
@@ -220,8 +268,8 @@ void *stele_malloc_aligned(size_t align, size_t size)
 	if (align > MALLOC_GRANULE)
 		rounded = STELE_ALIGN_UP(rounded, align);
 	if (rounded <= KMALLOC_MAX_CACHE_SIZE)
-		return slab_alloc(stele_cache_for(rounded), 0);
-	return stele_large_alloc(size, align, false);
+		return alloc_small(stele_cache_for(rounded), size, site);
+	return alloc_large(size, align, false, site);
 }
 
 static bool power_of_two(size_t n)
@@ -235,7 +283,7 @@ EXPORT int posix_memalign(void **out, size_t align, size_t size)
 
 	if (!power_of_two(align) || align % sizeof(void *))
 		return EINVAL;
-	p = stele_malloc_aligned(align, size);
+	p = stele_malloc_aligned(align, size, STELE_CALLER);
 	if (!p)
 		return ENOMEM;
 	*out = p;
@@ -248,7 +296,7 @@ EXPORT void *aligned_alloc(size_t align, size_t size)
 		errno = EINVAL;
 		return NULL;
 	}
-	return checked(stele_malloc_aligned(align, size));
+	return checked(stele_malloc_aligned(align, size, STELE_CALLER));
 }
 
 EXPORT void *memalign(size_t align, size_t size)
@@ -258,7 +306,7 @@ EXPORT void *memalign(size_t align, size_t size)
 
 EXPORT void *valloc(size_t size)
 {
-	return checked(stele_malloc_aligned(stele_page_size(), size));
+	return checked(stele_malloc_aligned(stele_page_size(), size, STELE_CALLER));
 }
 
 EXPORT void *pvalloc(size_t size)
@@ -267,7 +315,8 @@ EXPORT void *pvalloc(size_t size)
 
 	if (size > PTRDIFF_MAX - page)
 		return no_memory();
-	return checked(stele_malloc_aligned(page, size ? STELE_ALIGN_UP(size, page) : page));
+	size = size ? STELE_ALIGN_UP(size, page) : page;
+	return checked(stele_malloc_aligned(page, size, STELE_CALLER));
 }
 
 /* ---- the rest of the family ---- */

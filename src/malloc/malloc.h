@@ -7,7 +7,8 @@
 
 #include <stddef.h>
 
-/* Memory aligned to @align (a power of two), without touching errno; NULL when there is none. */
-void *stele_malloc_aligned(size_t align, size_t size);
+/* Memory aligned to @align (a power of two), without touching errno; NULL when there is none.
+ * @site: who asked. */
+void *stele_malloc_aligned(size_t align, size_t size, const void *site);
 
 #endif

@@ -11,6 +11,7 @@
  */
 #include "malloc/malloc.h"
 #include "base/fmt.h"
+#include "trace/trace.h"
 #include <dlfcn.h>
 #include <stdlib.h>
 
@@ -42,7 +43,8 @@ static __attribute__((noreturn)) void fail(size_t size)
 
 static void *allocate(size_t size, size_t align)
 {
-	return align > DEFAULT_ALIGN ? stele_malloc_aligned(align, size) : malloc(size);
+	return align > DEFAULT_ALIGN ? stele_malloc_aligned(align, size, STELE_CALLER)
+				     : malloc(size);
 }
 
 static void *new_or_throw(size_t size, size_t align)

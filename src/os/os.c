@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * os/os.c - memory, files, futexes and barriers through raw system calls
+ * os/os.c - memory, files and barriers through raw system calls
  *
  * Idea      A reservation is tried in two forms: readable and writable at once without
  *           reserve (pages appear by touching), else without access and opened step by
@@ -12,7 +12,6 @@
 #include "base/bits.h"
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/futex.h>
 #include <linux/membarrier.h>
 #include <sched.h>
 #include <signal.h>
@@ -177,8 +176,8 @@ static unsigned list_end(const char *list)
 
 unsigned stele_os_cpus_possible(void)
 {
+	static unsigned long mask[64]; /* not on the stack; only its size is looked at */
 	char buf[128];
-	unsigned long mask[64];
 	int saved = errno;
 	unsigned cpus = 0;
 	long bytes;
@@ -223,27 +222,19 @@ size_t stele_os_address_limit(void)
 	return limit.rlim_cur > used ? limit.rlim_cur - used : 0;
 }
 
-void stele_os_futex_wait(_Atomic uint32_t *word, uint32_t value)
-{
-	int saved = errno;
-
-	syscall(SYS_futex, word, FUTEX_WAIT_PRIVATE, value, NULL, NULL, 0);
-	errno = saved;
-}
-
-void stele_os_futex_wake(_Atomic uint32_t *word, int count)
-{
-	int saved = errno;
-
-	syscall(SYS_futex, word, FUTEX_WAKE_PRIVATE, count, NULL, NULL, 0);
-	errno = saved;
-}
-
 void stele_os_yield(void)
 {
 	int saved = errno;
 
 	sched_yield();
+	errno = saved;
+}
+
+void stele_os_nap(void)
+{
+	int saved = errno;
+
+	nanosleep(&(struct timespec){ .tv_nsec = 1000000 }, NULL);
 	errno = saved;
 }
 
@@ -264,11 +255,26 @@ int stele_os_membarrier(void)
 			  saved);
 }
 
+#define RSEQ_UNREGISTER 1
+#define RSEQ_SIZE 32 /* and multiples, as the kernel's area grows: the C library may take it all */
+#define RSEQ_SIZE_MAX 256
+
 int stele_os_rseq_register(void *area, uint32_t signature)
 {
 	int saved = errno;
 
-	return keep_errno(syscall(SYS_rseq, area, 32, 0, signature), saved);
+	return keep_errno(syscall(SYS_rseq, area, RSEQ_SIZE, 0, signature), saved);
+}
+
+int stele_os_rseq_unregister(void *area, uint32_t signature)
+{
+	int saved = errno, error = -EINVAL;
+
+	for (unsigned size = RSEQ_SIZE; error == -EINVAL && size <= RSEQ_SIZE_MAX;
+	     size += RSEQ_SIZE)
+		error = keep_errno(syscall(SYS_rseq, area, size, RSEQ_UNREGISTER, signature),
+				   saved);
+	return error;
 }
 
 static void ignore_signal(int number)
@@ -279,7 +285,9 @@ static void ignore_signal(int number)
 /* SIGURG: ignored by default and not stopped at by debuggers. */
 #define TEST_SIGNAL SIGURG
 
-static int run_with_timer(long nanoseconds, void (*body)(void *), void *arg)
+/* Apart, so that the frames of neither are large. */
+static __attribute__((noinline)) int run_with_timer(long nanoseconds, void (*body)(void *),
+						    void *arg)
 {
 	struct itimerspec when = { .it_value = { 0, nanoseconds } };
 	struct sigevent event = { .sigev_notify = SIGEV_SIGNAL, .sigev_signo = TEST_SIGNAL };
@@ -299,19 +307,17 @@ static int run_with_timer(long nanoseconds, void (*body)(void *), void *arg)
 int stele_os_with_signal(long nanoseconds, void (*body)(void *), void *arg)
 {
 	struct sigaction action = { .sa_handler = ignore_signal, .sa_flags = SA_RESTART }, old;
-	sigset_t set, old_set;
+	uint64_t held;
 	int saved = errno, error;
 
-	sigemptyset(&set);
-	sigaddset(&set, TEST_SIGNAL);
 	if (sigaction(TEST_SIGNAL, &action, &old) != 0) {
 		error = -errno;
 		errno = saved;
 		return error;
 	}
-	pthread_sigmask(SIG_UNBLOCK, &set, &old_set);
+	held = stele_os_signal_open(TEST_SIGNAL);
 	error = run_with_timer(nanoseconds, body, arg);
-	pthread_sigmask(SIG_SETMASK, &old_set, NULL);
+	stele_os_signals_release(held);
 	sigaction(TEST_SIGNAL, &old, NULL);
 	errno = saved;
 	return error;

@@ -52,9 +52,28 @@ size_t stele_os_address_limit(void);   /* RLIMIT_AS minus what is mapped now; SI
 /* Reads a small file; returns its length or -errno; the buffer is NUL-terminated. */
 ssize_t stele_os_read_file(const char *path, char *buf, size_t size);
 
+/* The kernel's number of this thread. */
+uint32_t stele_os_thread(void);
+
+/* The number of this process among its ancestors, never 0: a child has another one. */
+uint32_t stele_os_process(void);
+/* In the child of a fork that runs handlers: for systems where the number does not show it. */
+void stele_os_process_forked(void);
+
+/* Holds back every signal that is sent to this thread, the C library's own included, until
+ * the second gives them way again. What an instruction raises itself is not held back. */
+uint64_t stele_os_signals_hold(void);
+void stele_os_signals_release(uint64_t held);
+/* The other way about: lets this one signal in until stele_os_signals_release(). */
+uint64_t stele_os_signal_open(int signal);
+
+/* A futex whose word names its holder, who inherits the priority of those who wait. 0 or -errno. */
+int stele_os_futex_lock(_Atomic uint32_t *word);
+int stele_os_futex_unlock(_Atomic uint32_t *word);
 void stele_os_futex_wait(_Atomic uint32_t *word, uint32_t value);
 void stele_os_futex_wake(_Atomic uint32_t *word, int count);
 void stele_os_yield(void);
+void stele_os_nap(void); /* a millisecond or so; for the control path */
 
 /* membarrier: register for aborting sequences; then abort all that are in flight. 0 or -errno. */
 int stele_os_membarrier_register(void);
@@ -62,6 +81,8 @@ int stele_os_membarrier(void);
 
 /* Registers @area (32 bytes, aligned 32) for this thread. 0 or -errno. */
 int stele_os_rseq_register(void *area, uint32_t signature);
+/* Ends a registration, whoever made it. */
+int stele_os_rseq_unregister(void *area, uint32_t signature);
 
 /* Runs @body(arg) while a timer delivers one signal to this thread after @nanoseconds.
  * 0 when the timer was armed, -errno when it cannot be had. Start-up only. */

@@ -78,31 +78,12 @@ static inline unsigned find_run(uint64_t free, unsigned n, unsigned align)
 					  1 };
 	unsigned left = n, step;
 
-	for (; left > 1; left -= step) {
+	for (; left > 1 && free; left -= step) {
 		step = left / 2;
 		free &= free >> step;
 	}
 	free &= every[__builtin_ctz(align)];
 	return free ? (unsigned)__builtin_ctzll(free) : 64;
-}
-
-/* Up to 64 frames within one word. The first frame, or -1. */
-static inline int take_in_word(struct area *area, unsigned w, unsigned n, unsigned align)
-{
-	uint64_t used = load_relaxed(&area->used[w]);
-
-	for (;;) {
-		unsigned bit = find_run(~used, n, align);
-
-		if (bit == 64)
-			return -1;
-		STELE_POINT("area:take");
-		/* ORDER(AREA) acquire: the last owner is done with these frames. */
-		if (atomic_compare_exchange_weak_explicit(&area->used[w], &used,
-							  used | bits_mask(bit, n), ORDER_AREA_TAKE,
-							  memory_order_relaxed))
-			return (int)(w * 64 + bit);
-	}
 }
 
 static inline void return_bits(struct area *area, unsigned first, unsigned n)
@@ -142,21 +123,47 @@ static inline bool take_at(struct area *area, unsigned first, unsigned n)
 	return true;
 }
 
-/* Takes @n frames that were claimed. More than 64 start at a word. The first, or -1. */
+/*
+ * The lowest place, a multiple of @align, of @n frames that were seen free; AREA_FRAMES if
+ * none. A row that is open to a word's upper end goes on in the next word.
+ */
+static inline unsigned find_row(struct area *area, unsigned n, unsigned align)
+{
+	unsigned start = 0; /* of the free frames that reach up to this word */
+
+	for (unsigned end = 0; end < AREA_FRAMES; end += 64) {
+		uint64_t used = load_relaxed(&area->used[end / 64]);
+		unsigned head = used ? (unsigned)__builtin_ctzll(used) : 64;
+		unsigned at = (start + align - 1) & ~(align - 1);
+
+		if (at + n <= end + head)
+			return at;
+		if (!used)
+			continue;
+		if (n < 64 && align < 64) {
+			unsigned bit = find_run(~used, n, align);
+
+			if (bit < 64)
+				return end + bit;
+		}
+		start = end + 64 - (unsigned)__builtin_clzll(used);
+	}
+	return AREA_FRAMES;
+}
+
+/* Takes @n frames that were claimed. The first, or -1. */
 static inline int area_take(struct area *area, unsigned n, unsigned align)
 {
-	if (n <= 64 && align <= 64) {
-		for (unsigned w = 0; w < AREA_WORDS; w++) {
-			int first = take_in_word(area, w, n, align);
+	/* Each collision was somebody's success, or two long rows in each other's way. */
+	for (unsigned tries = 0; tries < AREA_FRAMES; tries++) {
+		unsigned first = find_row(area, n, align);
 
-			if (first >= 0)
-				return first;
-		}
-		return -1;
-	}
-	for (unsigned first = 0; first + n <= AREA_FRAMES; first += align > 64 ? align : 64)
+		if (first == AREA_FRAMES)
+			return -1;
+		STELE_POINT("area:take");
 		if (take_at(area, first, n))
 			return (int)first;
+	}
 	return -1;
 }
 

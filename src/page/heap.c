@@ -3,35 +3,39 @@
  * page/heap.c - the one reservation and what lies where in it
  *
  * Idea      Everything Stele knows lies at an offset from one base:
- *             base          descriptor of "not ours", sentinels, size table, slots[]
- *             +1 MiB        page map: 4 bytes for each 4 KiB of the whole reservation
+ *             base          descriptor of "not ours", sentinels, size table, facts, slots[]
+ *             +1 MiB        page map, for each 4 KiB of the whole reservation: tags, 8 bytes
+ *             then          and references, 4 bytes
  *             then          slots, area counts, areas, descriptors
  *             then          the arena, 2 MiB aligned
  *           All of it is address space only; pages appear by touching.
- * Limits    RLIMIT_AS: three quarters of what is left are taken. RLIMIT_DATA and
+ * Limits    RLIMIT_AS: all but a quarter of what is left is taken; above 1 GiB all but 256
+ *           MiB, above 2 GiB all but an eighth. RLIMIT_DATA and
  *           overcommit 2: the range is opened in steps as it is used.
- * Context   any; the first caller starts the heap, others wait for it. A signal handler
- *           that interrupts the start itself gets -ENOMEM.
+ * Context   any; the first caller starts the heap, others wait for it and lend it their
+ *           priority. Signals are held back meanwhile; a call from within the start gets -ENOMEM.
  */
 #include "page/heap.h"
 #include "base/options.h"
 #include "os/os.h"
 #include "page/run.h"
 #include "percpu/system.h"
+#include "sync/inject.h"
+#include "sync/mutex.h"
 #include <errno.h>
-#include <sys/syscall.h>
 #include <unistd.h>
 
 struct stele_heap stele_heap;
 
-/* From HEAP_STARTING on: that plus the id of the thread at work, in one word for its handlers. */
-enum { HEAP_NONE, HEAP_READY, HEAP_FAILED, HEAP_STARTING };
+enum { HEAP_NONE, HEAP_READY, HEAP_FAILED };
 static _Atomic uint32_t heap_state;
+static struct stele_mutex starting; /* a child that finds it abandoned starts anew */
 
 /* A stack's index names 4 TiB from the base; maps and descriptors lie before the arena. */
-#define ARENA_MAX ((4ull << 40) - (64ull << 30))
+#define ARENA_MAX ((uint64_t)STELE_ARENA_LARGEST)
 #define ARENA_USUAL (1ull << 40)
-#define ARENA_MIN (16ull << 20)
+#define ARENA_MIN ((uint64_t)STELE_ARENA_SMALLEST)
+_Static_assert(ARENA_MAX == (4ull << 40) - (64ull << 30), "what is left before the stacks' end");
 
 static size_t round_page(size_t n)
 {
@@ -41,15 +45,18 @@ static size_t round_page(size_t n)
 /* Fills in offsets for an arena of @arena bytes; returns the whole size. */
 static size_t lay_out(struct stele_heap *h, size_t arena, unsigned slots)
 {
-	size_t areas = arena / AREA_SIZE, at = STELE_MAP_OFFSET, rest, map;
+	size_t areas = arena / AREA_SIZE, at = STELE_TAGS_OFFSET, rest, map;
 	size_t descriptors = arena / 32 < (16ull << 30) ? arena / 32 : 16ull << 30;
 
 	rest = round_page((size_t)slots * STELE_SLOT_SIZE) + round_page(areas * 4) +
 	       round_page(areas * sizeof(struct area)) + round_page(descriptors);
-	map = round_page((STELE_MAP_OFFSET + rest + arena + 2 * AREA_SIZE) / FRAME_SIZE * 4);
-	map += round_page(map / 512);
+	map = round_page((STELE_TAGS_OFFSET + rest + arena + 2 * AREA_SIZE) / FRAME_SIZE * 4);
+	map += round_page(map / 256); /* the map's own frames */
+	h->tags_bytes = 2 * map;
+	at += h->tags_bytes;
+	h->refs_at = at;
+	h->refs_bytes = map;
 	at += map;
-	h->map_bytes = map;
 	h->slots_at = at;
 	at += round_page((size_t)slots * STELE_SLOT_SIZE);
 	h->counts_at = at;
@@ -64,6 +71,14 @@ static size_t lay_out(struct stele_heap *h, size_t arena, unsigned slots)
 	return h->arena_at + arena;
 }
 
+/* What to take of @limit: the rest is for stacks, mappings and this heap's own tables. */
+static size_t share_of(size_t limit)
+{
+	size_t rest = STELE_MIN(limit / 4, (size_t)256 << 20);
+
+	return limit - STELE_MAX(rest, limit / 8);
+}
+
 static size_t wanted_arena(void)
 {
 	size_t limit = stele_os_address_limit(), ram = stele_os_ram_bytes() * 4;
@@ -73,8 +88,8 @@ static size_t wanted_arena(void)
 		size = stele_opt.arena_size;
 	if (size > ARENA_MAX)
 		size = ARENA_MAX;
-	if (limit != SIZE_MAX && size > limit / 4 * 3)
-		size = limit / 4 * 3;
+	if (limit != SIZE_MAX && size > share_of(limit))
+		size = share_of(limit);
 	return size / AREA_SIZE * AREA_SIZE;
 }
 
@@ -109,9 +124,10 @@ static int open_metadata(unsigned slots)
 
 	if (!h->range.stepwise)
 		return 0;
-	if (stele_heap_commit(h->range.base, STELE_MAP_OFFSET) != 0)
+	if (stele_heap_commit(h->range.base, STELE_TAGS_OFFSET) != 0)
 		return -ENOMEM;
-	if (stele_os_readable(h->range.base + STELE_MAP_OFFSET, h->map_bytes) != 0)
+	if (stele_os_readable(h->range.base + STELE_TAGS_OFFSET, h->tags_bytes + h->refs_bytes) !=
+	    0)
 		return -ENOMEM;
 	return stele_heap_commit(h->range.base + h->slots_at, (size_t)slots * STELE_SLOT_SIZE);
 }
@@ -124,6 +140,7 @@ static int start(void)
 	facts->page_size = stele_opt.page_size > stele_os_page_size() ? stele_opt.page_size
 								      : stele_os_page_size();
 	stele_system_choose();
+	STELE_POINT("heap:starting");
 	if (reserve(facts->slots) != 0)
 		return -ENOMEM;
 	facts->stepwise = stele_heap.range.stepwise;
@@ -132,6 +149,7 @@ static int start(void)
 	if (!stele_opt.thp && !facts->stepwise)
 		stele_os_no_hugepage(stele_heap.range.base, stele_heap.range.size);
 	stele_hot.base = stele_heap.range.base;
+	stele_hot.refs = stele_heap.range.base + stele_heap.refs_at;
 	stele_pcpu_init(stele_heap.range.base + stele_heap.slots_at, facts->slots);
 	atomic_store(&stele_heap.next_descriptor, stele_heap.descriptors_at);
 	stele_hot.span = stele_heap.range.size;
@@ -143,25 +161,29 @@ bool stele_heap_started(void)
 	return load_acquire(&heap_state) == HEAP_READY;
 }
 
+static void start_once(void)
+{
+	uint32_t now;
+
+	if (stele_lock(&starting) != 0)
+		return; /* something that the start itself calls */
+	if (load_relaxed(&heap_state) == HEAP_NONE) {
+		now = start() == 0 ? HEAP_READY : HEAP_FAILED;
+		if (now == HEAP_FAILED && !stele_opt.quiet)
+			stele_say("stele: no address space or memory to start with; "
+				  "every allocation fails\n");
+		/* ORDER(START) release: everything the heap set up is seen by who finds it ready. */
+		store_release(&heap_state, now);
+	}
+	stele_unlock(&starting);
+}
+
 int stele_heap_start(void)
 {
-	uint32_t seen = load_acquire(&heap_state), self;
-
-	if (stele_likely(seen == HEAP_READY))
+	if (stele_likely(stele_heap_started()))
 		return 0;
-	self = HEAP_STARTING + (uint32_t)syscall(SYS_gettid);
-	if (seen == HEAP_NONE && cas_acquire(&heap_state, &seen, self)) {
-		int error = start();
-
-		/* ORDER(START) release: everything the heap set up is seen by who finds it ready. */
-		store_release(&heap_state, error ? HEAP_FAILED : HEAP_READY);
-		return error;
-	}
-	while ((seen = load_acquire(&heap_state)) >= HEAP_STARTING) {
-		if (seen == self)
-			return -ENOMEM;
-		stele_os_yield();
-	}
+	if (load_relaxed(&heap_state) == HEAP_NONE)
+		start_once();
 	return stele_heap_started() ? 0 : -ENOMEM;
 }
 

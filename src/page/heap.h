@@ -7,12 +7,13 @@
 
 #include "os/os.h"
 #include "page/area.h"
+#include "page/run.h"
 #include "percpu/percpu.h"
 
 struct stele_heap {
 	struct stele_reservation range;
 	/* Offsets from the base; fixed at start. */
-	size_t map_bytes;
+	size_t tags_bytes, refs_at, refs_bytes;
 	size_t slots_at;
 	size_t counts_at;
 	size_t areas_at;
@@ -48,9 +49,23 @@ static inline uint32_t area_of(uintptr_t address)
 	return (uint32_t)((address - (uintptr_t)stele_hot.base - stele_heap.arena_at) / AREA_SIZE);
 }
 
-/* purge.c: free frames that may be resident. */
+/* Frames are counted from the arena's start. */
+static inline uint64_t frame_of(uintptr_t address)
+{
+	return (address - (uintptr_t)stele_hot.base - stele_heap.arena_at) / FRAME_SIZE;
+}
+
+/* Claims and takes frames [frame, frame+n) of areas that are open, or none. */
+bool stele_row_take(uint64_t frame, unsigned n);
+
+/* purge.c: frames of runs in use, and free frames that may be resident. */
+void stele_frames_taken(unsigned frames, unsigned dirty);
+void stele_frames_returned(unsigned frames, enum stele_purging when); /* all of them dirty */
+/* Frames of huge blocks, touched or not; and the dirty ones in areas that come and go whole. */
+void stele_huge_taken(uint64_t frames);
+void stele_huge_returned(uint64_t frames);
 void stele_dirty_taken(uint64_t frames);
-void stele_dirty_returned(uint64_t frames);
+void stele_dirty_returned(uint64_t frames, enum stele_purging when);
 uint64_t stele_dirty_free(void);
 /* A huge block of @bytes was freed: keep as much for the next one, within reason. */
 void stele_dirty_keep(size_t bytes);

@@ -2,7 +2,7 @@
 /*
  * page/large.c - one allocation with frames or areas of its own
  *
- * Idea      Up to half an area: exact frames. Above: whole areas of the same arena, of
+ * Idea      Less than an area: exact frames. Above: whole areas of the same arena, of
  *           which only what is touched costs memory. So there is no registry of foreign
  *           mappings, nothing to lock, one mapping for the kernel, and growth in place is
  *           taking the next areas. What cannot grow in place moves by page tables.
@@ -15,9 +15,12 @@
 #include "page/heap.h"
 #include "page/run.h"
 #include "percpu/system.h"
+#include "trace/probe.h"
+#include "trace/trace.h"
+#include <stele/page.h>
 #include <string.h>
 
-#define LARGE_FRAMES (AREA_FRAMES / 2)
+#define LARGE_FRAMES (AREA_FRAMES - 1)
 
 static uint32_t areas_for(size_t bytes)
 {
@@ -115,6 +118,7 @@ static struct run *huge_run(size_t bytes, size_t align)
 	run->bytes = bytes;
 	run->kind = RUN_HUGE;
 	run->recip = 0;
+	run->tag = 0;
 	run->cache = NULL;
 	run->frames = n; /* areas, for this kind */
 	return run;
@@ -146,11 +150,12 @@ static void *huge_alloc(size_t bytes, size_t align, bool zero)
 		zero_dirty(run);
 	if (dirty)
 		stele_dirty_taken(dirty);
+	stele_huge_taken(run->bytes / FRAME_SIZE);
 	stele_run_publish(run);
 	return (void *)run->base;
 }
 
-void *stele_large_alloc(size_t bytes, size_t align, bool zero)
+static void *large_alloc(size_t bytes, size_t align, bool zero)
 {
 	size_t frames = (bytes + FRAME_SIZE - 1) / FRAME_SIZE, page = stele_system_facts.page_size;
 	struct run *run;
@@ -171,13 +176,44 @@ void *stele_large_alloc(size_t bytes, size_t align, bool zero)
 	return (void *)run->base;
 }
 
+/* ---- events ---- */
+
+void stele_pages_taken(const void *p, size_t bytes_req, size_t bytes, unsigned gfp)
+{
+	probe_mm_page_alloc(p, bytes, gfp);
+	TRACE(MM_PAGE_ALLOC, .ptr = p, .bytes_req = bytes_req, .bytes_alloc = bytes,
+	      .order = (unsigned)get_order(bytes), .gfp_flags = gfp);
+}
+
+void stele_pages_given(const void *p, size_t bytes)
+{
+	probe_mm_page_free(p, bytes);
+	TRACE(MM_PAGE_FREE, .ptr = p, .bytes_alloc = bytes, .order = (unsigned)get_order(bytes));
+}
+
+void *stele_large_take(size_t bytes, size_t align, unsigned gfp)
+{
+	void *p = large_alloc(bytes, align, gfp & __GFP_ZERO);
+
+	stele_pages_taken(p, bytes, p ? stele_large_usable(stele_run_of(p)) : bytes, gfp);
+	return p;
+}
+
+void *stele_large_alloc(size_t bytes, size_t align, bool zero)
+{
+	return stele_large_take(bytes, align, zero ? __GFP_ZERO : 0);
+}
+
+/* ---- freeing ---- */
+
 /* Marks the touched part of areas [first, first+n) dirty, or gives it back when it is big. */
-static void retire_areas(uint32_t first, uint32_t n, size_t bytes)
+static void retire_areas(uint32_t first, uint32_t n, size_t bytes, enum stele_purging when)
 {
 	uint64_t dirty = 0;
 
 	stele_dirty_keep(bytes);
-	if (bytes > 32ul << 20 && stele_os_purge(area_memory(first), (size_t)n * AREA_SIZE) == 0) {
+	if (bytes > 32ul << 20 && when == PURGE_NOW &&
+	    stele_os_purge(area_memory(first), (size_t)n * AREA_SIZE) == 0) {
 		for (uint32_t i = 0; i < n; i++)
 			for (unsigned w = 0; w < AREA_WORDS; w++)
 				store_relaxed(&area_at(first + i)->dirty[w], 0);
@@ -195,28 +231,47 @@ static void retire_areas(uint32_t first, uint32_t n, size_t bytes)
 	for (uint32_t i = 0; i < n; i++)
 		area_return_whole(area_count(first + i));
 	if (dirty)
-		stele_dirty_returned(dirty);
+		stele_dirty_returned(dirty, when);
 }
 
-static void huge_free(struct run *run)
+/* Its areas are left. */
+static void forget_huge(struct run *run)
+{
+	stele_huge_returned(run->bytes / FRAME_SIZE);
+	stele_run_unmap(run);
+	stele_run_return_descriptor(run);
+}
+
+static void huge_free(struct run *run, enum stele_purging when)
 {
 	uint32_t first = area_of(run->base), n = run->frames;
 	size_t bytes = run->bytes;
 
-	stele_run_unmap(run);
+	forget_huge(run);
+	retire_areas(first, n, bytes, when);
+}
+
+static void large_free(struct run *run, enum stele_purging when)
+{
+	stele_pages_given((void *)run->base, run->bytes);
+	run->kind &= ~(uint32_t)RUN_PAGES_FLAG;
+	if (run->kind == RUN_HUGE) {
+		huge_free(run, when);
+		return;
+	}
+	stele_dirty_keep(run->bytes);
+	stele_run_return_frames(run, when);
 	stele_run_return_descriptor(run);
-	retire_areas(first, n, bytes);
 }
 
 void stele_large_free(struct run *run)
 {
-	run->kind &= ~(uint32_t)RUN_PAGES_FLAG;
-	if (run->kind == RUN_HUGE) {
-		huge_free(run);
-		return;
-	}
-	stele_dirty_keep(run->bytes);
-	stele_run_return(run);
+	large_free(run, PURGE_NOW);
+}
+
+void stele_large_free_later(struct run *run)
+{
+	large_free(run, PURGE_LATER);
 }
 
 size_t stele_large_usable(const struct run *run)
@@ -256,10 +311,12 @@ static bool huge_resize_in_place(struct run *run, size_t bytes)
 
 		run->frames = want;
 		mark_cut(run, bytes);
-		retire_areas(first + want, have - want, tail);
+		retire_areas(first + want, have - want, tail, PURGE_NOW);
 	} else {
 		mark_cut(run, bytes);
 	}
+	stele_huge_returned(run->bytes / FRAME_SIZE);
+	stele_huge_taken(bytes / FRAME_SIZE);
 	run->bytes = bytes;
 	return true;
 }
@@ -275,7 +332,7 @@ static void areas_moved_out(uint32_t first, uint32_t n, size_t bytes)
 
 		and_relaxed(&area->dirty[at % AREA_FRAMES / 64], ~bits_mask(0, here));
 	}
-	retire_areas(first, n, 0);
+	retire_areas(first, n, 0, PURGE_NOW);
 }
 
 /* Moves the pages to a new place in the arena, or copies where the kernel cannot. */
@@ -296,43 +353,36 @@ static void *huge_move(struct run *run, size_t bytes)
 		stele_run_return_descriptor(run);
 		return NULL;
 	}
+	stele_pages_taken(to, bytes, stele_run_of(to)->bytes, 0);
 	if (moved < 0)
 		memcpy(to, from, old);
-	stele_run_unmap(run);
-	stele_run_return_descriptor(run);
+	stele_pages_given(from, old);
+	forget_huge(run);
 	if (moved < 0)
-		retire_areas(first, n, old);
+		retire_areas(first, n, old, PURGE_NOW);
 	else if (moved == 0)
 		areas_moved_out(first, n, old);
 	return to;
 }
 
-/* Within an area: gives the tail back, or takes the frames behind. */
+/* Gives the tail back, or takes the frames behind. */
 static bool large_resize_in_place(struct run *run, unsigned want)
 {
-	uint32_t number = area_of(run->base);
-	unsigned first = (unsigned)((run->base - (uintptr_t)area_memory(number)) / FRAME_SIZE);
-	unsigned have = run->frames;
+	uint64_t end = frame_of(run->base) + want;
 
-	if (want == have)
-		return true;
-	if (want < have) {
+	if (want < run->frames) {
 		stele_run_trim(run, want);
-		return true;
+	} else if (want > run->frames) {
+		if (end > (uint64_t)load_acquire(&stele_heap.areas_high) * AREA_FRAMES ||
+		    !stele_row_take(end - (want - run->frames), want - run->frames))
+			return false;
+		stele_run_extend(run, want);
 	}
-	if (first + want > AREA_FRAMES || !area_claim(area_count(number), want - have))
-		return false;
-	if (!take_at(area_at(number), first + have, want - have)) {
-		area_unclaim(area_count(number), want - have);
-		return false;
-	}
-	stele_run_extend(run, want);
 	return true;
 }
 
-void *stele_large_resize(void *p, size_t bytes, bool may_move)
+static void *large_resize(struct run *run, void *p, size_t bytes, bool may_move)
 {
-	struct run *run = stele_run_of(p);
 	size_t frames = (bytes + FRAME_SIZE - 1) / FRAME_SIZE;
 
 	if (!run || run->base != (uintptr_t)p || !bytes || bytes > PTRDIFF_MAX)
@@ -348,4 +398,18 @@ void *stele_large_resize(void *p, size_t bytes, bool may_move)
 	if (huge_resize_in_place(run, bytes))
 		return p;
 	return may_move ? huge_move(run, bytes) : NULL;
+}
+
+/* To who counts bytes a change of size is a free and an allocation, also where it is. */
+void *stele_large_resize(void *p, size_t bytes, bool may_move)
+{
+	struct run *run = stele_run_of(p);
+	size_t old = run ? run->bytes : 0;
+	void *q = large_resize(run, p, bytes, may_move);
+
+	if (q && q == p && run->bytes != old) {
+		stele_pages_given(p, old);
+		stele_pages_taken(p, bytes, run->bytes, 0);
+	}
+	return q;
 }

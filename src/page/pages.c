@@ -3,10 +3,11 @@
  * page/pages.c - the public door of the floor: alloc_pages() and friends
  *
  * Idea      A struct page is the entry of the page map, so it costs nothing. A block is a
- *           run (huge above half an area) of kind RUN_PAGES; its `bytes` check the free.
- * Context   any.
+ *           run (huge from an area on) of kind RUN_PAGES; its `bytes` check the free.
+ * Context   any. alloc_pages() may take long when a big free block has to be found, and clears
+ *           what it must; __free_pages() may purge, free_pages_nolock() leaves that to others.
  * Failure   NULL or 0; a bad free is reported and nothing happens.
- * Tests     tests/unit/page/test_pages.c
+ * Tests     tests/unit/page/test_pages.c, tests/contract/test_nolock.c
  */
 #include "base/fmt.h"
 #include "base/options.h"
@@ -40,7 +41,7 @@ void *page_address(const struct page *page)
 
 	if (!page)
 		return NULL;
-	index = (size_t)((const char *)page - (stele_hot.base + STELE_MAP_OFFSET)) / sizeof(*page);
+	index = (size_t)((const char *)page - stele_hot.refs) / sizeof(*page);
 	return stele_hot.base + (index << FRAME_SHIFT);
 }
 
@@ -51,7 +52,7 @@ struct page *virt_to_page(const void *p)
 
 	if ((uintptr_t)p - (uintptr_t)stele_hot.base >= stele_hot.span)
 		return NULL;
-	return (struct page *)(stele_hot.base + STELE_MAP_OFFSET) + (offset >> FRAME_SHIFT);
+	return (struct page *)stele_hot.refs + (offset >> FRAME_SHIFT);
 }
 
 static void *block_alloc(size_t bytes, size_t align, gfp_t gfp)
@@ -60,7 +61,7 @@ static void *block_alloc(size_t bytes, size_t align, gfp_t gfp)
 
 	if (stele_heap_start() != 0)
 		return NULL;
-	p = stele_large_alloc(bytes, align, gfp & __GFP_ZERO);
+	p = stele_large_take(bytes, align, gfp);
 	if (p)
 		stele_run_of(p)->kind |= RUN_PAGES_FLAG;
 	return p;
@@ -73,7 +74,8 @@ static void report(const char *call, const void *p, const char *what)
 		abort();
 }
 
-static void block_free(const char *call, void *p, size_t bytes)
+/* The run of a block that may be freed; else NULL, and it was reported. */
+static struct run *block_of(const char *call, void *p, size_t bytes)
 {
 	struct run *run = stele_heap_started() ? stele_run_of(p) : NULL;
 
@@ -82,6 +84,15 @@ static void block_free(const char *call, void *p, size_t bytes)
 	else if (run->bytes != bytes)
 		report(call, p, "allocated with another size");
 	else
+		return run;
+	return NULL;
+}
+
+static void block_free(const char *call, void *p, size_t bytes)
+{
+	struct run *run = block_of(call, p, bytes);
+
+	if (run)
 		stele_large_free(run);
 }
 
@@ -133,6 +144,43 @@ void __free_pages(struct page *page, unsigned int order)
 		report("__free_pages", page_address(page), "order too large");
 	else
 		block_free("__free_pages", page_address(page), order_bytes(order));
+}
+
+/* ---- any context ---- */
+
+#define NOLOCK_IMPLIED (__GFP_ZERO | __GFP_NOWARN | __GFP_NOMEMALLOC | __GFP_COMP)
+
+static void warn_flags(gfp_t gfp)
+{
+	static _Atomic uint32_t warned;
+
+	if (!stele_opt.quiet && !atomic_exchange_explicit(&warned, 1, memory_order_relaxed))
+		stele_say("stele: alloc_pages_nolock: flags 0x%x are not for this call\n", gfp);
+}
+
+struct page *alloc_pages_nolock(gfp_t gfp, int node, unsigned int order)
+{
+	gfp_t strange = gfp & ~(__GFP_ACCOUNT | NOLOCK_IMPLIED);
+
+	if (strange)
+		warn_flags(strange);
+	return alloc_pages_node(node, gfp | NOLOCK_IMPLIED, order);
+}
+
+void free_pages_nolock(struct page *page, unsigned int order)
+{
+	void *p = page_address(page);
+	struct run *run;
+
+	if (!page)
+		return;
+	if (order > MAX_PAGE_ORDER) {
+		report("free_pages_nolock", p, "order too large");
+		return;
+	}
+	run = block_of("free_pages_nolock", p, order_bytes(order));
+	if (run)
+		stele_large_free_later(run);
 }
 
 static size_t exact_bytes(size_t size)

@@ -3,36 +3,102 @@
  * page/purge.c - giving touched, free frames back to the system
  *
  * Idea      Demand-driven: who returns frames and finds more than a budget of them free
- *           and resident, purges from the highest area down until half the budget is
- *           left. Purging owns what it purges: it takes the frames like any taker, tells
- *           the system, marks them clean, returns them.
- * Objects   dirty_free: frames that are dirty and not in use. Kept by differences; a race
- *           can make it wrong for a moment, never for good.
+ *           and resident, purges from the highest area down, long rows before short ones.
+ *           Purging owns what it purges: it takes the frames like any taker, tells the
+ *           system, marks them clean, returns them. A call that promises to be short, and
+ *           who takes frames, leave it to the next one that returns some or goes slow.
+ * Budget    dirty_max, room for the largest block freed, 1/64 of what is in use, and what
+ *           experience adds. Frames just purged are `gone` for some takes: a clean frame
+ *           taken in that time need not have been purged and is regretted. Who finds the
+ *           budget exceeded looks back first: regret since the last time raises it, none
+ *           halves what was added. So it is decided by counts of frames, never by a clock,
+ *           and a program that frees all it has ends where it began. What stays below the
+ *           peak of use costs no peak memory and grows by each regret; what goes beyond
+ *           grows by one in DOUBT, up to half the peak. Both end at the option dirty_grow.
+ * Objects   counts: frames of runs in use, and frames that are dirty and not in use. Kept
+ *           by differences; a race can make them wrong for a moment, never for good.
+ *           The rest is advice: an update that is lost in a race is not made again.
  * Context   any; one purger at a time, others go on without.
- * Failure   the system refuses: the frames stay dirty.
+ * Failure   the system refuses, as it does for locked memory: the frames stay dirty, and
+ *           no purge is tried again before there are twice as many.
  * Limits    with system pages larger than a frame only whole free pages are purged.
+ * Tests     tests/unit/page/test_purge.c
  */
 #include "base/options.h"
+#include "os/os.h"
 #include "page/heap.h"
 #include "page/run.h"
 #include "percpu/system.h"
 
 #define HUGE_KEEP_MAX (32ul << 20)
+#define MEMORY 64u   /* takes of dirty frames until a purged one is forgotten */
+#define DOUBT 128u   /* regrets before the footprint may rise above its peak by one frame */
+#define LONG_ROW 16u /* frames: below that a call costs more than faults are saved by it */
 
-static _Atomic int64_t dirty_free;
-static _Atomic uint64_t huge_keep; /* bytes, for the next huge block */
-static _Atomic uint32_t purging, missed;
+/* In use above, dirty and free below: signed, for a frame may be taken before it is counted. */
+static _Atomic uint64_t counts;
+static _Atomic uint64_t huge_keep;	 /* bytes, for the next huge block */
+static _Atomic uint64_t gone, forgotten; /* purged frames times MEMORY */
+static _Atomic uint64_t regretted;	 /* purged frames */
+static _Atomic uint64_t huge, peak;	 /* frames of huge blocks; in use at most, with those */
+static _Atomic uint64_t grown, beyond;	 /* frames added to the budget below the peak, above it */
+static _Atomic uint64_t stuck;		 /* frames that could not be purged, twice */
+static _Atomic uint64_t purging;	 /* 0, or whoever is at it: {process:32, token:32} */
+static _Atomic uint32_t missed;
+static _Atomic uint32_t due; /* over budget, and who found it so must not purge */
+
+/* ---- counts ---- */
+
+static int64_t dirty_in_word(uint64_t word)
+{
+	return (int32_t)(uint32_t)word;
+}
+
+static uint64_t used_in_word(uint64_t word)
+{
+	return (word - (uint64_t)dirty_in_word(word)) >> 32;
+}
 
 uint64_t stele_dirty_free(void)
 {
-	int64_t n = load_relaxed(&dirty_free);
+	int64_t n = dirty_in_word(load_relaxed(&counts));
 
 	return n > 0 ? (uint64_t)n : 0;
 }
 
+struct stele_page_stats stele_page_stats(void)
+{
+	return (struct stele_page_stats){
+		.used = used_in_word(load_relaxed(&counts)) * FRAME_SIZE,
+		.dirty_free = stele_dirty_free() * FRAME_SIZE,
+		.areas = load_relaxed(&stele_heap.areas_high),
+	};
+}
+
+/* Frames were taken: what was purged lately might have served for the clean ones. */
+static void look_for_gone(uint64_t clean, uint64_t dirty)
+{
+	uint64_t seen = load_relaxed(&gone), found = clean * MEMORY;
+
+	if (stele_likely(!seen))
+		return;
+	found = STELE_MIN(found, seen);
+	dirty = STELE_MIN(dirty, seen - found);
+	if (!cas_relaxed(&gone, &seen, seen - found - dirty))
+		return;
+	add_relaxed(&regretted, found / MEMORY);
+	add_relaxed(&forgotten, dirty);
+}
+
 void stele_dirty_taken(uint64_t frames)
 {
-	sub_relaxed(&dirty_free, (int64_t)frames);
+	sub_relaxed(&counts, frames);
+}
+
+static void dirty_purged(uint64_t frames)
+{
+	sub_relaxed(&counts, frames);
+	add_relaxed(&gone, frames * MEMORY);
 }
 
 void stele_dirty_keep(size_t bytes)
@@ -45,132 +111,339 @@ void stele_dirty_keep(size_t bytes)
 		;
 }
 
-/* Frames of free system pages only: each group of @group frames all in @mask, or none. */
-static uint64_t whole_pages(uint64_t mask, unsigned group)
+/* ---- purging ---- */
+
+/* The first frame from @from on whose bit in @words is @set; AREA_FRAMES if none. */
+static unsigned next_frame(_Atomic uint64_t *words, unsigned from, bool set)
 {
-	uint64_t whole = 0;
+	for (; from < AREA_FRAMES; from = (from / 64 + 1) * 64) {
+		uint64_t word = load_relaxed(&words[from / 64]);
 
-	for (unsigned bit = 0; bit < 64; bit += group) {
-		uint64_t page = bits_mask(bit, group);
-
-		if ((mask & page) == page)
-			whole |= page;
+		word = (set ? word : ~word) >> from % 64;
+		if (word)
+			return from + (unsigned)__builtin_ctzll(word);
 	}
-	return whole;
+	return AREA_FRAMES;
 }
 
-/* Purges the set runs of @mask in word @w; true if the system took all of them. */
-static bool purge_runs(uint32_t number, unsigned w, uint64_t mask)
+struct row {
+	unsigned first, end, dirty;
+};
+
+/*
+ * The next row of free frames from @from on, from its first dirty one to its last; clean ones
+ * between them cost less than a second call. Whole system pages only. first is AREA_FRAMES
+ * when there is none; otherwise @from is moved behind the free frames it lies in.
+ */
+static struct row next_row(struct area *area, unsigned *from)
 {
-	bool done = true;
+	unsigned page = (unsigned)(stele_system_facts.page_size / FRAME_SIZE), start, end, first;
 
-	while (mask) {
-		unsigned bit = (unsigned)__builtin_ctzll(mask);
-		uint64_t rest = ~(mask >> bit);
-		unsigned n = rest ? (unsigned)__builtin_ctzll(rest) : 64;
-		char *p = area_memory(number) + (w * 64ul + bit) * FRAME_SIZE;
+	page = page ? page : 1;
+	for (; (start = next_frame(area->used, *from, false)) < AREA_FRAMES; *from = end) {
+		struct row row = { AREA_FRAMES, 0, 0 };
 
-		n = n > 64 - bit ? 64 - bit : n;
-		done &= stele_os_purge(p, n * FRAME_SIZE) == 0;
-		mask &= ~bits_mask(bit, n);
+		end = next_frame(area->used, start, true);
+		first = next_frame(area->dirty, start, true);
+		for (unsigned at = first; at < end; at = next_frame(area->dirty, row.end, true)) {
+			row.end = STELE_MIN(next_frame(area->dirty, at, false), end);
+			row.dirty += row.end - at;
+		}
+		if (first >= end)
+			continue;
+		row.end = STELE_MIN(STELE_ALIGN_UP(row.end, page), end / page * page);
+		row.first = STELE_ALIGN_UP(STELE_MAX(first / page * page, start), page);
+		if (row.first >= row.end)
+			continue;
+		*from = end;
+		return row;
 	}
-	return done;
+	return (struct row){ AREA_FRAMES, AREA_FRAMES, 0 };
 }
 
-/* Purges what is free and dirty in one word of an area. */
-static void purge_word(uint32_t number, unsigned w)
+/* The frames of @row are ours: nobody else changes their bits. */
+static void mark_clean(struct area *area, struct row row)
+{
+	uint64_t purged = 0;
+
+	for (unsigned at = row.first, here; at < row.end; at += here) {
+		uint64_t mask;
+
+		here = STELE_MIN(64 - at % 64, row.end - at);
+		mask = bits_mask(at % 64, here);
+		mask &= and_relaxed(&area->dirty[at / 64], ~mask);
+		purged += (uint64_t)__builtin_popcountll(mask);
+	}
+	dirty_purged(purged);
+}
+
+static bool purge_piece(uint32_t number, struct row row)
 {
 	struct area *area = area_at(number);
-	unsigned group = (unsigned)(stele_system_facts.page_size / FRAME_SIZE);
-	uint64_t used = load_relaxed(&area->used[w]), dirty = load_relaxed(&area->dirty[w]), mask;
-	unsigned n;
+	unsigned n = row.end - row.first;
 
-	if (!(dirty & ~used))
-		return;
-	mask = whole_pages(~used, group ? group : 1);
-	if (group <= 1)
-		mask &= dirty;
-	n = (unsigned)__builtin_popcountll(mask);
-	if (!(mask & dirty) || !area_claim(area_count(number), n))
-		return;
+	if (!area_claim(area_count(number), n))
+		return false;
 	/* ORDER(AREA) acquire: the last owners are done. */
-	if (!cas_acquire(&area->used[w], &used, used | mask)) {
+	if (!take_at(area, row.first, n)) {
 		area_unclaim(area_count(number), n);
-		return;
+		return false;
 	}
 	STELE_POINT("purge:owned");
-	if (purge_runs(number, w, mask)) {
-		dirty = and_relaxed(&area->dirty[w], ~mask);
-		stele_dirty_taken((uint64_t)__builtin_popcountll(dirty & mask));
-	}
-	and_release(&area->used[w], ~mask);
-	area_unclaim(area_count(number), n);
+	if (stele_os_purge(area_memory(number) + row.first * FRAME_SIZE, n * FRAME_SIZE) == 0)
+		mark_clean(area, row);
+	area_return(area, area_count(number), row.first, n);
+	return true;
 }
 
-/* An area without any user goes back in one call. */
-static void purge_whole(uint32_t number)
+/*
+ * In pieces where less can be claimed than is free: others are about to take some, or a handler
+ * that never came back left a claim without frames.
+ */
+static void purge_row(uint32_t number, struct row row)
 {
-	struct area *area = area_at(number);
-	unsigned dirty = 0;
+	unsigned page = (unsigned)(stele_system_facts.page_size / FRAME_SIZE);
+	struct row piece = row;
 
-	for (unsigned w = 0; w < AREA_WORDS; w++)
-		dirty += (unsigned)__builtin_popcountll(load_relaxed(&area->dirty[w]));
-	if (!dirty || !area_take_whole(area_count(number), AREA_HUGE))
-		return;
-	if (stele_os_purge(area_memory(number), AREA_SIZE) == 0) {
-		dirty = 0;
-		for (unsigned w = 0; w < AREA_WORDS; w++)
-			dirty += (unsigned)__builtin_popcountll(
-				atomic_exchange_explicit(&area->dirty[w], 0, memory_order_relaxed));
-		stele_dirty_taken(dirty);
+	page = page ? page : 1;
+	for (; piece.end > row.first; piece.end = piece.first) {
+		uint32_t count = load_relaxed(area_count(number));
+		unsigned room = count < AREA_FRAMES ? (AREA_FRAMES - count) / page * page : 0;
+
+		if (!room)
+			return;
+		piece.first = piece.end - STELE_MIN(room, piece.end - row.first);
+		if (!purge_piece(number, piece))
+			return;
 	}
-	area_return_whole(area_count(number));
 }
 
-/* One pass from the highest area down, until no more than @keep frames are left. */
-static void purge_pass(uint64_t keep)
+/* The upper end of @row, where all of it is dirty and that is enough. */
+static struct row upper_end(struct row row, uint64_t enough)
+{
+	uint64_t page = stele_system_facts.page_size / FRAME_SIZE;
+
+	enough = STELE_ALIGN_UP(enough, page ? page : 1);
+	if (row.dirty == row.end - row.first && row.dirty > enough)
+		row.first = row.end - (unsigned)enough;
+	return row;
+}
+
+/*
+ * One pass from the highest area down, until no more than @keep frames are left. To keep nothing
+ * is not left to the count: who left between returning frames and counting them made it too low.
+ */
+static void purge_pass(uint64_t keep, unsigned shortest)
 {
 	for (uint32_t number = load_relaxed(&stele_heap.areas_high); number-- > 0;) {
-		uint32_t count = load_relaxed(area_count(number));
+		if (load_relaxed(area_count(number)) >= AREA_FRAMES)
+			continue;
+		for (unsigned from = 0; !keep || stele_dirty_free() > keep;) {
+			uint64_t excess = keep ? stele_dirty_free() - keep : AREA_FRAMES;
+			struct row row = next_row(area_at(number), &from);
 
-		if (stele_dirty_free() <= keep)
-			break;
-		if (count == 0)
-			purge_whole(number);
-		else if (count < AREA_FRAMES)
-			for (unsigned w = 0; w < AREA_WORDS; w++)
-				purge_word(number, w);
+			if (row.first == AREA_FRAMES)
+				break;
+			if (row.end - row.first >= shortest)
+				purge_row(number, upper_end(row, excess));
+		}
 	}
+}
+
+/* Nothing is left and yet the count is below 0: by what was never counted. */
+static void mend_count(void)
+{
+	int64_t dirty = dirty_in_word(load_relaxed(&counts));
+
+	if (dirty < 0)
+		add_relaxed(&counts, (uint64_t)-dirty);
+}
+
+static uint64_t purger(unsigned token)
+{
+	return (uint64_t)stele_os_process() << 32 | token;
+}
+
+/*
+ * Signals are held back while one purges, or a handler could leave and nobody would ever purge
+ * again. A child finds the number of another process there, and takes it for nobody's.
+ */
+static bool begin_purging(uint64_t *signals)
+{
+	uint64_t me = purger(stele_thread_token()), seen = load_relaxed(&purging);
+
+	if (seen && seen >> 32 == me >> 32)
+		return false;
+	*signals = stele_os_signals_hold();
+	if (cas_acquire(&purging, &seen, me))
+		return true;
+	stele_os_signals_release(*signals);
+	return false;
 }
 
 /*
  * Who finds a purge under way leaves a note and goes on; the purger looks for it after it is
  * done, or frames freed behind its back would stay when nobody frees again.
  */
-void stele_purge(size_t keep_bytes)
+static void purge_to(uint64_t keep)
 {
-	uint32_t idle;
+	uint64_t signals, left;
 
 	do {
-		idle = 0;
-		if (!cas_acquire(&purging, &idle, 1)) {
+		if (!begin_purging(&signals)) {
 			store_seq(&missed, 1);
 			return;
 		}
 		store_seq(&missed, 0);
-		purge_pass(keep_bytes / FRAME_SIZE);
+		purge_pass(keep, LONG_ROW);
+		purge_pass(keep, 1);
+		if (!keep)
+			mend_count();
+		left = stele_dirty_free();
+		store_relaxed(&stuck, left > keep ? 2 * left : 0);
 		store_seq(&purging, 0);
-	} while (load_seq(&missed) && stele_dirty_free() * FRAME_SIZE > keep_bytes);
+		stele_os_signals_release(signals);
+	} while (load_seq(&missed) && stele_dirty_free() > keep);
 }
 
-void stele_dirty_returned(uint64_t frames)
-{
-	uint64_t now = (uint64_t)(add_relaxed(&dirty_free, (int64_t)frames) + (int64_t)frames);
-	uint64_t budget =
-		stele_opt.dirty_max + load_relaxed(&huge_keep) + stele_page_stats().used / 64;
+/* ---- the budget ---- */
 
-	if (stele_unlikely((int64_t)now > 0 && now * FRAME_SIZE > budget))
-		stele_purge(budget / 2);
+/* Frames that may stay by experience while @used are in use. */
+static uint64_t learnt_at(uint64_t used)
+{
+	uint64_t most = load_relaxed(&peak), all = used + load_relaxed(&huge);
+	uint64_t below = most > all ? most - all : 0;
+	uint64_t above = STELE_MIN(load_relaxed(&beyond), used / 2);
+
+	below = STELE_MIN(below, load_relaxed(&grown));
+	return below + above;
+}
+
+/* And without it. */
+static uint64_t plain_at(uint64_t used)
+{
+	uint64_t bytes = (uint64_t)stele_opt.dirty_max + load_relaxed(&huge_keep);
+
+	return bytes / FRAME_SIZE + used / 64;
+}
+
+/* Looks back at the time since the last call. */
+static void learn(uint64_t used)
+{
+	uint64_t regret = atomic_exchange_explicit(&regretted, 0, memory_order_relaxed);
+	uint64_t in_vain = atomic_exchange_explicit(&forgotten, 0, memory_order_relaxed) / MEMORY;
+	uint64_t below = load_relaxed(&grown), above = load_relaxed(&beyond);
+	uint64_t all = used + load_relaxed(&huge);
+	uint64_t most = load_relaxed(&peak), limit = (uint64_t)stele_opt.dirty_grow / FRAME_SIZE;
+	uint64_t above_limit = STELE_MIN(most / 2, limit);
+
+	above += regret / DOUBT;
+	above -= STELE_MIN(above, in_vain / DOUBT);
+	if (regret) {
+		below = STELE_MIN(below + regret, limit);
+	} else {
+		below /= 2;
+		if (most > all)
+			store_relaxed(&peak, most - (most - all) / 4);
+	}
+	store_relaxed(&grown, below);
+	store_relaxed(&beyond, STELE_MIN(above, above_limit));
+}
+
+/* More is free than may stay, as it seems before looking back. */
+static void over_budget(uint64_t used)
+{
+	uint64_t plain = plain_at(used), more;
+
+	learn(used);
+	more = learnt_at(used);
+	if (stele_dirty_free() > plain + more)
+		purge_to(plain / 2 + more - more / 4);
+}
+
+static void look_at_budget(uint64_t word, enum stele_purging when)
+{
+	int64_t dirty = dirty_in_word(word);
+	uint64_t used = used_in_word(word);
+
+	if (stele_likely(dirty <= (int64_t)(plain_at(used) + learnt_at(used)) ||
+			 dirty <= (int64_t)load_relaxed(&stuck)))
+		return;
+	if (when == PURGE_LATER)
+		store_relaxed(&due, 1);
+	else
+		over_budget(used);
+}
+
+void stele_frames_taken(unsigned frames, unsigned dirty)
+{
+	uint64_t more = ((uint64_t)frames << 32) - dirty, before = add_relaxed(&counts, more);
+
+	look_for_gone(frames - dirty, dirty);
+	if (frames > dirty)
+		look_at_budget(before + more, PURGE_LATER);
+}
+
+static void note_peak(uint64_t all)
+{
+	if (all > load_relaxed(&peak))
+		store_relaxed(&peak, all);
+}
+
+void stele_huge_taken(uint64_t frames)
+{
+	note_peak(add_relaxed(&huge, frames) + frames + used_in_word(load_relaxed(&counts)));
+}
+
+void stele_huge_returned(uint64_t frames)
+{
+	sub_relaxed(&huge, frames);
+}
+
+void stele_frames_returned(unsigned frames, enum stele_purging when)
+{
+	uint64_t less = ((uint64_t)frames << 32) - frames;
+	uint64_t before = sub_relaxed(&counts, less);
+
+	note_peak(used_in_word(before) + load_relaxed(&huge));
+	look_at_budget(before - less, when);
+}
+
+void stele_dirty_returned(uint64_t frames, enum stele_purging when)
+{
+	look_at_budget(add_relaxed(&counts, frames) + frames, when);
+}
+
+/* Asked for: what was learnt is forgotten, too. */
+void stele_purge(size_t keep_bytes)
+{
+	uint64_t keep = keep_bytes / FRAME_SIZE;
+
+	store_relaxed(&peak, used_in_word(load_relaxed(&counts)) + load_relaxed(&huge));
+	store_relaxed(&grown, 0);
+	store_relaxed(&beyond, 0);
+	purge_to(keep);
+	store_relaxed(&gone, 0);
+	store_relaxed(&regretted, 0);
+}
+
+bool stele_purge_is_due(void)
+{
+	return load_relaxed(&due);
+}
+
+/* Off before the look: who returns frames after it sets it again. */
+void stele_purge_due(void)
+{
+	if (atomic_exchange_explicit(&due, 0, memory_order_relaxed))
+		stele_dirty_returned(0, PURGE_NOW);
+}
+
+void stele_page_thread_gone(unsigned token)
+{
+	uint64_t seen = purger(token);
+
+	cas_relaxed(&purging, &seen, 0);
 }
 
 /* The purger may be a thread that the child does not have. */

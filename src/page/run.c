@@ -4,7 +4,8 @@
  *
  * Idea      First fit from the lowest area that may have room, so that high areas empty
  *           and can be given back; each slot starts at the area it used last, so that
- *           CPUs rarely meet in one.
+ *           CPUs rarely meet in one. Long rows are fitted from the lowest always, and over
+ *           the border of two areas: they would leave holes elsewhere.
  * Objects   low: areas below were seen full. It is a hint and may be wrong; before a new
  *           area is opened all of them are looked at.
  * Order     AREA (page/area.h), PAGEMAP (page/run.h).
@@ -17,11 +18,11 @@
 #include "sync/mutex.h"
 
 #define HINTS 64
+#define LARGE_ROW 17u /* frames: longer than any slab */
 
 static struct stele_stack free_descriptors;
 static _Atomic uint32_t low;
 static _Atomic uint32_t hints[HINTS];
-static _Atomic uint64_t frames_used;
 int stele_inject_page_fail;
 
 bool stele_page_fault_injected(void)
@@ -76,21 +77,70 @@ void stele_run_each(void (*each)(struct run *, void *), void *arg)
 		each((struct run *)(stele_hot.base + at), arg);
 }
 
+/* ---- the page map ---- */
+
+/* Counted from the base: all of the reservation has entries. */
+static size_t map_index(uintptr_t address)
+{
+	return (address - (uintptr_t)stele_hot.base) / FRAME_SIZE;
+}
+
+static _Atomic uint64_t *tag_entry(size_t index)
+{
+	return (_Atomic uint64_t *)(stele_hot.base + STELE_TAGS_OFFSET) + index;
+}
+
+static _Atomic uint32_t *ref_entry(size_t index)
+{
+	return (_Atomic uint32_t *)stele_hot.refs + index;
+}
+
+static void map_set(const struct run *run, size_t index, size_t n, uint32_t ref, uint64_t tag)
+{
+#pragma GCC unroll 4
+	for (size_t i = 0; i < n; i++)
+		store_relaxed(ref_entry(index + i), ref);
+	for (size_t i = 0; run->tag && i < n; i++)
+		store_relaxed(tag_entry(index + i), tag);
+}
+
+/* Only its first frame leads to a block of whole areas. */
+static size_t frames_mapped(const struct run *run)
+{
+	return run->kind == RUN_HUGE ? 1 : run->frames;
+}
+
+void stele_run_publish(struct run *run)
+{
+	uint32_t ref = (uint32_t)(((uintptr_t)run - (uintptr_t)stele_hot.base) / 8);
+
+	/* ORDER(PAGEMAP) release: the descriptor is complete before it can be found, and both
+	 * before an address in the run reaches another thread. */
+	fence_release();
+	map_set(run, map_index(run->base), frames_mapped(run), ref, run->tag);
+	fence_release();
+}
+
+void stele_run_unmap(struct run *run)
+{
+	map_set(run, map_index(run->base), frames_mapped(run), 0, 0);
+	STELE_POINT("run:unmapped");
+}
+
 /* ---- areas ---- */
 
 int stele_areas_open(uint32_t first, uint32_t n)
 {
 	uint32_t high = load_acquire(&stele_heap.areas_high), end = first + n;
-	uintptr_t from;
-	char *map;
+	size_t index;
 
 	/* What an alignment leaves out counts as opened, too. */
 	first = first < high ? first : high;
 	n = end - first;
-	from = (uintptr_t)area_memory(first) - (uintptr_t)stele_hot.base;
-	map = stele_hot.base + STELE_MAP_OFFSET + from / FRAME_SIZE * 4;
+	index = map_index((uintptr_t)area_memory(first));
 	if (stele_heap_commit(area_memory(first), (size_t)n * AREA_SIZE) != 0 ||
-	    stele_heap_commit(map, (size_t)n * AREA_FRAMES * 4) != 0 ||
+	    stele_heap_commit(tag_entry(index), (size_t)n * AREA_FRAMES * 8) != 0 ||
+	    stele_heap_commit(ref_entry(index), (size_t)n * AREA_FRAMES * 4) != 0 ||
 	    stele_heap_commit(area_count(first), n * 4ul) != 0 ||
 	    stele_heap_commit(area_at(first), n * sizeof(struct area)) != 0)
 		return -1;
@@ -117,66 +167,159 @@ unsigned stele_mark_dirty(struct area *area, unsigned first, unsigned n)
 	return already;
 }
 
-/* Frames in area @number, or -1. */
-static int take_in_area(uint32_t number, unsigned frames, unsigned align, bool *clean)
+/* ---- rows: frames counted from the arena's start, in one area or over several ---- */
+
+/* What of [frame, frame+n) lies in the area of its first frame. */
+static unsigned frames_here(uint64_t frame, unsigned n)
 {
-	struct area *area = area_at(number);
+	unsigned room = AREA_FRAMES - (unsigned)(frame % AREA_FRAMES);
+
+	return n < room ? n : room;
+}
+
+static void row_return(uint64_t frame, unsigned n)
+{
+	for (unsigned here; n; frame += here, n -= here) {
+		uint32_t number = (uint32_t)(frame / AREA_FRAMES);
+
+		here = frames_here(frame, n);
+		area_return(area_at(number), area_count(number), frame % AREA_FRAMES, here);
+	}
+}
+
+bool stele_row_take(uint64_t frame, unsigned n)
+{
+	unsigned done = 0;
+
+	for (unsigned here; done < n; done += here) {
+		uint32_t number = (uint32_t)((frame + done) / AREA_FRAMES);
+
+		here = frames_here(frame + done, n - done);
+		if (!area_claim(area_count(number), here))
+			break;
+		if (!take_at(area_at(number), (frame + done) % AREA_FRAMES, here)) {
+			area_unclaim(area_count(number), here);
+			break;
+		}
+	}
+	if (done < n)
+		row_return(frame, done);
+	return done == n;
+}
+
+/* Returns how many were dirty before. */
+static unsigned row_was_taken(uint64_t frame, unsigned n)
+{
+	unsigned already = 0;
+
+	for (unsigned here, left = n; left; frame += here, left -= here) {
+		here = frames_here(frame, left);
+		already += stele_mark_dirty(area_at((uint32_t)(frame / AREA_FRAMES)),
+					    frame % AREA_FRAMES, here);
+	}
+	stele_frames_taken(n, already);
+	return already;
+}
+
+/* ---- taking: the first frame of the arena that was found, or -1 ---- */
+
+static int64_t take_in_area(uint32_t number, unsigned frames, unsigned align)
+{
 	int first;
-	unsigned already;
 
 	if (!area_claim(area_count(number), frames))
 		return -1;
-	first = area_take(area, frames, align);
+	first = area_take(area_at(number), frames, align);
 	if (first < 0) {
 		area_unclaim(area_count(number), frames);
 		return -1;
 	}
-	already = stele_mark_dirty(area, (unsigned)first, frames);
-	if (already)
-		stele_dirty_taken(already);
-	*clean = already == 0;
-	return first;
+	return (int64_t)number * AREA_FRAMES + first;
 }
 
-/* Looks at areas [from, high). The address, or NULL. */
-static char *take_from(uint32_t from, unsigned frames, unsigned align, bool *clean, bool raise_low)
+static unsigned free_at_end(struct area *area)
+{
+	unsigned w = AREA_WORDS;
+	uint64_t used = 0;
+
+	while (w > 0 && !(used = load_relaxed(&area->used[w - 1])))
+		w--;
+	return (AREA_WORDS - w) * 64 + (used ? (unsigned)__builtin_clzll(used) : 0);
+}
+
+static unsigned free_at_start(struct area *area)
+{
+	unsigned w = 0;
+	uint64_t used = 0;
+
+	while (w < AREA_WORDS && !(used = load_relaxed(&area->used[w])))
+		w++;
+	return w * 64 + (used ? (unsigned)__builtin_ctzll(used) : 0);
+}
+
+/* Frames at the end of area @number - 1 and at the start of area @number. */
+static int64_t take_across(uint32_t number, unsigned frames, unsigned align)
+{
+	uint64_t border = (uint64_t)number * AREA_FRAMES, frame;
+
+	if (frames < LARGE_ROW || !number || load_relaxed(area_count(number)) >= AREA_FRAMES ||
+	    load_relaxed(area_count(number - 1)) >= AREA_FRAMES)
+		return -1;
+	frame = STELE_ALIGN_UP(border - free_at_end(area_at(number - 1)), (uint64_t)align);
+	if (frame >= border || frame + frames > border + free_at_start(area_at(number)))
+		return -1;
+	return stele_row_take(frame, frames) ? (int64_t)frame : -1;
+}
+
+/* Looks at areas [from, high). */
+static int64_t take_from(uint32_t from, unsigned frames, unsigned align, bool raise_low)
 {
 	uint32_t high = load_acquire(&stele_heap.areas_high);
 
 	for (uint32_t number = from; number < high; number++) {
-		int first = take_in_area(number, frames, align, clean);
+		int64_t frame = take_across(number, frames, align);
 
-		if (first >= 0) {
+		if (frame < 0)
+			frame = take_in_area(number, frames, align);
+		if (frame >= 0) {
 			store_relaxed(&hints[stele_slot_now() % HINTS], number);
-			return area_memory(number) + (size_t)first * FRAME_SIZE;
+			return frame;
 		}
 		if (raise_low && load_relaxed(area_count(number)) >= AREA_FRAMES &&
 		    load_relaxed(&low) == number)
 			store_relaxed(&low, number + 1);
 	}
-	return NULL;
+	return -1;
 }
 
-static char *take_frames(unsigned frames, unsigned align, bool *clean)
+/* Long rows leave the area they started in: only the lowest place that fits keeps holes few. */
+static int64_t take_where_last(unsigned frames, unsigned align)
 {
-	uint32_t hint = load_relaxed(&hints[stele_slot_now() % HINTS]);
-	uint32_t high = load_acquire(&stele_heap.areas_high);
-	char *p = NULL;
-	int first = hint < high ? take_in_area(hint, frames, align, clean) : -1;
+	uint32_t hint;
 
-	if (first >= 0)
-		return area_memory(hint) + (size_t)first * FRAME_SIZE;
-	p = take_from(load_relaxed(&low), frames, align, clean, true);
-	if (!p && load_relaxed(&low) > 0)
-		p = take_from(0, frames, align, clean, false);
-	while (!p) {
+	if (frames >= LARGE_ROW)
+		return -1;
+	hint = load_relaxed(&hints[stele_slot_now() % HINTS]);
+	return hint < load_acquire(&stele_heap.areas_high) ? take_in_area(hint, frames, align) : -1;
+}
+
+static int64_t take_frames(unsigned frames, unsigned align)
+{
+	int64_t frame = take_where_last(frames, align);
+	uint32_t high;
+
+	if (frame < 0)
+		frame = take_from(load_relaxed(&low), frames, align, true);
+	if (frame < 0 && load_relaxed(&low) > 0)
+		frame = take_from(0, frames, align, false);
+	while (frame < 0) {
 		/* A new area. Somebody else may fill it before us: then the next one. */
 		high = load_acquire(&stele_heap.areas_high);
 		if (high >= stele_heap.areas_max || stele_areas_open(high, 1) != 0)
-			return NULL;
-		p = take_from(high, frames, align, clean, false);
+			return -1;
+		frame = take_from(high, frames, align, false);
 	}
-	return p;
+	return frame;
 }
 
 /* ---- runs ---- */
@@ -184,7 +327,7 @@ static char *take_frames(unsigned frames, unsigned align, bool *clean)
 struct run *stele_run_take(unsigned frames, unsigned align, bool *clean)
 {
 	struct run *run;
-	char *p;
+	int64_t frame;
 
 	if (stele_page_fault_injected())
 		return NULL;
@@ -192,93 +335,53 @@ struct run *stele_run_take(unsigned frames, unsigned align, bool *clean)
 	if (!run)
 		return NULL;
 	STELE_POINT("run:descriptor");
-	p = take_frames(frames, align, clean);
-	if (!p) {
+	frame = take_frames(frames, align);
+	if (frame < 0) {
 		stele_run_return_descriptor(run);
 		return NULL;
 	}
-	add_relaxed(&frames_used, frames);
-	run->base = (uintptr_t)p;
+	*clean = row_was_taken((uint64_t)frame, frames) == 0;
+	run->base = (uintptr_t)area_memory(0) + (uint64_t)frame * FRAME_SIZE;
 	run->bytes = (size_t)frames * FRAME_SIZE;
 	run->frames = frames;
 	run->recip = 0;
+	run->tag = 0;
 	run->cache = NULL;
 	return run;
 }
 
-static _Atomic uint32_t *map_entry(uintptr_t address)
+/* Returns frames that are off the map. */
+static void return_frames(uintptr_t base, unsigned frames, enum stele_purging when)
 {
-	uint64_t offset = address - (uintptr_t)stele_hot.base;
+	uint64_t frame = frame_of(base);
+	uint32_t number = (uint32_t)(frame / AREA_FRAMES), seen = load_relaxed(&low);
 
-	return (_Atomic uint32_t *)(stele_hot.base + STELE_MAP_OFFSET) + (offset >> FRAME_SHIFT);
-}
-
-static void map_set(struct run *run, uint32_t ref)
-{
-	_Atomic uint32_t *entry = map_entry(run->base);
-	unsigned n = run->kind == RUN_HUGE ? 1 : run->frames;
-
-	for (unsigned i = 0; i < n; i++)
-		store_relaxed(&entry[i], ref);
-}
-
-void stele_run_publish(struct run *run)
-{
-	/* ORDER(PAGEMAP) release: the descriptor is complete before it can be found, and both
-	 * before an address in the run reaches another thread. */
-	fence_release();
-	map_set(run, (uint32_t)(((uintptr_t)run - (uintptr_t)stele_hot.base) / 8));
-	fence_release();
-}
-
-void stele_run_unmap(struct run *run)
-{
-	map_set(run, 0);
-	STELE_POINT("run:unmapped");
-}
-
-/* Returns frames of one area that are off the map. */
-static void return_frames(uintptr_t base, unsigned frames)
-{
-	uint32_t number = area_of(base), seen = load_relaxed(&low);
-	unsigned first = (unsigned)((base - (uintptr_t)area_memory(number)) / FRAME_SIZE);
-
-	sub_relaxed(&frames_used, frames);
-	area_return(area_at(number), area_count(number), first, frames);
+	row_return(frame, frames);
 	while (number < seen && !cas_relaxed(&low, &seen, number))
 		;
-	stele_dirty_returned(frames);
+	stele_frames_returned(frames, when);
 }
 
-void stele_run_return_frames(struct run *run)
+void stele_run_return_frames(struct run *run, enum stele_purging when)
 {
 	stele_run_unmap(run);
-	return_frames(run->base, run->frames);
+	return_frames(run->base, run->frames, when);
 }
 
 void stele_run_trim(struct run *run, unsigned frames)
 {
 	unsigned gone = run->frames - frames;
 	uintptr_t tail = run->base + frames * FRAME_SIZE;
-	_Atomic uint32_t *entry = map_entry(tail);
 
-	for (unsigned i = 0; i < gone; i++)
-		store_relaxed(&entry[i], 0);
+	map_set(run, map_index(tail), gone, 0, 0);
 	run->frames = frames;
 	run->bytes = frames * FRAME_SIZE;
-	return_frames(tail, gone);
+	return_frames(tail, gone, PURGE_NOW);
 }
 
 void stele_run_extend(struct run *run, unsigned frames)
 {
-	uint32_t number = area_of(run->base);
-	unsigned first = (unsigned)((run->base - (uintptr_t)area_memory(number)) / FRAME_SIZE);
-	unsigned more = frames - run->frames;
-	unsigned already = stele_mark_dirty(area_at(number), first + run->frames, more);
-
-	if (already)
-		stele_dirty_taken(already);
-	add_relaxed(&frames_used, more);
+	row_was_taken(frame_of(run->base) + run->frames, frames - run->frames);
 	run->frames = frames;
 	run->bytes = frames * FRAME_SIZE;
 	stele_run_publish(run);
@@ -286,15 +389,6 @@ void stele_run_extend(struct run *run, unsigned frames)
 
 void stele_run_return(struct run *run)
 {
-	stele_run_return_frames(run);
+	stele_run_return_frames(run, PURGE_NOW);
 	stele_run_return_descriptor(run);
-}
-
-struct stele_page_stats stele_page_stats(void)
-{
-	return (struct stele_page_stats){
-		.used = load_relaxed(&frames_used) * FRAME_SIZE,
-		.dirty_free = stele_dirty_free() * FRAME_SIZE,
-		.areas = load_relaxed(&stele_heap.areas_high),
-	};
 }

@@ -3,11 +3,12 @@
  * page/run.h - runs of frames, their descriptors, and the way from an address to them
  *
  * Idea      Every run of frames that is in use has a descriptor; the page map has, per
- *           frame, a 32-bit reference to it. A reference of 0 is the descriptor at the
- *           heap's first byte, whose `recip` of 0 fails the fast path's test, so that
- *           "nothing there" needs no branch of its own.
+ *           frame, a 32-bit reference to it, and a 64-bit tag that the slab floor chooses:
+ *           all that a fast free needs, so that it does not touch the descriptor. A tag of
+ *           0 fails the fast path's test, so that "nothing there" needs no branch of its
+ *           own.
  * Objects   descriptors never leave memory and are only ever descriptors, so a stale one
- *           may be read. Line 0 is for free(), line 1 changes with every flush, line 2 is
+ *           may be read. Line 0 is fixed, line 1 changes with every flush, line 2 is
  *           the slab's bitmap: apart, so that frees on other CPUs do not disturb it.
  * Order     PAGEMAP: a descriptor is complete before the map shows it and before any
  *           address in the run is handed out (release); who has an address reaches the
@@ -18,6 +19,7 @@
 
 #include "page/area.h"
 #include "percpu/percpu.h"
+#include "sync/later.h"
 #include "sync/stack.h"
 
 struct kmem_cache;
@@ -34,7 +36,7 @@ struct run {
 	/* Line 0: fixed while the run exists. */
 	uintptr_t base;
 	uint64_t recip; /* 2^64 / object size, rounded up; 0 when this is not a slab */
-	uint64_t words; /* the cache's per-CPU words */
+	uint64_t tag;	/* of its frames; 0 when this is not a slab */
 	struct kmem_cache *cache;
 	size_t bytes;	  /* length of the run, or of the allocation in it */
 	uint32_t kind;	  /* enum run_kind */
@@ -45,7 +47,8 @@ struct run {
 	/* Line 1: the slab floor's, see slab/slab.h; free descriptors use the link too. */
 	struct stele_link link;
 	_Atomic uint64_t state;
-	uint64_t pad[6];
+	struct stele_later later; /* noted: somebody shall look whether the slab is idle */
+	uint64_t pad[4];
 	/* Line 2: a set bit is a free object. */
 	_Atomic uint64_t free[8];
 };
@@ -59,7 +62,7 @@ static inline struct run *stele_run_of(const void *p)
 
 	if (offset >= stele_hot.span)
 		return NULL;
-	ref = ((_Atomic uint32_t *)(stele_hot.base + STELE_MAP_OFFSET))[offset >> FRAME_SHIFT];
+	ref = ((_Atomic uint32_t *)stele_hot.refs)[offset >> FRAME_SHIFT];
 	return ref ? (struct run *)(stele_hot.base + (uint64_t)ref * 8) : NULL;
 }
 
@@ -76,26 +79,42 @@ static inline bool run_is_pages(const struct run *run)
 	return run->kind & RUN_PAGES_FLAG;
 }
 
+/* Whoever returns frames may find that it is time to purge. One who must not do so himself leaves
+ * that to the next one who returns some, and to stele_purge_due(). */
+enum stele_purging { PURGE_NOW, PURGE_LATER };
+
 /* Gives a run and its descriptor back. */
 void stele_run_return(struct run *run);
 
 /* The two halves: a slab's descriptor may have to stay on a stack after its frames are gone. */
-void stele_run_return_frames(struct run *run);
+void stele_run_return_frames(struct run *run, enum stele_purging when);
 void stele_run_return_descriptor(struct run *run);
 
-/* One allocation of its own: exact frames up to half an area, whole areas above. Page aligned,
+/* One allocation of its own: exact frames below an area, whole areas above. Page aligned,
  * or to @align (a power of two). NULL: no memory. Size 0 is not for here. */
 void *stele_large_alloc(size_t bytes, size_t align, bool zero);
+/* The same with the flags that were asked for; __GFP_ZERO clears. */
+void *stele_large_take(size_t bytes, size_t align, unsigned gfp);
 void stele_large_free(struct run *run);
+void stele_large_free_later(struct run *run); /* PURGE_LATER: short, no system call */
 /* Grows or shrinks in place, or (may_move) by moving pages. NULL: not possible, @p untouched. */
 void *stele_large_resize(void *p, size_t bytes, bool may_move);
 /* What @p can hold when it is large; see stele_usable() in slab/ for all. */
 size_t stele_large_usable(const struct run *run);
 
+/* Reports mm_page_alloc and mm_page_free for a run of @bytes. */
+void stele_pages_taken(const void *p, size_t bytes_req, size_t bytes, unsigned gfp);
+void stele_pages_given(const void *p, size_t bytes);
+
 /* Returns free frames that were touched to the system until at most @keep_bytes stay. */
 void stele_purge(size_t keep_bytes);
+/* Whether a purge was left to others, and doing it. */
+bool stele_purge_is_due(void);
+void stele_purge_due(void);
 /* In the child of fork(). */
 void stele_page_after_fork(void);
+/* The thread with this lock token is gone, and with it whatever it was doing. */
+void stele_page_thread_gone(unsigned token);
 
 /* Starts the heap at the first call. 0 or -ENOMEM. Any context. */
 int stele_heap_start(void);

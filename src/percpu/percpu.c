@@ -20,6 +20,7 @@
 #include "percpu/system.h"
 #include "sync/inject.h"
 #include "sync/mutex.h"
+#include <errno.h>
 #include <string.h>
 
 struct stele_hot stele_hot __attribute__((aligned(64)));
@@ -263,6 +264,14 @@ static bool fallback_on_top(uint64_t words, const void *p)
 /* How often a step is tried again after an interruption before the slow way is taken. */
 #define STEP_TRIES 3
 
+/* Whether this slot's MAIN has @bound (0 below, END above) next to its top: no use to try again. */
+static bool at_bound(uint64_t words, int entry, uint64_t bound)
+{
+	volatile uint64_t *top = (volatile uint64_t *)(uintptr_t)stele_pcpu_read(words, WORD_MAIN);
+
+	return top[entry] == bound;
+}
+
 void *stele_pcpu_pop(uint64_t words)
 {
 	if (!slot_usable())
@@ -272,7 +281,7 @@ void *stele_pcpu_pop(uint64_t words)
 	for (int i = 0; i < STEP_TRIES; i++) {
 		void *p = step_pop_any(stele_hot.base, stele_rseq.area, stele_rseq.id, words);
 
-		if (p)
+		if (p || at_bound(words, -1, 0))
 			return p;
 	}
 	return NULL;
@@ -284,9 +293,12 @@ bool stele_pcpu_push(uint64_t words, void *p)
 		return false;
 	if (!by_sequence())
 		return fallback_push(words, p);
-	for (int i = 0; i < STEP_TRIES; i++)
+	for (int i = 0; i < STEP_TRIES; i++) {
 		if (step_push_any(stele_hot.base, stele_rseq.area, stele_rseq.id, words, p))
 			return true;
+		if (at_bound(words, 0, STELE_SHEAF_END))
+			return false;
+	}
 	return false;
 }
 
@@ -393,11 +405,11 @@ static void put_back(uint64_t words, unsigned first, unsigned last, uint64_t fou
 	}
 }
 
-/* Slots [first, last) of one line by sequence. True: some slot has to be tried again. */
-static bool take_marked(uint64_t words, unsigned first, unsigned last,
-			uint64_t found[TAKE_SLOTS][2])
+/* Slots [first, last) of one line by sequence. -EAGAIN: some slot has to be tried again. */
+static int take_marked(uint64_t words, unsigned first, unsigned last, uint64_t found[TAKE_SLOTS][2])
 {
-	bool any = false, again = false;
+	bool any = false;
+	int error = 0;
 
 	for (unsigned slot = first; slot < last; slot++) {
 		uint64_t line = load_acquire(&slots()[slot]) + words;
@@ -408,12 +420,12 @@ static bool take_marked(uint64_t words, unsigned first, unsigned last,
 		}
 	}
 	STELE_POINT("take:marked");
-	if (!any)
-		return false;
-	if (stele_os_membarrier() != 0) {
+	if (any)
+		error = stele_os_membarrier();
+	if (error)
 		put_back(words, first, last, found);
-		return false;
-	}
+	if (error || !any)
+		return error;
 	for (unsigned slot = first; slot < last; slot++) {
 		uint64_t line = load_acquire(&slots()[slot]) + words;
 
@@ -423,11 +435,11 @@ static bool take_marked(uint64_t words, unsigned first, unsigned last,
 			if (*top && !steal_finish(word_at(line, take_words[i]), SHEAF_REMOTE,
 						  nothing(take_words[i]))) {
 				*top = 0;
-				again = true;
+				error = -EAGAIN;
 			}
 		}
 	}
-	return again;
+	return error;
 }
 
 static void take_slots(uint64_t words, unsigned first, unsigned last, bool wait,
@@ -447,50 +459,101 @@ static void take_slots(uint64_t words, unsigned first, unsigned last, bool wait,
  */
 static struct stele_mutex taking;
 
-void stele_pcpu_take_all(uint64_t words, bool wait, void (*each)(uint64_t, void *), void *arg)
+static void for_each_line(void (*each)(uint64_t line, uint64_t arg), uint64_t arg)
 {
-	if (wait)
-		stele_lock(&taking);
-	else if (!stele_trylock(&taking))
-		return;
+	for (unsigned slot = 0; slot < slots_count; slot++) {
+		uint64_t base = load_acquire(&slots()[slot]);
+
+		for (uint32_t at = 0; base != dummy() && at < load_relaxed(&high);
+		     at += STELE_WORDS_SIZE)
+			each(base + at, arg);
+	}
+}
+
+/* A taker's mark stands there for good when the taker is gone; what it stood for is lost. */
+static void clear_mark(uint64_t line, uint64_t unused)
+{
+	(void)unused;
+	for (int i = 0; i < 2; i++) {
+		uint64_t remote = SHEAF_REMOTE;
+
+		cas_relaxed(word_at(line, take_words[i]), &remote, nothing(take_words[i]));
+	}
+}
+
+static bool begin_taking(bool wait)
+{
+	if (wait ? stele_lock(&taking) != 0 : !stele_trylock(&taking))
+		return false;
+	if (taking.abandoned)
+		for_each_line(clear_mark, 0);
+	return true;
+}
+
+/* Slots [first, last) of one line. -EAGAIN: there may be more. */
+static int take_some(uint64_t words, unsigned first, unsigned last, bool wait,
+		     uint64_t found[TAKE_SLOTS][2])
+{
+	int error = 0;
+
+	if (!begin_taking(wait))
+		return -EBUSY;
+	if (by_sequence())
+		error = take_marked(words, first, last, found);
+	else
+		take_slots(words, first, last, wait, found);
+	stele_unlock(&taking);
+	return error;
+}
+
+/* The lock is not held while @each runs: a destructor called there may take sheaves itself. */
+int stele_pcpu_take_all(uint64_t words, bool wait, void (*each)(uint64_t, void *), void *arg)
+{
 	for (unsigned first = 0; first < slots_count; first += TAKE_SLOTS) {
 		unsigned last = STELE_MIN(first + TAKE_SLOTS, slots_count);
-		bool again;
+		int error;
 
 		do {
 			uint64_t found[TAKE_SLOTS][2] = { { 0 } };
 
-			again = by_sequence() && take_marked(words, first, last, found);
-			if (!by_sequence())
-				take_slots(words, first, last, wait, found);
+			error = take_some(words, first, last, wait, found);
 			for (unsigned i = 0; i < (last - first) * 2; i++)
 				if (stele_is_sheaf(found[i / 2][i % 2]))
 					each(found[i / 2][i % 2], arg);
-		} while (again);
+		} while (error == -EAGAIN);
+		if (error)
+			return error;
 	}
-	stele_unlock(&taking);
+	return 0;
+}
+
+void stele_pcpu_mend(void)
+{
+	if (begin_taking(false))
+		stele_unlock(&taking);
+}
+
+static void free_line(uint64_t line, uint64_t mine)
+{
+	if (load_relaxed(word_at(line, WORD_LOCK)) != mine)
+		store_relaxed(word_at(line, WORD_LOCK), 0);
+}
+
+static void free_line_of(uint64_t line, uint64_t token)
+{
+	cas_release(word_at(line, WORD_LOCK), &token, 0);
+}
+
+void stele_pcpu_thread_gone(unsigned token)
+{
+	if (!by_sequence())
+		for_each_line(free_line_of, token);
 }
 
 void stele_pcpu_after_fork(void)
 {
-	uint64_t mine = stele_thread_token();
-	bool taker = !stele_mutex_after_fork(&taking);
-
-	for (unsigned slot = 0; slot < slots_count; slot++) {
-		uint64_t base = load_relaxed(&slots()[slot]);
-
-		for (uint32_t at = 0; base != dummy() && at < load_relaxed(&high);
-		     at += STELE_WORDS_SIZE) {
-			word_t *line_lock = word_at(base, at + WORD_LOCK);
-			uint64_t remote = SHEAF_REMOTE;
-
-			if (load_relaxed(line_lock) != mine)
-				store_relaxed(line_lock, 0);
-			if (taker)
-				continue; /* a handler of the taker forked: the marks are its own */
-			cas_relaxed(word_at(base, at + WORD_MAIN), &remote, SHEAF_EMPTY);
-			remote = SHEAF_REMOTE;
-			cas_relaxed(word_at(base, at + WORD_SPARE), &remote, 0);
-		}
-	}
+	for_each_line(free_line, stele_thread_token());
+	/* Else something in the taker forked: the marks are its own. */
+	if (stele_mutex_after_fork(&taking))
+		for_each_line(clear_mark, 0);
 }

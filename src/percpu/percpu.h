@@ -32,20 +32,24 @@
 #include "sync/atomic.h"
 #include <stddef.h>
 
-/* What every fast path reads: one line, fixed after start. */
+/* What every fast path reads: one line, fixed after start but for rseq (stele_fast_path()). */
 struct stele_hot {
 	char *base;	  /* the heap's first byte; offset 0 is the descriptor of "not ours" */
-	long rseq;	  /* thread-pointer offset of the rseq area; a dead one if unused */
+	long rseq;	  /* thread-pointer offset of the rseq area; a dead one if closed */
 	size_t span;	  /* addresses in [base, base+span) have a page-map entry */
 	size_t small_end; /* sizes below are in the size table; 0 before start: none is */
+	long by_cpu;	  /* slots are CPU numbers: the offset again; else 0 */
+	bool by_thread;	  /* no sequences: the fallback */
+	char *refs;	  /* per frame: a reference to its run's descriptor (page/run.h) */
 };
 extern struct stele_hot stele_hot __attribute__((visibility("hidden")));
 
 /* Offsets from the base. */
 #define STELE_SENTINELS_OFFSET 1024
-#define STELE_SIZES_OFFSET 4096
-#define STELE_DUMMY_OFFSET (1u << 17)
-#define STELE_MAP_OFFSET (1u << 20)
+#define STELE_SIZES_OFFSET 1536
+#define STELE_FACTS_OFFSET 4096 /* of the objects behind each line of words (slab/slab.h) */
+#define STELE_DUMMY_OFFSET (1u << 19)
+#define STELE_TAGS_OFFSET (1u << 20)
 
 #define STELE_SLOT_SHIFT 17
 #define STELE_SLOT_SIZE (1u << STELE_SLOT_SHIFT)
@@ -74,7 +78,7 @@ static inline __attribute__((always_inline)) void *pcpu_pop(uint64_t words)
 	return step_pop(stele_hot.base, stele_hot.rseq, words);
 }
 
-static inline __attribute__((always_inline)) bool pcpu_push(const uint64_t *words, void *p)
+static inline __attribute__((always_inline)) bool pcpu_push(uint64_t words, void *p)
 {
 	return step_push(stele_hot.base, stele_hot.rseq, words, p);
 }
@@ -82,6 +86,28 @@ static inline __attribute__((always_inline)) bool pcpu_push(const uint64_t *word
 /* The same in every mode, tried again after an interruption. NULL or false: empty, full or busy. */
 void *stele_pcpu_pop(uint64_t words);
 bool stele_pcpu_push(uint64_t words, void *p);
+
+/*
+ * The fast steps read mm_cid, and give up at once where slots are numbered otherwise: there a
+ * slow way starts with these, which give up at once elsewhere.
+ */
+static inline __attribute__((always_inline)) void *pcpu_pop_late(uint64_t words)
+{
+	long area = stele_hot.by_cpu;
+
+	if (area)
+		return step_pop_any(stele_hot.base, area, area + STELE_CPU_ID_OFFSET, words);
+	return stele_hot.by_thread ? stele_pcpu_pop(words) : NULL;
+}
+
+static inline __attribute__((always_inline)) bool pcpu_push_late(uint64_t words, void *p)
+{
+	long area = stele_hot.by_cpu;
+
+	if (area)
+		return step_push_any(stele_hot.base, area, area + STELE_CPU_ID_OFFSET, words, p);
+	return stele_hot.by_thread && stele_pcpu_push(words, p);
+}
 
 /* Whether @p is the last that was pushed here: freed twice in a row. */
 bool stele_pcpu_on_top(uint64_t words, const void *p);
@@ -94,8 +120,13 @@ bool stele_pcpu_cas(uint64_t words, enum stele_word which, uint64_t old, uint64_
 /*
  * Detaches MAIN and SPARE of every slot and calls @each(top, arg) for each sheaf found. Without
  * @wait a fallback slot that is busy is left alone (as the holder may be what we interrupted).
+ * 0; -EBUSY without @wait, when somebody else is at it; another -errno when the system refuses the
+ * barrier without which nothing can be taken.
  */
-void stele_pcpu_take_all(uint64_t words, bool wait, void (*each)(uint64_t, void *), void *arg);
+int stele_pcpu_take_all(uint64_t words, bool wait, void (*each)(uint64_t, void *), void *arg);
+
+/* For who finds REMOTE: its taker may be gone (a child that ran no fork handlers). Never waits. */
+void stele_pcpu_mend(void);
 
 /* A line of words in every slot: its offset, or 0 when all are taken. Lock-free. */
 uint64_t stele_pcpu_alloc(void);
@@ -106,6 +137,9 @@ unsigned stele_slot_now(void);
 
 /* Where slots live; called once by the page floor's start. */
 void stele_pcpu_init(char *slots_base, unsigned slots);
+
+/* The thread with this token is gone, and with it whatever it was doing. */
+void stele_pcpu_thread_gone(unsigned token);
 
 /* In the child of fork(): slots held by threads that are gone are free again. */
 void stele_pcpu_after_fork(void);

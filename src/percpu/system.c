@@ -5,8 +5,9 @@
  * Idea      Trust, but test: glibc's registration is used where there is one, else
  *           Stele registers each thread; then one sequence spins until a signal must have
  *           aborted it. Only if it was are sequences used.
- * Objects   stele_tls: one line per thread. Its area is the one we register ourselves, or
- *           a dead one whose negative cpu_id sends every fast path the slow way.
+ * Objects   stele_tls: one line per thread. Its area is the one we register ourselves; beside it
+ *           a dead one, whose negative cpu_id sends every fast path the slow way: for good where
+ *           there are no sequences by mm_cid, for a while when all calls are wanted there.
  * Failure   any refusal (no rseq, no membarrier, a seccomp filter) leaves the fallback.
  * Tests     tests/unit/percpu/test_system.c; `stele doctor` prints the outcome.
  */
@@ -26,14 +27,27 @@
 extern const ptrdiff_t __rseq_offset __attribute__((weak));
 extern const unsigned int __rseq_size __attribute__((weak));
 
+/* The start of an area that is never registered, as far as a step that gives up looks at it. */
+struct dead_area {
+	uint32_t trace; /* nothing of the area: the trace floor's word */
+	int32_t cpu_id;
+	uint64_t rseq_cs;
+};
+
 struct stele_tls {
 	struct rseq_area area;
+	struct dead_area dead;
 	uint32_t token; /* 0: not yet given */
 	uint32_t slot;
+	uint32_t parent; /* in the child of a vfork: the parent's token; 0 otherwise */
 };
 static __thread struct stele_tls stele_tls
-	__attribute__((tls_model("initial-exec"), aligned(32))) = { .area = { .cpu_id = -1 } };
+	__attribute__((tls_model("initial-exec"), aligned(32))) = { .area = { .cpu_id = -1 },
+								    .dead = { .cpu_id = -1 } };
 _Static_assert(sizeof(struct stele_tls) <= 64, "dlopen leaves little static TLS");
+_Static_assert(offsetof(struct dead_area, cpu_id) == offsetof(struct rseq_area, cpu_id) &&
+		       offsetof(struct dead_area, rseq_cs) == offsetof(struct rseq_area, rseq_cs),
+	       "where the steps look");
 
 struct stele_system stele_system_facts = { .why = "not started" };
 struct stele_rseq stele_rseq;
@@ -42,6 +56,53 @@ static _Atomic uint32_t tokens;
 static long own_area_offset(void)
 {
 	return (long)((char *)&stele_tls.area - (char *)__builtin_thread_pointer());
+}
+
+static long dead_area_offset(void)
+{
+	return (long)((char *)&stele_tls.dead - (char *)__builtin_thread_pointer());
+}
+
+/* ---- the switch of the fast paths ---- */
+
+static _Atomic long fast_area; /* for the fast steps while they are open; 0 before the choice */
+static _Atomic bool fast_closed;
+
+/* Written while others read it, a word at once. Unchanged it is not written at all. */
+static void set_hot_rseq(long area)
+{
+	if (__atomic_load_n(&stele_hot.rseq, __ATOMIC_RELAXED) != area)
+		__atomic_store_n(&stele_hot.rseq, area, __ATOMIC_RELAXED);
+}
+
+/* ORDER(TRACE) sequentially consistent: the start and the switch each store one word and then
+ * look at the other; the later one sees both. */
+static void apply_fast_path(void)
+{
+	bool closed;
+
+	do {
+		closed = load_seq(&fast_closed);
+		if (load_seq(&fast_area))
+			set_hot_rseq(closed ? dead_area_offset() : load_seq(&fast_area));
+	} while (closed != load_seq(&fast_closed));
+}
+
+void stele_fast_path(bool open)
+{
+	store_seq(&fast_closed, !open);
+	apply_fast_path();
+}
+
+static void choose_fast_path(long area)
+{
+	store_seq(&fast_area, area);
+	apply_fast_path();
+}
+
+uint32_t *stele_thread_trace(void)
+{
+	return &stele_tls.dead.trace;
 }
 
 unsigned stele_thread_token(void)
@@ -71,6 +132,37 @@ int stele_thread_register(void)
 		return 1;
 	stele_tls.area.cpu_id = -2;
 	return 0;
+}
+
+/* ---- vfork ---- */
+
+void stele_thread_begin_vfork(void)
+{
+	stele_tls.parent = stele_thread_token();
+	stele_tls.token = add_relaxed(&tokens, 1) + 1; /* the slot stays */
+	/* Refused: the area must not look registered. The kernel writes it anew for the parent. */
+	if (stele_system_facts.mode != STELE_MODE_FALLBACK &&
+	    stele_os_rseq_register(step_area(stele_rseq.area), STELE_RSEQ_SIG) != 0)
+		step_area(stele_rseq.area)->cpu_id = -1;
+}
+
+/*
+ * The area says where the child ran last, until the kernel writes it again; newer ones do so only
+ * when something changed for this thread. So it is registered anew. Between the two calls it
+ * says that it is not, and a handler works without sheaves.
+ */
+unsigned stele_thread_end_vfork(void)
+{
+	unsigned child = stele_tls.token;
+
+	if (!stele_tls.parent)
+		return 0;
+	if (stele_system_facts.mode != STELE_MODE_FALLBACK &&
+	    stele_os_rseq_unregister(step_area(stele_rseq.area), STELE_RSEQ_SIG) == 0)
+		stele_os_rseq_register(step_area(stele_rseq.area), STELE_RSEQ_SIG);
+	stele_tls.token = stele_tls.parent;
+	stele_tls.parent = 0;
+	return child;
 }
 
 struct probe {
@@ -142,21 +234,22 @@ void stele_system_choose(void)
 	struct stele_system *facts = &stele_system_facts;
 
 	facts->slots = stele_os_cpus_possible();
-	stele_hot.rseq = own_area_offset();
+	choose_fast_path(dead_area_offset());
 	if (!choose_rseq(&facts->why)) {
 		facts->mode = STELE_MODE_FALLBACK;
+		stele_hot.by_thread = true;
 		facts->own_registration = 0;
 		if (stele_opt.slots)
 			facts->slots = (unsigned)stele_opt.slots;
 		return;
 	}
-	if (getauxval(AT_RSEQ_FEATURE_SIZE) >= MM_CID_END) {
+	if (stele_opt.mm_cid && getauxval(AT_RSEQ_FEATURE_SIZE) >= MM_CID_END) {
 		facts->mode = STELE_MODE_MM_CID;
 		stele_rseq.id = stele_rseq.area + (long)offsetof(struct rseq_area, mm_cid);
-		stele_hot.rseq = stele_rseq.area;
+		choose_fast_path(stele_rseq.area);
 	} else {
-		/* The fast steps read mm_cid only; here every call takes the slow steps. */
 		facts->mode = STELE_MODE_CPU_ID;
+		stele_hot.by_cpu = stele_rseq.area;
 		stele_rseq.id = stele_rseq.area + (long)offsetof(struct rseq_area, cpu_id);
 	}
 }

@@ -7,7 +7,9 @@
 #ifndef STELE_PERCPU_SYSTEM_H
 #define STELE_PERCPU_SYSTEM_H
 
+#include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 enum stele_mode {
 	STELE_MODE_FALLBACK = 0, /* slots by thread, one trylock each */
@@ -38,8 +40,22 @@ extern struct stele_rseq stele_rseq __attribute__((visibility("hidden")));
 /* Chooses the mode; once, before any slot is used. */
 void stele_system_choose(void);
 
+/* Opens or closes the fast paths: one store. Closed, every fast step gives up. By one caller at a
+ * time; what happens after the return sees it. */
+void stele_fast_path(bool open);
+
+/* A word of this thread that belongs to the trace floor; 0 at first. */
+uint32_t *stele_thread_trace(void);
+
 /* Registers this thread where Stele does so itself. True if it can now run sequences. */
 int stele_thread_register(void);
+
+/*
+ * Around vfork(), whose child has this thread's thread-local variables: the first in the child, the
+ * second in the parent once it is alone again; the token that the child had, or 0.
+ */
+void stele_thread_begin_vfork(void);
+unsigned stele_thread_end_vfork(void);
 
 /* This thread's lock token (never 0) and its fallback slot. */
 unsigned stele_thread_token(void);

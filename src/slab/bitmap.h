@@ -6,10 +6,12 @@
  *           count, then finds as many bits. So bits set >= count + claims not yet found,
  *           and a claim always succeeds. Whoever makes the count reach the number of
  *           objects knows that nothing is claimed and may take the slab away.
- * Objects   state = {generation:32, ..., DEAD:1, LISTED:1, free:16}
+ * Objects   state = {generation:32, ..., IDLE:1, DEAD:1, LISTED:1, free:16}
  *           LISTED  may be set while the slab has no free object (a taker finds out); must
  *                   not be clear while it has one and nobody holds it (it would be lost).
  *           DEAD    the frames are gone; the descriptor waits on the stack to be popped.
+ *           IDLE    every object is free, the slab is listed all the same, and nobody owns it:
+ *                   left so by a freer who must not retire it.
  *           generation grows with each new slab in this descriptor, so that a claim made on
  *           an old look at it fails.
  * States    unlisted, free 0  --free-->  LISTED (the freer pushes it)
@@ -17,11 +19,14 @@
  *           LISTED, free 0    --pop-->   unlisted
  *           any, free = all   --give-->  free 0, and the giver owns the frames
  *                             --bury-->  LISTED: DEAD, else the descriptor is the giver's too
+ *                             --keep-->  LISTED, IDLE, free all
+ *           IDLE              --claim--> as any listed slab; not IDLE
+ *                             --take-->  free 0, and the taker owns the frames
  * Order     SLABBITS: a bit is set with release and taken with acquire: the last owner of
  *           an object is done before the next one starts. SLABSTATE: the count is raised
  *           with release after the bits and claimed with acquire before them.
  * Context   any; each lost race means that somebody else made progress.
- * Tests     tests/model/bitmap.c, tests/unit/slab/test_bitmap.c
+ * Tests     tests/model/bitmap.c, tests/model/deferred.c, tests/unit/slab/test_bitmap.c
  */
 #ifndef STELE_SLAB_BITMAP_H
 #define STELE_SLAB_BITMAP_H
@@ -41,10 +46,14 @@
 #ifndef ORDER_STATE_CLAIM
 #define ORDER_STATE_CLAIM memory_order_acquire
 #endif
+#ifndef ORDER_STATE_IDLE
+#define ORDER_STATE_IDLE memory_order_acquire
+#endif
 
 #define STATE_FREE 0xffffull
 #define STATE_LISTED (1ull << 16)
 #define STATE_DEAD (1ull << 17)
+#define STATE_IDLE (1ull << 18)
 #define STATE_GENERATION (1ull << 32)
 
 enum give_result {
@@ -79,14 +88,54 @@ static inline enum give_result state_give(_Atomic uint64_t *state, unsigned n, u
 	return result;
 }
 
+/*
+ * The same for one who must not retire a slab: GIVE_DONE or GIVE_LIST, never GIVE_EMPTY. *idle
+ * says that nothing of the slab is in use now: it can be retired by whoever state_take_idle() says.
+ */
+static inline enum give_result state_give_keep(_Atomic uint64_t *state, unsigned n,
+					       unsigned objects, bool *idle)
+{
+	uint64_t old = load_relaxed(state), new;
+
+	do {
+		*idle = (old & STATE_FREE) + n == objects;
+		new = (old + n) | STATE_LISTED | (*idle ? STATE_IDLE : 0);
+		STELE_POINT("state:give_keep");
+		/* ORDER(SLABSTATE) as in state_give(). */
+	} while (!atomic_compare_exchange_weak_explicit(state, &old, new, ORDER_STATE_GIVE,
+							memory_order_relaxed));
+	return old & STATE_LISTED ? GIVE_DONE : GIVE_LIST;
+}
+
+/*
+ * Takes a slab that is IDLE. True: the caller owns it as after GIVE_EMPTY. @off_stack: the caller
+ * has taken it off the stack, so that burying it gives him the descriptor as well.
+ */
+static inline bool state_take_idle(_Atomic uint64_t *state, bool off_stack)
+{
+	uint64_t old = load_relaxed(state), gone = STATE_FREE | STATE_IDLE;
+
+	if (off_stack)
+		gone |= STATE_LISTED;
+	while (old & STATE_IDLE) {
+		STELE_POINT("state:take_idle");
+		/* ORDER(SLABSTATE) acquire: every freer is done. */
+		if (atomic_compare_exchange_weak_explicit(state, &old, old & ~gone,
+							  ORDER_STATE_IDLE, memory_order_relaxed))
+			return true;
+	}
+	return false;
+}
+
 /* Claims up to @want objects of a slab seen in state @seen. How many, 0 if it changed. */
 static inline unsigned state_claim(_Atomic uint64_t *state, uint64_t seen, unsigned want)
 {
 	unsigned free = (unsigned)(seen & STATE_FREE), n = free < want ? free : want;
+	uint64_t left = (seen - n) & ~STATE_IDLE;
 
 	STELE_POINT("state:claim");
 	/* ORDER(SLABSTATE) acquire: the bits behind the count are set. */
-	if (!atomic_compare_exchange_strong_explicit(state, &seen, seen - n, ORDER_STATE_CLAIM,
+	if (!atomic_compare_exchange_strong_explicit(state, &seen, left, ORDER_STATE_CLAIM,
 						     memory_order_relaxed))
 		return 0;
 	return n;

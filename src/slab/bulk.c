@@ -5,6 +5,8 @@
  * Idea      A user's sheaf is an array of objects that are allocated already, so taking
  *           from it cannot fail. Bulk allocation is all or nothing.
  * Context   any; one user of a sheaf at a time.
+ * Events    bulk: one for each object. A user's sheaf: when an object is taken from it, as in the
+ *           kernel; filling and returning it are the library's own.
  * Failure   false, NULL or -ENOMEM; what was gathered goes back (bulk) or stays (refill).
  * Tests     tests/contract/test_bulk_sheaf.c
  */
@@ -12,20 +14,10 @@
 #include <errno.h>
 #include <stele/gfp.h>
 
-void kmem_cache_free_bulk(struct kmem_cache *s, size_t n, void **p)
-{
-	for (size_t i = 0; i < n; i++) {
-		if (s)
-			kmem_cache_free(s, p[i]);
-		else
-			stele_free("kmem_cache_free_bulk", p[i]);
-	}
-}
-
 bool kmem_cache_alloc_bulk(struct kmem_cache *s, gfp_t gfp, size_t n, void **p)
 {
 	for (size_t i = 0; i < n; i++) {
-		p[i] = slab_alloc(s, gfp);
+		p[i] = cache_alloc(s, gfp, NUMA_NO_NODE);
 		if (!p[i]) {
 			kmem_cache_free_bulk(s, i, p);
 			return false;
@@ -37,9 +29,11 @@ bool kmem_cache_alloc_bulk(struct kmem_cache *s, gfp_t gfp, size_t n, void **p)
 void *kmem_cache_alloc_node(struct kmem_cache *s, gfp_t gfp, int node)
 {
 	/* One node of memory is managed; another one has nothing to give. */
-	if (node > 0 && gfp & __GFP_THISNODE)
+	if (node > 0 && gfp & __GFP_THISNODE) {
+		stele_cache_alloc_event(s, NULL, gfp, node, STELE_CALLER);
 		return NULL;
-	return slab_alloc(s, gfp);
+	}
+	return cache_alloc(s, gfp, node);
 }
 
 bool kmem_cache_charge(void *p, gfp_t gfp)
@@ -72,8 +66,10 @@ static struct slab_sheaf *sheaf_create(struct kmem_cache *s, unsigned int capaci
 
 static void sheaf_release(struct slab_sheaf *sheaf)
 {
-	kmem_cache_free_bulk(sheaf->cache, sheaf->count, sheaf->object);
-	stele_free("kmem_cache_return_sheaf", sheaf);
+	for (unsigned int i = 0; i < sheaf->count; i++)
+		if (!slab_free_fast(sheaf->object[i]))
+			stele_cache_free_slow(sheaf->cache, sheaf->object[i], NULL);
+	stele_free_slow("kmem_cache_return_sheaf", sheaf, NULL);
 }
 
 static int sheaf_fill(struct slab_sheaf *sheaf, gfp_t gfp, unsigned int n)
@@ -112,7 +108,7 @@ int kmem_cache_refill_sheaf(struct kmem_cache *s, gfp_t gfp, struct slab_sheaf *
 			return -ENOMEM;
 		memcpy(larger->object, (*sheaf)->object, (*sheaf)->count * sizeof(void *));
 		larger->count = (*sheaf)->count;
-		stele_free("kmem_cache_refill_sheaf", *sheaf);
+		stele_free_slow("kmem_cache_refill_sheaf", *sheaf, NULL);
 		*sheaf = larger;
 	}
 	return sheaf_fill(*sheaf, gfp, n);
@@ -134,6 +130,7 @@ void *kmem_cache_alloc_from_sheaf(struct kmem_cache *s, gfp_t gfp, struct slab_s
 	p = sheaf->object[--sheaf->count];
 	if (gfp & __GFP_ZERO)
 		stele_zero_object(s, p);
+	stele_cache_alloc_event(s, p, gfp, NUMA_NO_NODE, STELE_CALLER);
 	return p;
 }
 

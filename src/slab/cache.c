@@ -6,18 +6,24 @@
  *           empties every slot and barn; if a slab is left, an object is alive: it is
  *           reported and the cache stays in memory, unlisted, so that late frees are safe.
  * Objects   list and refcounts are under the list lock. Geometry is fixed at create.
- * Context   ordinary threads, except stele_cache_boot() (any, idempotent).
- * Order     MUTEX.
+ * Locks     walking, then list. No constructor or destructor ever runs under the list lock, so
+ *           either may create and destroy caches. Who walks pins the cache it is at by a
+ *           reference; walking keeps other threads from destroying it meanwhile.
+ * Context   ordinary threads, except stele_cache_boot() (any, idempotent). Signals are held back
+ *           in all of it: what is taken apart here would be lost with a handler that never
+ *           comes back.
+ * Order     MUTEX, LIST, SLABS.
  * Tests     tests/contract/test_cache_create.c
  */
 #include "base/fmt.h"
 #include "base/options.h"
+#include "os/os.h"
 #include "slab/slab.h"
 #include "sync/mutex.h"
 #include <errno.h>
 #include <stdlib.h>
 
-static struct stele_mutex list_lock;
+static struct stele_mutex walking, list_lock;
 static struct kmem_cache *caches;
 static struct kmem_cache cache_cache; /* where struct kmem_cache comes from */
 static bool cache_cache_ready;
@@ -107,6 +113,33 @@ static void set_geometry(struct kmem_cache *s, uint32_t size, uint32_t align, ui
 		s->run_align = AREA_FRAMES / 2;
 }
 
+/*
+ * The 32-bit test for the start of an object. With recip = (2^32 + e) / size, 0 <= e < size, and
+ * q objects before the last, a distance of k sizes gives k * e, at most q * e: the limit is one
+ * more. No other distance may come below it:
+ *   k sizes + r, 0 < r < size     r * recip + k * e: from recip to 2^32 - recip + (q + 1) * e
+ *   negative, by less than a size   at least recip - e
+ *   negative, by one size           2^32 - e; 0 if e is 0, so nothing may lie behind the last
+ *   negative, by more               (size - tail) * recip - 2 * e, if the tail is as long
+ * So (q + 1) * e < recip will do; where the tail is nearly an object, (q + 2) * e.
+ */
+static void set_fast_test(struct kmem_cache *s)
+{
+	uint64_t recip = ((1ull << 32) + s->size - 1) / s->size, e = recip * s->size - (1ull << 32);
+	uint32_t tail = (uint32_t)(s->frames * FRAME_SIZE % s->size);
+	uint32_t steps = s->objects + (tail > s->size / 2);
+
+	if (steps * e >= recip || (!e && tail) || recip >> 32)
+		return;
+	s->fast_recip = (uint32_t)recip;
+	s->fast_limit = (uint32_t)((s->objects - 1) * e + 1);
+	*facts_at(s->words) = (struct object_facts){
+		.recip = s->fast_recip,
+		.limit = s->fast_limit,
+		.size = s->size,
+	};
+}
+
 /* Sheaves, unless the profile or the flags want none, or no words are left. */
 static void set_sheaves(struct kmem_cache *s, unsigned wanted)
 {
@@ -118,6 +151,7 @@ static void set_sheaves(struct kmem_cache *s, unsigned wanted)
 		return;
 	set_sheaf(s, wanted);
 	set_barn(s);
+	set_fast_test(s);
 }
 
 static void set_name(struct kmem_cache *s, const char *name)
@@ -125,6 +159,7 @@ static void set_name(struct kmem_cache *s, const char *name)
 	struct stele_out out = { .buf = s->name, .size = sizeof(s->name) };
 
 	stele_out_str(&out, name);
+	s->name_at = s->name;
 }
 
 void stele_cache_boot(struct kmem_cache *s, const char *name, uint32_t size, uint32_t align,
@@ -149,10 +184,12 @@ static void push_list(struct kmem_cache *s)
 	caches = s;
 }
 
-void stele_cache_list(struct kmem_cache *s)
+void stele_cache_list(struct kmem_cache *row, unsigned n)
 {
-	stele_lock(&list_lock);
-	push_list(s);
+	if (stele_lock(&list_lock) != 0)
+		return;
+	while (n-- > 0)
+		push_list(&row[n]);
 	stele_unlock(&list_lock);
 }
 
@@ -166,24 +203,47 @@ static void unlist(struct kmem_cache *s)
 		*at = s->next;
 }
 
-/* With the lock held; gives it back. */
-static void walk_and_unlock(void (*each)(struct kmem_cache *, void *), void *arg)
+void stele_cache_try_each(void (*each)(struct kmem_cache *, void *), void *arg)
 {
+	if (!stele_trylock(&list_lock))
+		return;
 	for (struct kmem_cache *s = caches; s; s = s->next)
 		each(s, arg);
 	stele_unlock(&list_lock);
 }
 
-void stele_cache_each(void (*each)(struct kmem_cache *, void *), void *arg)
+static void empty_and_release(struct kmem_cache *s, const void *caller);
+
+/* The cache after @s in the list, pinned, or the first one; @s is let go. NULL at the end. */
+static struct kmem_cache *next_pinned(struct kmem_cache *s)
 {
-	stele_lock(&list_lock);
-	walk_and_unlock(each, arg);
+	struct kmem_cache *next;
+	bool gone;
+
+	if (stele_lock(&list_lock) != 0)
+		return NULL;
+	next = s ? s->next : caches;
+	if (next)
+		next->refcount++;
+	gone = s && !--s->refcount;
+	if (gone)
+		unlist(s);
+	stele_unlock(&list_lock);
+	if (gone)
+		empty_and_release(s, __builtin_return_address(0));
+	return next;
 }
 
-void stele_cache_try_each(void (*each)(struct kmem_cache *, void *), void *arg)
+void stele_cache_each(void (*each)(struct kmem_cache *, void *), void *arg)
 {
-	if (stele_trylock(&list_lock))
-		walk_and_unlock(each, arg);
+	struct kmem_cache *s = NULL;
+
+	/* Refused: a destructor wants to walk from within a walk, which does its work as well. */
+	if (stele_lock(&walking) != 0)
+		return;
+	while ((s = next_pinned(s)))
+		each(s, arg);
+	stele_unlock(&walking);
 }
 
 static bool is_listed(const struct kmem_cache *s)
@@ -281,7 +341,7 @@ static struct kmem_cache *new_cache(const struct request *r, uint32_t align)
 		fence_release();
 		cache_cache_ready = true;
 	}
-	s = slab_alloc(&cache_cache, __GFP_ZERO);
+	s = kmem_cache_alloc(&cache_cache, __GFP_ZERO);
 	if (!s)
 		return NULL;
 	set_name(s, r->name);
@@ -350,8 +410,9 @@ struct kmem_cache *kmem_cache_create_args(const char *name, size_t size,
 	error = stele_heap_start();
 	if (!error)
 		error = check(&r);
+	if (!error)
+		error = stele_lock(&list_lock);
 	if (!error) {
-		stele_lock(&list_lock);
 		warn_name(&r);
 		s = create_locked(&r, &error);
 		stele_unlock(&list_lock);
@@ -371,10 +432,22 @@ struct kmem_cache *(kmem_cache_create)(const char *name, size_t size, unsigned i
 
 /* ---- shrink ---- */
 
+static int empty_held(struct kmem_cache *s)
+{
+	uint64_t signals = stele_os_signals_hold();
+	int error;
+
+	stele_deferred_drain_all();
+	error = stele_slab_flush_all(s, true);
+	stele_slabs_tidy(s);
+	stele_os_signals_release(signals);
+	return error;
+}
+
 int kmem_cache_shrink(struct kmem_cache *s)
 {
-	stele_slab_flush_all(s, true);
-	stele_slabs_tidy(s);
+	empty_held(s);
+	/* ORDER(SLABS) acquire */
 	return load_acquire(&s->slabs) ? 1 : 0;
 }
 
@@ -396,7 +469,7 @@ void stele_shrink_all(size_t keep_bytes)
 
 struct leftover {
 	struct kmem_cache *s;
-	unsigned printed;
+	unsigned printed; /* or counted */
 };
 
 static STELE_RACY_LOOK void report_slab(struct run *run, void *arg)
@@ -427,37 +500,95 @@ static void report_leftovers(struct kmem_cache *s, const void *caller)
 		s->name, caller);
 }
 
+static STELE_RACY_LOOK void count_live(struct run *run, void *arg)
+{
+	struct leftover *left = arg;
+
+	if (run->kind != RUN_SLAB || run->cache != left->s || !run->recip)
+		return;
+	for (uint32_t i = 0; i < run->objects; i++)
+		left->printed +=
+			!stele_object_is_free(run, (void *)(run->base + (uintptr_t)i * run->size));
+}
+
+#define PATIENCE 1000 /* naps, a second or so */
+
+/*
+ * Empties a cache that nobody uses, as far as the system lets us. A slab without live objects that
+ * is left is in the hands of another thread that retires it for us (deferred.c): it will be done
+ * soon, unless it was stopped for good, and then the cache must stay as well.
+ */
+static int empty_for_good(struct kmem_cache *s)
+{
+	int error = empty_held(s);
+
+	/* ORDER(SLABS) acquire */
+	for (int i = 0; !error && load_acquire(&s->slabs) && i < PATIENCE; i++) {
+		struct leftover left = { .s = s };
+
+		stele_run_each(count_live, &left);
+		if (left.printed)
+			break;
+		stele_os_nap();
+		error = empty_held(s);
+	}
+	return error;
+}
+
 static void release_cache(struct kmem_cache *s)
 {
+	/* What others buried after the last look. */
+	stele_slabs_tidy(s);
 	if (s->words)
 		stele_pcpu_free(s->words);
 	kmem_cache_free(&cache_cache, s);
 }
 
-void kmem_cache_destroy(struct kmem_cache *s)
+/* A cache that is in no list any more. */
+static void empty_and_release(struct kmem_cache *s, const void *caller)
 {
-	bool left;
+	int error = empty_for_good(s);
 
-	if (!s)
-		return;
-	stele_lock(&list_lock);
-	if (!is_listed(s)) {
-		stele_unlock(&list_lock);
+	/* ORDER(SLABS) acquire */
+	if (!load_acquire(&s->slabs))
+		release_cache(s);
+	else if (error)
+		stele_say("stele: kmem_cache_destroy %s: the system refuses membarrier (error %d), "
+			  "so free objects cannot be told from others; kept\n",
+			  s->name, error);
+	else
+		report_leftovers(s, caller);
+}
+
+/* Takes one reference away. True: it was the last, and the cache is in no list any more. */
+static bool drop(struct kmem_cache *s)
+{
+	bool listed, last;
+
+	if (stele_lock(&list_lock) != 0)
+		return false;
+	listed = is_listed(s);
+	last = listed && !--s->refcount;
+	if (last)
+		unlist(s);
+	stele_unlock(&list_lock);
+	if (!listed)
 		stele_say("stele: kmem_cache_destroy(%p): not a cache, or already destroyed\n",
 			  (void *)s);
-		return;
-	}
-	if (--s->refcount) {
-		stele_unlock(&list_lock);
-		return;
-	}
-	left = kmem_cache_shrink(s);
-	unlist(s);
-	stele_unlock(&list_lock);
-	if (left)
-		report_leftovers(s, __builtin_return_address(0));
-	else
-		release_cache(s);
+	return last;
+}
+
+void kmem_cache_destroy(struct kmem_cache *s)
+{
+	/* Not waited for when this is a destructor called by a walk of this very thread. */
+	bool locked = s && stele_lock(&walking) == 0;
+	uint64_t signals = stele_os_signals_hold();
+
+	if (s && drop(s))
+		empty_and_release(s, __builtin_return_address(0));
+	stele_os_signals_release(signals);
+	if (locked)
+		stele_unlock(&walking);
 }
 
 unsigned int kmem_cache_size(struct kmem_cache *s)
@@ -475,11 +606,15 @@ bool slab_is_available(void)
 /* The list is whole at every moment (push_list()), so a child only needs the lock. */
 void stele_slab_after_fork_child(void)
 {
+	stele_os_process_forked();
 	if (stele_heap_started()) {
 		stele_pcpu_after_fork();
 		stele_page_after_fork();
 	}
+	stele_deferred_after_fork();
+	stele_mutex_after_fork(&walking);
 	stele_mutex_after_fork(&list_lock);
+	stele_trace_after_fork();
 }
 
 /* Here and not in start.c: from an archive a program gets only the files that it names. */

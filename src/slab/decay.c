@@ -9,7 +9,8 @@
  *           beside that of the frees that led there, and no thread or clock is needed.
  * Objects   frames: in slabs now. mark: the most since the last emptying.
  * Context   any: what is busy is left alone, nothing waits.
- * Limits    below MARK_MIN it never happens.
+ * Limits    below MARK_MIN it never happens. Caches with a destructor are left alone: it would
+ *           run under the list's lock, and may want to create or destroy a cache.
  * Tests     tests/unit/slab/test_decay.c; `make bench` measures what idle threads keep.
  */
 #include "slab/slab.h"
@@ -31,8 +32,13 @@ void stele_decay_grown(unsigned more)
 static void empty_cache(struct kmem_cache *s, void *arg)
 {
 	(void)arg;
-	if (load_relaxed(&s->slabs))
+	if (!s->dtor && load_relaxed(&s->slabs))
 		stele_slab_flush_all(s, false);
+}
+
+void stele_decay_lowered(unsigned less)
+{
+	sub_relaxed(&frames, less);
 }
 
 void stele_decay_shrunk(unsigned less)

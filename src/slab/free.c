@@ -20,38 +20,104 @@ static bool report_inside(const char *call, const void *p, const struct run *run
 	return false;
 }
 
-static bool free_object(const char *call, struct run *run, void *p)
+bool stele_seen_free(const struct run *run, const void *p)
+{
+	return stele_object_is_free(run, p) || stele_pcpu_on_top(run->cache->words, p);
+}
+
+/* Whether the object at @p can be freed; reported if not. */
+static bool may_free(const char *call, struct run *run, void *p)
 {
 	if (!run_has_object_at(run, p))
 		return report_inside(call, p, run);
-	if (stele_object_is_free(run, p) || stele_pcpu_on_top(run->words, p)) {
-		stele_report_free(call, p, "object was already free", run->cache->name);
+	if (!stele_seen_free(run, p))
+		return true;
+	stele_report_free(call, p, "object was already free", run->cache->name);
+	return false;
+}
+
+/* @event: what to report while the object is still the caller's; NULL when nobody asked. */
+static bool free_object(const char *call, struct run *run, void *p,
+			const struct stele_trace_event *event)
+{
+	if (!may_free(call, run, p))
 		return false;
-	}
+	if (stele_unlikely(event))
+		stele_trace_call(event);
 	stele_slab_free_slow(run->cache, p);
 	return true;
 }
 
-bool stele_free_slow(const char *call, void *p)
+/* The run of something that was allocated; else NULL, and it was reported. */
+static struct run *run_to_free(const char *call, void *p)
 {
 	struct run *run = stele_heap_started() ? stele_run_of(p) : NULL;
 
-	if (!run || run->kind == RUN_NONE) {
-		stele_report_free(call, p, "not a pointer of this allocator, or already free",
-				  NULL);
+	if (run && run->kind != RUN_NONE)
+		return run;
+	stele_report_free(call, p, STELE_NOT_OURS, NULL);
+	return NULL;
+}
+
+static bool free_any(const char *call, void *p, const struct stele_trace_event *event)
+{
+	struct run *run = run_to_free(call, p);
+
+	if (!run)
 		return false;
-	}
 	if (run->kind == RUN_SLAB)
-		return free_object(call, run, p);
+		return free_object(call, run, p, event);
 	if (run_is_pages(run) || run->base != (uintptr_t)p)
 		return report_inside(call, p, run);
+	if (event)
+		stele_trace_call(event);
 	stele_large_free(run);
 	return true;
 }
 
-bool stele_free(const char *call, void *p)
+static __attribute__((noinline, cold)) bool free_reported(const char *call, void *p,
+							  const void *site)
 {
-	return slab_free_fast(p) || stele_free_slow(call, p);
+	const struct stele_trace_event event = { .event = STELE_TRACE_KFREE,
+						 .call_site = site,
+						 .ptr = p };
+
+	return free_any(call, p, &event);
+}
+
+bool stele_free_slow(const char *call, void *p, const void *site)
+{
+	if (trace_asked(STELE_TRACE_KFREE) && site)
+		return free_reported(call, p, site);
+	return slab_free_by(pcpu_push_late, p) || free_any(call, p, NULL);
+}
+
+bool stele_free(const char *call, void *p, const void *site)
+{
+	probe_kfree(p);
+	return slab_free_fast(p) || stele_free_slow(call, p, site);
+}
+
+static bool free_bounded(const char *call, void *p)
+{
+	struct run *run = run_to_free(call, p);
+
+	if (!run)
+		return false;
+	if (run->kind != RUN_SLAB)
+		return report_inside(call, p, run);
+	if (!may_free(call, run, p))
+		return false;
+	stele_slab_free_bounded(run->cache, p);
+	return true;
+}
+
+bool stele_free_bounded(const char *call, void *p, const void *site)
+{
+	/* What is traced is not bounded: its callback is not ours. */
+	if (trace_asked(STELE_TRACE_KFREE) && site)
+		return free_reported(call, p, site);
+	return slab_free_by(pcpu_push_late, p) || free_bounded(call, p);
 }
 
 size_t stele_usable(const void *p)
@@ -79,30 +145,65 @@ static void report_wrong_cache(struct kmem_cache *s, void *p)
 		stele_report_cache(p, run->cache->name, s->name);
 }
 
-static void cache_free_slow(struct kmem_cache *s, void *p)
+static void cache_free_any(struct kmem_cache *s, void *p, const struct stele_trace_event *event)
 {
 	struct run *run = stele_run_of(p);
 
 	if (!run || run->cache != s || !run_has_object_at(run, p))
 		report_wrong_cache(s, p);
-	else
-		free_object("kmem_cache_free", run, p);
+	else if (event || !pcpu_push_late(s->words, p))
+		free_object("kmem_cache_free", run, p, event);
 }
 
-/* The words are taken from @s, not from the run: they are then known before the run is. */
-void kmem_cache_free(struct kmem_cache *s, void *p)
+static __attribute__((noinline, cold)) void cache_free_reported(struct kmem_cache *s, void *p,
+								const void *site)
 {
-	if (stele_likely(in_heap(p))) {
-		struct run *run = run_at(p);
+	const struct stele_trace_event event = {
+		.event = STELE_TRACE_KMEM_CACHE_FREE, .call_site = site, .ptr = p, .name = s->name
+	};
 
-		if (stele_likely(run->cache == s && run_has_object_at(run, p) &&
-				 pcpu_push(&s->words, p)))
+	cache_free_any(s, p, &event);
+}
+
+void stele_cache_free_slow(struct kmem_cache *s, void *p, const void *site)
+{
+	if (trace_asked(STELE_TRACE_KMEM_CACHE_FREE) && site)
+		cache_free_reported(s, p, site);
+	else
+		cache_free_any(s, p, NULL);
+}
+
+/* The words are taken from @s, not from the tag: they are then known before the tag is. */
+static inline __attribute__((always_inline)) void cache_free(struct kmem_cache *s, void *p)
+{
+	probe_kmem_cache_free(p, &s->name_at);
+	if (stele_likely(in_heap(p))) {
+		uint64_t tag = tag_at(p), words = s->words;
+
+		if (stele_likely(tag_words(tag) == words &&
+				 tag_has_object_at(tag, p, s->fast_recip, s->fast_limit) &&
+				 pcpu_push(words, p)))
 			return;
 	}
-	cache_free_slow(s, p);
+	stele_cache_free_slow(s, p, STELE_CALLER);
+}
+
+void kmem_cache_free(struct kmem_cache *s, void *p)
+{
+	cache_free(s, p);
+}
+
+void kmem_cache_free_bulk(struct kmem_cache *s, size_t n, void **p)
+{
+	for (size_t i = 0; i < n; i++) {
+		if (s)
+			cache_free(s, p[i]);
+		else
+			stele_free("kmem_cache_free_bulk", p[i], STELE_CALLER);
+	}
 }
 
 void *kmem_cache_alloc(struct kmem_cache *s, gfp_t gfp)
 {
-	return slab_alloc(s, gfp);
+	return cache_alloc(s, gfp, NUMA_NO_NODE);
 }

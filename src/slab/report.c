@@ -3,7 +3,7 @@
  * slab/report.c - bad pointers and warnings
  *
  * Idea      One line names the call, the pointer, the cache and what is wrong. Nothing is
- *           freed then, so nothing that belongs to somebody else is lost.
+ *           freed or resized then, so nothing that belongs to somebody else is lost.
  * Context   any; written with one system call, errno kept.
  * Tests     tests/death/
  */
@@ -36,9 +36,20 @@ void stele_report_cache(const void *p, const char *owner, const char *given)
 	reported();
 }
 
+static void report(const char *call, const void *p, const char *what, const char *cache,
+		   const char *outcome)
+{
+	stele_say("stele: %s(%p): %s%s%s%s; %s\n", call, p, what, cache ? " in cache '" : "",
+		  cache ? cache : "", cache ? "'" : "", outcome);
+	reported();
+}
+
 void stele_report_free(const char *call, const void *p, const char *what, const char *cache)
 {
-	stele_say("stele: %s(%p): %s%s%s%s; not freed\n", call, p, what, cache ? " in cache '" : "",
-		  cache ? cache : "", cache ? "'" : "");
-	reported();
+	report(call, p, what, cache, "not freed");
+}
+
+void stele_report_resize(const char *call, const void *p, const char *what, const char *cache)
+{
+	report(call, p, what, cache, "not resized");
 }

@@ -2,10 +2,14 @@
 /*
  * slab/slab.h - a cache, and the fast paths of allocating and freeing
  *
- * Idea      alloc: pop from the slot's sheaf. free: address -> descriptor -> the cache's
- *           words -> push. Everything else is in the slow files of this folder:
+ * Idea      alloc: pop from the slot's sheaf. free: address -> tag -> the cache's words ->
+ *           push. A tag holds the words' offset and the address of the slab's last object;
+ *           with the facts that lie beside the words it tells whether an object starts at
+ *           an address. Everything else is in the slow files of this folder:
  *             slow.c    sheaves: swap, barn, refill, flush
  *             slabs.c   slabs: refill from bitmaps, free into bitmaps, new, retire
+ *             bounded.c both for calls that promise to be short
+ *             deferred.c what those leave to others
  *             cache.c   create, destroy, shrink, merge
  *             decay.c   giving memory back while the program frees
  *             bulk.c    bulk calls and sheaves held by the user
@@ -18,15 +22,32 @@
 
 #include "page/run.h"
 #include "slab/sheaf.h"
+#include "trace/probe.h"
+#include "trace/trace.h"
 #include <stele/slab.h>
 #include <string.h>
 
 #define CACHE_NAME_MAX 64
 #define SLAB_NO_SHEAVES 0x80000000u /* internal: every call goes to the slabs */
 
+/*
+ * What tells the start of an object from its inside, in 32 bits: the distance to the last object
+ * of the slab times 2^32 / size, rounded up, wraps to below the limit if the size divides it.
+ * Both are 0 where that is not exact; every free is then a slow one. slab/cache.c has the proof.
+ */
+struct object_facts {
+	uint32_t recip;
+	uint32_t limit;
+	uint32_t size;
+	uint32_t unused[5];
+};
+_Static_assert(sizeof(struct object_facts) == STELE_WORDS_SIZE, "found by the words' offset");
+
 struct kmem_cache {
 	/* Fixed at create; the first line is what the fast path needs. */
-	uint64_t words;	      /* per-CPU words; 0: no sheaves */
+	uint64_t words;	     /* per-CPU words; 0: no sheaves */
+	uint32_t fast_recip; /* as in struct object_facts */
+	uint32_t fast_limit;
 	uint32_t object_size; /* what the user asked for (the largest of merged ones) */
 	uint32_t size;	      /* distance of objects */
 	uint32_t align;
@@ -50,22 +71,57 @@ struct kmem_cache {
 	struct kmem_cache *next __attribute__((aligned(64)));
 	int refcount;
 	bool is_static;
+	const char *name_at; /* the name, for probes */
 	char name[CACHE_NAME_MAX];
 };
 
+/* An event about a sheaf of @s, with @n objects in it. */
+#define SHEAF_EVENT(kind, probe, s, sheaf, n)                                                      \
+	do {                                                                                       \
+		PROBE_OF_CACHE(probe, sheaf, (s)->name, n);                                        \
+		TRACE(kind, .ptr = (sheaf), .name = (s)->name, .objects = (n));                    \
+	} while (0)
+
 /* ---- slow.c ---- */
 void *stele_slab_alloc_slow(struct kmem_cache *s, gfp_t gfp);
-void stele_zero_object(struct kmem_cache *s, void *p);
+/* The same for who called kmem_cache_alloc() and its kin from @site: reported. */
+void *stele_cache_alloc_slow(struct kmem_cache *s, gfp_t gfp, int node, const void *site);
+/* Reports kmem_cache_alloc. */
+void stele_cache_alloc_event(struct kmem_cache *s, void *p, gfp_t gfp, int node, const void *site);
+void *stele_zero_object(struct kmem_cache *s, void *p); /* @p */
 void stele_slab_free_slow(struct kmem_cache *s, void *p);
-/* Empties every slot and the barn into the slabs; @wait as in stele_pcpu_take_all(). */
-void stele_slab_flush_all(struct kmem_cache *s, bool wait);
+/* A new, empty sheaf: its top, or 0. */
+uint64_t stele_sheaf_new(struct kmem_cache *s);
+/* Empties every slot and the barn into the slabs; @wait and errors as in stele_pcpu_take_all(). */
+int stele_slab_flush_all(struct kmem_cache *s, bool wait);
+
+/* ---- bounded.c: the same for calls that promise to be short ---- */
+void *stele_slab_alloc_bounded(struct kmem_cache *s, gfp_t gfp);
+void stele_slab_free_bounded(struct kmem_cache *s, void *p);
+
+/* ---- deferred.c: what such calls leave to others ---- */
+/* Notes a slab that may be idle. Any context. */
+void stele_defer(struct run *run);
+bool stele_deferred_pending(void);
+/* Some of it, unless somebody is at it. PURGE_LATER: no system call. Any context. */
+void stele_deferred_drain(enum stele_purging when);
+/* All of it; what others have in hand is done as well. Ordinary threads. */
+void stele_deferred_drain_all(void);
+void stele_deferred_after_fork(void);
 
 /* ---- slabs.c ---- */
 /* Up to @n objects into @out, highest address first where it can. How many. */
 unsigned stele_slabs_take(struct kmem_cache *s, uint64_t *out, unsigned n);
+/* One object, looking at few slabs. NULL: there is no memory, however long one looks. */
+void *stele_slabs_take_bounded(struct kmem_cache *s);
 /* Returns objects to their slabs; reports those that were free already. Reorders @objects. */
 void stele_slabs_give(struct kmem_cache *s, uint64_t *objects, unsigned n);
-/* Pops descriptors of dead slabs; fuller slabs come to the top. Ordinary threads. */
+/* Returns one object without retiring its slab: an idle one is left to stele_deferred_drain(). */
+void stele_slabs_give_bounded(struct kmem_cache *s, void *p);
+/* Retires the slab in this descriptor if it is idle. */
+void stele_slab_retire_idle(struct run *run, enum stele_purging when);
+/* Pops descriptors of dead slabs, retires idle ones; fuller slabs come to the top. Ordinary
+ * threads. */
 void stele_slabs_tidy(struct kmem_cache *s);
 /* The object's number in its slab; whether its bit says free (a look, may change at once). */
 bool stele_object_is_free(const struct run *run, const void *p);
@@ -73,10 +129,14 @@ bool stele_object_is_free(const struct run *run, const void *p);
 /* ---- decay.c ---- */
 void stele_decay_grown(unsigned frames);
 void stele_decay_shrunk(unsigned frames);
+void stele_decay_lowered(unsigned frames); /* counts only: the next one that shrinks looks */
 
 /* ---- report.c ---- */
 /* Says what is wrong with freeing @p and counts it; dies if the option says so. */
 void stele_report_free(const char *call, const void *p, const char *what, const char *cache);
+#define STELE_NOT_OURS "not a pointer of this allocator, or already free"
+/* The same for changing its size. */
+void stele_report_resize(const char *call, const void *p, const char *what, const char *cache);
 /* The same for kmem_cache_free() with the wrong cache. */
 void stele_report_cache(const void *p, const char *owner, const char *given);
 uint64_t stele_reports(void);
@@ -85,10 +145,12 @@ uint64_t stele_reports(void);
 /* A cache in static memory, for the floors above; no lock, no list. */
 void stele_cache_boot(struct kmem_cache *s, const char *name, uint32_t size, uint32_t align,
 		      uint32_t flags);
-/* Shows a booted cache in slabinfo and to shrink-all. Ordinary threads. */
-void stele_cache_list(struct kmem_cache *s);
+/* Shows a row of @n booted caches in slabinfo and to shrink-all. Ordinary threads. */
+void stele_cache_list(struct kmem_cache *row, unsigned n);
+/* @each may create, shrink and destroy caches. */
 void stele_cache_each(void (*each)(struct kmem_cache *, void *), void *arg);
-/* The same without waiting: nothing happens when somebody holds the list. Any context. */
+/* Without waiting: nothing happens when somebody holds the list. Any context; @each must not
+ * call anything that takes the list's lock. */
 void stele_cache_try_each(void (*each)(struct kmem_cache *, void *), void *arg);
 /* Flushes every cache and purges; what malloc_trim() does. */
 void stele_shrink_all(size_t keep_bytes);
@@ -98,11 +160,21 @@ void stele_slab_after_fork_child(void);
 void stele_slab_watch_fork(void);
 
 /* ---- free.c: any object, slab or large ---- */
-/* False: @p was bad and has been reported under the name of @call. NULL is the caller's to test. */
-bool stele_free(const char *call, void *p);
-bool stele_free_slow(const char *call, void *p);
+/*
+ * False: @p was bad and has been reported under the name of @call. NULL is the caller's to test.
+ * @site: who called, for the event kfree; NULL for what the library frees of its own.
+ */
+bool stele_free(const char *call, void *p, const void *site);
+bool stele_free_slow(const char *call, void *p, const void *site);
+/* What kmem_cache_free() does when its fast path fails. NULL @site: as above. */
+void stele_cache_free_slow(struct kmem_cache *s, void *p, const void *site);
+/* Whether @p, the start of an object in @run, is seen to be free: a look, which misses many. */
+bool stele_seen_free(const struct run *run, const void *p);
+/* stele_free_slow() for a call that promises to be short; not for large runs. */
+bool stele_free_bounded(const char *call, void *p, const void *site);
 size_t stele_usable(const void *p);
 
+/* Without an event: the caller reports, or it is the library's own. */
 static inline __attribute__((always_inline)) void *slab_alloc(struct kmem_cache *s, gfp_t gfp)
 {
 	void *p = pcpu_pop(s->words);
@@ -114,13 +186,24 @@ static inline __attribute__((always_inline)) void *slab_alloc(struct kmem_cache 
 	return p;
 }
 
-/* True when @p is the start of an object: its offset times the reciprocal wraps to below it. */
-static inline __attribute__((always_inline)) bool run_has_object_at(const struct run *run,
-								    const void *p)
+/* kmem_cache_alloc() and its kin. */
+static inline __attribute__((always_inline)) void *cache_alloc(struct kmem_cache *s, gfp_t gfp,
+							       int node)
 {
-	uint64_t offset = (uint32_t)((uintptr_t)p - run->base);
+	void *p = pcpu_pop(s->words);
 
-	return offset * run->recip < run->recip;
+	if (stele_unlikely(!p))
+		return stele_cache_alloc_slow(s, gfp, node, STELE_CALLER);
+	probe_kmem_cache_alloc(p, &s->name_at, &s->object_size, &s->size, gfp);
+	return stele_unlikely(gfp & __GFP_ZERO) ? stele_zero_object(s, p) : p;
+}
+
+/* True when @p is the start of an object: its offset times the reciprocal wraps to below it. */
+static inline bool run_has_object_at(const struct run *run, const void *p)
+{
+	uint64_t offset = (uintptr_t)p - run->base;
+
+	return offset < (uint64_t)run->objects * run->size && offset * run->recip < run->recip;
 }
 
 static inline bool in_heap(const void *p)
@@ -128,28 +211,56 @@ static inline bool in_heap(const void *p)
 	return (uintptr_t)p - (uintptr_t)stele_hot.base < stele_hot.span;
 }
 
-/* The descriptor for an address in the heap; "not ours" has a recip of 0: no object starts there. */
-static inline __attribute__((always_inline)) struct run *run_at(const void *p)
+/* The tag for an address in the heap. */
+static inline __attribute__((always_inline)) uint64_t tag_at(const void *p)
 {
 	uint64_t offset = (uintptr_t)p - (uintptr_t)stele_hot.base;
-	_Atomic uint32_t *map = (_Atomic uint32_t *)(stele_hot.base + STELE_MAP_OFFSET);
+	_Atomic uint64_t *tags = (_Atomic uint64_t *)(stele_hot.base + STELE_TAGS_OFFSET);
 
 	/* ORDER(PAGEMAP): reached through the object's address. */
-	return (struct run *)(stele_hot.base +
-			      (uint64_t)load_relaxed(&map[offset >> FRAME_SHIFT]) * 8);
+	return load_relaxed(&tags[offset >> FRAME_SHIFT]);
 }
 
-/* Frees an object of any cache. False: take the slow way. */
-static inline __attribute__((always_inline)) bool slab_free_fast(void *p)
+static inline uint64_t tag_make(uint64_t words, uintptr_t last)
 {
-	struct run *run;
+	return words << 32 | (uint32_t)last;
+}
+
+static inline uint64_t tag_words(uint64_t tag)
+{
+	return tag >> 32;
+}
+
+static inline __attribute__((always_inline)) bool tag_has_object_at(uint64_t tag, const void *p,
+								    uint32_t recip, uint32_t limit)
+{
+	return ((uint32_t)tag - (uint32_t)(uintptr_t)p) * recip < limit;
+}
+
+static inline struct object_facts *facts_at(uint64_t words)
+{
+	return (struct object_facts *)(stele_hot.base + STELE_FACTS_OFFSET + words);
+}
+
+/* Frees an object of any cache by the @push step. False: take the slow way. */
+static inline __attribute__((always_inline)) bool slab_free_by(bool (*push)(uint64_t, void *),
+							       void *p)
+{
+	const struct object_facts *facts;
+	uint64_t tag;
 
 	if (stele_unlikely(!in_heap(p)))
 		return false;
-	run = run_at(p);
-	if (stele_unlikely(!run_has_object_at(run, p)))
+	tag = tag_at(p);
+	facts = facts_at(tag_words(tag));
+	if (stele_unlikely(!tag_has_object_at(tag, p, facts->recip, facts->limit)))
 		return false;
-	return pcpu_push(&run->words, p);
+	return push(tag_words(tag), p);
+}
+
+static inline __attribute__((always_inline)) bool slab_free_fast(void *p)
+{
+	return slab_free_by(pcpu_push, p);
 }
 
 #endif

@@ -75,8 +75,10 @@ static void pop_exhausted(struct kmem_cache *s, struct run *run, const struct pa
 	}
 }
 
-/* Some objects from the top of the partial stack; 0 when it is empty. */
-static unsigned take_partial(struct kmem_cache *s, uint64_t *out, unsigned want)
+#define ANY_NUMBER ~0u
+
+/* Some objects from the top of the partial stack; 0 when it is empty, or @pops slabs had none. */
+static unsigned take_partial(struct kmem_cache *s, uint64_t *out, unsigned want, unsigned pops)
 {
 	for (;;) {
 		struct partial_look look = partial_look(&s->partial, stele_hot.base);
@@ -87,6 +89,8 @@ static unsigned take_partial(struct kmem_cache *s, uint64_t *out, unsigned want)
 			return 0;
 		run = run_of_link(&look.slab->link);
 		if (!(look.state & STATE_FREE)) {
+			if (!pops--)
+				return 0;
 			pop_exhausted(s, run, &look);
 			continue;
 		}
@@ -106,17 +110,19 @@ static void each_object(const struct kmem_cache *s, const struct run *run, void 
 		call((void *)(run->base + (uint64_t)i * s->size));
 }
 
+/* The bits of objects below @n in word @w. */
+static uint64_t bits_below(unsigned n, unsigned w)
+{
+	if (n <= w * 64)
+		return 0;
+	return n - w * 64 < 64 ? (1ull << (n - w * 64)) - 1 : ~0ull;
+}
+
 /* Bits [from, objects) are set: objects below belong to the maker of the slab. */
 static void start_bits(struct run *run, unsigned from)
 {
-	for (unsigned w = 0; w < 8; w++) {
-		uint64_t bits = 0;
-
-		for (unsigned bit = 0; bit < 64; bit++)
-			if (w * 64 + bit >= from && w * 64 + bit < run->objects)
-				bits |= 1ull << bit;
-		store_relaxed(&run->free[w], bits);
-	}
+	for (unsigned w = 0; w < 8; w++)
+		store_relaxed(&run->free[w], bits_below(run->objects, w) & ~bits_below(from, w));
 }
 
 /* A new slab; up to @want of its objects go to @out, the rest to the partial stack. */
@@ -130,10 +136,11 @@ static unsigned take_new(struct kmem_cache *s, uint64_t *out, unsigned want)
 		return 0;
 	run->kind = RUN_SLAB;
 	run->cache = s;
-	run->words = s->words;
 	run->objects = s->objects;
 	run->size = s->size;
 	run->recip = s->recip;
+	if (s->fast_limit)
+		run->tag = tag_make(s->words, run->base + (s->objects - 1ul) * s->size);
 	each_object(s, run, s->ctor);
 	start_bits(run, n);
 	add_relaxed(&s->slabs, 1);
@@ -141,6 +148,10 @@ static unsigned take_new(struct kmem_cache *s, uint64_t *out, unsigned want)
 	state_start(&run->state, s->objects - n);
 	stele_run_publish(run);
 	STELE_POINT("slabs:new");
+	stele_pages_taken((void *)run->base, run->bytes, run->bytes, 0);
+	PROBE_OF_CACHE("slab_new", run->base, s->name, s->objects);
+	TRACE(SLAB_NEW, .ptr = (void *)run->base, .name = s->name, .objects = s->objects,
+	      .bytes_alloc = run->bytes);
 	for (unsigned i = 0; i < n; i++)
 		out[i] = run->base + (uint64_t)(n - 1 - i) * s->size;
 	if (n < s->objects)
@@ -148,12 +159,25 @@ static unsigned take_new(struct kmem_cache *s, uint64_t *out, unsigned want)
 	return n;
 }
 
+/* Once more after slabs that nobody has retired yet: they may be of another cache. */
+static unsigned take_from_deferred(struct kmem_cache *s, uint64_t *out, unsigned n,
+				   enum stele_purging when)
+{
+	unsigned got;
+
+	if (stele_likely(!stele_deferred_pending()))
+		return 0;
+	stele_deferred_drain(when);
+	got = take_partial(s, out, n, ANY_NUMBER);
+	return got ? got : take_new(s, out, n);
+}
+
 unsigned stele_slabs_take(struct kmem_cache *s, uint64_t *out, unsigned n)
 {
 	unsigned got = 0;
 
 	while (got < n) {
-		unsigned more = take_partial(s, out + got, n - got);
+		unsigned more = take_partial(s, out + got, n - got, ANY_NUMBER);
 
 		/* A new slab only for the first object: what is partly filled is enough. */
 		if (!more && got)
@@ -161,23 +185,55 @@ unsigned stele_slabs_take(struct kmem_cache *s, uint64_t *out, unsigned n)
 		if (!more)
 			more = take_new(s, out + got, n - got);
 		if (!more)
+			more = take_from_deferred(s, out + got, n - got, PURGE_NOW);
+		if (!more)
 			break;
 		got += more;
 	}
 	return got;
 }
 
+#define FEW_POPS 8 /* spent slabs on top of the stack that a bounded call takes off it */
+
+void *stele_slabs_take_bounded(struct kmem_cache *s)
+{
+	uint64_t object;
+
+	if (take_partial(s, &object, 1, FEW_POPS) || take_new(s, &object, 1) ||
+	    /* There is no memory: now it may take longer. */
+	    take_partial(s, &object, 1, ANY_NUMBER) ||
+	    take_from_deferred(s, &object, 1, PURGE_LATER))
+		return (void *)(uintptr_t)object;
+	return NULL;
+}
+
 /* ---- giving back ---- */
 
-static void retire(struct kmem_cache *s, struct run *run)
+static void retire(struct kmem_cache *s, struct run *run, enum stele_purging when)
 {
+	unsigned frames = s->frames;
+
+	PROBE_OF_CACHE("slab_free", run->base, s->name, s->objects);
+	TRACE(SLAB_FREE, .ptr = (void *)run->base, .name = s->name, .objects = s->objects,
+	      .bytes_alloc = run->bytes);
+	stele_pages_given((void *)run->base, run->bytes);
 	each_object(s, run, s->dtor);
-	sub_relaxed(&s->slabs, 1);
 	run->recip = 0;
-	stele_run_return_frames(run);
+	stele_run_return_frames(run, when);
 	if (state_bury(&run->state))
 		stele_run_return_descriptor(run);
-	stele_decay_shrunk(s->frames);
+	/* ORDER(SLABS) release: done with the cache. Who destroys it waits for this, no longer. */
+	atomic_fetch_sub_explicit(&s->slabs, 1, memory_order_release);
+	if (when == PURGE_LATER)
+		stele_decay_lowered(frames);
+	else
+		stele_decay_shrunk(frames);
+}
+
+void stele_slab_retire_idle(struct run *run, enum stele_purging when)
+{
+	if (state_take_idle(&run->state, false))
+		retire(run->cache, run, when);
 }
 
 static unsigned object_number(const struct run *run, uint64_t p)
@@ -233,7 +289,7 @@ static void give_batch(struct batch *batch)
 		list(s, run);
 		break;
 	case GIVE_EMPTY:
-		retire(s, run);
+		retire(s, run, PURGE_NOW);
 		break;
 	case GIVE_DONE:
 		break;
@@ -285,6 +341,26 @@ void stele_slabs_give(struct kmem_cache *s, uint64_t *objects, unsigned n)
 	}
 }
 
+void stele_slabs_give_bounded(struct kmem_cache *s, void *p)
+{
+	struct run *run = run_for_give(s, (uint64_t)(uintptr_t)p);
+	unsigned i = run ? object_number(run, (uint64_t)(uintptr_t)p) : 0;
+	uint64_t bit = 1ull << i % 64;
+	bool idle;
+
+	if (stele_unlikely(!run))
+		return;
+	if (stele_unlikely(bits_give(&run->free[i / 64], bit))) {
+		report_twice(run, i / 64, bit);
+		return;
+	}
+	STELE_POINT("slabs:bits-given");
+	if (state_give_keep(&run->state, 1, run->objects, &idle) == GIVE_LIST)
+		list(s, run);
+	if (idle)
+		stele_defer(run);
+}
+
 /* ---- tidying ---- */
 
 void stele_slabs_tidy(struct kmem_cache *s)
@@ -300,6 +376,8 @@ void stele_slabs_tidy(struct kmem_cache *s)
 		below = stack_below(stele_hot.base, link);
 		if (state & STATE_DEAD) {
 			stele_run_return_descriptor(run);
+		} else if (state_take_idle(&run->state, true)) {
+			retire(s, run, PURGE_NOW);
 		} else if ((state & STATE_FREE) * 2 > run->objects) {
 			list(s, run);
 		} else {

@@ -7,6 +7,8 @@
  *           A handler that lands in between finds EMPTY or another sheaf and does the same.
  *           alloc: main -> spare -> full one from the barn -> refill from slabs -> one object
  *           free:  main -> spare -> empty one (barn, new), main to the barn -> to the slab
+ *           A full and an empty sheaf in one slot are made two halves, so that at least
+ *           half a sheaf of calls lies between two visits here.
  * States    a sheaf is in MAIN, in SPARE, in the barn, or in one thread's hands.
  * Order     SLOT, STACK.
  * Failure   a lost race or a busy slot: the sheaf in hand goes to the barn and the single
@@ -21,7 +23,9 @@
 static struct kmem_cache sheaf_caches[3];
 static _Atomic uint32_t sheaf_caches_ready;
 
-#define EMPTY_LIMIT 8 /* empty sheaves kept in a barn */
+/* Empty sheaves kept in a barn: as many as there is room for full ones, within these. */
+#define EMPTY_MIN 8u
+#define EMPTY_MAX 128u
 
 static struct kmem_cache *sheaf_cache(unsigned bytes)
 {
@@ -37,14 +41,12 @@ static struct kmem_cache *sheaf_cache(unsigned bytes)
 	return s;
 }
 
-static uint64_t sheaf_new(struct kmem_cache *s)
+uint64_t stele_sheaf_new(struct kmem_cache *s)
 {
-	uint64_t block;
-	struct sheaf *sheaf;
+	struct sheaf *sheaf = stele_slabs_take_bounded(sheaf_cache(s->sheaf_size));
 
-	if (!stele_slabs_take(sheaf_cache(s->sheaf_size), &block, 1))
+	if (!sheaf)
 		return 0;
-	sheaf = (struct sheaf *)(uintptr_t)block;
 	sheaf->bottom = 0;
 	memset(sheaf->entry, 0, s->capacity * sizeof(sheaf->entry[0]));
 	sheaf->entry[s->capacity] = STELE_SHEAF_END;
@@ -62,8 +64,11 @@ static void sheaf_destroy(struct kmem_cache *s, uint64_t top)
 static uint64_t sheaf_flush(struct kmem_cache *s, uint64_t top)
 {
 	struct sheaf *sheaf = sheaf_of(top, s->sheaf_size);
+	unsigned n = sheaf_count(top, s->sheaf_size);
 
-	stele_slabs_give(s, sheaf->entry, sheaf_count(top, s->sheaf_size));
+	stele_slabs_give(s, sheaf->entry, n);
+	if (n)
+		SHEAF_EVENT(SHEAF_FLUSH, "sheaf_flush", s, sheaf, n);
 	return sheaf_bottom(sheaf);
 }
 
@@ -71,16 +76,23 @@ static uint64_t sheaf_flush(struct kmem_cache *s, uint64_t top)
 
 static void put_empty(struct kmem_cache *s, uint64_t top)
 {
-	if (!barn_put(&s->barn.empty, sheaf_of(top, s->sheaf_size), top, EMPTY_LIMIT))
+	uint64_t limit = load_relaxed(&s->barn.limit), full = barn_depth(&s->barn.full);
+
+	limit = STELE_MAX(limit > full ? limit - full : 0, (uint64_t)EMPTY_MIN);
+	if (!barn_put(&s->barn.empty, sheaf_of(top, s->sheaf_size), top,
+		      (uint32_t)STELE_MIN(limit, (uint64_t)EMPTY_MAX)))
 		sheaf_destroy(s, top);
 }
 
 /* A sheaf that is not empty goes to the barn, or its objects to the slabs. */
 static void put_filled(struct kmem_cache *s, uint64_t top)
 {
-	if (barn_put(&s->barn.full, sheaf_of(top, s->sheaf_size), top,
-		     load_relaxed(&s->barn.limit)))
+	struct sheaf *sheaf = sheaf_of(top, s->sheaf_size);
+
+	if (barn_put(&s->barn.full, sheaf, top, load_relaxed(&s->barn.limit))) {
+		SHEAF_EVENT(BARN_PUT, "barn_put", s, sheaf, sheaf_count(top, s->sheaf_size));
 		return;
+	}
 	store_relaxed(&s->barn.overflow, 1);
 	put_empty(s, sheaf_flush(s, top));
 }
@@ -97,7 +109,7 @@ static uint64_t get_empty(struct kmem_cache *s)
 {
 	uint64_t top = barn_get(&s->barn.empty);
 
-	return top ? top : sheaf_new(s);
+	return top ? top : stele_sheaf_new(s);
 }
 
 /* A miss after an overflow means that more depth would have served: deepen, within bounds. */
@@ -106,6 +118,9 @@ static uint64_t get_filled(struct kmem_cache *s)
 	uint64_t top = barn_get(&s->barn.full);
 	uint32_t limit;
 
+	if (top)
+		SHEAF_EVENT(BARN_GET, "barn_get", s, sheaf_of(top, s->sheaf_size),
+			    sheaf_count(top, s->sheaf_size));
 	if (top || !load_relaxed(&s->barn.overflow))
 		return top;
 	store_relaxed(&s->barn.overflow, 0);
@@ -134,7 +149,14 @@ static void attach(struct kmem_cache *s, uint64_t old, uint64_t new)
 
 static bool attachable(uint64_t main)
 {
+	if (stele_unlikely(main == SHEAF_REMOTE))
+		stele_pcpu_mend();
 	return stele_is_sheaf(main) || main == SHEAF_EMPTY;
+}
+
+static bool is_full(const struct kmem_cache *s, uint64_t top)
+{
+	return sheaf_count(top, s->sheaf_size) == s->capacity;
 }
 
 /* ---- alloc ---- */
@@ -162,8 +184,33 @@ static bool refill(struct kmem_cache *s, uint64_t main)
 	STELE_POINT("sheaf:detached");
 	n = stele_slabs_take(s, (uint64_t *)(uintptr_t)top, s->capacity);
 	STELE_POINT("sheaf:refilled");
+	SHEAF_EVENT(SHEAF_REFILL, "sheaf_refill", s, sheaf_of(top, s->sheaf_size), n);
 	attach(s, main, top + n * 8ul);
 	return n > 0;
+}
+
+/*
+ * A full sheaf beside an empty one is where a program that frees and allocates in turn would
+ * come here at every other call. Half of @full moves to @empty: the half that was freed last is
+ * attached in place of EMPTY, the other put aside.
+ */
+static void attach_halves(struct kmem_cache *s, uint64_t full, uint64_t empty)
+{
+	uint64_t bytes = s->capacity / 2u * 8ul, rest = full - bytes;
+
+	memcpy((void *)(uintptr_t)empty, (void *)(uintptr_t)rest, bytes);
+	attach(s, SHEAF_EMPTY, empty + bytes);
+	stow(s, rest);
+}
+
+/* MAIN, seen as @main, is empty or missing; @top was the spare and is in hand. */
+static void attach_spare(struct kmem_cache *s, uint64_t main, uint64_t top)
+{
+	if (stele_is_sheaf(main) && is_full(s, top) &&
+	    stele_pcpu_cas(s->words, WORD_MAIN, main, SHEAF_EMPTY))
+		attach_halves(s, top, main);
+	else
+		attach(s, main, top);
 }
 
 /* Gives this slot a sheaf with objects. False: there is none to be had. */
@@ -178,7 +225,7 @@ static bool provide_filled(struct kmem_cache *s)
 	top = stele_pcpu_read(s->words, WORD_SPARE);
 	if (stele_is_sheaf(top) && !sheaf_is_empty(top, s->sheaf_size) &&
 	    stele_pcpu_cas(s->words, WORD_SPARE, top, 0)) {
-		attach(s, main, top);
+		attach_spare(s, main, top);
 		return true;
 	}
 	top = get_filled(s);
@@ -196,12 +243,13 @@ static void *alloc_any_way(struct kmem_cache *s)
 	uint64_t object;
 
 	for (int i = 0; s->capacity && i < ROUNDS; i++) {
-		void *p = stele_pcpu_pop(s->words);
+		void *p;
 
-		if (p)
-			return p;
 		if (!provide_filled(s))
 			break;
+		p = stele_pcpu_pop(s->words);
+		if (p)
+			return p;
 	}
 	if (stele_slabs_take(s, &object, 1))
 		return (void *)(uintptr_t)object;
@@ -209,7 +257,7 @@ static void *alloc_any_way(struct kmem_cache *s)
 }
 
 /* A constructed object is what its constructor made it; zeroing one is a mistake to tell. */
-void stele_zero_object(struct kmem_cache *s, void *p)
+void *stele_zero_object(struct kmem_cache *s, void *p)
 {
 	static _Atomic uint32_t warned;
 
@@ -218,23 +266,38 @@ void stele_zero_object(struct kmem_cache *s, void *p)
 	else if (!stele_opt.quiet && !atomic_exchange(&warned, 1))
 		stele_say("stele: %s: __GFP_ZERO for a cache with a constructor; not zeroed\n",
 			  s->name);
+	return p;
 }
 
 void *stele_slab_alloc_slow(struct kmem_cache *s, gfp_t gfp)
 {
-	void *p = alloc_any_way(s);
+	void *p = pcpu_pop_late(s->words);
 
+	if (stele_unlikely(stele_deferred_pending()))
+		stele_deferred_drain(PURGE_NOW);
+	if (!p)
+		p = alloc_any_way(s);
 	if (p && gfp & __GFP_ZERO)
 		stele_zero_object(s, p);
 	return p;
 }
 
-/* ---- free ---- */
-
-static bool is_full(const struct kmem_cache *s, uint64_t top)
+void stele_cache_alloc_event(struct kmem_cache *s, void *p, gfp_t gfp, int node, const void *site)
 {
-	return sheaf_count(top, s->sheaf_size) == s->capacity;
+	probe_kmem_cache_alloc(p, &s->name_at, &s->object_size, &s->size, gfp);
+	TRACE(KMEM_CACHE_ALLOC, .call_site = site, .ptr = p, .name = s->name,
+	      .bytes_req = s->object_size, .bytes_alloc = s->size, .gfp_flags = gfp, .node = node);
 }
+
+void *stele_cache_alloc_slow(struct kmem_cache *s, gfp_t gfp, int node, const void *site)
+{
+	void *p = stele_slab_alloc_slow(s, gfp);
+
+	stele_cache_alloc_event(s, p, gfp, node, site);
+	return p;
+}
+
+/* ---- free ---- */
 
 /* Gives this slot a sheaf with room. False: it cannot have one now. */
 static bool provide_room(struct kmem_cache *s)
@@ -262,11 +325,13 @@ void stele_slab_free_slow(struct kmem_cache *s, void *p)
 {
 	uint64_t object = (uint64_t)(uintptr_t)p;
 
+	if (stele_unlikely(stele_deferred_pending()))
+		stele_deferred_drain(PURGE_NOW);
 	for (int i = 0; s->capacity && i < ROUNDS; i++) {
-		if (stele_pcpu_push(s->words, p))
-			return;
 		if (!provide_room(s))
 			break;
+		if (stele_pcpu_push(s->words, p))
+			return;
 	}
 	stele_slabs_give(s, &object, 1);
 }
@@ -288,11 +353,28 @@ static void flush_stack(struct kmem_cache *s, struct stele_stack *stack)
 		flush_taken(top, s);
 }
 
-void stele_slab_flush_all(struct kmem_cache *s, bool wait)
+/* This slot's own sheaves need no barrier. */
+static void flush_own(struct kmem_cache *s)
 {
+	uint64_t main = stele_pcpu_read(s->words, WORD_MAIN);
+	uint64_t spare = stele_pcpu_read(s->words, WORD_SPARE);
+
+	if (stele_is_sheaf(main) && stele_pcpu_cas(s->words, WORD_MAIN, main, SHEAF_EMPTY))
+		flush_taken(main, s);
+	if (stele_is_sheaf(spare) && stele_pcpu_cas(s->words, WORD_SPARE, spare, 0))
+		flush_taken(spare, s);
+}
+
+int stele_slab_flush_all(struct kmem_cache *s, bool wait)
+{
+	int error;
+
 	if (!s->capacity)
-		return;
-	stele_pcpu_take_all(s->words, wait, flush_taken, s);
+		return 0;
+	error = stele_pcpu_take_all(s->words, wait, flush_taken, s);
+	if (error)
+		flush_own(s);
 	flush_stack(s, &s->barn.full);
 	flush_stack(s, &s->barn.empty);
+	return error;
 }

@@ -3,7 +3,8 @@
  * slab/start.c - what happens when the library is loaded, at fork and at exit
  *
  * Idea      Constructors may run after the first allocation; nothing here is needed for
- *           allocating, only for a clean fork and for the reports at exit.
+ *           allocating, only for a clean fork and for the reports at exit. Those name the
+ *           process: a program's children inherit the wish for them.
  */
 #include "base/fmt.h"
 #include "base/options.h"
@@ -23,16 +24,19 @@ static void write_stats(void)
 	struct stele_stats stats;
 
 	stele_stats_read(&stats);
-	stele_say("stele: slabs %lu KiB (%lu KiB free in them), large %lu KiB in %lu, "
-		  "free resident %lu KiB, areas %lu, bad frees %lu\n",
-		  stats.slab_bytes >> 10, stats.slab_free_bytes >> 10, stats.large_bytes >> 10,
-		  stats.large_count, stats.dirty_free_bytes >> 10, stats.areas, stats.reports);
+	stele_say("stele: pid %d: slabs %lu KiB (%lu KiB free in them), large %lu KiB in %lu, "
+		  "free resident %lu KiB, address space opened %lu MiB, bad frees %lu\n",
+		  getpid(), stats.slab_bytes >> 10, stats.slab_free_bytes >> 10,
+		  stats.large_bytes >> 10, stats.large_count, stats.dirty_free_bytes >> 10,
+		  stats.areas * AREA_SIZE >> 20, stats.reports);
 }
 
 static __attribute__((destructor)) void report_at_exit(void)
 {
 	if (stele_opt.stats_at_exit)
 		write_stats();
-	if (stele_opt.slabinfo_at_exit)
+	if (stele_opt.slabinfo_at_exit) {
+		stele_say("stele: pid %d: caches at exit\n", getpid());
 		stele_slabinfo_write(STDERR_FILENO);
+	}
 }

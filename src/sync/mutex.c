@@ -2,51 +2,181 @@
 /*
  * sync/mutex.c - the control path's lock
  *
- * Order     MUTEX: unlock releases, lock acquires.
+ * Order     MUTEX: unlock releases, lock acquires. Where the kernel passes the lock on, both have
+ *           touched the word in that order before and after its call.
  * Tests     tests/unit/sync/test_mutex.c
  */
 #include "sync/mutex.h"
 #include "sync/inject.h"
 #include "os/os.h"
+#include <errno.h>
+#include <linux/futex.h>
 #include <pthread.h>
 
 #if STELE_DEBUG
 void (*volatile stele_inject)(const char *point);
 #endif
 
-bool stele_trylock(struct stele_mutex *mutex)
-{
-	uint32_t seen = 0;
+/* The half that the kernel knows is the low one, wherever that lies. */
+#define FUTEX_HALF (__BYTE_ORDER__ == __ORDER_BIG_ENDIAN__)
 
+static _Atomic uint32_t *futex_of(struct stele_mutex *mutex)
+{
+	return (_Atomic uint32_t *)&mutex->word + FUTEX_HALF;
+}
+
+static uint64_t process_half(void)
+{
+	return (uint64_t)stele_os_process() << 32;
+}
+
+static bool is_held(uint64_t word)
+{
+	return (uint32_t)word && (word & ~(uint64_t)UINT32_MAX) == process_half();
+}
+
+static bool is_inside(struct stele_mutex *mutex)
+{
+	return is_held(load_relaxed(&mutex->word)) &&
+	       load_relaxed(&mutex->owner) == (uintptr_t)pthread_self();
+}
+
+/* Enters unless somebody is inside. @me is what the word then holds. */
+static bool enter(struct stele_mutex *mutex, uint64_t me)
+{
+	uint64_t seen = load_relaxed(&mutex->word);
+
+	while (!is_held(seen)) {
+		/* ORDER(MUTEX) acquire */
+		if (cas_acquire(&mutex->word, &seen, me)) {
+			mutex->abandoned = (uint32_t)seen != 0;
+			return true;
+		}
+	}
+	return false;
+}
+
+/* The thread that the word names is gone. */
+static bool take_over(struct stele_mutex *mutex, uint64_t seen, uint64_t me)
+{
 	/* ORDER(MUTEX) acquire */
-	if (!cas_acquire(&mutex->word, &seen, 1))
+	if (!cas_acquire(&mutex->word, &seen, me | (seen & FUTEX_WAITERS)))
 		return false;
-	store_relaxed(&mutex->owner, (uintptr_t)pthread_self());
+	mutex->abandoned = true;
 	return true;
 }
 
-void stele_lock(struct stele_mutex *mutex)
+/* The kernel has passed the lock to this thread. */
+static void was_passed(struct stele_mutex *mutex)
 {
-	if (stele_trylock(mutex))
+	/* ORDER(MUTEX) acquire: pairs with the last touch before stele_os_futex_unlock(). */
+	mutex->abandoned = load_acquire(&mutex->word) & FUTEX_OWNER_DIED;
+	and_relaxed(&mutex->word, ~(uint64_t)FUTEX_OWNER_DIED);
+}
+
+/* Sleeps by a plain futex until somebody has left; from then on every leaving wakes one. */
+static void wait_plainly(struct stele_mutex *mutex, uint64_t *me)
+{
+	uint64_t seen = load_relaxed(&mutex->word), marked = seen | FUTEX_WAITERS;
+
+	if (!is_held(seen))
 		return;
-	while (atomic_exchange_explicit(&mutex->word, 2, memory_order_acquire) != 0)
-		stele_os_futex_wait(&mutex->word, 2);
+	if (seen == marked || cas_relaxed(&mutex->word, &seen, marked))
+		stele_os_futex_wait(futex_of(mutex), (uint32_t)marked);
+	*me |= FUTEX_WAITERS;
+}
+
+/* A thread that is gone had our number. */
+static bool is_recycled(uint64_t seen, uint64_t me)
+{
+	return !(((uint32_t)seen ^ (uint32_t)me) & FUTEX_TID_MASK);
+}
+
+static void wait_and_enter(struct stele_mutex *mutex, uint64_t me)
+{
+	while (!enter(mutex, me)) {
+		uint64_t seen = load_relaxed(&mutex->word);
+		int error;
+
+		if (!is_held(seen))
+			continue;
+		error = stele_os_futex_lock(futex_of(mutex));
+		if (error == 0) {
+			was_passed(mutex);
+			return;
+		}
+		if (error == -ESRCH || is_recycled(seen, me)) {
+			if (take_over(mutex, seen, me))
+				return;
+		} else if (error != -EAGAIN && error != -EINTR) {
+			wait_plainly(mutex, &me);
+		}
+	}
+}
+
+static void entered(struct stele_mutex *mutex, uint64_t signals)
+{
 	store_relaxed(&mutex->owner, (uintptr_t)pthread_self());
+	mutex->signals = signals;
+}
+
+bool stele_trylock(struct stele_mutex *mutex)
+{
+	uint64_t signals;
+
+	if (is_held(load_relaxed(&mutex->word)))
+		return false;
+	signals = stele_os_signals_hold();
+	if (!enter(mutex, process_half() | stele_os_thread())) {
+		stele_os_signals_release(signals);
+		return false;
+	}
+	entered(mutex, signals);
+	return true;
+}
+
+int stele_lock(struct stele_mutex *mutex)
+{
+	uint64_t signals;
+
+	if (is_inside(mutex))
+		return -EDEADLK;
+	signals = stele_os_signals_hold();
+	wait_and_enter(mutex, process_half() | stele_os_thread());
+	entered(mutex, signals);
+	return 0;
+}
+
+/* Somebody waits, by either kind of futex; or a child leaves what its parent entered. */
+static void leave_contended(struct stele_mutex *mutex)
+{
+	/* ORDER(MUTEX) release: for whoever the kernel passes it to. */
+	or_release(&mutex->word, 0);
+	if (stele_os_futex_unlock(futex_of(mutex)) != 0)
+		/* ORDER(MUTEX) release */
+		and_release(&mutex->word, ~(uint64_t)UINT32_MAX);
+	stele_os_futex_wake(futex_of(mutex), 1);
 }
 
 void stele_unlock(struct stele_mutex *mutex)
 {
+	uint64_t signals = mutex->signals, word = load_relaxed(&mutex->word);
+
 	store_relaxed(&mutex->owner, 0);
 	/* ORDER(MUTEX) release */
-	if (atomic_exchange_explicit(&mutex->word, 0, memory_order_release) == 2)
-		stele_os_futex_wake(&mutex->word, 1);
+	if (word & FUTEX_WAITERS || !cas_release(&mutex->word, &word, word & ~(uint64_t)UINT32_MAX))
+		leave_contended(mutex);
+	stele_os_signals_release(signals);
 }
 
 bool stele_mutex_after_fork(struct stele_mutex *mutex)
 {
 	/* Between lock and owner nothing was done yet, and after it nothing is left to do. */
-	if (load_relaxed(&mutex->owner) == (uintptr_t)pthread_self())
+	if (load_relaxed(&mutex->owner) == (uintptr_t)pthread_self()) {
+		store_relaxed(&mutex->word, process_half() | stele_os_thread());
 		return false;
+	}
+	store_relaxed(&mutex->owner, 0);
 	store_relaxed(&mutex->word, 0);
 	return true;
 }

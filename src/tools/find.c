@@ -18,7 +18,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#define DROP_IN "libstele-malloc.so"
+#define DROP_IN STELE_DROP_IN
 
 #if defined(__x86_64__)
 #define TRIPLET_PLACE "../lib/x86_64-linux-gnu"
@@ -94,11 +94,16 @@ static bool find_beside(const char *command, char *path, size_t size)
 
 bool stele_find_drop_in(const char *command, char *path, size_t size)
 {
-	const char *name = getenv("STELE_MALLOC_SO");
+	const char *name = getenv("STELE_MALLOC_SO"), *why;
 
 	if (name && *name ? !find_named(command, name, path, size)
 			  : !find_beside(command, path, size))
 		return false;
+	why = stele_not_the_drop_in(path);
+	if (why) {
+		fprintf(stderr, "stele %s: '%s' %s\n", command, path, why);
+		return false;
+	}
 	/* LD_PRELOAD is a list with these between its entries, and has no way to quote them. */
 	if (!strpbrk(path, ": \t\n"))
 		return true;

@@ -61,8 +61,9 @@ static struct shown show(const struct stele_option_row *row)
 
 static const char options_text[] =
 	"Set by STELE_OPTIONS=\"name=value,name=value\" or STELE_<NAME>=value in the environment,\n"
-	"or by 'stele run --option=name=value'. Sizes take k, m, g or t. A bad option is reported\n"
-	"and has no effect; set-user-ID programs ignore all of them.\n";
+	"or by 'stele run --option name=value'. Sizes take k, m, g or t; blanks around names and\n"
+	"values do not count. A bad option is reported and has no effect; set-user-ID programs\n"
+	"ignore all of them.\n";
 
 static void print_options(void)
 {
@@ -98,7 +99,7 @@ static void print_markdown(void)
 	}
 }
 
-static int help_command(const char *name)
+int stele_help_command(const char *name)
 {
 	for (size_t i = 0; i < stele_nr_commands; i++) {
 		if (strcmp(stele_commands[i].name, name) != 0)
@@ -118,7 +119,7 @@ int stele_main_help(int argc, char **argv)
 		return STELE_DONE;
 	}
 	if (strcmp(argv[1], "options") != 0)
-		return argc == 2 ? help_command(argv[1]) : stele_usage(argv[0], STELE_USAGE);
+		return argc == 2 ? stele_help_command(argv[1]) : stele_usage(argv[0], STELE_USAGE);
 	if (argc == 2) {
 		print_options();
 		return STELE_DONE;

@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * tools/preloadable.c - would the dynamic linker preload the drop-in into a program?
+ * tools/preloadable.c - would the dynamic linker preload the drop-in, and into this program?
  *
  * Idea      LD_PRELOAD is ignored without a word for a static program and for one with more rights
  *           than its caller, and with a puzzling one for another architecture. The user who asked
- *           for Stele should hear that the program runs without it.
+ *           for Stele should hear that the program runs without it. A file that is no library is
+ *           passed over as easily: the program then runs with another malloc, so it must be ours,
+ *           which its soname tells, wherever it is and whatever the file is called.
  * Failure   what cannot be read or is no ELF file (a script: its interpreter will be one) counts as
  *           fine; execvp() says what is wrong with it.
  * Tests     tests/tools/test_stele.sh
@@ -12,6 +14,7 @@
 #include "tools/tools.h"
 
 #include <elf.h>
+#include <errno.h>
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -81,6 +84,47 @@ static bool gains_rights(const struct stat *st)
 {
 	return ((st->st_mode & S_ISUID) && st->st_uid != getuid()) ||
 	       ((st->st_mode & S_ISGID) && (st->st_mode & S_IXGRP) && st->st_gid != getgid());
+}
+
+/* The soname is one of the strings in the file. */
+static bool has_our_soname(FILE *f)
+{
+	static const char soname[] = "\0" STELE_DROP_IN;
+	size_t matched = 0;
+	int c;
+
+	rewind(f);
+	while (matched < sizeof(soname) && (c = getc(f)) != EOF) {
+		if (c == soname[matched])
+			matched++;
+		else
+			matched = c == soname[0];
+	}
+	return matched == sizeof(soname);
+}
+
+static const char *look_into_library(FILE *f)
+{
+	Elf64_Ehdr head;
+
+	if (fread(&head, sizeof(head), 1, f) != 1 || memcmp(head.e_ident, ELFMAG, SELFMAG) != 0 ||
+	    head.e_type != ET_DYN)
+		return "is no shared library";
+	if (!same_kind(&head))
+		return "is for another architecture";
+	return !has_interpreter(f, &head) && has_our_soname(f) ? NULL : "is not " STELE_DROP_IN;
+}
+
+const char *stele_not_the_drop_in(const char *path)
+{
+	FILE *f = fopen(path, "rb");
+	const char *why;
+
+	if (!f)
+		return strerror(errno);
+	why = look_into_library(f);
+	fclose(f);
+	return why;
 }
 
 const char *stele_not_preloadable(const char *program)

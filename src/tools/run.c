@@ -109,18 +109,26 @@ static const char *after(const char *s, const char *prefix)
 	return strncmp(s, prefix, n) == 0 ? s + n : NULL;
 }
 
-/* One leading argument: 1 taken, 0 not an option of ours, -1 a reported mistake. */
-static int take_argument(struct stele_launch *l, const char *arg)
+/*
+ * The leading argument @arg, which may need @next: how many of them were taken, 0 for not an
+ * option of ours, -1 for a reported mistake.
+ */
+static int take_argument(struct stele_launch *l, const char *arg, const char *next)
 {
 	const char *item = after(arg, "--option=");
 
 	if (item)
 		return stele_launch_option(l, item) ? 1 : -1;
+	if (strcmp(arg, "--option") == 0 && next)
+		return stele_launch_option(l, next) ? 2 : -1;
 	if (strcmp(arg, "--stats") == 0)
 		return stele_launch_option(l, "stats_at_exit=1") ? 1 : -1;
 	if (arg[0] != '-')
 		return 0;
-	fprintf(stderr, "stele %s: unknown option '%s'\n", l->command, arg);
+	fprintf(stderr,
+		strcmp(arg, "--option") == 0 ? "stele %s: nothing follows '%s'\n"
+					     : "stele %s: unknown option '%s'\n",
+		l->command, arg);
 	stele_usage(l->command, 0);
 	return -1;
 }
@@ -128,13 +136,12 @@ static int take_argument(struct stele_launch *l, const char *arg)
 /* Index of PROGRAM in @argv, or -1 after a message. */
 static int take_arguments(struct stele_launch *l, int argc, char **argv)
 {
-	int i;
+	int i = 1;
 	int taken = 1;
 
-	for (i = 1; i < argc && strcmp(argv[i], "--") != 0; i++) {
-		taken = take_argument(l, argv[i]);
-		if (taken <= 0)
-			break;
+	while (taken > 0 && i < argc && strcmp(argv[i], "--") != 0) {
+		taken = take_argument(l, argv[i], argv[i + 1]);
+		i += taken > 0 ? taken : 0;
 	}
 	if (taken < 0)
 		return -1;

@@ -3,7 +3,7 @@
  * tools/slabinfo.c - stele slabinfo: the caches of a program, at its exit
  *
  * Idea      the caches are in the program's own memory, so the library in it writes them; this is
- *           `stele run --option=slabinfo_at_exit=1` under the name the kernel's users know.
+ *           `stele run --option slabinfo_at_exit=1` under the name the kernel's users know.
  * Unlike    /proc/slabinfo, a process that runs already is not asked: nothing in it listens.
  * Tests     tests/tools/test_stele.sh
  */

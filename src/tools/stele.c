@@ -8,15 +8,18 @@
 #include "tools/tools.h"
 
 #include "base/bits.h"
+#include "base/similar.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <stdio.h>
 #include <string.h>
 
+#define STELE_LAUNCH_ARGUMENTS "[--stats] [--option NAME=VALUE]... [--] PROGRAM [ARGUMENT]..."
+
 const struct stele_command stele_commands[] = {
-	{ "run", "[--stats] [--option=NAME=VALUE]... [--] PROGRAM [ARGUMENT]...",
-	  "run a program with Stele as its malloc", stele_main_run },
-	{ "slabinfo", "[--stats] [--option=NAME=VALUE]... [--] PROGRAM [ARGUMENT]...",
+	{ "run", STELE_LAUNCH_ARGUMENTS, "run a program with Stele as its malloc", stele_main_run },
+	{ "slabinfo", STELE_LAUNCH_ARGUMENTS,
 	  "the same, and at its exit write every cache to standard error", stele_main_slabinfo },
 	{ "doctor", "", "what this system offers, what Stele chose, and why", stele_main_doctor },
 	{ "help", "[options [--markdown] | COMMAND]", "this text, or every option",
@@ -34,9 +37,14 @@ int stele_main_version(int argc, char **argv)
 }
 
 /* --help and --version are spelled as options everywhere else. */
+static bool asks_for_help(const char *arg)
+{
+	return strcmp(arg, "--help") == 0 || strcmp(arg, "-h") == 0;
+}
+
 static const char *canonical(const char *name)
 {
-	if (strcmp(name, "--help") == 0 || strcmp(name, "-h") == 0)
+	if (asks_for_help(name))
 		return "help";
 	return strcmp(name, "--version") == 0 ? "version" : name;
 }
@@ -48,6 +56,24 @@ static const struct stele_command *find_command(const char *name)
 			return &stele_commands[i];
 	}
 	return NULL;
+}
+
+static int unknown_command(const char *name)
+{
+	const char *best = NULL;
+	unsigned least = UINT_MAX;
+
+	for (size_t i = 0; i < stele_nr_commands; i++) {
+		unsigned edits = stele_edits(name, strlen(name), stele_commands[i].name);
+
+		best = edits < least ? stele_commands[i].name : best;
+		least = STELE_MIN(edits, least);
+	}
+	fprintf(stderr, "stele: unknown command '%s'", name);
+	if (stele_is_typo(least, strlen(name)))
+		fprintf(stderr, ", did you mean '%s'?", best);
+	fputs(" (see 'stele help')\n", stderr);
+	return STELE_USAGE;
 }
 
 /* A full disk or a closed pipe must not look like success. */
@@ -68,10 +94,10 @@ int main(int argc, char **argv)
 		return STELE_USAGE;
 	}
 	command = find_command(canonical(argv[1]));
-	if (!command) {
-		fprintf(stderr, "stele: unknown command '%s' (see 'stele help')\n", argv[1]);
-		return STELE_USAGE;
-	}
+	if (!command)
+		return unknown_command(argv[1]);
+	if (argc > 2 && asks_for_help(argv[2]))
+		return finish(stele_help_command(command->name));
 	argv[1] = (char *)command->name;
 	return finish(command->main(argc - 1, argv + 1));
 }

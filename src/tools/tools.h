@@ -18,6 +18,8 @@
 #define STELE_VERSION "unversioned"
 #endif
 
+#define STELE_DROP_IN "libstele-malloc.so"
+
 enum stele_status {
 	STELE_DONE = 0,
 	STELE_FAILED = 1,
@@ -46,6 +48,9 @@ int stele_main_version(int argc, char **argv);
 /* "usage: stele run ..." on standard error; returns @status. */
 int stele_usage(const char *command, int status);
 
+/* The usage and meaning of a command on standard output, or a message; returns the status. */
+int stele_help_command(const char *name);
+
 /* A program to be run under the drop-in. */
 struct stele_launch {
 	const char *command; /* of stele, for messages */
@@ -56,18 +61,21 @@ struct stele_launch {
 bool stele_launch_option(struct stele_launch *l, const char *item);
 
 /*
- * Takes [--stats] [--option=NAME=VALUE]... [--] PROGRAM [ARGUMENT]... and becomes the program,
+ * Takes [--stats] [--option NAME=VALUE]... [--] PROGRAM [ARGUMENT]... and becomes the program,
  * with the drop-in preloaded. Returns only with a failure, already reported.
  */
 int stele_launch_arguments(struct stele_launch *l, int argc, char **argv);
 
 /*
  * Absolute path of libstele-malloc.so in @path of @size bytes: $STELE_MALLOC_SO, or beside this
- * program. False after a message that names the places.
+ * program. False after a message that names the places, or says why the file is not it.
  */
 bool stele_find_drop_in(const char *command, char *path, size_t size);
 
 /* Why the dynamic linker would not preload the drop-in into @program; NULL when it would. */
 const char *stele_not_preloadable(const char *program);
+
+/* Why the dynamic linker would go on without @path, or with something else; NULL when neither. */
+const char *stele_not_the_drop_in(const char *path);
 
 #endif

@@ -90,6 +90,29 @@ static inline bool all_zero(const void *p, size_t from, size_t to)
 	return true;
 }
 
+/*
+ * @p, which holds @had bytes, by @resize to each of @n sizes in turn: what it held stays, and with
+ * @zeroes all that is new reads as zero, to the real end. Returns where it is at last.
+ */
+static inline void *through_sizes(void *p, size_t had, void *(*resize)(void *p, size_t size),
+				  const size_t *sizes, size_t n, bool zeroes)
+{
+	sign(p, had, 9);
+	for (size_t i = 0; i < n; i++) {
+		size_t size = opaque(sizes[i]), kept = had < size ? had : size;
+
+		p = resize(p, size);
+		assert_non_null(p);
+		assert_true(ksize(p) >= size);
+		assert_true(signed_by(p, kept, 9));
+		if (zeroes)
+			assert_true(all_zero(p, kept, ksize(p)));
+		sign(p, size, 9);
+		had = size;
+	}
+	return p;
+}
+
 /* No new pages from here to memory_back(); what caches hold already still counts. */
 static inline void memory_gone(void)
 {

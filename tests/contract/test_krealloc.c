@@ -39,27 +39,25 @@ static void the_old_memory_is_freed(void **state)
 	kfree_bulk(10, grown);
 }
 
+static void *resize(void *p, size_t size)
+{
+	return krealloc(p, size, GFP_KERNEL);
+}
+
+static void *resize_zeroing(void *p, size_t size)
+{
+	return krealloc(p, size, GFP_KERNEL | __GFP_ZERO);
+}
+
 static void contents_survive_every_change(void **state)
 {
 	static const size_t sizes[] = { 1,     100,	90,    3000,   40,	32768,
 					32769, 50000,	40000, 300000, 2000000, 4000000,
 					3000,  4194304, 8,     70000,  1 };
-	char *p = kmalloc(1, GFP_KERNEL);
-	size_t had = 1;
 
 	(void)state;
-	sign(p, 1, 9);
-	for (size_t i = 0; i < sizeof(sizes) / sizeof(sizes[0]); i++) {
-		size_t n = opaque(sizes[i]);
-
-		p = krealloc(p, n, GFP_KERNEL);
-		assert_non_null(p);
-		assert_true(ksize(p) >= n);
-		assert_true(signed_by(p, had < n ? had : n, 9));
-		sign(p, n, 9);
-		had = n;
-	}
-	kfree(p);
+	kfree(through_sizes(kmalloc(1, GFP_KERNEL), 1, resize, sizes, STELE_ARRAY_SIZE(sizes),
+			    false));
 }
 
 static void what_fits_stays_where_it_is(void **state)
@@ -91,24 +89,10 @@ static void growing_zeroes_are_zeroes(void **state)
 	static const size_t steps[] = { 48,	 40,	 56,	  112,	33,	120,   130,
 					20,	 1500,	 700,	  5000, 40000,	35000, 90000,
 					1100000, 900000, 1500000, 10,	2500000 };
-	gfp_t gfp = GFP_KERNEL | __GFP_ZERO;
-	char *p = kmalloc(32, gfp);
-	size_t had = 32;
 
 	(void)state;
-	sign(p, had, 2);
-	for (size_t i = 0; i < sizeof(steps) / sizeof(steps[0]); i++) {
-		size_t n = opaque(steps[i]);
-
-		p = krealloc(p, n, gfp);
-		assert_non_null(p);
-		assert_true(signed_by(p, had < n ? had : n, 2));
-		/* All that is new, to the real end. */
-		assert_true(all_zero(p, had < n ? had : n, ksize(p)));
-		sign(p, n, 2);
-		had = n;
-	}
-	kfree(p);
+	kfree(through_sizes(kzalloc(32, GFP_KERNEL), 32, resize_zeroing, steps,
+			    STELE_ARRAY_SIZE(steps), true));
 }
 
 /* Dirt of others must not show, whether the run grew where it was or its pages moved. */

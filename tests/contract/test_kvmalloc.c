@@ -112,25 +112,24 @@ static void alignment_asked_for_is_given(void **state)
 	}
 }
 
+static void *resize(void *p, size_t size)
+{
+	return kvrealloc(p, size, GFP_KERNEL);
+}
+
+static void *resize_zeroing(void *p, size_t size)
+{
+	return kvrealloc_node(p, size, GFP_KERNEL | __GFP_ZERO, NUMA_NO_NODE);
+}
+
 static void contents_survive_every_change(void **state)
 {
 	static const size_t sizes[] = { 10,	 10 << 20, 20 << 20, 5000,  100,    3 << 20,
 					1 << 20, 40 << 20, 4097,     70000, 8 << 20 };
-	char *p = kvmalloc(8, GFP_KERNEL);
-	size_t had = 8;
+	void *p = through_sizes(kvmalloc(8, GFP_KERNEL), 8, resize, sizes, STELE_ARRAY_SIZE(sizes),
+				false);
 
 	(void)state;
-	sign(p, had, 3);
-	for (size_t i = 0; i < sizeof(sizes) / sizeof(sizes[0]); i++) {
-		size_t n = opaque(sizes[i]);
-
-		p = kvrealloc(p, n, GFP_KERNEL);
-		assert_non_null(p);
-		assert_true(ksize(p) >= n);
-		assert_true(signed_by(p, had < n ? had : n, 3));
-		sign(p, n, 3);
-		had = n;
-	}
 	assert_ptr_equal(kvrealloc(p, 0, GFP_KERNEL), ZERO_SIZE_PTR);
 }
 
@@ -138,21 +137,10 @@ static void growing_zeroes_are_zeroes(void **state)
 {
 	static const size_t sizes[] = { 100,	 5000,	  3 << 20, 1 << 20, 2 << 20,
 					9 << 20, 6 << 20, 7 << 20, 30 << 20 };
-	char *p = kvzalloc(50, GFP_KERNEL);
-	size_t had = 50;
 
 	(void)state;
-	sign(p, had, 3);
-	for (size_t i = 0; i < sizeof(sizes) / sizeof(sizes[0]); i++) {
-		size_t n = opaque(sizes[i]), kept = had < n ? had : n;
-
-		p = kvrealloc_node(p, n, GFP_KERNEL | __GFP_ZERO, NUMA_NO_NODE);
-		assert_true(signed_by(p, kept, 3));
-		assert_true(all_zero(p, kept, ksize(p)));
-		sign(p, n, 3);
-		had = n;
-	}
-	kvfree(p);
+	kvfree(through_sizes(kvzalloc(50, GFP_KERNEL), 50, resize_zeroing, sizes,
+			     STELE_ARRAY_SIZE(sizes), true));
 }
 
 static void failure_keeps_the_old_memory(void **state)

@@ -2,8 +2,39 @@
 /* A pointer into an object, into the slack behind the last one, and into large memory. */
 #include "death.h"
 
+#define MANY 300
+
+static int by_address(const void *a, const void *b)
+{
+	const char *x = *(char *const *)a, *y = *(char *const *)b;
+
+	return (x > y) - (x < y);
+}
+
+/* Frees what follows the last object of each slab: it is one more step on, but no object. */
+static int behind_the_last(struct kmem_cache *s)
+{
+	static char *p[MANY + 1];
+	int tried = 0;
+
+	for (int i = 0; i < MANY; i++)
+		MUST(p[i] = kmem_cache_alloc(s, GFP_KERNEL));
+	qsort(p, MANY, sizeof(p[0]), by_address);
+	for (int i = 0; i < MANY; i++)
+		if (p[i + 1] != p[i] + 96 && (uintptr_t)(p[i] + 96) % 4096) {
+			kmem_cache_free(s, of_unknown_origin(p[i] + 96));
+			kfree(of_unknown_origin(p[i] + 96));
+			tried += 2;
+		}
+	for (int i = 0; i < MANY; i++)
+		kmem_cache_free(s, p[i]);
+	return tried;
+}
+
 int main(void)
 {
+	int tried;
+	uint64_t before;
 	struct kmem_cache *s = kmem_cache_create("inner", 96, 0, SLAB_NO_MERGE, NULL);
 	char *p = kmem_cache_alloc(s, GFP_KERNEL), *large = kmalloc(300000, GFP_KERNEL);
 
@@ -26,6 +57,9 @@ int main(void)
 		return 1;
 	MUST(reports_now() == 5);
 	MUST(p[0] == 0x5a && p[95] == 0x5a && large[0] == 7);
+	before = reports_now();
+	tried = behind_the_last(s);
+	MUST(tried > 0 && reports_now() == before + (uint64_t)tried);
 	said_begin();
 	kmem_cache_free(s, p);
 	kfree(large);

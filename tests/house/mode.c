@@ -28,6 +28,7 @@ static const char *mode_name(int mode)
 int main(void)
 {
 	const char *asked = getenv("STELE_RSEQ");
+	const char *mm_cid = getenv("STELE_MM_CID");
 	const struct stele_system *system = stele_system();
 	int fallback = system->mode == STELE_MODE_FALLBACK;
 
@@ -35,6 +36,8 @@ int main(void)
 	       system->why ? system->why : "");
 	if (!asked)
 		return 0;
+	if (mm_cid && strcmp(mm_cid, "0") == 0)
+		return system->mode != STELE_MODE_CPU_ID;
 	if (strcmp(asked, "1") == 0)
 		return fallback;
 	if (strcmp(asked, "0") == 0)

@@ -61,10 +61,16 @@ static void bad_free(void *p, const char *where)
 	expect_report("free", p, where);
 }
 
+static void refused_realloc(void *p, size_t size, const char *where)
+{
+	errno = 0;
+	EXPECT(realloc(p, size) == NULL && errno == ENOMEM, where);
+	expect_report("realloc", p, where);
+}
+
 static void bad_realloc(void *p, const char *where)
 {
-	EXPECT(realloc(p, 100) == NULL, where);
-	expect_report("realloc", p, where);
+	refused_realloc(p, 100, where);
 	EXPECT(malloc_usable_size(p) == 0, where);
 }
 
@@ -156,6 +162,8 @@ static void twice_small(void)
 	EXPECT(lines() == 0, "good frees");
 	for (size_t i = 0; i < MANY; i += 2) {
 		bad_free(p[i], "small, twice");
+		refused_realloc(p[i], 1000, "small, grown after free");
+		refused_realloc(p[i], 65, "small, shrunk after free");
 		reported++;
 	}
 	EXPECT(reported == MANY / 2, "small, twice");

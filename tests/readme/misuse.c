@@ -8,9 +8,12 @@
  * Output    standard error is the library's alone; without an argument, the names of all cases.
  * Exit      0: the program went on, as promised. 1: memory was not what it must be afterwards.
  */
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
+#include <unistd.h>
 
 #include <stele/page.h>
 #include <stele/slab.h>
@@ -44,6 +47,14 @@ static void free_inside(void)
 	char *p = kmalloc(64, GFP_KERNEL);
 
 	kfree(hidden(p + 16));
+	kfree(p);
+}
+
+static void free_inside_large(void)
+{
+	char *p = kmalloc(1 << 20, GFP_KERNEL);
+
+	kfree(hidden(p + 4096));
 	kfree(p);
 }
 
@@ -205,9 +216,35 @@ static void resize_foreign(void)
 		exit(1);
 }
 
+/* Nothing of the freed object is touched, and it is not handed out twice. */
+static void resize_freed(void)
+{
+	unsigned char *p = kmalloc(64, GFP_KERNEL), *q;
+
+	memset(p, 7, 64);
+	kfree(p);
+	if (krealloc(hidden(p), 200, GFP_KERNEL))
+		exit(1);
+	q = kmalloc(64, GFP_KERNEL);
+	if (q == p && (q[0] != 7 || q[63] != 7))
+		exit(1);
+	if (q == kmalloc(64, GFP_KERNEL))
+		exit(1);
+}
+
 static void nolock_flags(void)
 {
 	kfree_nolock(kmalloc_nolock(64, GFP_KERNEL, NUMA_NO_NODE));
+}
+
+static void nolock_flags_cache(void)
+{
+	kfree_nolock(kmem_cache_alloc_nolock(cache_of("any", 0), GFP_KERNEL, NUMA_NO_NODE));
+}
+
+static void nolock_flags_pages(void)
+{
+	free_pages_nolock(alloc_pages_nolock(GFP_KERNEL, NUMA_NO_NODE, 0), 0);
 }
 
 static void nolock_large(void)
@@ -221,6 +258,23 @@ static void start(void)
 	kfree(kmalloc(64, GFP_KERNEL));
 }
 
+/* This program again, from its first instruction with room for itself and for nothing else. */
+static void no_room(void)
+{
+	const struct rlimit limit = { 12 << 20, 12 << 20 };
+	char *argv[] = { (char *)"misuse", (char *)"starved", NULL };
+
+	if (setrlimit(RLIMIT_AS, &limit) == 0)
+		execv("/proc/self/exe", argv);
+	exit(1);
+}
+
+static void starved(void)
+{
+	if (kmalloc(64, GFP_KERNEL) || kmalloc(64, GFP_KERNEL))
+		exit(1);
+}
+
 static void malloc_foreign(void)
 {
 	free(hidden(foreign));
@@ -231,10 +285,44 @@ static void malloc_inside(void)
 	free((char *)hidden(malloc(64)) + 16);
 }
 
+static void malloc_inside_large(void)
+{
+	free((char *)hidden(malloc(1 << 20)) + 4096);
+}
+
+static void refused(void *p, size_t size)
+{
+	errno = 0;
+	if (realloc(hidden(p), size) || errno != ENOMEM)
+		exit(1);
+}
+
 static void malloc_resize_foreign(void)
 {
-	if (realloc(hidden(foreign), 100))
+	refused(foreign, 100);
+}
+
+static void malloc_resize_inside(void)
+{
+	refused((char *)malloc(64) + 16, 100);
+}
+
+static void malloc_resize_freed(void)
+{
+	void *p = malloc(64);
+
+	free(p);
+	refused(p, 200);
+	if (malloc(64) == malloc(64))
 		exit(1);
+}
+
+static void malloc_resize_freed_large(void)
+{
+	void *p = malloc(1 << 20);
+
+	free(p);
+	refused(p, 2 << 20);
 }
 
 static const struct {
@@ -243,6 +331,7 @@ static const struct {
 } cases[] = {
 	{ "free-foreign", free_foreign },
 	{ "free-inside", free_inside },
+	{ "free-inside-large", free_inside_large },
 	{ "free-twice", free_twice },
 	{ "free-twice-flushed", free_twice_flushed },
 	{ "free-twice-large", free_twice_large },
@@ -267,16 +356,26 @@ static const struct {
 	{ "bad-align", bad_align },
 	{ "size-of-foreign", size_of_foreign },
 	{ "resize-foreign", resize_foreign },
+	{ "resize-freed", resize_freed },
 	{ "nolock-flags", nolock_flags },
+	{ "nolock-flags-cache", nolock_flags_cache },
+	{ "nolock-flags-pages", nolock_flags_pages },
 	{ "nolock-large", nolock_large },
 	{ "start", start },
+	{ "no-room", no_room },
 	{ "malloc-foreign", malloc_foreign },
 	{ "malloc-inside", malloc_inside },
+	{ "malloc-inside-large", malloc_inside_large },
 	{ "malloc-resize-foreign", malloc_resize_foreign },
+	{ "malloc-resize-inside", malloc_resize_inside },
+	{ "malloc-resize-freed", malloc_resize_freed },
+	{ "malloc-resize-freed-large", malloc_resize_freed_large },
 };
 
 int main(int argc, char **argv)
 {
+	if (argc > 1 && strcmp(argv[1], "starved") == 0)
+		return starved(), 0;
 	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
 		if (argc < 2)
 			puts(cases[i].name);

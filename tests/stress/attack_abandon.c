@@ -46,7 +46,10 @@ static void one_round(uint64_t *random)
 	MUST(!p || *p == (uintptr_t)p * 31);
 	if (p)
 		*p = 0;
-	kfree(p);
+	if (r >> 40 & 1)
+		kfree_nolock(p);
+	else
+		kfree(p);
 }
 
 /* Each thread lives for some rounds, so that the fallback's slots all get their turn. */

@@ -11,15 +11,9 @@
  * Argument  seconds to run.
  * Builds    debug only; release has no points.
  */
-#include "slab/slab.h"
+#include "stress.h"
 #include "sync/inject.h"
-#include <pthread.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <stele/stats.h>
 #include <sys/wait.h>
-#include <time.h>
-#include <unistd.h>
 
 #define THREADS 3
 #define TABLE 2048
@@ -27,7 +21,6 @@
 #define CHILD_ROUNDS 200 /* after the interrupted step */
 
 static _Atomic(uint64_t *) table[TABLE];
-static atomic_bool stop;
 static atomic_uint forks;
 static unsigned child_rounds; /* in a child: what is left to do */
 static __thread bool busy;
@@ -35,10 +28,7 @@ static __thread uint64_t dice = 0x9e3779b97f4a7c15;
 
 static uint64_t roll(void)
 {
-	dice ^= dice << 13;
-	dice ^= dice >> 7;
-	dice ^= dice << 17;
-	return dice;
+	return next_random(&dice);
 }
 
 /* A block carries its address, so that one handed out twice shows. */
@@ -124,7 +114,7 @@ static void end_child(void)
 static void *work(void *arg)
 {
 	dice += (uintptr_t)arg * 7919;
-	for (uint64_t round = 1; !atomic_load_explicit(&stop, memory_order_relaxed); round++) {
+	for (uint64_t round = 1; !stopped(); round++) {
 		one_round();
 		if (round % 4096 == 0)
 			free_all();
@@ -139,19 +129,12 @@ static void *work(void *arg)
 
 int main(int argc, char **argv)
 {
-	double seconds = argc > 1 ? atof(argv[1]) : 2;
-	struct timespec nap = { (time_t)seconds, (long)((seconds - (long)seconds) * 1e9) };
-	pthread_t thread[THREADS];
+	double seconds = seconds_asked(argc, argv);
 	struct stele_stats stats;
 
 	alarm((unsigned)seconds + 2 * CHILD_SECONDS);
 	stele_inject = hook;
-	for (uintptr_t i = 0; i < THREADS; i++)
-		pthread_create(&thread[i], NULL, work, (void *)i);
-	nanosleep(&nap, NULL);
-	atomic_store(&stop, true);
-	for (int i = 0; i < THREADS; i++)
-		pthread_join(thread[i], NULL);
+	run_for(seconds, THREADS, work, NULL);
 	stele_inject = NULL;
 	free_all();
 	stele_stats_read(&stats);

@@ -9,22 +9,15 @@
  * Argument  seconds to run.
  * Builds    debug only; release has no points.
  */
-#include "slab/slab.h"
+#include "stress.h"
 #include "sync/inject.h"
-#include <pthread.h>
 #include <sched.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <stele/stats.h>
-#include <string.h>
-#include <time.h>
 
 #define THREADS 4
 #define TABLE 512
 #define POINTS 64
 
 static _Atomic(uint64_t *) table[TABLE];
-static atomic_bool stop;
 static struct kmem_cache *cache;
 static __thread unsigned depth;
 static __thread uint64_t dice = 0x9e3779b97f4a7c15;
@@ -36,10 +29,7 @@ static struct {
 
 static uint64_t roll(void)
 {
-	dice ^= dice << 13;
-	dice ^= dice >> 7;
-	dice ^= dice << 17;
-	return dice;
+	return next_random(&dice);
 }
 
 static void count(const char *point)
@@ -58,8 +48,16 @@ static void count(const char *point)
 
 static uint64_t *make(size_t words)
 {
-	uint64_t *p = words == 9 ? kmem_cache_alloc(cache, 0) : kmalloc(words * 8, GFP_NOWAIT);
+	bool nolock = roll() % 4 == 0;
+	uint64_t *p;
 
+	if (words == 9)
+		p = nolock ? kmem_cache_alloc_nolock(cache, 0, NUMA_NO_NODE)
+			   : kmem_cache_alloc(cache, 0);
+	else if (nolock && words <= 4096)
+		p = kmalloc_nolock(words * 8, 0, NUMA_NO_NODE);
+	else
+		p = kmalloc(words * 8, GFP_NOWAIT);
 	if (!p)
 		return NULL;
 	p[0] = words;
@@ -70,12 +68,18 @@ static uint64_t *make(size_t words)
 
 static void check_and_free(uint64_t *p)
 {
+	bool nolock;
+
 	if (p[1] != (uint64_t)(uintptr_t)p * 31 || (p[0] > 2 && p[p[0] - 1] != p[1])) {
 		fprintf(stderr, "block %p: %lx %lx\n", (void *)p, p[0], p[1]);
 		abort();
 	}
+	nolock = roll() % 4 == 0 && p[0] <= 4096;
 	p[1] = 0;
-	kfree(p);
+	if (nolock)
+		kfree_nolock(p);
+	else
+		kfree(p);
 }
 
 static size_t some_words(void)
@@ -114,7 +118,7 @@ static void *work(void *arg)
 	uint64_t rounds = 0;
 
 	dice += (uintptr_t)arg * 7919;
-	while (!atomic_load_explicit(&stop, memory_order_relaxed)) {
+	while (!stopped()) {
 		uint64_t *p = roll() % 2 ? make(some_words()) : NULL;
 
 		p = atomic_exchange(&table[roll() % TABLE], p);
@@ -124,26 +128,21 @@ static void *work(void *arg)
 			kmem_cache_shrink(cache);
 		if (rounds % 65536 == 0 && arg == (void *)1)
 			stele_trim(0);
+		if (rounds % 16384 == 0 && arg == (void *)2)
+			stele_deferred_barrier();
 	}
 	return NULL;
 }
 
 int main(int argc, char **argv)
 {
-	double seconds = argc > 1 ? atof(argv[1]) : 2;
-	struct timespec nap = { (time_t)seconds, (long)((seconds - (long)seconds) * 1e9) };
-	pthread_t thread[THREADS];
+	double seconds = seconds_asked(argc, argv);
 	struct stele_stats stats;
 	unsigned points = 0;
 
 	cache = kmem_cache_create("inject", 72, NULL, SLAB_NO_MERGE);
 	stele_inject = hook;
-	for (uintptr_t i = 0; i < THREADS; i++)
-		pthread_create(&thread[i], NULL, work, (void *)i);
-	nanosleep(&nap, NULL);
-	atomic_store(&stop, true);
-	for (int i = 0; i < THREADS; i++)
-		pthread_join(thread[i], NULL);
+	run_for(seconds, THREADS, work, NULL);
 	stele_inject = NULL;
 	for (size_t i = 0; i < TABLE; i++)
 		if (table[i])

@@ -8,29 +8,13 @@
  *           end everything is freed; the library must have seen no bad free.
  * Argument  seconds to run.
  */
-#include "kmalloc/kmalloc.h"
-#include "page/run.h"
-#include "slab/slab.h"
-#include <pthread.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <stele/stats.h>
-#include <time.h>
+#include "stress.h"
 
 #define THREADS 4
 #define TABLE 4096
 
 static _Atomic(uint64_t *) table[TABLE];
-static atomic_bool stop;
 static struct kmem_cache *cache;
-
-static uint64_t next_random(uint64_t *state)
-{
-	*state ^= *state << 13;
-	*state ^= *state >> 7;
-	*state ^= *state << 17;
-	return *state;
-}
 
 static size_t random_words(uint64_t *random)
 {
@@ -80,7 +64,7 @@ static void *work(void *arg)
 {
 	uint64_t random = 88172645463325252ull + (uint64_t)(uintptr_t)arg * 7919, rounds = 0;
 
-	while (!atomic_load_explicit(&stop, memory_order_relaxed)) {
+	while (!stopped()) {
 		size_t slot = next_random(&random) % TABLE;
 		uint64_t *p = rounds % 3 ? make(&random) : NULL;
 
@@ -93,41 +77,22 @@ static void *work(void *arg)
 			kmem_cache_shrink(cache);
 		if (rounds % 200000 == 0 && arg == NULL)
 			stele_trim(0);
+		step_done();
 	}
-	return (void *)(uintptr_t)rounds;
+	return NULL;
 }
 
 int main(int argc, char **argv)
 {
-	double seconds = argc > 1 ? atof(argv[1]) : 2;
-	struct timespec nap = { (time_t)seconds, (long)((seconds - (long)seconds) * 1e9) };
-	pthread_t thread[THREADS];
-	struct stele_stats stats;
-	uint64_t rounds = 0;
-
 	cache = kmem_cache_create("tokens", 72, NULL, SLAB_NO_MERGE);
-	for (uintptr_t i = 0; i < THREADS; i++)
-		pthread_create(&thread[i], NULL, work, (void *)i);
-	nanosleep(&nap, NULL);
-	atomic_store(&stop, true);
-	for (int i = 0; i < THREADS; i++) {
-		void *n;
-
-		pthread_join(thread[i], &n);
-		rounds += (uintptr_t)n;
-	}
+	run_for(seconds_asked(argc, argv), THREADS, work, NULL);
 	for (size_t i = 0; i < TABLE; i++) {
 		if (table[i]) {
 			check(table[i]);
 			kfree(table[i]);
 		}
 	}
-	stele_trim(0);
-	stele_stats_read(&stats);
-	printf("%lu rounds, %lu bad frees, cache left %d\n", rounds, stats.reports,
-	       kmem_cache_shrink(cache));
-	if (stats.reports || kmem_cache_shrink(cache))
-		return 1;
+	MUST(kmem_cache_shrink(cache) == 0);
 	kmem_cache_destroy(cache);
-	return 0;
+	return finish(1 << 20);
 }

@@ -91,15 +91,26 @@ has() {
 	fi
 }
 
-run_usage='usage: stele run [--stats] [--option=NAME=VALUE]... [--] PROGRAM [ARGUMENT]...'
-slabinfo_usage='usage: stele slabinfo [--stats] [--option=NAME=VALUE]... [--] PROGRAM [ARGUMENT]...'
+byte_at() { # file, offset
+	od -An -tu1 -j "$2" -N 1 "$1" | tr -d ' '
+}
+
+patch_byte() { # file, offset, octal value
+	# shellcheck disable=SC2059 # the value is part of the escape
+	printf "\\$3" | dd of="$1" bs=1 seek="$2" conv=notrunc 2>/dev/null
+}
+
+run_usage='usage: stele run [--stats] [--option NAME=VALUE]... [--] PROGRAM [ARGUMENT]...'
+slabinfo_usage='usage: stele slabinfo [--stats] [--option NAME=VALUE]... [--] PROGRAM [ARGUMENT]...'
 # shellcheck disable=SC2016 # for the shell under test, not for this one
 show='echo "$LD_PRELOAD|${STELE_OPTIONS-none}"'
 
 # --- the command itself
 expect "no command is a usage error" 2 "" "stele: no command (see 'stele help')" "$stele"
-expect "a typo in the command is named" 2 "" "stele: unknown command 'rnu' (see 'stele help')" \
-	"$stele" rnu
+expect "a typo in the command is named" 2 "" \
+	"stele: unknown command 'rnu', did you mean 'run'? (see 'stele help')" "$stele" rnu
+expect "what is no typo is not guessed" 2 "" "stele: unknown command 'walk' (see 'stele help')" \
+	"$stele" walk
 expect "version says the same as --version" 0 "$("$stele" version)" "" "$stele" --version
 expect "version takes no argument" 2 "" "usage: stele version" "$stele" version now
 if [ -c /dev/full ]; then
@@ -119,9 +130,14 @@ fi
 # --- help
 expect "help succeeds" 0 "*" "" "$stele" help
 has "help names run" out \
-	"  stele run [--stats] [--option=NAME=VALUE]... [--] PROGRAM [ARGUMENT]..."
+	"  stele run [--stats] [--option NAME=VALUE]... [--] PROGRAM [ARGUMENT]..."
 expect "help of one command" 0 "usage: stele doctor
        what this system offers, what Stele chose, and why" "" "$stele" help doctor
+expect "help where one looks for it" 0 "$run_usage
+       run a program with Stele as its malloc" "" "$stele" run --help
+# shellcheck disable=SC2016 # for the shell under test
+expect "the program's own --help is its own" 0 "--help" "" \
+	"$stele" run sh -c 'echo "$1"' sh --help
 expect "help on nothing we know is an error" 2 "" \
 	"stele help: no help on 'foo' (see 'stele help')" "$stele" help foo
 expect "help options succeeds" 0 "*" "" "$stele" help options
@@ -143,6 +159,8 @@ expect "arguments are passed on untouched" 0 "--stats --option=x -- a  b" "" \
 expect "stats and options reach the library" 0 "*" "*" \
 	"$stele" run --stats --option=dirty_max=2m --option=rseq=0 -- sh -c "$show"
 has "in the order they were given" out "$drop_in|stats_at_exit=1,dirty_max=2m,rseq=0"
+expect "an option may stand apart from its word" 0 "$drop_in|dirty_max=2m,slots=3" "" \
+	"$stele" run --option dirty_max=2m --option slots=3 -- sh -c "$show"
 expect "options add to those of the environment" 0 "$drop_in|slots=2,slots=3" "" \
 	env STELE_OPTIONS=slots=2 "$stele" run --option=slots=3 sh -c "$show"
 other=$(env LD_PRELOAD= ldd "$stele" | sed -n 's/.*=> \(\/[^ ]*libc\.[^ ]*\).*/\1/p' | head -n 1)
@@ -166,6 +184,8 @@ expect "no program is a usage error" 125 "" "stele run: no program
 $run_usage" "$stele" run --stats --
 expect "a typo in an option of run is named" 125 "" "stele run: unknown option '--stat'
 $run_usage" "$stele" run --stat true
+expect "a word that needs another one says so" 125 "" "stele run: nothing follows '--option'
+$run_usage" "$stele" run --option
 expect "an unknown library option stops before the program" 125 "" \
 	"stele: --option: unknown option 'foo' (see 'stele help options')" \
 	"$stele" run --option=foo=1 echo started
@@ -188,6 +208,27 @@ expect "a missing library names the places" 125 "" \
 expect "a wrong STELE_MALLOC_SO is not ignored" 125 "" \
 	"stele run: STELE_MALLOC_SO: '/nowhere.so': No such file or directory" \
 	env STELE_MALLOC_SO=/nowhere.so "$stele" run echo started
+echo "no library" >"$scratch/text.so"
+expect "a STELE_MALLOC_SO that is no library is not ignored" 125 "" \
+	"stele run: '$scratch/text.so' is no shared library" \
+	env STELE_MALLOC_SO="$scratch/text.so" "$stele" run echo started
+cp "$drop_in" "$scratch/foreign.so"
+patch_byte "$scratch/foreign.so" 18 376
+expect "nor is one for another machine" 125 "" \
+	"stele run: '$scratch/foreign.so' is for another architecture" \
+	env STELE_MALLOC_SO="$scratch/foreign.so" "$stele" run echo started
+expect "nor is a program" 125 "" "stele run: '$stele' is not libstele-malloc.so" \
+	env STELE_MALLOC_SO="$stele" "$stele" run echo started
+if [ -n "$other" ]; then
+	expect "nor is another library" 125 "" \
+		"stele run: '$(realpath "$other")' is not libstele-malloc.so" \
+		env STELE_MALLOC_SO="$other" "$stele" run echo started
+else
+	skipped "nor is another library" "ldd shows no C library"
+fi
+cp "$drop_in" "$scratch/renamed.so"
+expect "ours under another name is" 0 "$scratch/renamed.so|none" "" \
+	env STELE_MALLOC_SO="$scratch/renamed.so" "$stele" run sh -c "$show"
 expect "a path that LD_PRELOAD would split is refused" 125 "" \
 	"stele run: '$scratch/with blank/libstele-malloc.so': \
 LD_PRELOAD cannot carry a path with a blank or a colon" \
@@ -202,15 +243,6 @@ warns() { # name, program, reason: only the first message is ours, the program m
 	else
 		failed "$1" "$(cat "$scratch/err")"
 	fi
-}
-
-byte_at() { # file, offset
-	od -An -tu1 -j "$2" -N 1 "$1" | tr -d ' '
-}
-
-patch_byte() { # file, offset, octal value
-	# shellcheck disable=SC2059 # the value is part of the escape
-	printf "\\$3" | dd of="$1" bs=1 seek="$2" conv=notrunc 2>/dev/null
 }
 
 cp "$stele" "$scratch/foreign"
@@ -241,12 +273,28 @@ printf '#!/bin/sh\nexit 9\n' >"$scratch/script"
 chmod +x "$scratch/script"
 expect "a script is no reason to warn" 9 "" "" "$stele" run "$scratch/script"
 
+# --- reports at exit
+# like NAME REGEX: one line of the last standard error.
+like() {
+	if grep -qxE -e "$2" "$scratch/err"; then
+		passed "$1"
+	else
+		failed "$1" "no line like '$2': $(cat "$scratch/err")"
+	fi
+}
+
+expect "stats are written at exit" 0 "*" "*" "$stele" run --stats sh -c 'echo $$; exec env true'
+like "and say which process" "stele: pid $(cat "$scratch/out"): slabs [0-9]+ KiB \([0-9]+ KiB free \
+in them\), large [0-9]+ KiB in [0-9]+, free resident [0-9]+ KiB, address space opened \
+[0-9]+ MiB, bad frees 0"
+
 # --- slabinfo
 expect "slabinfo turns its option on" 0 "$drop_in|slabinfo_at_exit=1" "*" \
 	"$stele" slabinfo -- sh -c "$show"
 # Not a shell: many leave by _exit(2), which runs nothing at exit. And env and echo close their
 # standard error before the library's turn.
 expect "slabinfo leaves the program's output alone" 0 "hello" "*" "$stele" slabinfo -- env echo hello
+like "slabinfo says which process" "stele: pid [0-9]+: caches at exit"
 has "slabinfo is written in the kernel's format" err "slabinfo - version: 2.1"
 expect "slabinfo of a process that runs says how" 125 "" \
 	"stele slabinfo: a running process (1) cannot be asked; start the program with

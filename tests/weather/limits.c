@@ -24,6 +24,8 @@ static const struct limit limits[] = {
 	{ "RLIMIT_AS 256 MiB", RLIMIT_AS, 256 * MIB, "usual" },
 	{ "RLIMIT_AS 96 MiB", RLIMIT_AS, 96 * MIB, "usual" },
 	{ "RLIMIT_AS 12 MiB, too little to start", RLIMIT_AS, 12 * MIB, "none" },
+	{ "RLIMIT_AS 2,000,000 KiB, blocks of 1 MiB", RLIMIT_AS, 2000000ul << 10, "blocks" },
+	{ "RLIMIT_AS 2,000,000 KiB, a little more", RLIMIT_AS, 2000000ul << 10, "blocks_more" },
 	{ "RLIMIT_AS 256 MiB, used up", RLIMIT_AS, 256 * MIB, "fill" },
 	{ "RLIMIT_DATA 256 MiB", RLIMIT_DATA, 256 * MIB, "stepwise" },
 	{ "RLIMIT_DATA 64 MiB", RLIMIT_DATA, 64 * MIB, "stepwise" },
@@ -125,8 +127,32 @@ static int fill(void)
 	return usual_child(4000);
 }
 
+/* Address space is what the limit counts: 1,500 MiB of 1,953 must be usable in such blocks. */
+static int many_blocks(size_t size)
+{
+	enum { MANY = 1500 };
+	static char *all[MANY];
+	unsigned n = 0, wrong = 0;
+
+	while (n < MANY && (all[n] = kvmalloc(size, GFP_KERNEL | __GFP_NOWARN))) {
+		write_content(all[n], 100, n);
+		n++;
+	}
+	printf("  %u blocks of %lu bytes\n", n, (unsigned long)size);
+	for (unsigned i = 0; i < n; i++) {
+		wrong += !has_content(all[i], 100, i, true);
+		kvfree(all[i]);
+	}
+	fflush(stdout);
+	return n < MANY ? 18 : wrong ? 19 : usual_child(1000);
+}
+
 static int child(const char *what)
 {
+	if (strcmp(what, "blocks") == 0)
+		return many_blocks(1 * MIB);
+	if (strcmp(what, "blocks_more") == 0)
+		return many_blocks(1 * MIB + 1);
 	if (strcmp(what, "none") == 0)
 		return no_memory_at_all() ? 15 : 0;
 	if (strcmp(what, "fill") == 0)
@@ -144,7 +170,9 @@ int main(int argc, char **argv)
 		bool none = strcmp(limits[i].child, "none") == 0;
 
 		judge(limits[i].name, run_in_weather(limits[i].child, set_limit, &limits[i]),
-		      none ? "stele: kmem_cache_create(none) failed with error -12\n" : "");
+		      none ? "stele: no address space or memory to start with; every allocation "
+			     "fails\nstele: kmem_cache_create(none) failed with error -12\n"
+			   : "");
 	}
 	judge("strict commit", run_in_weather("stepwise", commit_strictly, NULL), "");
 	return weather_failed != 0;

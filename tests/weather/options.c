@@ -20,6 +20,8 @@ static const char *const climates[] = {
 	"rseq=0,slots=4096",
 	"selftest=0",
 	"arena_size=64m",
+	"arena_size=16m",
+	"arena_size=4032g",
 	"arena_size=1g,page_size=16k",
 	"thp=1",
 };

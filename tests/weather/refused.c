@@ -7,6 +7,7 @@
  *           once it runs. Each refusal has a quiet way out; which one is told by the mode.
  */
 #include "weather.h"
+#include <stdatomic.h>
 
 #define ANY_MODE (-1)
 
@@ -75,9 +76,35 @@ static int child(unsigned i, int error)
 	return usual_child(4000);
 }
 
+static atomic_uint filling;
+
+/* Both at once, so that they are on two slots where there are two processors. */
+static void *fill_slot(void *arg)
+{
+	time_t end = time(NULL) + 10;
+
+	atomic_fetch_add(&filling, 1);
+	while (atomic_load(&filling) < 2 && time(NULL) < end)
+		;
+	for (int i = 0; i < 100000; i++)
+		kmem_cache_free(arg, kmem_cache_alloc(arg, GFP_KERNEL));
+	return NULL;
+}
+
+static void fill_other_slots(struct kmem_cache *s)
+{
+	pthread_t thread;
+
+	if (pthread_create(&thread, NULL, fill_slot, s) != 0)
+		abort();
+	fill_slot(s);
+	pthread_join(thread, NULL);
+}
+
 /*
  * membarrier refused once the library runs by sequences: what lies in the slots cannot be taken
- * out, so caches stay; but every object is whole and can be had again.
+ * out, so caches stay, and destroying one may say so; but nobody is accused of having leaked its
+ * objects, and every object is whole and can be had again.
  */
 static int child_without_barrier(int error)
 {
@@ -86,6 +113,7 @@ static int child_without_barrier(int error)
 	struct kmem_cache *s = kmem_cache_create("stays", 64, 0, SLAB_NO_MERGE, NULL);
 	void *p = kmem_cache_alloc(s, GFP_KERNEL), *q;
 
+	fill_other_slots(s);
 	if (refuse_calls(&call, 1, error) != 0)
 		return 21;
 	kmem_cache_free(s, p);
@@ -94,12 +122,14 @@ static int child_without_barrier(int error)
 	if (!q)
 		return 22;
 	kmem_cache_free(s, q);
+	kmem_cache_destroy(s);
 	return workloads_run(4000, &given, &refused) || !given ? 10 : 0;
 }
 
 static void judge_without_barrier(const char *name, int status)
 {
-	bool good = status == 0 && !strstr(weather_said.text, "wrong:");
+	bool good = status == 0 && !strstr(weather_said.text, "wrong:") &&
+		    !strstr(weather_said.text, "BUG");
 
 	printf("%s %s: status %d\n", good ? "ok" : "FAILED", name, status);
 	fflush(stdout);

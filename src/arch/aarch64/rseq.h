@@ -105,9 +105,9 @@ static inline void *step_pop(char *base, long rs, uint64_t off)
 	return step_pop_any(base, rs, rs + 24, off);
 }
 
-static inline bool step_push(char *base, long rs, const uint64_t *off, void *p)
+static inline bool step_push(char *base, long rs, uint64_t off, void *p)
 {
-	return step_push_any(base, rs, rs + 24, *off, p);
+	return step_push_any(base, rs, rs + 24, off, p);
 }
 
 static inline enum step_result step_cas(char *base, long rs, long id, uint64_t off, uint64_t old,

@@ -18,7 +18,7 @@ static inline void *step_pop(char *base, long rs, uint64_t off)
 	return (void *)0;
 }
 
-static inline bool step_push(char *base, long rs, const uint64_t *off, void *p)
+static inline bool step_push(char *base, long rs, uint64_t off, void *p)
 {
 	(void)base, (void)rs, (void)off, (void)p;
 	return false;

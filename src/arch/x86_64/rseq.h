@@ -42,7 +42,7 @@
 #define STEP_SLOT_CID "movl %%fs:24(%[rs]), %k[word]\n\t"
 #define STEP_SLOT_ANY "movl %%fs:(%[id]), %k[word]\n\t"
 #define STEP_WORD                                                                                  \
-	"movq 65536(%[base],%[word],8), %[word]\n\t"                                               \
+	"movq 262144(%[base],%[word],8), %[word]\n\t"                                               \
 	"addq %[off], %[word]\n\t"
 
 #define STEP_POP                                                                                   \
@@ -83,14 +83,14 @@ aborted:
 	return (void *)0;
 }
 
-static inline __attribute__((always_inline)) bool step_push(char *base, long rs,
-							    const uint64_t *off, void *p)
+static inline __attribute__((always_inline)) bool step_push(char *base, long rs, uint64_t off,
+							    void *p)
 {
 	uint64_t word, top;
 
 	__asm__ goto volatile(STEP_BEGIN("top") STEP_SLOT_CID STEP_WORD STEP_PUSH
 			      : [word] "=&r"(word), [top] "=&r"(top)
-			      : [rs] "r"(rs), [base] "r"(base), [off] "m"(*off), [p] "r"(p)
+			      : [rs] "r"(rs), [base] "r"(base), [off] "r"(off), [p] "r"(p)
 			      : "memory", "cc"
 			      : aborted);
 	return true;

@@ -105,8 +105,7 @@ static void rows_are_sorted_and_their_defaults_allowed(void **state)
 
 		assert_true(i == 0 || strcmp(r[-1].name, r->name) < 0);
 		assert_true(strlen(r->meaning) > 0 && strchr(r->meaning, '\n') == NULL);
-		assert_true((r->init >= r->min && r->init <= r->max) ||
-			    (r->kind == STELE_OPTION_POW2 && r->init == 0));
+		assert_true((r->init >= r->min && r->init <= r->max) || r->init == 0);
 	}
 }
 
@@ -196,22 +195,55 @@ static void typo_in_a_name_is_named(void **state)
 					    "(see 'stele help options')\n");
 	assert_refused("STELE_OPTIONS==1", "stele: STELE_OPTIONS: unknown option '' "
 					   "(see 'stele help options')\n");
-	assert_refused("STELE_OPTIONS= quiet=1", "stele: STELE_OPTIONS: unknown option ' quiet' "
-						 "(see 'stele help options')\n");
-	assert_refused("STELE_OPTIONS=quie=1", "stele: STELE_OPTIONS: unknown option 'quie' "
-					       "(see 'stele help options')\n");
-	assert_refused("STELE_OPTIONS=QUIET=1", "stele: STELE_OPTIONS: unknown option 'QUIET' "
+	assert_refused("STELE_OPTIONS= foo =1", "stele: STELE_OPTIONS: unknown option 'foo' "
 						"(see 'stele help options')\n");
 	assert_refused("STELE_OPTIONS=quiet", "stele: STELE_OPTIONS: option 'quiet' has no value "
 					      "(write quiet=VALUE)\n");
 	assert_refused("STELE_FOO=1", "stele: unknown variable 'STELE_FOO' "
 				      "(see 'stele help options')\n");
-	assert_refused("STELE_quiet=1", "stele: unknown variable 'STELE_quiet' "
-					"(see 'stele help options')\n");
 	assert_refused("STELE_=1", "stele: unknown variable 'STELE_' (see 'stele help options')\n");
 	assert_refused("STELE_THIS_NAME_IS_LONGER_THAN_ANY_OPTION=1",
 		       "stele: unknown variable 'STELE_THIS_NAME_IS_LONGER_THAN_ANY_OPTION' "
 		       "(see 'stele help options')\n");
+}
+
+static void near_name_is_offered(void **state)
+{
+	(void)state;
+	assert_refused("STELE_OPTIONS=quie=1",
+		       "stele: STELE_OPTIONS: unknown option 'quie', did you mean 'quiet'? "
+		       "(see 'stele help options')\n");
+	assert_refused("STELE_OPTIONS=QUIET=1",
+		       "stele: STELE_OPTIONS: unknown option 'QUIET', did you mean 'quiet'? "
+		       "(see 'stele help options')\n");
+	assert_refused(
+		"STELE_OPTIONS=dirty-max=1m",
+		"stele: STELE_OPTIONS: unknown option 'dirty-max', did you mean 'dirty_max'? "
+		"(see 'stele help options')\n");
+	assert_refused("STELE_quiet=1",
+		       "stele: unknown variable 'STELE_quiet', did you mean 'STELE_QUIET'? "
+		       "(see 'stele help options')\n");
+	assert_refused("STELE_DIRTYMAX=1m",
+		       "stele: unknown variable 'STELE_DIRTYMAX', did you mean 'STELE_DIRTY_MAX'? "
+		       "(see 'stele help options')\n");
+	assert_refused("STELE_OPTION=quiet=1",
+		       "stele: unknown variable 'STELE_OPTION', did you mean 'STELE_OPTIONS'? "
+		       "(see 'stele help options')\n");
+	/* As an item, the list is nothing that could be meant. */
+	assert_refused("STELE_OPTIONS=option=1", "stele: STELE_OPTIONS: unknown option 'option' "
+						 "(see 'stele help options')\n");
+}
+
+static void blanks_around_names_and_values_do_not_count(void **state)
+{
+	(void)state;
+	parse("STELE_OPTIONS= quiet=1 , \tslots = 5,  , dirty_max= 2m\t,", NULL);
+	assert_string_equal(said.text, "");
+	assert_true(stele_opt.quiet);
+	assert_int_equal(stele_opt.slots, 5);
+	assert_int_equal(stele_opt.dirty_max, 2 << 20);
+	assert_refused("STELE_OPTIONS=slots=1 2", "stele: option 'slots': '1 2' is not a number\n");
+	assert_refused("STELE_OPTIONS=slots=  ", "stele: option 'slots': '' is not a number\n");
 }
 
 static void bad_value_is_named_with_what_was_expected(void **state)
@@ -254,6 +286,12 @@ static void out_of_range_names_the_range(void **state)
 		       "stele: option 'page_size': '2k' is out of range 0 or 4k..64k\n");
 	assert_refused("STELE_PAGE_SIZE=128k",
 		       "stele: option 'page_size': '128k' is out of range 0 or 4k..64k\n");
+	assert_refused("STELE_ARENA_SIZE=4k",
+		       "stele: option 'arena_size': '4k' is out of range 0 or 16m..4032g\n");
+	assert_refused("STELE_ARENA_SIZE=16777215",
+		       "stele: option 'arena_size': '16777215' is out of range 0 or 16m..4032g\n");
+	assert_value("arena_size", "16m", 16 << 20);
+	assert_value("arena_size", "0", 0);
 	assert_refused("STELE_BARN_MAX=2t",
 		       "stele: option 'barn_max': '2t' is out of range 0..1t\n");
 	/* Would be 0 if the unit's shift were allowed to overflow. */
@@ -431,6 +469,8 @@ int main(int argc, char **argv, char **envp)
 		cmocka_unit_test(every_option_has_its_own_variable),
 		cmocka_unit_test(words_and_numbers_are_read_as_documented),
 		cmocka_unit_test(typo_in_a_name_is_named),
+		cmocka_unit_test(near_name_is_offered),
+		cmocka_unit_test(blanks_around_names_and_values_do_not_count),
 		cmocka_unit_test(bad_value_is_named_with_what_was_expected),
 		cmocka_unit_test(out_of_range_names_the_range),
 		cmocka_unit_test(good_items_count_beside_bad_ones),

@@ -5,7 +5,24 @@
  */
 #include "pages.h"
 
+#include <errno.h>
+#include <sys/syscall.h>
+
 #define RUNS 256
+
+static bool refuse;
+static unsigned calls;
+
+/* In place of the C library's: counted, or refused as it is for locked memory. */
+int madvise(void *p, size_t size, int advice)
+{
+	calls += advice == MADV_DONTNEED;
+	if (refuse && advice == MADV_DONTNEED) {
+		errno = EINVAL;
+		return -1;
+	}
+	return (int)syscall(SYS_madvise, p, size, advice);
+}
 
 static struct run *take_filled(unsigned frames, unsigned char value)
 {
@@ -82,9 +99,10 @@ static void what_is_in_use_stays(void **state)
 
 static void beyond_the_budget_it_goes_back_by_itself(void **state)
 {
-	size_t budget = stele_opt.dirty_max;
+	size_t budget = stele_opt.dirty_max, grow = stele_opt.dirty_grow;
 
 	(void)state;
+	stele_opt.dirty_grow = 0;
 	for (int i = 0; i < 20; i++) {
 		struct run *runs[8];
 
@@ -95,7 +113,114 @@ static void beyond_the_budget_it_goes_back_by_itself(void **state)
 		/* 1/64 of what was in use at the time counts as well. */
 		assert_true(stele_dirty_free() * FRAME_SIZE <= budget + 8 * MIB / 64);
 	}
+	stele_opt.dirty_grow = grow;
 	assert_int_equal(stele_dirty_free(), dirty_by_counting());
+}
+
+/* Takes @n runs of a MiB, fills and returns them; how many frames had to be touched anew. */
+static unsigned phase(unsigned n)
+{
+	struct run *runs[16];
+	unsigned anew = 0;
+
+	for (unsigned i = 0; i < n; i++) {
+		uint64_t before = stele_dirty_free();
+
+		runs[i] = take_filled(256, 1);
+		anew += 256 - (unsigned)(before - stele_dirty_free());
+	}
+	for (unsigned i = 0; i < n; i++)
+		stele_run_return(runs[i]);
+	return anew;
+}
+
+static void what_is_wanted_again_stays(void **state)
+{
+	uint64_t grow = (uint64_t)stele_opt.dirty_grow;
+
+	(void)state;
+	stele_purge(0);
+	phase(8);
+	phase(8);
+	for (int i = 0; i < 8; i++)
+		assert_int_equal(phase(8), 0);
+	/* The control: it is what was learnt that keeps them. */
+	stele_opt.dirty_grow = 0;
+	stele_purge(0);
+	phase(8);
+	phase(8);
+	assert_true(phase(8) > 4 * 256);
+	stele_opt.dirty_grow = (int64_t)grow;
+}
+
+static void a_request_to_purge_forgets_what_was_learnt(void **state)
+{
+	(void)state;
+	stele_purge(0);
+	for (int i = 0; i < 4; i++)
+		phase(8);
+	assert_true(stele_dirty_free() >= 4 * 256);
+	stele_purge(0);
+	assert_int_equal(stele_dirty_free(), 0);
+	phase(8);
+	assert_true(stele_dirty_free() < 2 * 256);
+}
+
+/* One phase is kept; what comes back once and never again is not. */
+static void without_demand_it_goes_back(void **state)
+{
+	struct run *runs[16];
+
+	(void)state;
+	stele_purge(0);
+	for (int i = 0; i < 4; i++)
+		phase(4);
+	assert_true(stele_dirty_free() >= 3 * 256);
+	for (int i = 0; i < 16; i++)
+		runs[i] = take_filled(256, 1);
+	for (int i = 0; i < 16; i++)
+		stele_run_return(runs[i]);
+	assert_true(stele_dirty_free() < 4 * 256);
+}
+
+/* Locked memory is not given back; to ask with every free would cost a call each time. */
+static void who_is_refused_does_not_insist(void **state)
+{
+	struct run *runs[RUNS];
+
+	(void)state;
+	stele_purge(0);
+	for (int i = 0; i < RUNS; i++)
+		runs[i] = take_filled(16, 1);
+	calls = 0;
+	refuse = true;
+	/* Every second one: each is a row of its own. */
+	for (int i = 0; i < RUNS; i += 2)
+		stele_run_return(runs[i]);
+	refuse = false;
+	/* Each pass asks for each row once or twice; rows at least double from pass to pass. */
+	assert_in_range(calls, 1, 4 * RUNS);
+	for (int i = 1; i < RUNS; i += 2)
+		stele_run_return(runs[i]);
+	stele_purge(0);
+	assert_int_equal(stele_dirty_free(), 0);
+}
+
+static void one_call_gives_a_long_row_back(void **state)
+{
+	struct run *runs[4];
+
+	(void)state;
+	stele_purge(0);
+	for (int i = 0; i < 4; i++)
+		runs[i] = take_filled(50, 1);
+	calls = 0;
+	for (int i = 0; i < 4; i++)
+		stele_run_return(runs[i]);
+	assert_int_equal(calls, 0);
+	stele_purge(0);
+	assert_int_equal(calls, 1);
+	assert_int_equal(dirty_by_counting(), 0);
 }
 
 static void as_much_stays_as_may_stay(void **state)
@@ -195,6 +320,11 @@ int main(void)
 		page_test(all_of_it_goes_back_when_asked),
 		page_test(what_is_in_use_stays),
 		page_test(beyond_the_budget_it_goes_back_by_itself),
+		page_test(what_is_wanted_again_stays),
+		page_test(a_request_to_purge_forgets_what_was_learnt),
+		page_test(without_demand_it_goes_back),
+		page_test(who_is_refused_does_not_insist),
+		page_test(one_call_gives_a_long_row_back),
 		page_test(as_much_stays_as_may_stay),
 		page_test(purged_memory_reads_as_zero_when_it_comes_back),
 		page_test(huge_blocks_go_back_too),

@@ -67,7 +67,7 @@ static void foreign_addresses_have_no_run(void **state)
 	assert_null(stele_run_of(stele_hot.base - 1));
 	assert_null(stele_run_of(stele_hot.base + stele_hot.span));
 	assert_null(stele_run_of(stele_hot.base + stele_hot.span - 1));
-	assert_null(stele_run_of(stele_hot.base + STELE_MAP_OFFSET));
+	assert_null(stele_run_of(stele_hot.base + STELE_TAGS_OFFSET));
 }
 
 static void clean_frames_read_as_zero(void **state)
@@ -147,6 +147,23 @@ static void an_empty_arena_says_so_and_recovers(void **state)
 	}
 }
 
+/* Runs of more than half an area lie side by side, over the borders of areas. */
+static void long_runs_leave_no_room_between_them(void **state)
+{
+	static struct run *runs[MANY * 4];
+	unsigned n = take_everything(runs, 300);
+
+	(void)state;
+	assert_int_equal(n, stele_heap.areas_max * AREA_FRAMES / 300);
+	for (unsigned i = 0; i < n; i++)
+		memset((void *)runs[i]->base, (int)i, runs[i]->bytes);
+	for (unsigned i = 0; i < n; i++) {
+		assert_true(all_bytes((void *)runs[i]->base, runs[i]->bytes, (unsigned char)i));
+		stele_run_return(runs[i]);
+	}
+	assert_int_equal(stele_dirty_free(), dirty_by_counting());
+}
+
 static void injected_failures_come_when_asked_for(void **state)
 {
 	struct run *run;
@@ -219,6 +236,7 @@ int main(void)
 		page_test(clean_frames_read_as_zero),
 		page_test(trimming_and_extending_keep_the_contents),
 		page_test(an_empty_arena_says_so_and_recovers),
+		page_test(long_runs_leave_no_room_between_them),
 		page_test(injected_failures_come_when_asked_for),
 		page_test(threads_never_share_a_frame),
 	};

@@ -61,6 +61,22 @@ static void sequences_are_used_only_where_they_are_registered(void **state)
 	assert_true(step_slot(stele_rseq.id) < facts.slots);
 }
 
+static void a_fast_path_closed_before_the_choice_stays_closed(void **state)
+{
+	int mode;
+
+	(void)state;
+	stele_fast_path(false);
+	mode = chosen(-1, 0).mode;
+	assert_true(nobody_registered());
+	stele_fast_path(true);
+	assert_int_equal(stele_hot.rseq == stele_rseq.area && !nobody_registered(),
+			 mode == STELE_MODE_MM_CID);
+	stele_fast_path(false);
+	assert_true(nobody_registered());
+	stele_fast_path(true);
+}
+
 static void the_choice_is_the_same_every_time(void **state)
 {
 	struct stele_system first = chosen(-1, 0), second = chosen(-1, 0);
@@ -114,6 +130,7 @@ int main(void)
 		cmocka_unit_test(turned_off_means_off),
 		cmocka_unit_test(the_fallback_has_as_many_slots_as_asked_for),
 		cmocka_unit_test(sequences_are_used_only_where_they_are_registered),
+		cmocka_unit_test(a_fast_path_closed_before_the_choice_stays_closed),
 		cmocka_unit_test(the_choice_is_the_same_every_time),
 		cmocka_unit_test(each_thread_has_a_token_of_its_own_and_a_slot_that_exists),
 	};

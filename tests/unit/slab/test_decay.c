@@ -21,8 +21,8 @@ static int setup(void **state)
 		return -1;
 	stele_cache_boot(&resting, "resting", 96, 32, SLAB_NO_MERGE);
 	stele_cache_boot(&busy, "busy", SIZE, SIZE, SLAB_NO_MERGE);
-	stele_cache_list(&resting);
-	stele_cache_list(&busy);
+	stele_cache_list(&resting, 1);
+	stele_cache_list(&busy, 1);
 	return 0;
 }
 

@@ -95,6 +95,40 @@ static void free_objects_are_taken_before_new_slabs(void **state)
 	stele_slabs_give(&cache, objects, 3 * per);
 }
 
+static bool fast_test_says(const struct kmem_cache *s, uint64_t last, uint64_t p)
+{
+	return tag_has_object_at(tag_make(s->words, last), (void *)p, s->fast_recip, s->fast_limit);
+}
+
+/* Every address of a slab; the low 32 bits wrap inside of it. */
+static void assert_fast_test_is_exact(const struct kmem_cache *s)
+{
+	uint64_t base = (1ull << 40) - 4096, bytes = s->frames * FRAME_SIZE, right = 0;
+	uint64_t last = base + (s->objects - 1ul) * s->size;
+
+	for (uint64_t offset = 0; offset < bytes; offset++)
+		right += fast_test_says(s, last, base + offset) ==
+			 (s->fast_limit && offset % s->size == 0 && offset / s->size < s->objects);
+	assert_int_equal(right, bytes);
+}
+
+static void the_fast_test_knows_every_start_of_an_object(void **state)
+{
+	(void)state;
+	for (uint32_t size = 8; size <= 32768; size += 8) {
+		struct kmem_cache s = { 0 };
+
+		stele_cache_boot(&s, "sizes", size, 8, SLAB_NO_MERGE);
+		assert_int_not_equal(s.words, 0);
+		/* Exact up to 20 KiB, and for the sizes of kmalloc's buckets. */
+		if (size <= 20480 || !(size % (1u << (stele_ilog2(size) - 3))))
+			assert_int_not_equal(s.fast_limit, 0);
+		if (size <= 512 || size % 1000 == 0 || size >= 32760)
+			assert_fast_test_is_exact(&s);
+		stele_pcpu_free(s.words);
+	}
+}
+
 static void the_lowest_address_is_the_last_of_a_batch(void **state)
 {
 	unsigned n = stele_slabs_take(&cache, objects, 16);
@@ -274,6 +308,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		slab_test(objects_are_apart_aligned_and_found),
 		slab_test(free_objects_are_taken_before_new_slabs),
+		slab_test(the_fast_test_knows_every_start_of_an_object),
 		slab_test(the_lowest_address_is_the_last_of_a_batch),
 		slab_test(an_empty_slab_is_gone_at_once_wherever_it_was),
 		slab_test(objects_are_made_with_their_slab_and_unmade_with_it),

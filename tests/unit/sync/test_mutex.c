@@ -1,12 +1,33 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Tests of sync/mutex.c: one holder at a time, nobody sleeps forever.
+ * Tests of sync/mutex.c: one holder at a time, nobody sleeps forever; no handler gets in; a waiter
+ * lends its priority; a lock whose holder is gone can be had.
  */
 #include "sync/mutex.h"
 
 #include "../unit.h"
+#include "os/os.h"
 
+#include <errno.h>
+#include <linux/filter.h>
+#include <linux/futex.h>
+#include <linux/seccomp.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
 #include <unistd.h>
+
+/* An emulator knows no priorities; TSan delivers signals late, and loses a child that it did not
+ * make. */
+#if STELE_TEST_EMULATED || defined(__SANITIZE_THREAD__)
+#define NATIVE false
+#else
+#define NATIVE true
+#endif
 
 #define THREADS 4
 #define ROUNDS 20000
@@ -15,22 +36,29 @@ static struct stele_mutex mutex;
 static long guarded; /* under mutex */
 static _Atomic uint32_t arrived;
 
+static bool is_held(void)
+{
+	return (uint32_t)load_relaxed(&mutex.word);
+}
+
 static void a_held_lock_cannot_be_taken_again(void **state)
 {
 	(void)state;
 	assert_true(stele_trylock(&mutex));
 	assert_false(stele_trylock(&mutex));
 	stele_unlock(&mutex);
-	stele_lock(&mutex);
+	assert_int_equal(stele_lock(&mutex), 0);
+	assert_int_equal(stele_lock(&mutex), -EDEADLK);
 	assert_false(stele_trylock(&mutex));
 	stele_unlock(&mutex);
-	assert_int_equal(load_relaxed(&mutex.word), 0);
+	assert_false(is_held());
 }
 
 static void *count_up(void *arg)
 {
 	for (int i = 0; i < ROUNDS; i++) {
-		stele_lock(&mutex);
+		if (stele_lock(&mutex) != 0)
+			abort();
 		guarded++;
 		if (i % 1024 == 0)
 			sched_yield(); /* so that others find it held */
@@ -45,12 +73,13 @@ static void no_update_under_the_lock_is_lost(void **state)
 	guarded = 0;
 	in_threads(THREADS, count_up);
 	assert_int_equal(guarded, (long)THREADS * ROUNDS);
-	assert_int_equal(load_relaxed(&mutex.word), 0);
+	assert_false(is_held());
 }
 
 static void *lock_once(void *arg)
 {
-	stele_lock(&mutex);
+	if (stele_lock(&mutex) != 0)
+		abort();
 	add_relaxed(&arrived, 1);
 	stele_unlock(&mutex);
 	return arg;
@@ -61,10 +90,10 @@ static void every_sleeper_gets_the_lock_in_the_end(void **state)
 	pthread_t thread[THREADS];
 
 	(void)state;
-	stele_lock(&mutex);
+	assert_int_equal(stele_lock(&mutex), 0);
 	for (int i = 0; i < THREADS; i++)
 		assert_int_equal(pthread_create(&thread[i], NULL, lock_once, NULL), 0);
-	while (load_relaxed(&mutex.word) != 2)
+	while (!(load_relaxed(&mutex.word) & FUTEX_WAITERS))
 		usleep(1000);
 	usleep(20000);
 	assert_int_equal(load_relaxed(&arrived), 0);
@@ -74,13 +103,237 @@ static void every_sleeper_gets_the_lock_in_the_end(void **state)
 	assert_int_equal(load_relaxed(&arrived), THREADS);
 }
 
+/* ---- signals ---- */
+
+static volatile sig_atomic_t handled;
+
+static void note_signal(int number)
+{
+	(void)number;
+	handled = 1;
+}
+
+static void no_handler_runs_while_a_thread_is_inside(void **state)
+{
+	struct sigaction action = { .sa_handler = note_signal };
+
+	(void)state;
+	assert_int_equal(sigaction(SIGUSR1, &action, NULL), 0);
+	assert_true(stele_trylock(&mutex));
+	raise(SIGUSR1);
+	assert_int_equal(handled, 0);
+	stele_unlock(&mutex);
+	assert_int_equal(handled, 1);
+	handled = 0;
+	assert_int_equal(stele_lock(&mutex), 0);
+	raise(SIGUSR1);
+	assert_int_equal(handled, 0);
+	stele_unlock(&mutex);
+	assert_int_equal(handled, 1);
+}
+
+/* ---- holders that are gone ---- */
+
+static _Atomic bool may_leave;
+
+static void *hold_until_told(void *arg)
+{
+	if (stele_lock(&mutex) != 0)
+		abort();
+	add_relaxed(&arrived, 1);
+	while (!atomic_load(&may_leave))
+		usleep(1000);
+	stele_unlock(&mutex);
+	return arg;
+}
+
+/* What a child says about the lock; it ran no fork handlers, like that of _Fork() or clone(). */
+static int in_raw_child(int (*look)(void))
+{
+	int status;
+	pid_t pid = (pid_t)syscall(SYS_clone, SIGCHLD, NULL, NULL, NULL, NULL);
+
+	if (pid == 0) {
+		alarm(20);
+		_exit(look());
+	}
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	return status;
+}
+
+static int lock_abandoned(void)
+{
+	if (stele_lock(&mutex) != 0 || !mutex.abandoned)
+		return 1;
+	stele_unlock(&mutex);
+	if (!stele_trylock(&mutex) || mutex.abandoned)
+		return 2;
+	stele_unlock(&mutex);
+	return 0;
+}
+
+static int trylock_abandoned(void)
+{
+	if (!stele_trylock(&mutex) || !mutex.abandoned)
+		return 1;
+	stele_unlock(&mutex);
+	return 0;
+}
+
+static void a_child_does_not_wait_for_a_thread_it_does_not_have(void **state)
+{
+	pthread_t thread;
+
+	(void)state;
+	arrived = 0;
+	atomic_store(&may_leave, false);
+	assert_int_equal(pthread_create(&thread, NULL, hold_until_told, NULL), 0);
+	while (!load_relaxed(&arrived))
+		usleep(1000);
+	assert_int_equal(in_raw_child(lock_abandoned), 0);
+	assert_int_equal(in_raw_child(trylock_abandoned), 0);
+	assert_false(stele_trylock(&mutex)); /* here it is held as before */
+	atomic_store(&may_leave, true);
+	pthread_join(thread, NULL);
+}
+
+static void *tell_number(void *arg)
+{
+	*(uint32_t *)arg = stele_os_thread();
+	return NULL;
+}
+
+static void a_lock_of_a_dead_thread_can_be_had(void **state)
+{
+	pthread_t thread;
+	uint32_t number;
+
+	(void)state;
+	assert_int_equal(pthread_create(&thread, NULL, tell_number, &number), 0);
+	pthread_join(thread, NULL);
+	/* The thread has left joining behind, not yet the kernel. */
+	while (syscall(SYS_tgkill, getpid(), number, 0) == 0)
+		usleep(1000);
+	store_relaxed(&mutex.word, (uint64_t)stele_os_process() << 32 | number);
+	assert_int_equal(stele_lock(&mutex), 0);
+	assert_true(mutex.abandoned);
+	stele_unlock(&mutex);
+	assert_int_equal(stele_lock(&mutex), 0);
+	assert_false(mutex.abandoned);
+	stele_unlock(&mutex);
+}
+
+/* ---- priority ---- */
+
+/* As the kernel uses it just now: below 0 for real-time, -1 - priority. */
+static int effective_priority(uint32_t thread)
+{
+	char path[64], line[512] = "";
+	const char *at;
+	int priority = 0;
+	FILE *file;
+
+	snprintf(path, sizeof(path), "/proc/self/task/%u/stat", thread);
+	file = fopen(path, "r");
+	assert_non_null(file);
+	assert_non_null(fgets(line, sizeof(line), file));
+	fclose(file);
+	at = strrchr(line, ')');
+	assert_non_null(at);
+	assert_int_equal(sscanf(at + 1,
+				" %*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %*u %*u %*d %*d %d",
+				&priority),
+			 1);
+	return priority;
+}
+
+#define PRIORITY 7
+
+static int create_real_time(pthread_t *thread, void *(*body)(void *))
+{
+	struct sched_param high = { .sched_priority = PRIORITY };
+	pthread_attr_t attributes;
+	int error;
+
+	pthread_attr_init(&attributes);
+	pthread_attr_setinheritsched(&attributes, PTHREAD_EXPLICIT_SCHED);
+	pthread_attr_setschedpolicy(&attributes, SCHED_FIFO);
+	pthread_attr_setschedparam(&attributes, &high);
+	error = pthread_create(thread, &attributes, body, NULL);
+	pthread_attr_destroy(&attributes);
+	return error;
+}
+
+static void who_waits_lends_its_priority(void **state)
+{
+	pthread_t thread;
+
+	(void)state;
+	assert_int_equal(stele_lock(&mutex), 0);
+	assert_true(effective_priority(stele_os_thread()) >= 0);
+	if (create_real_time(&thread, lock_once) != 0)
+		fail_msg("SCHED_FIFO is refused here: nothing can be shown");
+	while (effective_priority(stele_os_thread()) != -1 - PRIORITY)
+		usleep(1000); /* for ever, if the lock does not lend it: the test's time limit */
+	stele_unlock(&mutex);
+	pthread_join(thread, NULL);
+	assert_true(effective_priority(stele_os_thread()) >= 0);
+}
+
+/* ---- kernels and sandboxes that refuse futexes with owners ---- */
+
+static int refuse_inheriting(void)
+{
+	struct sock_filter code[] = {
+		BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
+		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_futex, 0, 5),
+		BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, args[1])),
+		BPF_STMT(BPF_ALU | BPF_AND | BPF_K, FUTEX_CMD_MASK),
+		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, FUTEX_LOCK_PI, 1, 0),
+		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, FUTEX_UNLOCK_PI, 0, 1),
+		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | ENOSYS),
+		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+	};
+	struct sock_fprog program = { sizeof(code) / sizeof(code[0]), code };
+
+	return prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) ||
+	       prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program);
+}
+
+static void plain_futexes_do_as_well(void **state)
+{
+	int status;
+	pid_t pid = fork();
+
+	(void)state;
+	if (pid == 0) {
+		alarm(50);
+		if (refuse_inheriting() != 0)
+			_exit(2);
+		guarded = 0;
+		in_threads(THREADS, count_up);
+		_exit(guarded != (long)THREADS * ROUNDS || is_held());
+	}
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	assert_int_equal(status, 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_held_lock_cannot_be_taken_again),
 		cmocka_unit_test(no_update_under_the_lock_is_lost),
 		cmocka_unit_test(every_sleeper_gets_the_lock_in_the_end),
+		cmocka_unit_test(a_lock_of_a_dead_thread_can_be_had),
+		cmocka_unit_test(plain_futexes_do_as_well),
+	};
+	const struct CMUnitTest native[] = {
+		cmocka_unit_test(no_handler_runs_while_a_thread_is_inside),
+		cmocka_unit_test(a_child_does_not_wait_for_a_thread_it_does_not_have),
+		cmocka_unit_test(who_waits_lends_its_priority),
 	};
 
-	return cmocka_run_group_tests(tests, NULL, NULL);
+	if (cmocka_run_group_tests(tests, NULL, NULL) != 0)
+		return 1;
+	return NATIVE ? cmocka_run_group_tests(native, NULL, NULL) : 0;
 }

@@ -1,0 +1,30 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * arch/aarch64/vfork.h - vfork(): clone(CLONE_VM | CLONE_VFORK | SIGCHLD, 0)
+ *
+ * The return address is in x30, which system calls keep; nothing touches the stack. The first
+ * instruction is a landing pad (BTI), and a hint to processors without them.
+ */
+#ifndef STELE_ARCH_VFORK_STUB_H
+#define STELE_ARCH_VFORK_STUB_H
+
+#define STELE_DEFINE_VFORK                                                                         \
+	__asm__(".text\n\t"                                                                        \
+		".p2align 4\n\t"                                                                   \
+		".globl vfork\n\t"                                                                 \
+		".type vfork, %function\n"                                                         \
+		"vfork:\n\t"                                                                       \
+		".cfi_startproc\n\t"                                                               \
+		"hint #34\n\t"                                                                     \
+		"mov x0, #0x4111\n\t"                                                              \
+		"mov x1, #0\n\t"                                                                   \
+		"mov x8, #220\n\t"                                                                 \
+		"svc #0\n\t"                                                                       \
+		"cbnz x0, 1f\n\t"                                                                  \
+		"b stele_vfork_child\n"                                                            \
+		"1:\n\t"                                                                           \
+		"b stele_vfork_parent\n\t"                                                         \
+		".cfi_endproc\n\t"                                                                 \
+		".size vfork, . - vfork\n\t")
+
+#endif

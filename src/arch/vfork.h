@@ -1,0 +1,20 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * arch/vfork.h - picks how vfork() is made on this architecture
+ *
+ * Contract  STELE_DEFINE_VFORK defines vfork(): makes the system call with nothing of its own on
+ *           the stack, which child and parent share, and goes on in stele_vfork_child() or in
+ *           stele_vfork_parent(result), which return to its caller.
+ */
+#ifndef STELE_ARCH_VFORK_H
+#define STELE_ARCH_VFORK_H
+
+#if defined(__x86_64__) && defined(__LP64__)
+#include "arch/x86_64/vfork.h"
+#elif defined(__aarch64__)
+#include "arch/aarch64/vfork.h"
+#else
+#include "arch/generic/vfork.h"
+#endif
+
+#endif

@@ -1,0 +1,152 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * os/task.c - who runs here: the thread, its process, its signals, and futexes
+ *
+ * Idea      A lock that outlives its holder is found by the number of the holder's process. The
+ *           number lies in a page that the kernel hands to every child zeroed (MADV_WIPEONFORK),
+ *           however it was forked; who finds 0 takes the next number. A child of vfork() shares
+ *           the page, as it shares all else.
+ * Objects   number: the page's first word, or `plain` where such a page is not to be had.
+ *           last: the highest number taken so far by this process and its ancestors.
+ * Context   any; system calls only, errno kept.
+ * Failure   no page: only a child that runs fork handlers gets a number of its own.
+ * Tests     tests/unit/os/test_os.c
+ */
+#include "os/os.h"
+#include <errno.h>
+#include <linux/futex.h>
+#include <signal.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
+
+static _Atomic uint32_t plain, last;
+static _Atomic(_Atomic uint32_t *) number;
+
+static _Atomic uint32_t *wiped_page(size_t size)
+{
+	void *p = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+	if (p == MAP_FAILED)
+		return NULL;
+	if (madvise(p, size, MADV_WIPEONFORK) == 0)
+		return p;
+	munmap(p, size);
+	return NULL;
+}
+
+/* Where the number is; two threads may look for a place at once, one of them in vain. */
+static _Atomic uint32_t *place(void)
+{
+	size_t size = stele_os_page_size();
+	_Atomic uint32_t *seen = NULL, *mine;
+	int saved = errno;
+
+	mine = wiped_page(size);
+	if (!atomic_compare_exchange_strong(&number, &seen, mine ? mine : &plain) && mine)
+		munmap((void *)mine, size);
+	errno = saved;
+	return atomic_load(&number);
+}
+
+static uint32_t take_number(_Atomic uint32_t *at)
+{
+	/* Raised before it is shown: a child of this very moment takes another one. */
+	uint32_t none = 0, next = atomic_fetch_add(&last, 1) + 1;
+
+	return atomic_compare_exchange_strong(at, &none, next) ? next : none;
+}
+
+uint32_t stele_os_process(void)
+{
+	_Atomic uint32_t *at = atomic_load_explicit(&number, memory_order_acquire);
+	uint32_t n;
+
+	if (!at)
+		at = place();
+	n = atomic_load_explicit(at, memory_order_relaxed);
+	return n ? n : take_number(at);
+}
+
+void stele_os_process_forked(void)
+{
+	if (atomic_load(&number) == &plain)
+		atomic_store(&plain, atomic_fetch_add(&last, 1) + 1);
+}
+
+uint32_t stele_os_thread(void)
+{
+	return (uint32_t)syscall(SYS_gettid);
+}
+
+/* ---- signals ---- */
+
+/* By the system call: the C library would leave out those that it uses for cancelling. */
+static int set_mask(int how, uint64_t mask, uint64_t *old)
+{
+	int saved = errno, error = 0;
+
+	if (syscall(SYS_rt_sigprocmask, how, &mask, old, sizeof(mask)) != 0)
+		error = -errno;
+	errno = saved;
+	return error;
+}
+
+#define BIT(signal) (1ull << ((signal)-1))
+/* What an instruction does to itself; and SIGSYS, by which a sandbox serves system calls. */
+#define SYNCHRONOUS                                                                                \
+	(BIT(SIGSEGV) | BIT(SIGBUS) | BIT(SIGILL) | BIT(SIGFPE) | BIT(SIGTRAP) | BIT(SIGSYS))
+#define NOT_HELD BIT(SIGKILL) /* is in no thread's mask */
+
+uint64_t stele_os_signals_hold(void)
+{
+	uint64_t old;
+
+	return set_mask(SIG_SETMASK, ~SYNCHRONOUS, &old) == 0 ? old : NOT_HELD;
+}
+
+uint64_t stele_os_signal_open(int signal)
+{
+	uint64_t old;
+
+	return set_mask(SIG_UNBLOCK, BIT(signal), &old) == 0 ? old : NOT_HELD;
+}
+
+void stele_os_signals_release(uint64_t held)
+{
+	if (held != NOT_HELD)
+		set_mask(SIG_SETMASK, held, NULL);
+}
+
+/* ---- futexes ---- */
+
+static int futex(_Atomic uint32_t *word, int call, uint32_t value)
+{
+	int saved = errno, error = 0;
+
+	if (syscall(SYS_futex, word, call | FUTEX_PRIVATE_FLAG, value, NULL, NULL, 0) < 0)
+		error = -errno;
+	errno = saved;
+	return error;
+}
+
+int stele_os_futex_lock(_Atomic uint32_t *word)
+{
+	return futex(word, FUTEX_LOCK_PI, 0);
+}
+
+int stele_os_futex_unlock(_Atomic uint32_t *word)
+{
+	return futex(word, FUTEX_UNLOCK_PI, 0);
+}
+
+void stele_os_futex_wait(_Atomic uint32_t *word, uint32_t value)
+{
+	futex(word, FUTEX_WAIT, value);
+}
+
+void stele_os_futex_wake(_Atomic uint32_t *word, int count)
+{
+	futex(word, FUTEX_WAKE, (uint32_t)count);
+}

@@ -1,0 +1,48 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * trace/trace.h - reporting an event
+ *
+ * Idea      The slow paths report; on a fast path there is at most a probe, which is one
+ *           no-operation. A callback for what the fast paths do closes them instead: every step
+ *           then fails as on a thread without restartable sequences (stele_fast_path()).
+ * Objects   stele_trace_wanted: the events that somebody asked for; racy, the table decides.
+ * Context   any.
+ */
+#ifndef STELE_TRACE_TRACE_H
+#define STELE_TRACE_TRACE_H
+
+#include "base/bits.h"
+#include "sync/atomic.h"
+#include <stele/trace.h>
+
+/* These happen on fast paths. */
+#define TRACE_FAST                                                                                 \
+	(STELE_TRACE_KMALLOC | STELE_TRACE_KFREE | STELE_TRACE_KMEM_CACHE_ALLOC |                  \
+	 STELE_TRACE_KMEM_CACHE_FREE)
+
+extern _Atomic uint32_t stele_trace_wanted __attribute__((visibility("hidden")));
+
+/* Calls who asked for event->event. */
+void stele_trace_call(const struct stele_trace_event *event);
+
+/* In the child of fork(): the calls of threads that are gone do not count. */
+void stele_trace_after_fork(void);
+
+/* The address that the function at hand returns to: who called. In a function that is always
+ * inlined, the one around it. Taken where it is needed, it costs nothing elsewhere. */
+#define STELE_CALLER __builtin_return_address(0)
+
+static inline bool trace_asked(uint32_t event)
+{
+	return stele_unlikely(load_relaxed(&stele_trace_wanted) & event);
+}
+
+/* TRACE(KFREE, .ptr = p): fields are evaluated only when somebody asked. */
+#define TRACE(kind, ...)                                                                           \
+	do {                                                                                       \
+		if (trace_asked(STELE_TRACE_##kind))                                               \
+			stele_trace_call(&(const struct stele_trace_event){                        \
+				.event = STELE_TRACE_##kind, __VA_ARGS__ });                       \
+	} while (0)
+
+#endif

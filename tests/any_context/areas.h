@@ -1,0 +1,48 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * tests/any_context/areas.h - as if the last areas had never been opened
+ *
+ * Idea      A phase that opens an area must find all of them full, and would grow by one each
+ *           time it runs. So it first lowers the mark over the areas at the end that are empty
+ *           and clean. Right only while nothing else runs.
+ */
+#ifndef TESTS_ANY_CONTEXT_AREAS_H
+#define TESTS_ANY_CONTEXT_AREAS_H
+
+#include "page/heap.h"
+#include "trap.h"
+
+struct areas {
+	struct stele_heap *heap;
+	struct stele_hot *hot;
+};
+
+static inline struct areas areas_find(void)
+{
+	return (struct areas){ trap_symbol("stele_heap"), trap_symbol("stele_hot") };
+}
+
+static inline bool area_is_unused(const struct areas *areas, uint32_t number)
+{
+	const uint32_t *counts = (const uint32_t *)(areas->hot->base + areas->heap->counts_at);
+	const struct area *area =
+		(const struct area *)(areas->hot->base + areas->heap->areas_at) + number;
+
+	for (unsigned w = 0; w < AREA_WORDS; w++)
+		if (area->dirty[w])
+			return false;
+	return counts[number] == 0;
+}
+
+static inline uint32_t areas_opened(const struct areas *areas)
+{
+	return areas->heap->areas_high;
+}
+
+static inline void areas_lower(const struct areas *areas)
+{
+	while (areas->heap->areas_high > 1 && area_is_unused(areas, areas->heap->areas_high - 1))
+		areas->heap->areas_high--;
+}
+
+#endif

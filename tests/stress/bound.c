@@ -1,0 +1,180 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * tests/stress/bound.c - kmalloc_nolock() and kfree_nolock() are short, at every single call
+ *
+ * Idea      A child makes a mess: caches that grow and shrink, sheaves and barns that are full or
+ *           empty, dead and idle slabs. Some of its calls are stepped through, instruction by
+ *           instruction, by its parent, and the longest counts. What they left to others is done
+ *           in one call at the end: the proof that a long one would be seen.
+ * The trap  A stepped restartable sequence is aborted at each step and would never end; so before
+ *           each step rseq_cs is cleared, as in bench/count_insns.c.
+ * Argument  of the stress tests; the mess is the same however long.
+ * Builds    without sanitizers, which add instructions of their own.
+ */
+#include "slab/slab.h"
+#include "stress.h"
+
+#include <errno.h>
+#include <sys/mman.h>
+#include <sys/ptrace.h>
+#include <sys/wait.h>
+
+#define MOST 3000 /* instructions of a _nolock call */
+#define HELD 3000
+
+#define RSEQ_CS_OFFSET 8
+#define GET_RSEQ_CONFIGURATION 0x420f /* not in every libc's <sys/ptrace.h>; Linux 5.13 */
+
+enum { ALLOC, FREE, BARRIER, KINDS };
+static const char *const names[KINDS] = { "kmalloc_nolock", "kfree_nolock",
+					  "stele_deferred_barrier" };
+
+static struct shared {
+	_Atomic int inside; /* the call is under way */
+	int kind;
+	unsigned long longest[KINDS], calls[KINDS];
+} * shared;
+
+/* ---- the child ---- */
+
+static void *held[HELD];
+static uint64_t dice = 0x9e3779b97f4a7c15;
+
+/* The parent counts from "inside" on, until it is over. */
+static void stepped(int kind, size_t size, void **p)
+{
+	shared->kind = kind;
+	raise(SIGSTOP);
+	atomic_store(&shared->inside, 1);
+	if (kind == ALLOC)
+		*p = kmalloc_nolock(size, 0, NUMA_NO_NODE);
+	else if (kind == FREE)
+		kfree_nolock(*p);
+	else
+		stele_deferred_barrier();
+	atomic_store(&shared->inside, 0);
+}
+
+static void alloc_some(unsigned from, unsigned to, size_t size, unsigned every)
+{
+	for (unsigned i = from; i < to; i++) {
+		if (next_random(&dice) % every == 0)
+			stepped(ALLOC, size, &held[i]);
+		else
+			held[i] = next_random(&dice) % 2 ? kmalloc(size, 0)
+							 : kmalloc_nolock(size, 0, NUMA_NO_NODE);
+		MUST(held[i]);
+	}
+}
+
+static void free_some(unsigned from, unsigned to, unsigned every)
+{
+	for (unsigned i = from; i < to; i++) {
+		if (next_random(&dice) % every == 0 || i + 1 == to)
+			stepped(FREE, 0, &held[i]);
+		else if (next_random(&dice) % 2)
+			kfree_nolock(held[i]);
+		else
+			kfree(held[i]);
+	}
+}
+
+static void mess(void)
+{
+	static const size_t sizes[] = { 8, 56, 512, 3000, 32768 };
+
+	for (unsigned i = 0; i < sizeof(sizes) / sizeof(sizes[0]); i++) {
+		unsigned n = sizes[i] > 4096 ? 200 : HELD;
+
+		alloc_some(0, n, sizes[i], n / 25);
+		free_some(0, n / 2, n / 25);
+		alloc_some(0, n / 4, sizes[i], n / 25);
+		stele_deferred_barrier(); /* dead slabs lie on the stack now */
+		alloc_some(n / 4, n / 2, sizes[i], n / 50);
+		free_some(0, n, n / 25);
+	}
+}
+
+/* Slabs of a cache that has no sheaves: every one that is empty is left to the barrier. */
+static void leave_slabs(void)
+{
+	struct kmem_cache *s = kmem_cache_create("left", 3000, NULL, SLAB_CONSISTENCY_CHECKS);
+
+	for (unsigned i = 0; i < HELD / 10; i++)
+		MUST((held[i] = kmem_cache_alloc(s, 0)));
+	for (unsigned i = 0; i < HELD / 10; i++)
+		kfree_nolock(held[i]);
+	stepped(BARRIER, 0, NULL);
+}
+
+static void child(void)
+{
+	MUST(ptrace(PTRACE_TRACEME, 0, NULL, NULL) == 0);
+	kfree(kmalloc(64, 0)); /* the first call of a slot sets it up */
+	mess();
+	leave_slabs();
+	_exit(0);
+}
+
+/* ---- the parent ---- */
+
+static uintptr_t rseq_cs_of(pid_t pid)
+{
+	struct {
+		uint64_t area;
+		uint32_t size, signature, flags, pad;
+	} found = { 0 };
+	long got = ptrace(GET_RSEQ_CONFIGURATION, pid, (void *)sizeof(found), &found);
+
+	return got >= 8 && found.area ? found.area + RSEQ_CS_OFFSET : 0;
+}
+
+static void step(pid_t pid, uintptr_t rseq_cs)
+{
+	int status;
+
+	if (rseq_cs && ptrace(PTRACE_PEEKDATA, pid, (void *)rseq_cs, NULL))
+		ptrace(PTRACE_POKEDATA, pid, (void *)rseq_cs, NULL);
+	MUST(ptrace(PTRACE_SINGLESTEP, pid, NULL, NULL) == 0);
+	MUST(waitpid(pid, &status, 0) == pid && WIFSTOPPED(status) && WSTOPSIG(status) == SIGTRAP);
+}
+
+static void step_through(pid_t pid)
+{
+	uintptr_t rseq_cs = rseq_cs_of(pid);
+	unsigned long n = 0;
+
+	while (!atomic_load(&shared->inside))
+		step(pid, rseq_cs);
+	for (; atomic_load(&shared->inside); n++)
+		step(pid, rseq_cs);
+	shared->calls[shared->kind]++;
+	if (n > shared->longest[shared->kind])
+		shared->longest[shared->kind] = n;
+}
+
+int main(void)
+{
+	bool good = true;
+	int status;
+	pid_t pid;
+
+	shared = mmap(NULL, sizeof(*shared), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1,
+		      0);
+	MUST(shared != MAP_FAILED);
+	pid = fork();
+	if (pid == 0)
+		child();
+	while (waitpid(pid, &status, 0) == pid && WIFSTOPPED(status)) {
+		if (WSTOPSIG(status) == SIGSTOP)
+			step_through(pid);
+		MUST(ptrace(PTRACE_CONT, pid, NULL, NULL) == 0);
+	}
+	MUST(WIFEXITED(status) && WEXITSTATUS(status) == 0);
+	for (int kind = 0; kind < KINDS; kind++) {
+		printf("%-22s %5lu calls, longest %lu instructions\n", names[kind],
+		       shared->calls[kind], shared->longest[kind]);
+		good &= (shared->longest[kind] > MOST) == (kind == BARRIER);
+	}
+	return !good;
+}
