@@ -178,17 +178,30 @@ static void *large_alloc(size_t bytes, size_t align, bool zero)
 
 /* ---- events ---- */
 
+static __attribute__((noinline, cold)) void taken_event(const void *p, size_t bytes_req,
+							size_t bytes, unsigned gfp)
+{
+	TRACE(MM_PAGE_ALLOC, .ptr = p, .bytes_req = bytes_req, .bytes_alloc = bytes,
+	      .order = (unsigned)get_order(bytes), .gfp_flags = gfp);
+}
+
+static __attribute__((noinline, cold)) void given_event(const void *p, size_t bytes)
+{
+	TRACE(MM_PAGE_FREE, .ptr = p, .bytes_alloc = bytes, .order = (unsigned)get_order(bytes));
+}
+
 void stele_pages_taken(const void *p, size_t bytes_req, size_t bytes, unsigned gfp)
 {
 	probe_mm_page_alloc(p, bytes, gfp);
-	TRACE(MM_PAGE_ALLOC, .ptr = p, .bytes_req = bytes_req, .bytes_alloc = bytes,
-	      .order = (unsigned)get_order(bytes), .gfp_flags = gfp);
+	if (trace_asked(STELE_TRACE_MM_PAGE_ALLOC))
+		taken_event(p, bytes_req, bytes, gfp);
 }
 
 void stele_pages_given(const void *p, size_t bytes)
 {
 	probe_mm_page_free(p, bytes);
-	TRACE(MM_PAGE_FREE, .ptr = p, .bytes_alloc = bytes, .order = (unsigned)get_order(bytes));
+	if (trace_asked(STELE_TRACE_MM_PAGE_FREE))
+		given_event(p, bytes);
 }
 
 void *stele_large_take(size_t bytes, size_t align, unsigned gfp)

@@ -151,18 +151,17 @@ int stele_areas_open(uint32_t first, uint32_t n)
 
 unsigned stele_mark_dirty(struct area *area, unsigned first, unsigned n)
 {
-	unsigned already = 0;
+	unsigned already = 0, end = first + n;
 
-	while (n) {
-		unsigned bit = first % 64, here = n < 64 - bit ? n : 64 - bit;
-		uint64_t mask = bits_mask(bit, here);
+	while (first < end) {
+		unsigned here = STELE_MIN(64 - first % 64, end - first);
+		uint64_t mask = bits_mask(first % 64, here);
 		uint64_t old = load_relaxed(&area->dirty[first / 64]);
 
 		if ((old & mask) != mask)
 			old = or_relaxed(&area->dirty[first / 64], mask);
 		already += (unsigned)__builtin_popcountll(old & mask);
 		first += here;
-		n -= here;
 	}
 	return already;
 }
@@ -208,15 +207,22 @@ bool stele_row_take(uint64_t frame, unsigned n)
 }
 
 /* Returns how many were dirty before. */
-static unsigned row_was_taken(uint64_t frame, unsigned n)
+static unsigned mark_row_dirty(uint64_t frame, unsigned n)
 {
 	unsigned already = 0;
 
-	for (unsigned here, left = n; left; frame += here, left -= here) {
-		here = frames_here(frame, left);
+	for (unsigned here; n; frame += here, n -= here) {
+		here = frames_here(frame, n);
 		already += stele_mark_dirty(area_at((uint32_t)(frame / AREA_FRAMES)),
 					    frame % AREA_FRAMES, here);
 	}
+	return already;
+}
+
+static inline unsigned row_was_taken(uint64_t frame, unsigned n)
+{
+	unsigned already = mark_row_dirty(frame, n);
+
 	stele_frames_taken(n, already);
 	return already;
 }

@@ -44,8 +44,7 @@ static bool free_object(const char *call, struct run *run, void *p,
 		return false;
 	if (stele_unlikely(event))
 		stele_trace_call(event);
-	stele_slab_free_slow(run->cache, p);
-	return true;
+	return stele_slab_free_slow(run->cache, p);
 }
 
 /* The run of something that was allocated; else NULL, and it was reported. */

@@ -75,12 +75,14 @@ struct kmem_cache {
 	char name[CACHE_NAME_MAX];
 };
 
-/* An event about a sheaf of @s, with @n objects in it. */
-#define SHEAF_EVENT(kind, probe, s, sheaf, n)                                                      \
+/* An event about a sheaf (bytes: 0) or a slab of @s, with @n objects in it. */
+#define CACHE_EVENT(kind, probe, s, at, n, bytes)                                                  \
 	do {                                                                                       \
-		PROBE_OF_CACHE(probe, sheaf, (s)->name, n);                                        \
-		TRACE(kind, .ptr = (sheaf), .name = (s)->name, .objects = (n));                    \
+		PROBE_OF_CACHE(probe, at, (s)->name, n);                                           \
+		if (trace_asked(STELE_TRACE_##kind))                                               \
+			stele_trace_of_cache(STELE_TRACE_##kind, at, (s)->name, n, bytes);         \
 	} while (0)
+#define SHEAF_EVENT(kind, probe, s, sheaf, n) CACHE_EVENT(kind, probe, s, sheaf, n, 0)
 
 /* ---- slow.c ---- */
 void *stele_slab_alloc_slow(struct kmem_cache *s, gfp_t gfp);
@@ -89,7 +91,8 @@ void *stele_cache_alloc_slow(struct kmem_cache *s, gfp_t gfp, int node, const vo
 /* Reports kmem_cache_alloc. */
 void stele_cache_alloc_event(struct kmem_cache *s, void *p, gfp_t gfp, int node, const void *site);
 void *stele_zero_object(struct kmem_cache *s, void *p); /* @p */
-void stele_slab_free_slow(struct kmem_cache *s, void *p);
+/* Always true: so that the calls above can end with it, and leave the stack to what is below. */
+bool stele_slab_free_slow(struct kmem_cache *s, void *p);
 /* A new, empty sheaf: its top, or 0. */
 uint64_t stele_sheaf_new(struct kmem_cache *s);
 /* Empties every slot and the barn into the slabs; @wait and errors as in stele_pcpu_take_all(). */

@@ -149,9 +149,7 @@ static unsigned take_new(struct kmem_cache *s, uint64_t *out, unsigned want)
 	stele_run_publish(run);
 	STELE_POINT("slabs:new");
 	stele_pages_taken((void *)run->base, run->bytes, run->bytes, 0);
-	PROBE_OF_CACHE("slab_new", run->base, s->name, s->objects);
-	TRACE(SLAB_NEW, .ptr = (void *)run->base, .name = s->name, .objects = s->objects,
-	      .bytes_alloc = run->bytes);
+	CACHE_EVENT(SLAB_NEW, "slab_new", s, (void *)run->base, s->objects, run->bytes);
 	for (unsigned i = 0; i < n; i++)
 		out[i] = run->base + (uint64_t)(n - 1 - i) * s->size;
 	if (n < s->objects)
@@ -213,9 +211,7 @@ static void retire(struct kmem_cache *s, struct run *run, enum stele_purging whe
 {
 	unsigned frames = s->frames;
 
-	PROBE_OF_CACHE("slab_free", run->base, s->name, s->objects);
-	TRACE(SLAB_FREE, .ptr = (void *)run->base, .name = s->name, .objects = s->objects,
-	      .bytes_alloc = run->bytes);
+	CACHE_EVENT(SLAB_FREE, "slab_free", s, (void *)run->base, s->objects, run->bytes);
 	stele_pages_given((void *)run->base, run->bytes);
 	each_object(s, run, s->dtor);
 	run->recip = 0;
@@ -255,7 +251,8 @@ struct batch {
 	uint64_t mask[8];
 };
 
-static void report_twice(const struct run *run, unsigned word, uint64_t bits)
+static __attribute__((noinline, cold)) void report_twice(const struct run *run, unsigned word,
+							 uint64_t bits)
 {
 	for (; bits; bits &= bits - 1) {
 		unsigned i = word * 64 + (unsigned)__builtin_ctzll(bits);
@@ -265,10 +262,11 @@ static void report_twice(const struct run *run, unsigned word, uint64_t bits)
 	}
 }
 
-static void give_batch(struct batch *batch)
+/* True: the slab is idle, and ours to retire. */
+static bool give_batch(struct kmem_cache *s, const struct batch *batch)
 {
 	struct run *run = batch->run;
-	struct kmem_cache *s = run->cache;
+	enum give_result result;
 	unsigned n = 0;
 
 	for (unsigned w = 0; w < 8; w++) {
@@ -282,18 +280,12 @@ static void give_batch(struct batch *batch)
 			report_twice(run, w, twice);
 	}
 	if (!n)
-		return;
+		return false;
 	STELE_POINT("slabs:bits-given");
-	switch (state_give(&run->state, n, run->objects)) {
-	case GIVE_LIST:
+	result = state_give(&run->state, n, run->objects);
+	if (result == GIVE_LIST)
 		list(s, run);
-		break;
-	case GIVE_EMPTY:
-		retire(s, run, PURGE_NOW);
-		break;
-	case GIVE_DONE:
-		break;
-	}
+	return result == GIVE_EMPTY;
 }
 
 /* Whether @p can be given back to @s: an object freed twice may have lost its slab meanwhile. */
@@ -307,37 +299,56 @@ static struct run *run_for_give(const struct kmem_cache *s, uint64_t p)
 	return NULL;
 }
 
-/* Moves every object of the first one's slab from @objects into @batch; how many are left. */
-static unsigned collect(struct kmem_cache *s, struct batch *batch, uint64_t *objects, unsigned n)
+/* Into @batch: all of [from, end) that are in its slab. Where those end that are left. */
+static __attribute__((noinline)) uint64_t *collect(struct batch *batch, uint64_t *from,
+						   const uint64_t *end)
 {
-	struct run *run = run_for_give(s, objects[0]);
-	unsigned left = 0;
+	const struct run *run = batch->run;
+	uint64_t *left = from;
 
-	*batch = (struct batch){ .run = run };
-	for (unsigned i = run ? 0 : 1; i < n; i++) {
-		uint64_t offset = run ? objects[i] - run->base : ~0ull;
-		unsigned number;
+	for (; from < end; from++) {
+		uint64_t p = *from, bit, *word;
 
-		if (offset >= (run ? run->bytes : 0)) {
-			objects[left++] = objects[i];
+		if (p - run->base >= run->bytes) {
+			*left++ = p;
 			continue;
 		}
-		number = object_number(run, objects[i]);
-		if (stele_unlikely(batch->mask[number / 64] >> number % 64 & 1))
-			report_twice(run, number / 64, 1ull << number % 64);
-		batch->mask[number / 64] |= 1ull << number % 64;
+		word = &batch->mask[object_number(run, p) / 64];
+		bit = 1ull << object_number(run, p) % 64;
+		if (stele_unlikely(*word & bit))
+			report_twice(run, (unsigned)(word - batch->mask), bit);
+		*word |= bit;
 	}
 	return left;
 }
 
+/*
+ * Gives what is of the slab of the first one; *end moves to where those end that are left. Returns
+ * the slab when that was the last of it: it is the caller's to retire. Out of line, so that
+ * retiring, which is deep, does not stand on the room for a batch.
+ */
+static __attribute__((noinline)) struct run *give_first(struct kmem_cache *s, uint64_t *objects,
+							uint64_t **end)
+{
+	struct batch batch = { .run = run_for_give(s, objects[0]) };
+
+	if (stele_unlikely(!batch.run)) {
+		objects[0] = *--*end;
+		return NULL;
+	}
+	*end = collect(&batch, objects, *end);
+	return give_batch(s, &batch) ? batch.run : NULL;
+}
+
 void stele_slabs_give(struct kmem_cache *s, uint64_t *objects, unsigned n)
 {
-	struct batch batch;
+	uint64_t *end = objects + n;
 
-	while (n) {
-		n = collect(s, &batch, objects, n);
-		if (stele_likely(batch.run))
-			give_batch(&batch);
+	while (end > objects) {
+		struct run *idle = give_first(s, objects, &end);
+
+		if (idle)
+			retire(s, idle, PURGE_NOW);
 	}
 }
 

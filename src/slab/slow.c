@@ -321,7 +321,7 @@ static bool provide_room(struct kmem_cache *s)
 	return true;
 }
 
-void stele_slab_free_slow(struct kmem_cache *s, void *p)
+bool stele_slab_free_slow(struct kmem_cache *s, void *p)
 {
 	uint64_t object = (uint64_t)(uintptr_t)p;
 
@@ -331,9 +331,10 @@ void stele_slab_free_slow(struct kmem_cache *s, void *p)
 		if (!provide_room(s))
 			break;
 		if (stele_pcpu_push(s->words, p))
-			return;
+			return true;
 	}
 	stele_slabs_give(s, &object, 1);
+	return true;
 }
 
 /* ---- emptying everything ---- */

@@ -74,6 +74,16 @@ void stele_trace_call(const struct stele_trace_event *event)
 	errno = saved;
 }
 
+void stele_trace_of_cache(uint32_t event, const void *ptr, const char *name, unsigned objects,
+			  size_t bytes)
+{
+	stele_trace_call(&(const struct stele_trace_event){ .event = event,
+							    .ptr = ptr,
+							    .name = name,
+							    .objects = objects,
+							    .bytes_alloc = bytes });
+}
+
 /* ---- changing the table, under the lock ---- */
 
 static int find(stele_trace_fn fn, void *arg)

@@ -25,6 +25,11 @@ extern _Atomic uint32_t stele_trace_wanted __attribute__((visibility("hidden")))
 /* Calls who asked for event->event. */
 void stele_trace_call(const struct stele_trace_event *event);
 
+/* An event about memory of a cache. Out of line, so that the slow paths, which are deep, need no
+ * room for it. */
+void stele_trace_of_cache(uint32_t event, const void *ptr, const char *name, unsigned objects,
+			  size_t bytes);
+
 /* In the child of fork(): the calls of threads that are gone do not count. */
 void stele_trace_after_fork(void);
 
@@ -37,7 +42,8 @@ static inline bool trace_asked(uint32_t event)
 	return stele_unlikely(load_relaxed(&stele_trace_wanted) & event);
 }
 
-/* TRACE(KFREE, .ptr = p): fields are evaluated only when somebody asked. */
+/* TRACE(KFREE, .ptr = p): fields are evaluated only when somebody asked. The event takes 72 bytes
+ * of the function's frame: a function that others are called from has it done elsewhere. */
 #define TRACE(kind, ...)                                                                           \
 	do {                                                                                       \
 		if (trace_asked(STELE_TRACE_##kind))                                               \
