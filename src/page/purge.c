@@ -16,7 +16,9 @@
  *           peak of use costs no peak memory and grows by each regret; what goes beyond
  *           grows by one in DOUBT, up to half the peak. Both end at the option dirty_grow.
  * Objects   counts: frames of runs in use, and frames that are dirty and not in use. Kept
- *           by differences; a race can make them wrong for a moment, never for good.
+ *           by differences; a race makes them wrong for a moment, a thread that never comes
+ *           back for good, and so does the count of all that mends it, if a thread is held up
+ *           in between for all of it: until the next one, when all is purged on request.
  *           The rest is advice: an update that is lost in a race is not made again.
  * Context   any; one purger at a time, others go on without.
  * Failure   the system refuses, as it does for locked memory: the frames stay dirty, and
@@ -250,13 +252,34 @@ static void purge_pass(uint64_t keep, unsigned shortest)
 	}
 }
 
-/* Nothing is left and yet the count is below 0: by what was never counted. */
-static void mend_count(void)
+static int64_t dirty_by_counting(void)
 {
-	int64_t dirty = dirty_in_word(load_relaxed(&counts));
+	uint64_t n = 0;
 
-	if (dirty < 0)
-		add_relaxed(&counts, (uint64_t)-dirty);
+	for (uint32_t number = load_relaxed(&stele_heap.areas_high); number-- > 0;) {
+		struct area *area = area_at(number);
+
+		if (load_relaxed(area_count(number)) > AREA_FRAMES)
+			continue; /* of a huge block */
+		for (unsigned w = 0; w < AREA_WORDS; w++)
+			n += (uint64_t)__builtin_popcountll(load_relaxed(&area->dirty[w]) &
+							    ~load_relaxed(&area->used[w]));
+	}
+	return (int64_t)n;
+}
+
+/*
+ * Whoever left between returning frames and counting them has made the count wrong. It is made
+ * anew where it stands still meanwhile. A thread that is held up in between all the while is
+ * counted twice, until the next time.
+ */
+static void count_anew(void)
+{
+	uint64_t seen = load_relaxed(&counts);
+	int64_t wrong = dirty_by_counting() - dirty_in_word(seen);
+
+	if (wrong)
+		cas_relaxed(&counts, &seen, seen + (uint64_t)wrong);
 }
 
 static uint64_t purger(unsigned token)
@@ -298,7 +321,7 @@ static void purge_to(uint64_t keep)
 		purge_pass(keep, LONG_ROW);
 		purge_pass(keep, 1);
 		if (!keep)
-			mend_count();
+			count_anew();
 		left = stele_dirty_free();
 		store_relaxed(&stuck, left > keep ? 2 * left : 0);
 		store_seq(&purging, 0);

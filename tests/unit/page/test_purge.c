@@ -269,6 +269,7 @@ static void huge_blocks_go_back_too(void **state)
 
 #define THREADS 4
 static _Atomic uint32_t wrong;
+static size_t kept; /* by the purges below, bytes */
 
 /* One purges while the others take, fill, check and return. */
 static void *use_or_purge(void *arg)
@@ -281,7 +282,7 @@ static void *use_or_purge(void *arg)
 		bool clean;
 
 		if (me == 0) {
-			stele_purge(0);
+			stele_purge(kept);
 			sched_yield();
 			continue;
 		}
@@ -304,6 +305,7 @@ static void *use_or_purge(void *arg)
 static void nobody_loses_memory_to_the_purger(void **state)
 {
 	(void)state;
+	kept = FRAME_SIZE;
 	meet_inside_steps(true);
 	in_threads(THREADS, use_or_purge);
 	meet_inside_steps(false);
@@ -311,6 +313,36 @@ static void nobody_loses_memory_to_the_purger(void **state)
 	assert_int_equal(stele_dirty_free(), dirty_by_counting());
 	stele_purge(0);
 	assert_int_equal(stele_dirty_free(), 0);
+}
+
+/* The count is made anew each time, with threads held up anywhere: right again when all is still. */
+static void nor_to_one_who_counts_anew(void **state)
+{
+	(void)state;
+	kept = 0;
+	meet_inside_steps(true);
+	in_threads(THREADS, use_or_purge);
+	meet_inside_steps(false);
+	assert_int_equal(load_relaxed(&wrong), 0);
+	stele_purge(0);
+	assert_int_equal(stele_dirty_free(), 0);
+	assert_int_equal(dirty_by_counting(), 0);
+}
+
+/* As by threads that left between returning frames and counting them, and the other way round. */
+static void what_was_never_counted_is_mended(void **state)
+{
+	(void)state;
+	stele_purge(0);
+	stele_dirty_taken(7);
+	stele_purge(0);
+	assert_int_equal(stele_dirty_free(), 0);
+	stele_dirty_returned(7, PURGE_LATER);
+	assert_int_equal(stele_dirty_free(), 7);
+	stele_purge(0);
+	assert_int_equal(stele_dirty_free(), 0);
+	stele_run_return(take_filled(3, 1));
+	assert_int_equal(stele_dirty_free(), 3);
 }
 
 int main(void)
@@ -329,6 +361,8 @@ int main(void)
 		page_test(purged_memory_reads_as_zero_when_it_comes_back),
 		page_test(huge_blocks_go_back_too),
 		page_test(nobody_loses_memory_to_the_purger),
+		page_test(nor_to_one_who_counts_anew),
+		page_test(what_was_never_counted_is_mended),
 	};
 
 	return small_arena("128m") != 0 || cmocka_run_group_tests(tests, NULL, NULL);
