@@ -22,6 +22,13 @@ struct stele_stats {
 	uint64_t dirty_free_bytes; /* free pages that are still resident */
 	uint64_t areas;		   /* of 2 MiB, ever opened; some may be empty by now */
 	uint64_t reports;	   /* bad frees reported */
+	uint64_t sheaves;	   /* arrays of free objects, all of them */
+	/*
+	 * Of those, the ones at rest nowhere: in the hands of calls under way, or lost, when a
+	 * thread left a call in a signal handler by longjmp() or its end. A sheaf holds at most
+	 * 123 objects.
+	 */
+	uint64_t sheaves_out;
 };
 
 /** stele_stats_read - fill @stats with what is true about now */

@@ -527,6 +527,19 @@ int stele_pcpu_take_all(uint64_t words, bool wait, void (*each)(uint64_t, void *
 	return 0;
 }
 
+unsigned stele_pcpu_sheaves(uint64_t words)
+{
+	unsigned n = 0;
+
+	for (unsigned slot = 0; slot < slots_count; slot++) {
+		uint64_t base = load_acquire(&slots()[slot]);
+
+		for (int i = 0; i < 2 && base != dummy(); i++)
+			n += stele_is_sheaf(load_relaxed(word_at(base + words, take_words[i])));
+	}
+	return n;
+}
+
 void stele_pcpu_mend(void)
 {
 	if (begin_taking(false))

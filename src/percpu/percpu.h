@@ -109,6 +109,9 @@ static inline __attribute__((always_inline)) bool pcpu_push_late(uint64_t words,
 	return stele_hot.by_thread && stele_pcpu_push(words, p);
 }
 
+/* Sheaves in all slots, MAIN and SPARE: a racy look. */
+unsigned stele_pcpu_sheaves(uint64_t words);
+
 /* Whether @p is the last that was pushed here: freed twice in a row. */
 bool stele_pcpu_on_top(uint64_t words, const void *p);
 

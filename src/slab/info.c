@@ -93,20 +93,33 @@ static STELE_RACY_LOOK void sum_run(struct run *run, void *arg)
 
 		stats->slab_bytes += run->bytes;
 		stats->slab_free_bytes += free * run->size;
+		if (stele_is_sheaf_cache(run->cache))
+			stats->sheaves += run->objects - free;
 	} else if (run->kind == RUN_LARGE || run->kind == RUN_HUGE) {
 		stats->large_bytes += run->bytes;
 		stats->large_count++;
 	}
 }
 
+static void sum_resting(struct kmem_cache *s, void *arg)
+{
+	uint64_t *resting = arg;
+
+	*resting += stele_pcpu_sheaves(s->words) + barn_depth(&s->barn.full) +
+		    barn_depth(&s->barn.empty);
+}
+
 void stele_stats_read(struct stele_stats *stats)
 {
 	struct stele_page_stats pages;
+	uint64_t resting = 0;
 
 	memset(stats, 0, sizeof(*stats));
 	if (!stele_heap_started())
 		return;
 	stele_run_each(sum_run, stats);
+	stele_cache_each(sum_resting, &resting);
+	stats->sheaves_out = stats->sheaves - STELE_MIN(resting, stats->sheaves);
 	pages = stele_page_stats();
 	stats->dirty_free_bytes = pages.dirty_free;
 	stats->areas = pages.areas;

@@ -95,6 +95,7 @@ void *stele_zero_object(struct kmem_cache *s, void *p); /* @p */
 bool stele_slab_free_slow(struct kmem_cache *s, void *p);
 /* A new, empty sheaf: its top, or 0. */
 uint64_t stele_sheaf_new(struct kmem_cache *s);
+bool stele_is_sheaf_cache(const struct kmem_cache *s);
 /* Empties every slot and the barn into the slabs; @wait and errors as in stele_pcpu_take_all(). */
 int stele_slab_flush_all(struct kmem_cache *s, bool wait);
 

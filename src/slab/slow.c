@@ -41,6 +41,11 @@ static struct kmem_cache *sheaf_cache(unsigned bytes)
 	return s;
 }
 
+bool stele_is_sheaf_cache(const struct kmem_cache *s)
+{
+	return s >= sheaf_caches && s < sheaf_caches + 3;
+}
+
 uint64_t stele_sheaf_new(struct kmem_cache *s)
 {
 	struct sheaf *sheaf = stele_slabs_take_bounded(sheaf_cache(s->sheaf_size));

@@ -25,10 +25,11 @@ static void write_stats(void)
 
 	stele_stats_read(&stats);
 	stele_say("stele: pid %d: slabs %lu KiB (%lu KiB free in them), large %lu KiB in %lu, "
-		  "free resident %lu KiB, address space opened %lu MiB, bad frees %lu\n",
+		  "free resident %lu KiB, address space opened %lu MiB, sheaves %lu (%lu out), "
+		  "bad frees %lu\n",
 		  getpid(), stats.slab_bytes >> 10, stats.slab_free_bytes >> 10,
 		  stats.large_bytes >> 10, stats.large_count, stats.dirty_free_bytes >> 10,
-		  stats.areas * AREA_SIZE >> 20, stats.reports);
+		  stats.areas * AREA_SIZE >> 20, stats.sheaves, stats.sheaves_out, stats.reports);
 }
 
 static __attribute__((destructor)) void report_at_exit(void)

@@ -254,6 +254,15 @@ static void one_round(enum way way, uint64_t *random)
 		 now - before);
 }
 
+static unsigned long all_events(void)
+{
+	unsigned long n = 0;
+
+	for (int i = 0; i < WAYS; i++)
+		n += events[i];
+	return n;
+}
+
 /* The unwinder is loaded by the first thread that exits; not in a handler. */
 static void *exit_once(void *arg)
 {
@@ -282,7 +291,11 @@ int main(int argc, char **argv)
 	for (int i = 0; i < WAYS; i++)
 		printf("%s: %lu times, %lu objects lost, at most %lu in a round\n", way_names[i],
 		       events[i], lost[i], lost_most[i]);
+	/* The library's own count, of every cache: one per event, or a full one on its way to two
+	 * halves and the empty one that is to have the other half. */
 	stele_stats_read(&stats);
+	printf("%lu sheaves are lost\n", stats.sheaves_out);
+	MUST_FOR(stats.sheaves_out <= 2 * all_events(), stats.sheaves_out);
 	MUST_FOR(stats.reports == 0, stats.reports);
 	return 0;
 }

@@ -286,7 +286,7 @@ like() {
 expect "stats are written at exit" 0 "*" "*" "$stele" run --stats sh -c 'echo $$; exec env true'
 like "and say which process" "stele: pid $(cat "$scratch/out"): slabs [0-9]+ KiB \([0-9]+ KiB free \
 in them\), large [0-9]+ KiB in [0-9]+, free resident [0-9]+ KiB, address space opened \
-[0-9]+ MiB, bad frees 0"
+[0-9]+ MiB, sheaves [0-9]+ \(0 out\), bad frees 0"
 
 # --- slabinfo
 expect "slabinfo turns its option on" 0 "$drop_in|slabinfo_at_exit=1" "*" \
