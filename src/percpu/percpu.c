@@ -127,10 +127,32 @@ uint64_t stele_pcpu_alloc(void)
 	return 0;
 }
 
+static bool word_is_free(uint64_t value)
+{
+	return !value || value == SHEAF_EMPTY;
+}
+
+/* Nothing was left in any slot: by who was refused a barrier, or never came back to a lock. */
+static bool line_is_free(uint64_t words)
+{
+	for (unsigned slot = 0; slot < slots_count; slot++) {
+		uint64_t line = load_acquire(&slots()[slot]) + words;
+
+		if (line - words != dummy() &&
+		    !(word_is_free(load_relaxed(word_at(line, WORD_MAIN))) &&
+		      word_is_free(load_relaxed(word_at(line, WORD_SPARE))) &&
+		      !load_relaxed(word_at(line, WORD_LOCK))))
+			return false;
+	}
+	return true;
+}
+
 void stele_pcpu_free(uint64_t words)
 {
 	uint64_t line = words / STELE_WORDS_SIZE;
 
+	if (!line_is_free(words))
+		return; /* a sheaf there has the size that the old cache gave it */
 	and_release(&lines_taken[line / 64], ~(1ull << line % 64));
 }
 

@@ -133,6 +133,7 @@ void stele_pcpu_mend(void);
 
 /* A line of words in every slot: its offset, or 0 when all are taken. Lock-free. */
 uint64_t stele_pcpu_alloc(void);
+/* Nobody uses them any more. A line in which something was left is not given out again. */
 void stele_pcpu_free(uint64_t words);
 
 /* The number of this thread's slot just now, for hints and statistics. */

@@ -6,6 +6,7 @@
  * Idea      A sandbox may refuse what the library would like to have, before it starts or
  *           once it runs. Each refusal has a quiet way out; which one is told by the mode.
  */
+#include "slab/slab.h"
 #include "weather.h"
 #include <stdatomic.h>
 
@@ -126,10 +127,78 @@ static int child_without_barrier(int error)
 	return workloads_run(4000, &given, &refused) || !given ? 10 : 0;
 }
 
+static atomic_uint turn;
+static void *spent[4096];
+static unsigned spent_count;
+
+static bool nothing_left_here(const struct kmem_cache *s)
+{
+	uint64_t main = stele_pcpu_read(s->words, WORD_MAIN);
+
+	return stele_is_sheaf(main) && sheaf_is_empty(main, s->sheaf_size) &&
+	       !stele_pcpu_read(s->words, WORD_SPARE);
+}
+
+static void wait_for_turn(unsigned mine)
+{
+	while (atomic_load(&turn) != mine)
+		; /* on its processor, so that the slot stays this thread's */
+}
+
+/* Leaves an empty sheaf of the first cache in its slot, then fills one of the second. */
+static void *spend(void *arg)
+{
+	struct kmem_cache **pair = arg;
+
+	do
+		spent[spent_count++] = kmem_cache_alloc(pair[0], GFP_KERNEL);
+	while (spent_count < ARRAY_SIZE(spent) && !nothing_left_here(pair[0]));
+	atomic_store(&turn, 1);
+	wait_for_turn(2);
+	for (unsigned i = 0; i < ARRAY_SIZE(spent); i++)
+		spent[i] = memset(kmem_cache_alloc(pair[1], GFP_KERNEL), 1, 64);
+	for (unsigned i = 0; i < ARRAY_SIZE(spent); i++)
+		kmem_cache_free(pair[1], spent[i]);
+	return NULL;
+}
+
+/*
+ * As above, but no object is left: only an empty sheaf in another slot, of the size that the first
+ * cache has them. A cache made later has larger ones.
+ */
+static int child_with_an_empty_sheaf(int error)
+{
+	const int call = SYS_membarrier;
+	struct kmem_cache *pair[2], *beside;
+	unsigned given, refused, wrong = 0;
+	pthread_t thread;
+
+	pair[0] = kmem_cache_create("first", 1000, 0, SLAB_NO_MERGE, NULL);
+	if (!pair[0]->words)
+		return 0; /* STELE_PROFILE=tiny */
+	if (pthread_create(&thread, NULL, spend, pair) != 0)
+		abort();
+	wait_for_turn(1);
+	for (unsigned i = 0; i < spent_count; i++)
+		kmem_cache_free(pair[0], spent[i]);
+	if (refuse_calls(&call, 1, error) != 0)
+		return 21;
+	kmem_cache_destroy(pair[0]);
+	pair[1] = kmem_cache_create("second", 64, 0, SLAB_NO_MERGE, NULL);
+	/* Its sheaf comes to lie behind the one that was left. */
+	beside = kmem_cache_create("beside", 1000, 0, SLAB_NO_MERGE, NULL);
+	kmem_cache_free(beside, kmem_cache_alloc(beside, GFP_KERNEL));
+	atomic_store(&turn, 2);
+	pthread_join(thread, NULL);
+	for (unsigned i = 0; i < 100; i++)
+		wrong += stele_run_of(kmem_cache_alloc(beside, GFP_KERNEL))->cache != beside;
+	return wrong || workloads_run(4000, &given, &refused) || !given ? 10 : 0;
+}
+
 static void judge_without_barrier(const char *name, int status)
 {
 	bool good = status == 0 && !strstr(weather_said.text, "wrong:") &&
-		    !strstr(weather_said.text, "BUG");
+		    !strstr(weather_said.text, "BUG") && !strstr(weather_said.text, "free(");
 
 	printf("%s %s: status %d\n", good ? "ok" : "FAILED", name, status);
 	fflush(stdout);
@@ -142,6 +211,8 @@ int main(int argc, char **argv)
 
 	if (argc > 1 && argv[1][0] == 'b')
 		return child_without_barrier(atoi(argv[1] + 1));
+	if (argc > 1 && argv[1][0] == 'e')
+		return child_with_an_empty_sheaf(atoi(argv[1] + 1));
 	if (argc > 1)
 		return child((unsigned)atoi(argv[1]), atoi(strchr(argv[1], ',') + 1));
 	for (unsigned e = 0; e < ARRAY_SIZE(errors); e++) {
@@ -153,6 +224,9 @@ int main(int argc, char **argv)
 		}
 		snprintf(argument, sizeof(argument), "b%d", error_now);
 		judge_without_barrier("membarrier, late", run_in_weather(argument, NULL, NULL));
+		argument[0] = 'e';
+		judge_without_barrier("membarrier, late, an empty sheaf is left",
+				      run_in_weather(argument, NULL, NULL));
 	}
 	return weather_failed != 0;
 }

@@ -134,6 +134,29 @@ static void a_sheaf_is_filled_and_emptied_from_its_top(void **state)
 	stele_pcpu_free(words);
 }
 
+/* A sheaf that nobody could take out has the geometry of a cache that is gone. */
+static void a_line_with_a_sheaf_in_it_is_not_given_out_again(void **state)
+{
+	uint64_t words = stele_pcpu_alloc(), other;
+	struct test_sheaf sheaf;
+	uint64_t top = sheaf_start(&sheaf);
+
+	(void)state;
+	for (enum stele_word which = WORD_MAIN; which <= WORD_SPARE; which += WORD_SPARE) {
+		uint64_t nothing = which == WORD_MAIN ? SHEAF_EMPTY : 0;
+
+		assert_true(cas_surely(words, which, nothing, top));
+		stele_pcpu_free(words);
+		other = stele_pcpu_alloc();
+		assert_int_not_equal(other, words);
+		stele_pcpu_free(other);
+		assert_true(cas_surely(words, which, top, nothing));
+	}
+	stele_pcpu_free(words);
+	assert_int_equal(stele_pcpu_alloc(), words);
+	stele_pcpu_free(words);
+}
+
 static void cas_changes_nothing_but_what_it_saw(void **state)
 {
 	uint64_t words = stele_pcpu_alloc();
@@ -477,6 +500,7 @@ int main(void)
 		cmocka_unit_test(a_new_line_is_empty_and_full_at_once),
 		cmocka_unit_test(line_0_of_caches_without_sheaves_stays_empty),
 		cmocka_unit_test(a_sheaf_is_filled_and_emptied_from_its_top),
+		cmocka_unit_test(a_line_with_a_sheaf_in_it_is_not_given_out_again),
 		cmocka_unit_test(cas_changes_nothing_but_what_it_saw),
 		cmocka_unit_test(taking_all_finds_both_words_and_leaves_the_line_as_new),
 		cmocka_unit_test(errno_is_left_alone),
