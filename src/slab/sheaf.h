@@ -55,14 +55,22 @@ struct barn {
 	_Atomic uint32_t overflow; /* a full sheaf was turned away since the last miss */
 };
 
+/* Exact at one moment: of a node that was popped meanwhile, the memory may hold anything. */
 static inline uint64_t barn_depth(struct stele_stack *stack)
 {
-	uint64_t head = load_acquire(&stack->head);
+	uint64_t head, depth;
 
-	if (!STELE_STACK_INDEX(head))
-		return 0;
-	return load_relaxed(
-		&((struct sheaf *)stack_node(stele_hot.base, STELE_STACK_INDEX(head)))->depth);
+	do {
+		head = load_acquire(&stack->head);
+		if (!STELE_STACK_INDEX(head))
+			return 0;
+		STELE_POINT("barn:depth");
+		/* ORDER(STACK) acquire: before the second look at the head. */
+		depth = load_acquire(
+			&((struct sheaf *)stack_node(stele_hot.base, STELE_STACK_INDEX(head)))
+				 ->depth);
+	} while (load_relaxed(&stack->head) != head);
+	return depth;
 }
 
 /* Puts a sheaf unless @limit are there. */

@@ -98,6 +98,36 @@ static void a_barn_turns_away_what_is_beyond_its_limit(void **state)
 	assert_int_equal(barn_get(&stack), 0);
 }
 
+#if STELE_DEBUG
+/* The sheaf on top is popped, given back to its slab, and somebody else writes there. */
+static void reuse_the_top(const char *point)
+{
+	if (strcmp(point, "barn:depth"))
+		return;
+	stele_inject = NULL;
+	memset(sheaf_of(barn_get(&stack), BYTES), 0xff, BYTES);
+}
+
+static void a_barn_turns_nothing_away_for_what_lies_in_a_sheaf_that_is_gone(void **state)
+{
+	(void)state;
+	for (unsigned i = 0; i < 2; i++)
+		assert_true(barn_put(&stack, sheaves[i], fill(i, 1), UINT32_MAX));
+	stele_inject = reuse_the_top;
+	assert_true(barn_put(&stack, sheaves[2], fill(2, 1), UINT32_MAX));
+	assert_null(stele_inject);
+	assert_int_equal(barn_depth(&stack), 2);
+	assert_int_not_equal(barn_get(&stack), 0);
+	assert_int_not_equal(barn_get(&stack), 0);
+	assert_int_equal(barn_get(&stack), 0);
+}
+#else
+static void a_barn_turns_nothing_away_for_what_lies_in_a_sheaf_that_is_gone(void **state)
+{
+	(void)state;
+}
+#endif
+
 #define THREADS 4
 #define ROUNDS 20000
 static _Atomic uint32_t owner[SHEAVES];
@@ -155,6 +185,7 @@ int main(void)
 		cmocka_unit_test(the_largest_sheaf_of_a_block_ends_inside_it),
 		cmocka_unit_test(a_barn_gives_back_what_was_put_last),
 		cmocka_unit_test(a_barn_turns_away_what_is_beyond_its_limit),
+		cmocka_unit_test(a_barn_turns_nothing_away_for_what_lies_in_a_sheaf_that_is_gone),
 		cmocka_unit_test(sheaves_stay_whole_between_threads),
 	};
 
