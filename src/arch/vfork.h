@@ -2,9 +2,10 @@
 /*
  * arch/vfork.h - picks how vfork() is made on this architecture
  *
- * Contract  STELE_DEFINE_VFORK defines vfork(): makes the system call with nothing of its own on
- *           the stack, which child and parent share, and goes on in stele_vfork_child() or in
- *           stele_vfork_parent(result), which return to its caller.
+ * Contract  STELE_DEFINE_VFORK defines vfork(): calls stele_vfork_begin(), makes the system call
+ *           with nothing of its own on the stack, which child and parent share, and goes on in
+ *           stele_vfork_child(result, begun) or stele_vfork_parent(result, begun), which return
+ *           to its caller; `begun` is what the first call gave.
  */
 #ifndef STELE_ARCH_VFORK_H
 #define STELE_ARCH_VFORK_H

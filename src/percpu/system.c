@@ -40,6 +40,7 @@ struct stele_tls {
 	uint32_t token; /* 0: not yet given */
 	uint32_t slot;
 	uint32_t parent; /* in the child of a vfork: the parent's token; 0 otherwise */
+	uint32_t nested; /* how many children of such a child there are, inside of each other */
 };
 static __thread struct stele_tls stele_tls
 	__attribute__((tls_model("initial-exec"), aligned(32))) = { .area = { .cpu_id = -1 },
@@ -138,8 +139,12 @@ int stele_thread_register(void)
 
 void stele_thread_begin_vfork(void)
 {
-	stele_tls.parent = stele_thread_token();
-	stele_tls.token = add_relaxed(&tokens, 1) + 1; /* the slot stays */
+	if (stele_tls.parent) {
+		stele_tls.nested++; /* with the token of the first: that one is asleep */
+	} else {
+		stele_tls.parent = stele_thread_token();
+		stele_tls.token = add_relaxed(&tokens, 1) + 1; /* the slot stays */
+	}
 	/* Refused: the area must not look registered. The kernel writes it anew for the parent. */
 	if (stele_system_facts.mode != STELE_MODE_FALLBACK &&
 	    stele_os_rseq_register(step_area(stele_rseq.area), STELE_RSEQ_SIG) != 0)
@@ -160,6 +165,10 @@ unsigned stele_thread_end_vfork(void)
 	if (stele_system_facts.mode != STELE_MODE_FALLBACK &&
 	    stele_os_rseq_unregister(step_area(stele_rseq.area), STELE_RSEQ_SIG) == 0)
 		stele_os_rseq_register(step_area(stele_rseq.area), STELE_RSEQ_SIG);
+	if (stele_tls.nested) {
+		stele_tls.nested--;
+		return 0;
+	}
 	stele_tls.token = stele_tls.parent;
 	stele_tls.parent = 0;
 	return child;

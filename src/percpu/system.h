@@ -52,7 +52,8 @@ int stele_thread_register(void);
 
 /*
  * Around vfork(), whose child has this thread's thread-local variables: the first in the child, the
- * second in the parent once it is alone again; the token that the child had, or 0.
+ * second in the parent once it is alone again; the token that the child had, or 0. A child may do
+ * the same.
  */
 void stele_thread_begin_vfork(void);
 unsigned stele_thread_end_vfork(void);

@@ -6,13 +6,14 @@
  *           again before they free it: a block with two owners shows. The child runs in the
  *           parent's memory, so its counts are there for the parent to read. Then children that
  *           are killed at any moment; then the parent's own area, after a child that ran on
- *           another processor.
+ *           another processor; then handlers that run in a child before it has done anything.
  * Control   "raw": the same children by the bare system call. By restartable sequences a block
  *           must then be seen with two owners (or the process must die of it), else this test
  *           could not fail. Without them (STELE_RSEQ=0) nothing may happen.
  * Runs      with the drop-in preloaded.
  */
 #define _GNU_SOURCE
+#include <errno.h>
 #include <pthread.h>
 #include <sched.h>
 #include <signal.h>
@@ -238,17 +239,61 @@ static uint32_t cpu_in_area(void)
 	return *(const volatile uint32_t *)(area + 4);
 }
 
-static __attribute__((noinline)) void child_elsewhere(volatile uint32_t *there)
+static __attribute__((noinline)) pid_t idle_child(void)
+{
+	pid_t pid = vfork();
+
+	if (pid == 0)
+		_exit(0);
+	return pid;
+}
+
+static __attribute__((noinline)) void child_elsewhere(volatile uint32_t *there, bool with_child)
 {
 	pid_t pid = vfork();
 
 	if (pid == 0) {
 		pin(1);
 		free(malloc(40));
+		if (with_child)
+			waitpid(idle_child(), NULL, 0);
 		*there = cpu_in_area();
 		_exit(0);
 	}
 	must(pid > 0 && waitpid(pid, NULL, 0) == pid, "a child is made and ends");
+}
+
+static bool usr2_alone_is_blocked(void)
+{
+	uint64_t mask = 0;
+
+	return syscall(SYS_rt_sigprocmask, SIG_SETMASK, NULL, &mask, sizeof(mask)) == 0 &&
+	       mask == 1ull << (SIGUSR2 - 1);
+}
+
+static __attribute__((noinline)) pid_t child_that_looks(volatile bool *so)
+{
+	pid_t pid = vfork();
+
+	if (pid == 0) {
+		*so = usr2_alone_is_blocked();
+		_exit(0);
+	}
+	return pid;
+}
+
+static void signals_are_let_in_as_before(void)
+{
+	volatile bool so = false;
+	sigset_t set, before;
+
+	sigemptyset(&set);
+	sigaddset(&set, SIGUSR2);
+	sigprocmask(SIG_SETMASK, &set, &before);
+	waitpid(child_that_looks(&so), NULL, 0);
+	must(so, "a child has its parent's mask");
+	must(usr2_alone_is_blocked(), "and the parent has it again");
+	sigprocmask(SIG_SETMASK, &before, NULL);
 }
 
 static void the_area_is_the_parents_again(bool fallback)
@@ -259,12 +304,94 @@ static void the_area_is_the_parents_again(bool fallback)
 	if (!&__rseq_size || !__rseq_size)
 		return;
 	sched_getaffinity(0, sizeof(before), &before);
-	if (pin(1) && pin(0)) {
-		child_elsewhere(&there);
+	for (int with_child = 0; with_child < 2 && pin(1) && pin(0); with_child++) {
+		child_elsewhere(&there, with_child);
 		must(cpu_in_area() == 0, "the parent is where it was");
 		must(there == 1 || fallback, "the child knew its processor");
 	}
 	sched_setaffinity(0, sizeof(before), &before);
+}
+
+/* ---- signals ---- */
+
+#define RSEQ_UNREGISTER 1
+#if defined(__x86_64__)
+#define RSEQ_SIGNATURE 0x53053053
+#else
+#define RSEQ_SIGNATURE 0xd428bc00
+#endif
+
+static pid_t signalled;
+static atomic_uint handled_in_child, not_true;
+
+/* Whether the kernel has this thread's area; it has afterwards what it had before. */
+static bool kernel_has(char *area)
+{
+	for (unsigned size = 32; size <= 256; size += 32)
+		if (syscall(SYS_rseq, area, size, RSEQ_UNREGISTER, RSEQ_SIGNATURE) == 0) {
+			syscall(SYS_rseq, area, size, 0, RSEQ_SIGNATURE);
+			return true;
+		}
+	return false;
+}
+
+/* A sequence of a handler would be aborted by nobody where the area is not what it says. */
+static void look_at_area(int number)
+{
+	char *area = (char *)__builtin_thread_pointer() + __rseq_offset;
+
+	(void)number;
+	if (syscall(SYS_getpid) == signalled)
+		return;
+	atomic_fetch_add(&handled_in_child, 1);
+	if ((int32_t)cpu_in_area() >= 0 && !kernel_has(area))
+		atomic_fetch_add(&not_true, 1);
+	free(malloc(40));
+}
+
+/* The terminal's signals go to all of a group: a child has one pending before it first runs. */
+static void signal_the_group(int seconds)
+{
+	time_t end = time(NULL) + seconds;
+
+	signal(SIGUSR1, SIG_IGN);
+	while (time(NULL) < end)
+		kill(0, SIGUSR1);
+	_exit(0);
+}
+
+static int under_signals(int seconds)
+{
+	pid_t sender, pid;
+
+	setpgid(0, 0);
+	signalled = getpid();
+	signal(SIGUSR1, look_at_area);
+	sender = fork();
+	if (sender == 0)
+		signal_the_group(seconds);
+	for (pid = 0; waitpid(sender, NULL, WNOHANG) == 0;) {
+		pid = idle_child();
+		while (waitpid(pid, NULL, 0) < 0 && errno == EINTR)
+			;
+	}
+	printf("%u signals handled in children\n", atomic_load(&handled_in_child));
+	return atomic_load(&handled_in_child) && !atomic_load(&not_true) ? 0 : 1;
+}
+
+static void handlers_in_children(int seconds)
+{
+	int status = -1;
+	pid_t pid;
+
+	if (!&__rseq_size || !__rseq_size)
+		return;
+	fflush(stdout);
+	pid = fork();
+	if (pid == 0)
+		exit(under_signals(seconds));
+	must(pid > 0 && waitpid(pid, &status, 0) == pid, "a process");
+	must(status == 0, "a handler in a child finds an area that the kernel has");
 }
 
 /* ---- the control ---- */
@@ -295,7 +422,10 @@ int main(int argc, char **argv)
 	if (argc > 1 && !strcmp(argv[1], "raw"))
 		return raw_children_do_harm(fallback ? SECONDS : RAW_SECONDS) == fallback;
 	alarm(60);
+	signals_are_let_in_as_before();
 	the_area_is_the_parents_again(fallback);
+	if (!fallback)
+		handlers_in_children(SECONDS);
 	threads_beside(children_for, SECONDS, child_by_vfork);
 	must(atomic_load(&wrong) == 0, "no block has two owners");
 	must(atomic_load(&rounds_of_children) > 0, "children did something");

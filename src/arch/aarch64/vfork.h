@@ -2,8 +2,9 @@
 /*
  * arch/aarch64/vfork.h - vfork(): clone(CLONE_VM | CLONE_VFORK | SIGCHLD, 0)
  *
- * The return address is in x30, which system calls keep; nothing touches the stack. The first
- * instruction is a landing pad (BTI), and a hint to processors without them.
+ * The return address is in x30, which system calls keep, as they do x9 with the signals to let in;
+ * nothing is on the stack then. The first instruction is a landing pad (BTI), and a hint to
+ * processors without them.
  */
 #ifndef STELE_ARCH_VFORK_STUB_H
 #define STELE_ARCH_VFORK_STUB_H
@@ -16,10 +17,19 @@
 		"vfork:\n\t"                                                                       \
 		".cfi_startproc\n\t"                                                               \
 		"hint #34\n\t"                                                                     \
+		"stp x29, x30, [sp, #-16]!\n\t"                                                    \
+		".cfi_adjust_cfa_offset 16\n\t"                                                    \
+		".cfi_rel_offset x30, 8\n\t"                                                       \
+		"bl stele_vfork_begin\n\t"                                                         \
+		"ldp x29, x30, [sp], #16\n\t"                                                      \
+		".cfi_adjust_cfa_offset -16\n\t"                                                   \
+		".cfi_restore x30\n\t"                                                             \
+		"mov x9, x0\n\t"                                                                   \
 		"mov x0, #0x4111\n\t"                                                              \
 		"mov x1, #0\n\t"                                                                   \
 		"mov x8, #220\n\t"                                                                 \
 		"svc #0\n\t"                                                                       \
+		"mov x1, x9\n\t"                                                                   \
 		"cbnz x0, 1f\n\t"                                                                  \
 		"b stele_vfork_child\n"                                                            \
 		"1:\n\t"                                                                           \

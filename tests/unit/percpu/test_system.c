@@ -124,6 +124,25 @@ static void each_thread_has_a_token_of_its_own_and_a_slot_that_exists(void **sta
 		assert_true(used[i] >= THREADS / 3);
 }
 
+/* A child of a vfork that makes one of its own, in the same memory. */
+static void a_thread_has_its_token_again_after_children(void **state)
+{
+	uint32_t mine, first;
+
+	(void)state;
+	chosen(0, 0);
+	mine = stele_thread_token();
+	assert_int_equal(stele_thread_end_vfork(), 0);
+	stele_thread_begin_vfork();
+	first = stele_thread_token();
+	assert_int_not_equal(first, mine);
+	stele_thread_begin_vfork();
+	assert_int_equal(stele_thread_end_vfork(), 0);
+	assert_int_equal(stele_thread_token(), first);
+	assert_int_equal(stele_thread_end_vfork(), first);
+	assert_int_equal(stele_thread_token(), mine);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -133,6 +152,7 @@ int main(void)
 		cmocka_unit_test(a_fast_path_closed_before_the_choice_stays_closed),
 		cmocka_unit_test(the_choice_is_the_same_every_time),
 		cmocka_unit_test(each_thread_has_a_token_of_its_own_and_a_slot_that_exists),
+		cmocka_unit_test(a_thread_has_its_token_again_after_children),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
