@@ -174,21 +174,31 @@ static unsigned list_end(const char *list)
 	return end;
 }
 
+/* The highest number of a processor that this thread may run on, plus one; *all: of any. */
+static unsigned cpus_allowed(unsigned *all)
+{
+	static unsigned long mask[64]; /* not on the stack; two threads write the same */
+	long bytes = syscall(SYS_sched_getaffinity, 0, sizeof(mask), mask);
+	unsigned word = bytes > 0 ? (unsigned)bytes / sizeof(mask[0]) : 0;
+
+	*all = bytes > 0 ? (unsigned)bytes * 8 : 4096;
+	while (word > 0 && !mask[word - 1])
+		word--;
+	return word ? word * 64 - (unsigned)__builtin_clzl(mask[word - 1]) : 0;
+}
+
 unsigned stele_os_cpus_possible(void)
 {
-	static unsigned long mask[64]; /* not on the stack; only its size is looked at */
 	char buf[128];
 	int saved = errno;
-	unsigned cpus = 0;
-	long bytes;
+	unsigned cpus = 0, all, allowed = cpus_allowed(&all);
 
 	if (stele_os_read_file("/sys/devices/system/cpu/possible", buf, sizeof(buf)) > 0)
 		cpus = list_end(buf);
-	if (!cpus) {
-		/* No /sys: the kernel's own mask size bounds every CPU number. */
-		bytes = syscall(SYS_sched_getaffinity, 0, sizeof(mask), mask);
-		cpus = bytes > 0 ? (unsigned)bytes * 8 : 4096;
-	}
+	if (!cpus)
+		cpus = all; /* no /sys: the kernel's own mask size bounds every CPU number */
+	if (cpus < allowed)
+		cpus = allowed; /* /sys is made up */
 	errno = saved;
 	return cpus > 4096 ? 4096 : cpus;
 }

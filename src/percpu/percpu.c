@@ -97,13 +97,17 @@ static void line_start(uint32_t line)
 			fill(slot_memory(slot), line, end, SHEAF_EMPTY, 0);
 }
 
+/* The steps find the shared block also where the system told of fewer processors than there are:
+ * as many as cost no second page. */
+#define SLOTS_AT_LEAST 512u
+
 void stele_pcpu_init(char *memory, unsigned count)
 {
 	slots_base = memory;
 	slots_count = count;
 	for (unsigned i = 0; i < 3; i++)
 		*(uint64_t *)(uintptr_t)stele_sentinel(i) = STELE_SHEAF_END;
-	for (unsigned slot = 0; slot < count; slot++)
+	for (unsigned slot = 0; slot < STELE_MAX(count, SLOTS_AT_LEAST); slot++)
 		store_relaxed(&slots()[slot], dummy());
 	fill(dummy(), 0, FIRST_WORDS, SHEAF_UNINIT, SHEAF_UNINIT);
 	or_relaxed(&lines_taken[0], 1);
