@@ -5,6 +5,8 @@
  * Idea      A reservation is tried in two forms: readable and writable at once without
  *           reserve (pages appear by touching), else without access and opened step by
  *           step, which is what RLIMIT_DATA and overcommit_memory=2 leave.
+ * Cancel    what the C library ends a cancelled thread in (open, read, nanosleep, ...) is called
+ *           past it: malloc() must not be such a place, and a control call has things in its hands.
  * Failure   -errno; errno itself is never changed, callers may be in a signal handler.
  * Tests     tests/unit/os/test_os.c
  */
@@ -145,12 +147,12 @@ size_t stele_os_page_size(void)
 ssize_t stele_os_read_file(const char *path, char *buf, size_t size)
 {
 	int saved = errno;
-	int fd = open(path, O_RDONLY | O_CLOEXEC);
-	ssize_t n = fd < 0 ? -1 : read(fd, buf, size - 1);
+	int fd = (int)syscall(SYS_openat, AT_FDCWD, path, O_RDONLY | O_CLOEXEC);
+	ssize_t n = fd < 0 ? -1 : syscall(SYS_read, fd, buf, size - 1);
 
 	n = n < 0 ? -errno : n;
 	if (fd >= 0)
-		close(fd);
+		syscall(SYS_close, fd);
 	buf[n < 0 ? 0 : n] = '\0';
 	errno = saved;
 	return n;
@@ -244,7 +246,8 @@ void stele_os_nap(void)
 {
 	int saved = errno;
 
-	nanosleep(&(struct timespec){ .tv_nsec = 1000000 }, NULL);
+	syscall(SYS_clock_nanosleep, CLOCK_MONOTONIC, 0, &(struct timespec){ .tv_nsec = 1000000 },
+		NULL);
 	errno = saved;
 }
 
