@@ -288,6 +288,11 @@ static bool give_batch(struct kmem_cache *s, const struct batch *batch)
 	return result == GIVE_EMPTY;
 }
 
+static void report_gone(const struct kmem_cache *s, uint64_t p)
+{
+	stele_report_free("free", (void *)(uintptr_t)p, "object was already free", s->name);
+}
+
 /* Whether @p can be given back to @s: an object freed twice may have lost its slab meanwhile. */
 static struct run *run_for_give(const struct kmem_cache *s, uint64_t p)
 {
@@ -295,8 +300,28 @@ static struct run *run_for_give(const struct kmem_cache *s, uint64_t p)
 
 	if (stele_likely(run && run->cache == s && run_has_object_at(run, (void *)(uintptr_t)p)))
 		return run;
-	stele_report_free("free", (void *)(uintptr_t)p, "object was already free", s->name);
+	report_gone(s, p);
 	return NULL;
+}
+
+/*
+ * Notes an object of the batch's slab, which may have come to lie elsewhere since it was freed. One
+ * product has its number in the upper half, and tells by the lower one whether it starts there.
+ */
+static void note(struct batch *batch, uint64_t p)
+{
+	const struct run *run = batch->run;
+	unsigned __int128 product = (unsigned __int128)(p - run->base) * run->recip;
+	uint64_t number = (uint64_t)(product >> 64), *word = &batch->mask[number / 64];
+	uint64_t bit = 1ull << number % 64;
+
+	if (stele_unlikely((uint64_t)product >= run->recip || number >= run->objects)) {
+		report_gone(run->cache, p);
+		return;
+	}
+	if (stele_unlikely(*word & bit))
+		report_twice(run, (unsigned)number / 64, bit);
+	*word |= bit;
 }
 
 /* Into @batch: all of [from, end) that are in its slab. Where those end that are left. */
@@ -307,17 +332,10 @@ static __attribute__((noinline)) uint64_t *collect(struct batch *batch, uint64_t
 	uint64_t *left = from;
 
 	for (; from < end; from++) {
-		uint64_t p = *from, bit, *word;
-
-		if (p - run->base >= run->bytes) {
-			*left++ = p;
-			continue;
-		}
-		word = &batch->mask[object_number(run, p) / 64];
-		bit = 1ull << object_number(run, p) % 64;
-		if (stele_unlikely(*word & bit))
-			report_twice(run, (unsigned)(word - batch->mask), bit);
-		*word |= bit;
+		if (*from - run->base < run->bytes)
+			note(batch, *from);
+		else
+			*left++ = *from;
 	}
 	return left;
 }

@@ -240,6 +240,28 @@ static void giving_twice_is_told_and_changes_nothing(void **state)
 	stele_slabs_give(&cache, twice, 1);
 }
 
+/* Freed twice; then its slab went, and came to lie a few frames on. The second is not another's. */
+static void what_lies_inside_of_an_object_now_is_not_given(void **state)
+{
+	static struct stderr_text said;
+	char expected[256];
+	uint64_t given[2];
+
+	(void)state;
+	assert_int_equal(take(objects, 3), 3);
+	given[0] = objects[0];
+	given[1] = objects[1] + 32;
+	snprintf(expected, sizeof(expected),
+		 "stele: free(%p): object was already free in cache 'slabs'; not freed\n",
+		 (void *)given[1]);
+	assert_true(stderr_begin(&said));
+	stele_slabs_give(&cache, given, 2);
+	stderr_end(&said);
+	assert_string_equal(said.text, expected);
+	assert_false(stele_object_is_free(stele_run_of((void *)objects[1]), (void *)objects[1]));
+	stele_slabs_give(&cache, objects + 1, 2);
+}
+
 static void tidying_keeps_every_slab_and_drops_dead_ones(void **state)
 {
 	unsigned per = cache.objects;
@@ -314,6 +336,7 @@ int main(void)
 		slab_test(objects_are_made_with_their_slab_and_unmade_with_it),
 		slab_test(no_frames_means_no_objects_and_no_loss),
 		slab_test(giving_twice_is_told_and_changes_nothing),
+		slab_test(what_lies_inside_of_an_object_now_is_not_given),
 		slab_test(tidying_keeps_every_slab_and_drops_dead_ones),
 		slab_test(threads_never_share_an_object_and_leave_no_slab),
 	};
