@@ -25,6 +25,7 @@
 
 static struct stele_mutex walking, list_lock;
 static struct kmem_cache *caches;
+static struct kmem_cache *pinned;     /* by the walk under way */
 static struct kmem_cache cache_cache; /* where struct kmem_cache comes from */
 static bool cache_cache_ready;
 
@@ -225,6 +226,10 @@ static struct kmem_cache *next_pinned(struct kmem_cache *s)
 	next = s ? s->next : caches;
 	if (next)
 		next->refcount++;
+	/* ORDER(LIST) release: the child of a fork finds a reference too many, never too few. */
+	fence_release();
+	pinned = next;
+	fence_release();
 	gone = s && !--s->refcount;
 	if (gone)
 		unlist(s);
@@ -603,6 +608,14 @@ bool slab_is_available(void)
 
 /* ---- fork ---- */
 
+/* A walk that another thread was at will not be gone on with. */
+static void unpin(void)
+{
+	if (pinned && pinned->refcount > 1)
+		pinned->refcount--;
+	pinned = NULL;
+}
+
 /* The list is whole at every moment (push_list()), so a child only needs the lock. */
 void stele_slab_after_fork_child(void)
 {
@@ -612,7 +625,8 @@ void stele_slab_after_fork_child(void)
 		stele_page_after_fork();
 	}
 	stele_deferred_after_fork();
-	stele_mutex_after_fork(&walking);
+	if (stele_mutex_after_fork(&walking))
+		unpin();
 	stele_mutex_after_fork(&list_lock);
 	stele_trace_after_fork();
 }

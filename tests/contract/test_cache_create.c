@@ -5,8 +5,14 @@
  */
 #include "contract.h"
 
+#include "slab/slab.h"
+
+#include <fcntl.h>
+#include <pthread.h>
 #include <signal.h>
 #include <stdlib.h>
+#include <stele/stats.h>
+#include <sys/mman.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -479,6 +485,91 @@ static void create_without_memory_leaves_nothing_behind(void **state)
 	assert_works(plain("starved", 5000), 5000);
 }
 
+/* ---- fork ---- */
+
+static volatile int destructed;
+
+static void count_destructed(void *object)
+{
+	(void)object;
+	destructed++;
+}
+
+static void *write_slabinfo(void *arg)
+{
+	stele_slabinfo_write(*(int *)arg);
+	return NULL;
+}
+
+/* The length of slabinfo's first two lines. */
+static size_t head_length(void)
+{
+	static char text[65536];
+	int fd = memfd_create("slabinfo", 0);
+	ssize_t n;
+
+	assert_true(fd >= 0);
+	stele_slabinfo_write(fd);
+	n = pread(fd, text, sizeof(text) - 1, 0);
+	close(fd);
+	assert_true(n > 0);
+	text[n] = 0;
+	return (size_t)(strchr(strchr(text, '\n') + 1, '\n') + 1 - text);
+}
+
+/* A pipe of one page with room for the head: who writes slabinfo to it waits at the first cache. */
+static void narrow_pipe(int ends[2])
+{
+	static char fill[65536];
+	size_t size;
+
+	assert_int_equal(pipe(ends), 0);
+	assert_true(fcntl(ends[1], F_SETPIPE_SZ, 1) > 0);
+	size = (size_t)fcntl(ends[1], F_GETPIPE_SZ) - head_length();
+	assert_int_equal(write(ends[1], fill, size), size);
+}
+
+static void drain(int ends[2])
+{
+	char text[4096];
+
+	close(ends[1]);
+	while (read(ends[0], text, sizeof(text)) > 0)
+		;
+	close(ends[0]);
+}
+
+static int end_in_child(struct kmem_cache *s)
+{
+	kmem_cache_free(s, kmem_cache_alloc(s, GFP_KERNEL));
+	kmem_cache_destroy(s);
+	return destructed ? 0 : 1;
+}
+
+static void a_child_can_end_a_cache_that_another_thread_was_at(void **state)
+{
+	struct kmem_cache_args args = { .dtor = count_destructed };
+	struct kmem_cache *s = kmem_cache_create("walked", 200, &args, 0);
+	int ends[2], status = -1;
+	pthread_t thread;
+	pid_t child;
+
+	(void)state;
+	narrow_pipe(ends);
+	assert_int_equal(pthread_create(&thread, NULL, write_slabinfo, &ends[1]), 0);
+	while (((volatile struct kmem_cache *)s)->refcount != 2)
+		usleep(1000);
+	child = fork();
+	if (child == 0)
+		_exit(end_in_child(s));
+	waitpid(child, &status, 0);
+	fcntl(ends[0], F_SETPIPE_SZ, 65536);
+	pthread_join(thread, NULL);
+	drain(ends);
+	kmem_cache_destroy(s);
+	assert_int_equal(status, 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -504,6 +595,7 @@ int main(void)
 		cmocka_unit_test(shrinking_destructs_what_it_gives_back),
 		cmocka_unit_test(clearing_a_constructed_object_is_refused_loudly),
 		cmocka_unit_test(create_without_memory_leaves_nothing_behind),
+		cmocka_unit_test(a_child_can_end_a_cache_that_another_thread_was_at),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
