@@ -153,18 +153,25 @@ void stele_thread_begin_vfork(void)
 
 /*
  * The area says where the child ran last, until the kernel writes it again; newer ones do so only
- * when something changed for this thread. So it is registered anew. Between the two calls it
- * says that it is not, and a handler works without sheaves.
+ * when something changed for this thread. So it is registered anew. Where it never was, the kernel
+ * does not write it, and it must not look as the child left it.
  */
+static void register_anew(struct rseq_area *area)
+{
+	if (stele_os_rseq_unregister(area, STELE_RSEQ_SIG) == 0)
+		stele_os_rseq_register(area, STELE_RSEQ_SIG);
+	else
+		area->cpu_id = -1;
+}
+
 unsigned stele_thread_end_vfork(void)
 {
 	unsigned child = stele_tls.token;
 
 	if (!stele_tls.parent)
 		return 0;
-	if (stele_system_facts.mode != STELE_MODE_FALLBACK &&
-	    stele_os_rseq_unregister(step_area(stele_rseq.area), STELE_RSEQ_SIG) == 0)
-		stele_os_rseq_register(step_area(stele_rseq.area), STELE_RSEQ_SIG);
+	if (stele_system_facts.mode != STELE_MODE_FALLBACK)
+		register_anew(step_area(stele_rseq.area));
 	if (stele_tls.nested) {
 		stele_tls.nested--;
 		return 0;

@@ -379,6 +379,31 @@ static int under_signals(int seconds)
 	return atomic_load(&handled_in_child) && !atomic_load(&not_true) ? 0 : 1;
 }
 
+/* A thread that the kernel does not know: nor does it afterwards, and the area says so. */
+static void *not_registered(void *arg)
+{
+	char *area = (char *)__builtin_thread_pointer() + __rseq_offset;
+	long error = -1;
+
+	for (unsigned size = 32; error != 0 && size <= 256; size += 32)
+		error = syscall(SYS_rseq, area, size, RSEQ_UNREGISTER, RSEQ_SIGNATURE);
+	waitpid(idle_child(), NULL, 0);
+	*(bool *)arg = error == 0 && ((int32_t)cpu_in_area() < 0 || kernel_has(area));
+	return NULL;
+}
+
+static void an_area_is_not_more_than_the_kernel_knows(void)
+{
+	bool so = false;
+	pthread_t thread;
+
+	if (!&__rseq_size || !__rseq_size)
+		return;
+	must(pthread_create(&thread, NULL, not_registered, &so) == 0, "a thread");
+	pthread_join(thread, NULL);
+	must(so, "an area is registered if it says so");
+}
+
 static void handlers_in_children(int seconds)
 {
 	int status = -1;
@@ -424,6 +449,7 @@ int main(int argc, char **argv)
 	alarm(60);
 	signals_are_let_in_as_before();
 	the_area_is_the_parents_again(fallback);
+	an_area_is_not_more_than_the_kernel_knows();
 	if (!fallback)
 		handlers_in_children(SECONDS);
 	threads_beside(children_for, SECONDS, child_by_vfork);
