@@ -131,6 +131,8 @@ int stele_thread_register(void)
 		return 0; /* refused before */
 	if (stele_os_rseq_register(&stele_tls.area, STELE_RSEQ_SIG) == 0)
 		return 1;
+	if (stele_tls.area.cpu_id >= 0)
+		return 1; /* a handler was faster */
 	stele_tls.area.cpu_id = -2;
 	return 0;
 }
