@@ -12,6 +12,7 @@
  *           library only.
  */
 #include "trap.h"
+#include "percpu/percpu.h"
 
 #include <elf.h>
 #include <errno.h>
@@ -22,6 +23,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/time.h>
 #include <ucontext.h>
 #include <unistd.h>
@@ -37,14 +39,22 @@
 #define DEEPEST 3
 #define ERRNO_MARK 4242
 #define SETTLE_EVERY 128
-#define WATCH_SECONDS 20
+#define WATCH_SECONDS 60
 
-enum { BY_SEQUENCE = 1, BY_LOCK = 2, INLINED_OUT = 4, NEVER = 8, WAITS = 16 };
+enum {
+	BY_SEQUENCE = 1,
+	BY_LOCK = 2,
+	BY_CPU = 4,
+	BY_CID = 8,
+	INLINED_OUT = 16,
+	NEVER = 32,
+	WAITS = 64,
+};
 
 struct place {
 	unsigned char *at;
 	const char *function;
-	uint32_t phases; /* those that hit it when nothing disturbs them */
+	uint64_t phases; /* those that hit it when nothing disturbs them */
 	unsigned char byte;
 	unsigned char flags;
 	bool planted, hit, in_handler;
@@ -97,9 +107,15 @@ void fail_at(int code, const char *file, int line, const char *what)
 	_exit(code);
 }
 
+/* Much time of its own: it goes round and round. Little: it waits, or the machine stood still. */
 static void on_alarm(int number)
 {
+	struct rusage used;
+
 	(void)number;
+	getrusage(RUSAGE_SELF, &used);
+	dprintf(STDERR_FILENO, "  so far %ld s of the processor, %ld of them in the system\n",
+		(long)(used.ru_utime.tv_sec + used.ru_stime.tv_sec), (long)used.ru_stime.tv_sec);
 	fail_at(EXIT_HANGS, __FILE__, __LINE__, "a phase ends");
 }
 
@@ -123,6 +139,8 @@ static unsigned flags_of(const char *letters)
 	for (; *letters; letters++)
 		flags |= *letters == 'r'   ? BY_SEQUENCE
 			 : *letters == 'f' ? BY_LOCK
+			 : *letters == 'c' ? BY_CPU
+			 : *letters == 'm' ? BY_CID
 			 : *letters == 'o' ? INLINED_OUT
 					   : 0;
 	return flags;
@@ -412,7 +430,7 @@ static void run_phase(unsigned number)
 static void note_phase(struct place *place)
 {
 	if (place->hit)
-		place->phases |= 1u << phase_now;
+		place->phases |= 1ull << phase_now;
 	place->hit = false;
 }
 
@@ -489,14 +507,14 @@ static void run_again(struct place *place)
 {
 	target = place;
 	plant(place);
-	run_phase(31 - (unsigned)__builtin_clz(place->phases));
+	run_phase(63 - (unsigned)__builtin_clzll(place->phases));
 	unplant(place);
 	target = NULL;
 }
 
 static bool in_cheap_phases(const struct place *place)
 {
-	return ordinary(place) && place->phases < 1u << plan->cheap;
+	return ordinary(place) && place->phases < 1ull << plan->cheap;
 }
 
 /* Each of them alone, beside all that are rare. */
@@ -526,7 +544,7 @@ static unsigned next_place(unsigned at, bool (*which)(const struct place *))
 
 static unsigned some_phase(const struct place *place)
 {
-	return (unsigned)__builtin_ctz(place->phases);
+	return (unsigned)__builtin_ctzll(place->phases);
 }
 
 /*
@@ -562,9 +580,15 @@ static bool counts(const struct place *place)
 	return plain(place) && (place->hit || !(place->flags & INLINED_OUT));
 }
 
-static bool other_mode(const struct place *place, bool sequences_run)
+/* How slots are found here; and what only runs where they are found otherwise. */
+struct mode {
+	const char *name;
+	unsigned others;
+};
+
+static bool other_mode(const struct place *place, const struct mode *mode)
 {
-	return !place->hit && place->flags & (sequences_run ? BY_LOCK : BY_SEQUENCE);
+	return !place->hit && place->flags & mode->others;
 }
 
 /* Whether any committing store of a sequence was hit. */
@@ -580,6 +604,18 @@ static bool sequences_ran(void)
 	return false;
 }
 
+static struct mode this_mode(void)
+{
+	const struct stele_hot *hot = trap_symbol_if("stele_hot");
+
+	if (!hot || hot->by_thread)
+		return (struct mode){ "fallback", BY_SEQUENCE | BY_CPU | BY_CID };
+	MUST(sequences_ran());
+	if (hot->by_cpu)
+		return (struct mode){ "by sequences, slots by CPU", BY_LOCK | BY_CID };
+	return (struct mode){ "by sequences, slots by mm_cid", BY_LOCK | BY_CPU };
+}
+
 static void say_missed(const struct place *place)
 {
 	printf("  not hit: %s, offset %#lx\n", place->function,
@@ -588,7 +624,7 @@ static void say_missed(const struct place *place)
 
 static void report(void)
 {
-	bool by_sequence = sequences_ran();
+	struct mode mode = this_mode();
 	unsigned total = 0, other = 0, hit = 0, ordinarily = 0;
 	bool verbose = getenv("ANY_CONTEXT_VERBOSE") != NULL;
 
@@ -597,7 +633,7 @@ static void report(void)
 
 		if (!counts(place))
 			continue;
-		if (other_mode(place, by_sequence)) {
+		if (other_mode(place, &mode)) {
 			other++;
 			continue;
 		}
@@ -608,7 +644,7 @@ static void report(void)
 			say_missed(place);
 	}
 	printf("%s, %s: %u instructions on the data path, besides %u of the other mode\n",
-	       plan->name, by_sequence ? "by sequences" : "fallback", total, other);
+	       plan->name, mode.name, total, other);
 	printf("  planted %u alone and the rest beside them; hit %u, %.1f %%\n", ordinarily, hit,
 	       100.0 * hit / total);
 	printf("  %lu traps at which the handler worked, %lu of them in a handler, %lu in one of "
@@ -624,7 +660,7 @@ static void report(void)
 void trap_prepare(const struct trap_plan *what)
 {
 	plan = what;
-	MUST(plan->phases <= 32);
+	MUST(plan->phases <= 64);
 	read_table();
 }
 
