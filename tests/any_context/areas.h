@@ -15,11 +15,14 @@
 struct areas {
 	struct stele_heap *heap;
 	struct stele_hot *hot;
+	_Atomic uint64_t *huge_keep;
+	struct stele_stack *descriptors; /* free ones */
 };
 
 static inline struct areas areas_find(void)
 {
-	return (struct areas){ trap_symbol("stele_heap"), trap_symbol("stele_hot") };
+	return (struct areas){ trap_symbol("stele_heap"), trap_symbol("stele_hot"),
+			       trap_symbol("huge_keep"), trap_symbol("free_descriptors") };
 }
 
 static inline bool area_is_unused(const struct areas *areas, uint32_t number)
@@ -43,6 +46,23 @@ static inline void areas_lower(const struct areas *areas)
 {
 	while (areas->heap->areas_high > 1 && area_is_unused(areas, areas->heap->areas_high - 1))
 		areas->heap->areas_high--;
+}
+
+/* As if all descriptors had never been used: what is taken until they are shown needs new ones. */
+static inline uint64_t areas_hide_descriptors(const struct areas *areas)
+{
+	return atomic_exchange(&areas->descriptors->head, 0);
+}
+
+static inline void areas_show_descriptors(const struct areas *areas, uint64_t hidden)
+{
+	areas->descriptors->head = hidden;
+}
+
+/* As if no large block had ever been freed: nothing is kept for the next one. */
+static inline void areas_keep_nothing(const struct areas *areas)
+{
+	*areas->huge_keep = 0;
 }
 
 #endif

@@ -9,28 +9,32 @@
  */
 #include "areas.h"
 #include "objects.h"
+#include "others.h"
 
 #include <errno.h>
 #include <malloc.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <stele/stats.h>
+#include <stele/trace.h>
 #include <string.h>
 
 enum way { PLAIN, ZEROED, ALIGNED, RESIZED, WAYS };
 
-#define MANY_MAX 700
+#define MANY_MAX 1300
 #define ALIGNMENT 256
 
 struct phase {
 	void (*run)(void);
 	size_t size;
+	unsigned events; /* a callback is registered for these */
 };
 
 static const struct phase *now;
 static struct basket for_handler, from_handler;
 static int *page_fail;
 static struct areas areas;
+static struct others others;
 static void (*read_stats)(struct stele_stats *);
 static unsigned turn;
 
@@ -134,6 +138,8 @@ static void in_handler(void)
 		if (trap_depth() <= 1 && basket_take(&for_handler, &gift))
 			drop(&gift);
 	}
+	other_waits(others.taking);
+	other_waits(others.list);
 }
 
 /* ---- what the phases do ---- */
@@ -152,6 +158,7 @@ static void many_of(enum way way, size_t size, unsigned count, bool backward)
 
 static void pairs(void)
 {
+	volatile size_t zero = 0, two = 2;
 	struct object o;
 
 	for (enum way way = 0; way < WAYS; way++)
@@ -160,6 +167,9 @@ static void pairs(void)
 				drop(&o);
 	free(NULL);
 	free(malloc(0));
+	MUST(!realloc(malloc(now->size), zero));
+	free(reallocarray(NULL, two, now->size));
+	MUST(malloc_usable_size(NULL) == 0);
 }
 
 /* Through the sheaves, the barn and the slabs, and back. */
@@ -190,7 +200,7 @@ static void shrink(void)
 
 static void resized(void)
 {
-	static const unsigned of_eight[] = { 4, 8, 12, 7, 16, 20, 8, 3, 30, 24 };
+	static const unsigned of_eight[] = { 4, 8, 12, 7, 16, 20, 22, 3, 30, 24 };
 	struct object o, neighbour;
 
 	if (!make(RESIZED, now->size, &o))
@@ -230,7 +240,7 @@ static void new_area(void)
 /* The memory in slabs rises by more than 2 MiB and falls to nothing. */
 static void decay(void)
 {
-	many_of(PLAIN, now->size, 600, false);
+	many_of(PLAIN, now->size, MANY_MAX, false);
 }
 
 /* More than there is: NULL and ENOMEM. */
@@ -238,34 +248,159 @@ static void refused(void)
 {
 	volatile size_t absurd = SIZE_MAX / 4, no_power = 24;
 	int saved = errno;
+	void *p;
 
 	MUST(!malloc(absurd) && errno == ENOMEM);
 	MUST(!calloc(absurd, 8) && !reallocarray(NULL, absurd, 8) && !realloc(NULL, absurd));
 	MUST(!aligned_alloc(no_power, 64) && errno == EINVAL);
+	MUST(!aligned_alloc(64, absurd) && errno == ENOMEM);
+	MUST(posix_memalign(&p, no_power, 64) == EINVAL);
+	MUST(posix_memalign(&p, 64, absurd) == ENOMEM);
 	errno = saved;
 }
 
-/* Blocks of areas: one in the way of another, one so large that it goes back at once. */
+static void new_descriptor(size_t size)
+{
+	uint64_t hidden = areas_hide_descriptors(&areas);
+
+	many_of(PLAIN, size, 2, true);
+	areas_show_descriptors(&areas, hidden);
+}
+
+static void new_descriptors(void)
+{
+	new_descriptor(now->size);
+	new_descriptor(2200 << 10);
+}
+
+/* Blocks of areas: one in the way of another, and in place of one that was used. */
 static void huge(void)
 {
 	struct object row[4];
 	unsigned made = 0;
-	void *p = NULL;
 
 	while (made < 4 && make(PLAIN, now->size, &row[made]))
 		made++;
-	for (unsigned i = 0; i < made; i++)
+	if (made < 4)
+		return;
+	/* There is room behind it, but not enough. */
+	drop(&row[1]);
+	resize_to(&row[0], now->size * 4);
+	if (!make(PLAIN, now->size, &row[1]))
+		return;
+	for (unsigned i = 0; i < made; i++) {
 		resize_to(&row[i], now->size * (i % 2 ? 3 : 2));
+		resize_to(&row[i], row[i].size - (100 << 10));
+	}
 	for (unsigned i = 0; i < made; i++)
-		resize_to(&row[i], now->size + (i << 20));
-	for (unsigned i = 0; i < made; i++)
-		drop(&row[i]);
-	many_of(PLAIN, 34u << 20, 1, true);
+		resize_to(&row[i], now->size + (i << 20) / 2);
+	while (made) {
+		drop(&row[--made]);
+		if (made)
+			resize_to(&row[made - 1], now->size * 2);
+	}
 	many_of(ZEROED, 5u << 20, 1, true);
+}
+
+/* So large that it goes back at once, and that the system is asked how much there is. */
+static void vast(void)
+{
+	struct object o;
+	void *p = NULL;
+
+	many_of(PLAIN, 34u << 20, 1, true);
 	many_of(PLAIN, 1u << 30, 1, true);
+	if (!make(PLAIN, 3u << 20, &o))
+		return;
+	resize_to(&o, 1u << 30);
+	drop(&o);
 	MUST(may_fail() || posix_memalign(&p, 4u << 20, 100) == 0);
 	free(p);
+}
+
+/* ---- others ---- */
+
+/* Holes are left while somebody purges. Then who takes clean frames finds too many free and must
+ * not purge; the next slow call does. */
+static void behind_purger(void)
+{
+	struct object row[8];
+	unsigned made = 0;
+
+	while (made < 8 && make(PLAIN, 300 << 10, &row[made]))
+		made++;
+	areas_keep_nothing(&areas);
+	other_enters(&others, others.purging);
+	for (unsigned i = 0; i < made; i += 2)
+		drop(&row[i]);
+	areas_keep_nothing(&areas);
+	other_leaves(others.purging);
+	many_of(PLAIN, 1500 << 10, 1, true);
+	refill();
+	for (unsigned i = 1; i < made; i += 2)
+		drop(&row[i]);
+}
+
+/* Somebody else holds what the data path tries to enter. */
+static void beside_others(void)
+{
+	malloc_trim(1 << 20);
+	other_enters(&others, &others.list->word);
+	decay();
+	other_leaves(&others.list->word);
+	malloc_trim(1 << 20);
+	other_enters(&others, &others.taking->word);
+	decay();
+	other_leaves(&others.taking->word);
+	behind_purger();
+}
+
+static uint64_t words_of(size_t size)
+{
+	return ((uint16_t *)(others.hot->base + STELE_SIZES_OFFSET))[size];
+}
+
+/* A child of a fork that struck while others were inside, taking the sheaves of a cache. */
+static void inherited(void)
+{
+	for (int page = 0; page < 2; page++) {
+		malloc_trim(1 << 20);
+		other_enters(&others, &others.taking->word);
+		other_enters(&others, &others.list->word);
+		other_enters(&others, others.purging);
+		if (page)
+			others_mark(&others, words_of(1000));
+		others_fork(&others, page);
+		if (page)
+			many_of(PLAIN, 1000, 1, true);
+		else
+			decay();
+	}
+}
+
+/* ---- events ---- */
+
+/* In the middle of whatever it is: allocates, writes, frees. */
+static void on_event(const struct stele_trace_event *event, void *arg)
+{
+	struct object o;
+
+	(void)arg;
+	MUST(event->event & STELE_TRACE_ALL);
+	errno = EDOM;
+	if (trap_depth() || !make(PLAIN, now->size, &o))
+		return;
+	drop(&o);
+}
+
+static void all_of_it(void)
+{
+	pairs();
 	refused();
+	refill();
+	partial();
+	resized();
+	shrink();
 }
 
 static void no_frames(void)
@@ -275,33 +410,47 @@ static void no_frames(void)
 		*page_fail = nth;
 		many_of(PLAIN, now->size, 30, true);
 		many_of(ZEROED, now->size, 30, true);
+		many_of(PLAIN, now->size * 8, 2, true);
 		resized();
 		*page_fail = 0;
 	}
 }
 
+#define ALL STELE_TRACE_ALL
+
 /* The quick ones first: an instruction is tried in the first phase that runs it. */
 static const struct phase phases[] = {
-	{ pairs, 64 },
-	{ pairs, 1024 },
-	{ pairs, 2000 },
-	{ refill, 1024 },
-	{ refill, 4096 },
-	{ partial, 72 },
-	{ partial, 1536 },
-	{ shrink, 640 },
-	{ resized, 512 },
-	{ resized, 4096 },
-	{ refill, 16384 },
-	{ large, 65536 },
-	{ no_frames, 1024 },
-	{ large, 300 << 10 },
-	{ no_frames, 48 << 10 },
-	{ decay, 4096 },
-	{ large, 600 << 10 },
-	{ new_area, 1000 << 10 },
-	{ no_frames, 1060 << 10 },
-	{ huge, 1060 << 10 },
+	{ pairs, 64, 0 },
+	{ pairs, 1024, 0 },
+	{ pairs, 2000, 0 },
+	{ refill, 1024, 0 },
+	{ refill, 4096, 0 },
+	{ partial, 72, 0 },
+	{ partial, 1536, 0 },
+	{ shrink, 640, 0 },
+	{ resized, 512, 0 },
+	{ resized, 4096, 0 },
+	{ refused, 64, 0 },
+	{ refill, 16384, 0 },
+	{ large, 65536, 0 },
+	{ no_frames, 1024, 0 },
+	{ large, 300 << 10, 0 },
+	{ no_frames, 48 << 10, 0 },
+	{ decay, 4096, 0 },
+	{ large, 600 << 10, 0 },
+	{ new_area, 1000 << 10, 0 },
+	{ no_frames, 1060 << 10, 0 },
+	{ new_descriptors, 40 << 10, 0 },
+	{ huge, 2200 << 10, 0 },
+	{ beside_others, 4096, 0 },
+	{ inherited, 4096, 0 },
+	{ all_of_it, 512, ALL },
+	{ all_of_it, 96, ALL | STELE_TRACE_NESTED },
+	{ all_of_it, 1024, STELE_TRACE_KFREE },
+	{ all_of_it, 1024, STELE_TRACE_KMALLOC },
+	{ large, 600 << 10, ALL },
+	{ huge, 3 << 20, ALL },
+	{ vast, 64, 0 },
 };
 #define PHASES (sizeof(phases) / sizeof(phases[0]))
 #define CHEAP 10
@@ -328,7 +477,11 @@ static void run(unsigned number)
 	for (enum way way = 0; way < WAYS; way++)
 		if (make(way, now->size, &o) && !basket_put(&for_handler, o))
 			drop(&o);
+	if (now->events)
+		MUST(stele_malloc_trace_register(now->events, on_event, NULL) == 0);
 	now->run();
+	if (now->events)
+		MUST(stele_malloc_trace_unregister(on_event, NULL) == 0);
 }
 
 static uint64_t in_use(void)
@@ -379,6 +532,7 @@ int main(int argc, char **argv)
 	trap_prepare(&plan);
 	page_fail = trap_symbol("stele_inject_page_fail");
 	areas = areas_find();
+	others = others_find();
 	read_stats = (void (*)(struct stele_stats *))trap_symbol("stele_stats_read");
 	if (trap_symbol_if("stele_inject"))
 		*(void (**)(const char *))trap_symbol("stele_inject") = nothing;

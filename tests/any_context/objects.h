@@ -6,7 +6,7 @@
  *           has a wrong token when its owner frees it. Some objects change hands: what a handler
  *           allocates is freed by what it interrupted, and the other way round.
  * Limits    of blocks above 64 KiB one word per 32 KiB and the last one are written, of those above
- *           4 MiB one per MiB.
+ *           4 MiB one per MiB, of those above 32 MiB sixteen.
  */
 #ifndef TESTS_ANY_CONTEXT_OBJECTS_H
 #define TESTS_ANY_CONTEXT_OBJECTS_H
@@ -32,6 +32,8 @@ struct basket {
 
 static inline size_t sign_step(size_t size)
 {
+	if (size > SIGN_WHOLE << 9)
+		return size / 16 & ~(size_t)7;
 	if (size > SIGN_WHOLE)
 		return size > 64 * SIGN_WHOLE ? 16 * SIGN_WHOLE : SIGN_WHOLE / 2;
 	return sizeof(uint64_t);

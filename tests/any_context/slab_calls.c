@@ -10,38 +10,63 @@
  */
 #include "areas.h"
 #include "objects.h"
+#include "others.h"
+#include "slab/slab.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <stele/page.h>
 #include <stele/slab.h>
 #include <stele/stats.h>
+#include <stele/trace.h>
 #include <string.h>
 
-enum way { TYPED, BY_SIZE, NOLOCK, TYPED_NOLOCK, RESIZED, WAYS, IN_BULK = WAYS, PAGES, VIRTUAL };
+enum way {
+	TYPED,
+	BY_SIZE,
+	NOLOCK,
+	TYPED_NOLOCK,
+	RESIZED,
+	WAYS,
+	IN_BULK = WAYS,
+	PAGES,
+	PAGES_NOLOCK,
+	VIRTUAL
+};
 
-#define MANY_MAX 700
+#define MANY_MAX 1300
 #define NOLOCK_MAX KMALLOC_MAX_CACHE_SIZE
 
 struct phase {
 	void (*run)(void);
 	size_t size;	     /* of the objects by size */
 	unsigned cache_size; /* of the typed ones */
+	unsigned events;     /* a callback is registered for these */
 };
 
-static struct kmem_cache *caches[5];
-static const unsigned cache_sizes[] = { 64, 1024, 256, 512, 4096 };
+static const unsigned cache_sizes[] = { 64, 1024, 256, 512, 4096, 2048 };
+#define CACHES (sizeof(cache_sizes) / sizeof(cache_sizes[0]))
+static struct kmem_cache *caches[CACHES];
 static const struct phase *now;
 static struct kmem_cache *cache;
 static struct basket for_handler, from_handler;
 static int *page_fail;
 static struct areas areas;
+static struct others others;
 static unsigned turn;
+static volatile unsigned long events_seen;
 
 /* Frames may be refused while this phase says so. */
 static bool may_fail(void)
 {
 	return *page_fail != 0;
+}
+
+/* Now and then cleared; but not what a constructor has made. */
+static gfp_t clear_some(void)
+{
+	return turn % 8 || cache->ctor ? 0 : __GFP_ZERO;
 }
 
 static void *pages_of(size_t size)
@@ -53,18 +78,22 @@ static void *call_alloc(enum way way, size_t size)
 {
 	switch (way) {
 	case TYPED:
-		return kmem_cache_alloc(cache, GFP_ATOMIC);
+		return kmem_cache_alloc(cache, GFP_ATOMIC | clear_some());
 	case TYPED_NOLOCK:
-		return kmem_cache_alloc_nolock(cache, 0, turn % 3 ? NUMA_NO_NODE : 0);
+		return kmem_cache_alloc_nolock(cache, clear_some(), turn % 3 ? NUMA_NO_NODE : 0);
 	case NOLOCK:
 		return kmalloc_nolock(size, turn % 8 ? 0 : __GFP_ZERO, turn % 3 ? NUMA_NO_NODE : 0);
 	case PAGES:
 		return pages_of(size);
+	case PAGES_NOLOCK:
+		return page_address(alloc_pages_nolock(0, NUMA_NO_NODE, (unsigned)get_order(size)));
 	case RESIZED:
 		return krealloc(NULL, size, GFP_ATOMIC);
 	case VIRTUAL:
-		return kvmalloc(size, GFP_ATOMIC);
+		return kvmalloc_node_align(size, turn % 2 ? 64 : 1, GFP_ATOMIC, NUMA_NO_NODE);
 	default:
+		if (turn % 8 == 1)
+			return kmalloc_node(size, GFP_ATOMIC, NUMA_NO_NODE);
 		return kmalloc(size, turn % 8 ? GFP_ATOMIC : GFP_ATOMIC | __GFP_ZERO);
 	}
 }
@@ -99,6 +128,10 @@ static void drop(const struct object *o)
 		kmem_cache_free(o->from, o->p);
 	else if (o->way == PAGES)
 		free_pages((unsigned long)o->p, (unsigned)get_order(o->size));
+	else if (o->way == PAGES_NOLOCK)
+		free_pages_nolock(virt_to_page(o->p), (unsigned)get_order(o->size));
+	else if (o->way == VIRTUAL)
+		kvfree(o->p);
 	else if (o->way == NOLOCK || (o->way == BY_SIZE && o->size <= NOLOCK_MAX && turn % 4 == 0))
 		kfree_nolock(o->p);
 	else
@@ -154,7 +187,9 @@ static void in_handler(void)
 	}
 	resize(BY_SIZE);
 	if (trap_depth() <= 1)
-		work_one_way(PAGES);
+		work_one_way(turn % 2 ? PAGES : PAGES_NOLOCK);
+	other_waits(others.taking);
+	other_waits(others.list);
 }
 
 /* ---- what the phases do ---- */
@@ -175,6 +210,7 @@ static void many_of(enum way way, size_t size, unsigned count, bool backward)
 static void pairs(void)
 {
 	struct object o;
+	void *p;
 
 	for (enum way way = 0; way < WAYS; way++)
 		for (int i = 0; i < 2; i++)
@@ -184,7 +220,25 @@ static void pairs(void)
 	kfree_nolock(kmalloc_nolock(0, 0, NUMA_NO_NODE));
 	kfree(kmalloc(0, GFP_ATOMIC));
 	kfree(NULL);
+	kvfree(NULL);
+	p = krealloc(NULL, now->size, GFP_ATOMIC);
+	MUST(krealloc(p, 0, GFP_ATOMIC) == ZERO_SIZE_PTR);
+	p = kvrealloc(NULL, now->size, GFP_ATOMIC);
+	MUST(kvrealloc(p, 0, GFP_ATOMIC) == ZERO_SIZE_PTR);
+	free_pages(0, 0);
+	free_pages_nolock(NULL, 0);
 	MUST(!kmem_cache_alloc_bulk(cache, GFP_ATOMIC, 0, (void **)many));
+}
+
+/* What is not to be had, without a word. */
+static void refused(void)
+{
+	const gfp_t quietly = GFP_ATOMIC | __GFP_NOWARN, here = quietly | __GFP_THISNODE;
+
+	MUST(!kmalloc(KMALLOC_MAX_SIZE + 1, quietly));
+	MUST(!kmalloc_node(now->size, here, 1) && !kmem_cache_alloc_node(cache, here, 1));
+	MUST(!__get_free_pages(quietly, MAX_PAGE_ORDER + 1));
+	MUST(!alloc_pages_nolock(0, NUMA_NO_NODE, MAX_PAGE_ORDER + 1));
 }
 
 /* Through the sheaves, the barn and the slabs, and back. */
@@ -244,7 +298,11 @@ static void bulk(void)
 
 static void resize_to(struct object *o, size_t size)
 {
-	void *p = krealloc(o->p, size, turn++ % 2 ? GFP_ATOMIC : GFP_ATOMIC | __GFP_ZERO);
+	gfp_t gfp = turn++ % 2 ? GFP_ATOMIC : GFP_ATOMIC | __GFP_ZERO;
+	size_t align = turn % 4 ? 1 : 128;
+	void *p = size > KMALLOC_MAX_SIZE
+			  ? kvrealloc(o->p, size, gfp)
+			  : krealloc_node_align(o->p, size, align, gfp, NUMA_NO_NODE);
 
 	MUST(p || may_fail());
 	if (!p)
@@ -280,8 +338,10 @@ static void large(void)
 
 static void pages(void)
 {
-	for (size_t size = 4096; size <= 65536; size *= 4)
+	for (size_t size = 4096; size <= 65536; size *= 4) {
 		many_of(PAGES, size, 2, true);
+		many_of(PAGES_NOLOCK, size, 2, false);
+	}
 	many_of(PAGES, 2u << 20, 1, true);
 }
 
@@ -303,10 +363,24 @@ static void new_area(void)
 /* The memory in slabs rises by more than 2 MiB and falls to nothing. */
 static void decay(void)
 {
-	many_of(TYPED, 0, 600, false);
+	many_of(TYPED, 0, now->cache_size == 4096 ? 600 : MANY_MAX, false);
 }
 
-/* Blocks of areas: one in the way of another, one so large that it goes back at once. */
+static void new_descriptor(size_t size)
+{
+	uint64_t hidden = areas_hide_descriptors(&areas);
+
+	many_of(BY_SIZE, size, 2, true);
+	areas_show_descriptors(&areas, hidden);
+}
+
+static void new_descriptors(void)
+{
+	new_descriptor(now->size);
+	new_descriptor(2200 << 10);
+}
+
+/* Blocks of areas: one in the way of another, and in place of one that was used. */
 static void huge(void)
 {
 	struct object row[4];
@@ -314,15 +388,150 @@ static void huge(void)
 	for (unsigned i = 0; i < 4; i++)
 		if (!make(BY_SIZE, now->size, &row[i]))
 			return;
-	for (unsigned i = 0; i < 4; i++)
+	/* There is room behind it, but not enough. */
+	drop(&row[1]);
+	resize_to(&row[0], now->size * 4);
+	if (!make(BY_SIZE, now->size, &row[1]))
+		return;
+	for (unsigned i = 0; i < 4; i++) {
 		resize_to(&row[i], now->size * (i % 2 ? 3 : 2));
+		resize_to(&row[i], row[i].size - (100 << 10));
+	}
 	for (unsigned i = 0; i < 4; i++)
 		resize_to(&row[i], now->size + (i << 20) / 2);
-	for (unsigned i = 0; i < 4; i++)
+	for (unsigned i = 0; i < 4; i += 2) {
+		drop(&row[i + 1]);
+		resize_to(&row[i], now->size * 2);
 		drop(&row[i]);
+	}
+}
+
+/* So large that it goes back at once, and that the system is asked how much there is. */
+static void vast(void)
+{
+	struct object o;
+	void *p;
+
 	many_of(VIRTUAL, 34u << 20, 1, true);
+	if (!make(VIRTUAL, 3u << 20, &o))
+		return;
+	p = kvrealloc(o.p, 1u << 30, GFP_ATOMIC);
+	MUST(p);
+	o.p = p;
+	object_check_to(&o, o.size - 8);
+	kvfree(p);
 	many_of(VIRTUAL, 1u << 30, 1, true);
-	MUST(!kmalloc(KMALLOC_MAX_SIZE + 1, GFP_ATOMIC | __GFP_NOWARN));
+}
+
+/* Slabs that calls without a lock have emptied, more than one ordinary call retires; then there
+ * are no frames but theirs. */
+static void deferred_to(enum way way)
+{
+	unsigned made = 0;
+
+	stele_trim(1 << 20);
+	while (made < MANY_MAX && make(TYPED, 0, &many[made]))
+		made++;
+	for (unsigned i = 0; i < made; i++) {
+		object_check(&many[i]);
+		kfree_nolock(many[i].p);
+	}
+	*page_fail = -1;
+	many_of(way, now->size, 20, true);
+	*page_fail = 0;
+	many_of(way, now->size, 20, true);
+}
+
+static void deferred(void)
+{
+	deferred_to(BY_SIZE);
+	deferred_to(NOLOCK);
+}
+
+/* ---- others ---- */
+
+/* Holes are left while somebody purges. Then who takes clean frames finds too many free and must
+ * not purge; the next slow call does. */
+static void behind_purger(void)
+{
+	struct object row[8];
+	unsigned made = 0;
+
+	while (made < 8 && make(BY_SIZE, 300 << 10, &row[made]))
+		made++;
+	areas_keep_nothing(&areas);
+	other_enters(&others, others.purging);
+	for (unsigned i = 0; i < made; i += 2)
+		drop(&row[i]);
+	areas_keep_nothing(&areas);
+	other_leaves(others.purging);
+	many_of(BY_SIZE, 1500 << 10, 1, true);
+	refill();
+	for (unsigned i = 1; i < made; i += 2)
+		drop(&row[i]);
+}
+
+/* Somebody else holds what the data path tries to enter. */
+static void beside_others(void)
+{
+	other_enters(&others, &others.list->word);
+	decay();
+	other_leaves(&others.list->word);
+	other_enters(&others, &others.taking->word);
+	decay();
+	other_leaves(&others.taking->word);
+	behind_purger();
+}
+
+/* A child of a fork that struck while others were inside, taking the sheaves of a cache. */
+static void inherited(void)
+{
+	struct kmem_cache *marked = caches[1];
+
+	for (int page = 0; page < 2; page++) {
+		kmem_cache_shrink(marked);
+		other_enters(&others, &others.taking->word);
+		other_enters(&others, &others.list->word);
+		other_enters(&others, others.purging);
+		if (page)
+			others_mark(&others, marked->words);
+		others_fork(&others, page);
+		if (page)
+			kmem_cache_free(marked, kmem_cache_alloc(marked, GFP_ATOMIC));
+		else
+			decay();
+	}
+}
+
+/* ---- events ---- */
+
+/* In the middle of whatever it is: allocates, writes, frees. */
+static void on_event(const struct stele_trace_event *event, void *arg)
+{
+	struct object o;
+
+	(void)arg;
+	MUST(event->event & STELE_TRACE_ALL);
+	events_seen++;
+	errno = EDOM;
+	if (trap_depth() || !make(NOLOCK, now->size, &o))
+		return;
+	object_check(&o);
+	kfree_nolock(o.p);
+}
+
+static void all_of_it(void)
+{
+	pairs();
+	refused();
+	by_size();
+	refill();
+	partial();
+	bulk();
+	pages();
+	resized();
+	shrink();
+	many_of(VIRTUAL, now->size * 8, 2, true);
 }
 
 /* Frames run out at the first, second, ... request. */
@@ -341,17 +550,49 @@ static void no_frames(void)
 	}
 }
 
+#define ALL STELE_TRACE_ALL
+#define FREES (STELE_TRACE_KFREE | STELE_TRACE_KMEM_CACHE_FREE)
+#define ALLOCS (STELE_TRACE_KMALLOC | STELE_TRACE_KMEM_CACHE_ALLOC)
+
 /* The quick ones first: an instruction is tried in the first phase that runs it. */
 static const struct phase phases[] = {
-	{ pairs, 64, 64 },	    { pairs, 1024, 1024 },	   { pairs, 2000, 256 },
-	{ refill, 512, 1024 },	    { refill, 256, 256 },	   { by_size, 4096, 512 },
-	{ by_size, 16384, 64 },	    { new_slabs, 128, 512 },	   { partial, 72, 1024 },
-	{ partial, 72, 256 },	    { shrink, 640, 1024 },	   { shrink, 64, 64 },
-	{ bulk, 96, 1024 },	    { resized, 512, 64 },	   { resized, 4096, 64 },
-	{ pages, 40 << 10, 64 },    { no_frames, 1024, 256 },	   { large, 65536, 4096 },
-	{ large, 300 << 10, 1024 }, { no_frames, 48 << 10, 1024 }, { decay, 4096, 4096 },
-	{ large, 600 << 10, 1024 }, { new_area, 1000 << 10, 64 },  { no_frames, 1060 << 10, 1024 },
-	{ huge, 1060 << 10, 64 },
+	{ pairs, 64, 64, 0 },
+	{ pairs, 1024, 1024, 0 },
+	{ pairs, 2000, 256, 0 },
+	{ refill, 512, 1024, 0 },
+	{ refill, 256, 256, 0 },
+	{ by_size, 4096, 512, 0 },
+	{ by_size, 16384, 64, 0 },
+	{ new_slabs, 128, 512, 0 },
+	{ partial, 72, 1024, 0 },
+	{ partial, 72, 256, 0 },
+	{ shrink, 640, 1024, 0 },
+	{ shrink, 64, 64, 0 },
+	{ bulk, 96, 1024, 0 },
+	{ resized, 512, 64, 0 },
+	{ resized, 4096, 64, 0 },
+	{ refused, 1024, 1024, 0 },
+	{ pages, 40 << 10, 64, 0 },
+	{ no_frames, 1024, 256, 0 },
+	{ large, 65536, 4096, 0 },
+	{ large, 300 << 10, 1024, 0 },
+	{ no_frames, 48 << 10, 1024, 0 },
+	{ decay, 4096, 4096, 0 },
+	{ large, 600 << 10, 1024, 0 },
+	{ new_area, 1000 << 10, 64, 0 },
+	{ no_frames, 1060 << 10, 1024, 0 },
+	{ new_descriptors, 40 << 10, 1024, 0 },
+	{ huge, 2200 << 10, 64, 0 },
+	{ deferred, 2000, 2048, 0 },
+	{ beside_others, 64, 2048, 0 },
+	{ inherited, 64, 2048, 0 },
+	{ all_of_it, 512, 1024, ALL },
+	{ all_of_it, 96, 256, ALL | STELE_TRACE_NESTED },
+	{ all_of_it, 1024, 64, FREES },
+	{ all_of_it, 1024, 64, ALLOCS },
+	{ large, 600 << 10, 1024, ALL },
+	{ huge, 3 << 20, 64, ALL },
+	{ vast, 64, 64, 0 },
 };
 #define PHASES (sizeof(phases) / sizeof(phases[0]))
 #define CHEAP 15
@@ -382,11 +623,15 @@ static void between(void)
 static void run(unsigned number)
 {
 	now = &phases[number];
-	for (unsigned i = 0; i < sizeof(caches) / sizeof(caches[0]); i++)
+	for (unsigned i = 0; i < CACHES; i++)
 		if (cache_sizes[i] == now->cache_size)
 			cache = caches[i];
 	give_to_handler();
+	if (now->events)
+		MUST(stele_trace_register(now->events, on_event, NULL) == 0);
 	now->run();
+	if (now->events)
+		MUST(stele_trace_unregister(on_event, NULL) == 0);
 }
 
 static uint64_t in_use(void)
@@ -427,7 +672,8 @@ static void make_caches(void)
 	caches[2] = kmem_cache_create("any-bare", 256, NULL, SLAB_CONSISTENCY_CHECKS);
 	caches[3] = kmem_cache_create("any-made", 512, &args, SLAB_NO_MERGE);
 	caches[4] = kmem_cache_create("any-4096", 4096, NULL, SLAB_NO_MERGE);
-	for (unsigned i = 0; i < 5; i++)
+	caches[5] = kmem_cache_create("any-bare-2048", 2048, NULL, SLAB_CONSISTENCY_CHECKS);
+	for (unsigned i = 0; i < CACHES; i++)
 		MUST(caches[i]);
 }
 
@@ -457,10 +703,11 @@ int main(int argc, char **argv)
 	trap_prepare(&plan);
 	page_fail = trap_symbol("stele_inject_page_fail");
 	areas = areas_find();
+	others = others_find();
 	if (trap_symbol_if("stele_inject"))
 		*(void (**)(const char *))trap_symbol("stele_inject") = nothing;
 	trap_run();
-	for (unsigned i = 0; i < 5; i++)
+	for (unsigned i = 0; i < CACHES; i++)
 		kmem_cache_destroy(caches[i]);
 	MUST_HOLD(in_use() == 0);
 	return 0;
