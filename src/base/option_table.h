@@ -44,6 +44,14 @@ enum stele_profile { STELE_PROFILE_DEFAULT, STELE_PROFILE_TINY, STELE_NR_PROFILE
 		"bytes by which dirty_max may grow while pages given back are soon wanted again") \
 	STELE_OPTION(dirty_max, SIZE, STELE_K(256), 0, STELE_T(64), \
 		"bytes of free pages kept resident before they go back to the system") \
+	STELE_OPTION(fail_mempool_alloc, INT, 0, 0, 1000000, \
+		"every so many calls of a mempool's own allocation fail, for tests; 0 for none") \
+	STELE_OPTION(fail_mempool_alloc_bulk, INT, 0, 0, 1000000, \
+		"the same for mempool_alloc_bulk()") \
+	STELE_OPTION(mempool_debug, BOOL, 0, 0, 1, \
+		"check the elements of mempools: freed twice, foreign, written to while free") \
+	STELE_OPTION(mempool_retry, INT, 5000, 0, 3600000, \
+		"ms after which who waits in a mempool tries its allocation again; 0 for never") \
 	STELE_OPTION(mm_cid, BOOL, 1, 0, 1, \
 		"slots by the kernel's mm_cid where it has one; 0 numbers them by CPU") \
 	STELE_OPTION(nomerge, BOOL, 0, 0, 1, \

@@ -72,6 +72,10 @@ int stele_os_futex_lock(_Atomic uint32_t *word);
 int stele_os_futex_unlock(_Atomic uint32_t *word);
 void stele_os_futex_wait(_Atomic uint32_t *word, uint32_t value);
 void stele_os_futex_wake(_Atomic uint32_t *word, int count);
+/* Until @until of CLOCK_MONOTONIC; NULL: for ever. False: it is late. */
+bool stele_os_futex_wait_until(_Atomic uint32_t *word, uint32_t value,
+			       const struct timespec *until);
+int stele_os_priority(void); /* of the calling thread among real-time ones, 1 to 100; else 0 */
 void stele_os_yield(void);
 void stele_os_nap(void); /* a millisecond or so; for the control path */
 

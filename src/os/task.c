@@ -15,6 +15,7 @@
 #include "os/os.h"
 #include <errno.h>
 #include <linux/futex.h>
+#include <sched.h>
 #include <signal.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
@@ -144,6 +145,30 @@ int stele_os_futex_unlock(_Atomic uint32_t *word)
 void stele_os_futex_wait(_Atomic uint32_t *word, uint32_t value)
 {
 	futex(word, FUTEX_WAIT, value);
+}
+
+bool stele_os_futex_wait_until(_Atomic uint32_t *word, uint32_t value, const struct timespec *until)
+{
+	int saved = errno;
+	bool late = syscall(SYS_futex, word, FUTEX_WAIT_BITSET | FUTEX_PRIVATE_FLAG, value, until,
+			    NULL, FUTEX_BITSET_MATCH_ANY) < 0 &&
+		    errno == ETIMEDOUT;
+
+	errno = saved;
+	return !late;
+}
+
+int stele_os_priority(void)
+{
+	struct sched_param param = { 0 };
+	int saved = errno, policy = sched_getscheduler(0), priority = 0;
+
+	if (policy == SCHED_DEADLINE)
+		priority = 100;
+	else if ((policy == SCHED_FIFO || policy == SCHED_RR) && sched_getparam(0, &param) == 0)
+		priority = param.sched_priority;
+	errno = saved;
+	return priority;
 }
 
 void stele_os_futex_wake(_Atomic uint32_t *word, int count)

@@ -1,0 +1,132 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * mempool/check.c - the option mempool_debug, and allocations that fail on purpose
+ *
+ * Idea      An element in the reserve is nobody's: it is filled with a pattern, which is looked at
+ *           when it leaves. Before it goes in: is it an element, and is it not there already?
+ * Limits    Pattern and kind are known for the pools of slab, kmalloc and pages; of others only
+ *           whether the same element is there already.
+ * Context   any; looking through the reserve takes its length.
+ * Source    Linux mempool.c: the bytes, and the text of the report.
+ * Tests     tests/contract/test_mempool.c
+ */
+#include "base/fmt.h"
+#include "base/options.h"
+#include "kmalloc/warn.h"
+#include "mempool/pool.h"
+#include "slab/slab.h"
+#include <stele/page.h>
+#include <string.h>
+
+#define FREE_BYTE 0x6b
+#define LAST_BYTE 0xa5
+#define USED_BYTE 0x5a
+
+/* Bytes of an element, and where they are; 0: not known. */
+static size_t bytes_of(const mempool_t *pool, void *p, unsigned char **at)
+{
+	*at = p;
+	if (pool->alloc == mempool_alloc_slab)
+		return ((struct kmem_cache *)pool->pool_data)->object_size;
+	if (pool->alloc == mempool_kmalloc)
+		return (size_t)pool->pool_data;
+	if (pool->alloc != mempool_alloc_pages)
+		return 0;
+	*at = page_address(p);
+	return PAGE_SIZE << (uintptr_t)pool->pool_data;
+}
+
+static bool is_element(const mempool_t *pool, const void *p)
+{
+	const struct run *run;
+
+	if (pool->alloc == mempool_kmalloc)
+		return stele_usable(p) >= (size_t)pool->pool_data;
+	if (pool->alloc != mempool_alloc_slab)
+		return true;
+	run = stele_run_of(p);
+	return run && run->kind == RUN_SLAB && run->cache == pool->pool_data &&
+	       run_has_object_at(run, p);
+}
+
+static bool is_there(mempool_t *pool, const void *p)
+{
+	struct reserve *r = &inside(pool)->reserve;
+
+	for (unsigned i = 0; i < load_acquire(&r->places); i++)
+		if (load_relaxed(reserve_place(r, i)) == p)
+			return true;
+	return false;
+}
+
+bool stele_mempool_check_put(mempool_t *pool, void *p)
+{
+	const char *wrong = NULL;
+
+	if (!stele_opt.mempool_debug)
+		return true;
+	if (!is_element(pool, p))
+		wrong = "not an element of the pool";
+	else if (is_there(pool, p))
+		wrong = "the element is in the reserve already";
+	if (wrong)
+		stele_say("stele: mempool_free(%p, %p): %s; not freed\n", p, (void *)pool, wrong);
+	return !wrong;
+}
+
+void stele_mempool_poison(mempool_t *pool, void *p)
+{
+	unsigned char *at;
+	size_t n = bytes_of(pool, p, &at);
+
+	if (!stele_opt.mempool_debug || !n)
+		return;
+	memset(at, FREE_BYTE, n - 1);
+	at[n - 1] = LAST_BYTE;
+}
+
+static size_t first_wrong(const unsigned char *at, size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		if (at[i] != (i == n - 1 ? LAST_BYTE : FREE_BYTE))
+			return i;
+	return n;
+}
+
+static void report_poison(const mempool_t *pool, const unsigned char *at, size_t n, size_t wrong)
+{
+	size_t from = wrong < 8 ? 0 : wrong - 8, to = STELE_MIN(wrong + 8, n);
+	char buf[128];
+	struct stele_out out = { .buf = buf, .size = sizeof(buf) };
+
+	for (size_t i = from; i < to; i++)
+		stele_fmt(&out, "0x%x ", at[i]);
+	stele_say("BUG: mempool element poison mismatch\nMempool %p size %zu\n nr=%u @ %p: "
+		  "%s%.*s%s\n",
+		  (const void *)pool, n, stele_mempool_curr_nr(pool), (const void *)at,
+		  from ? "... " : "", (int)out.len, out.buf, to < n ? "..." : "");
+}
+
+void stele_mempool_unpoison(mempool_t *pool, void *p)
+{
+	unsigned char *at;
+	size_t n = bytes_of(pool, p, &at), wrong;
+
+	if (!stele_opt.mempool_debug || !n)
+		return;
+	wrong = first_wrong(at, n);
+	if (wrong < n)
+		report_poison(pool, at, n, wrong);
+	memset(at, USED_BYTE, n);
+}
+
+bool stele_mempool_fails(const void *site, bool bulk)
+{
+	static _Atomic uint32_t calls[2];
+	int64_t every = bulk ? stele_opt.fail_mempool_alloc_bulk : stele_opt.fail_mempool_alloc;
+
+	if (!every || (add_relaxed(&calls[bulk], 1) + 1) % (uint32_t)every)
+		return false;
+	STELE_WARN_ONCE("stele: forcing mempool usage for %p\n", site);
+	return true;
+}

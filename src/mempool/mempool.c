@@ -1,0 +1,523 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * mempool/mempool.c - a pool: its own allocation first, then its reserve, then waiting
+ *
+ * Idea      Three sources in this order. Who may wait joins the queue as soon as others are in it,
+ *           so that nobody who came first is passed; who may not, takes what is there.
+ * Context   as <stele/mempool.h> says. Callbacks are never called under a lock of ours, but for
+ *           the one that keeps two mempool_resize() apart.
+ * Failure   NULL only for those who may not wait, or no longer.
+ * Tests     tests/contract/test_mempool.c, tests/stress/mempool.c, tests/model/
+ */
+#include "base/options.h"
+#include "kmalloc/warn.h"
+#include "mempool/pool.h"
+#include "os/os.h"
+#include "slab/slab.h"
+#include <errno.h>
+#include <pthread.h>
+#include <string.h>
+#include <time.h>
+
+#define MOST (int)(RESERVE_LIMIT - RESERVE_SPARE)
+
+/* ---- the reserve, with the checks of mempool_debug ---- */
+
+static bool take(mempool_t *pool, void **out, unsigned n)
+{
+	if (!reserve_take(&inside(pool)->reserve, out, n))
+		return false;
+	for (unsigned i = 0; stele_unlikely(inside(pool)->checks) && i < n; i++)
+		stele_mempool_unpoison(pool, out[i]);
+	return true;
+}
+
+/* Elements that are above a limit that fell meanwhile. */
+static void drop_surplus(mempool_t *pool)
+{
+	void *p;
+
+	while ((p = reserve_drop(&inside(pool)->reserve))) {
+		if (inside(pool)->checks)
+			stele_mempool_unpoison(pool, p);
+		pool->free(p, pool->pool_data);
+	}
+}
+
+/* False: @p is still the caller's. */
+static bool put(mempool_t *pool, void *p)
+{
+	struct pool *in = inside(pool);
+	uint64_t counts;
+
+	if (stele_unlikely(in->checks))
+		stele_mempool_poison(pool, p);
+	if (!reserve_put(&in->reserve, p)) {
+		if (stele_unlikely(in->checks))
+			stele_mempool_unpoison(pool, p);
+		return false;
+	}
+	counts = load_relaxed(&in->reserve.counts);
+	if (stele_unlikely(counts_places(counts) > counts_limit(counts)))
+		drop_surplus(pool);
+	return true;
+}
+
+/* ---- allocating ---- */
+
+#define NEVER_NEEDED (__GFP_NOMEMALLOC | __GFP_NORETRY | __GFP_NOWARN)
+
+static gfp_t first_try(gfp_t gfp)
+{
+	return (gfp | NEVER_NEEDED) & ~(__GFP_DIRECT_RECLAIM | __GFP_IO);
+}
+
+static void *own_alloc(mempool_t *pool, gfp_t gfp, const void *site, bool bulk)
+{
+	if (stele_unlikely(inside(pool)->checks) && stele_mempool_fails(site, bulk))
+		return NULL;
+	return pool->alloc(gfp, pool->pool_data);
+}
+
+/* Who needs nothing but patience. */
+struct wish {
+	mempool_t *pool;
+	gfp_t gfp;
+	const struct timespec *deadline;
+	const void *site;
+	void **out; /* of what was wanted first */
+	unsigned n;
+	struct waiter waiter;
+};
+
+static bool is_past(const struct timespec *now, const struct timespec *then)
+{
+	return then && (now->tv_sec > then->tv_sec ||
+			(now->tv_sec == then->tv_sec && now->tv_nsec >= then->tv_nsec));
+}
+
+/* When to look next: the deadline, or the time to try the pool's allocation again. */
+static const struct timespec *next_look(const struct timespec *deadline, struct timespec *at)
+{
+	int64_t ms = stele_opt.mempool_retry;
+
+	if (!ms)
+		return deadline;
+	clock_gettime(CLOCK_MONOTONIC, at);
+	at->tv_sec += ms / 1000;
+	at->tv_nsec += ms % 1000 * 1000000;
+	if (at->tv_nsec >= 1000000000) {
+		at->tv_sec++;
+		at->tv_nsec -= 1000000000;
+	}
+	return deadline && is_past(at, deadline) ? deadline : at;
+}
+
+/* The pool's own allocation may have recovered. */
+static void try_again(struct wish *wish)
+{
+	struct pool *in = inside(wish->pool);
+	void *p;
+
+	while ((p = own_alloc(wish->pool, wish->gfp, wish->site, wish->n > 1)))
+		if (!stele_wait_add(&in->queue, &in->reserve, &wish->waiter, p)) {
+			mempool_free(p, wish->pool);
+			return;
+		}
+}
+
+/* What was served before the caller gave up. */
+static void give_back(struct wish *wish, bool served)
+{
+	unsigned n = wish->n - (served ? 0 : wish->waiter.need);
+
+	for (unsigned i = 0; i < n; i++) {
+		if (stele_unlikely(inside(wish->pool)->checks))
+			stele_mempool_unpoison(wish->pool, wish->out[i]);
+		mempool_free(wish->out[i], wish->pool);
+	}
+}
+
+static void cancelled(void *arg)
+{
+	struct wish *wish = arg;
+	struct pool *in = inside(wish->pool);
+
+	give_back(wish, stele_wait_end(&in->queue, &in->reserve, &wish->waiter));
+}
+
+/* True: served. False: it is late, and nothing is held. */
+static bool wait_out(struct wish *wish)
+{
+	struct pool *in = inside(wish->pool);
+	struct timespec at, now;
+
+	for (;;) {
+		const struct timespec *until = next_look(wish->deadline, &at);
+
+		if (stele_wait_for(&in->queue, &in->reserve, &wish->waiter, until, in->cancellable))
+			return true;
+		clock_gettime(CLOCK_MONOTONIC, &now);
+		if (is_past(&now, wish->deadline))
+			break;
+		try_again(wish);
+	}
+	if (stele_wait_end(&in->queue, &in->reserve, &wish->waiter))
+		return true;
+	give_back(wish, false);
+	return false;
+}
+
+static bool wait_for(struct wish *wish)
+{
+	struct pool *in = inside(wish->pool);
+	volatile bool served;
+
+	wish->waiter.out = wish->out;
+	wish->waiter.need = wish->n;
+	stele_wait_begin(&in->queue, &in->reserve, &wish->waiter);
+	if (!in->cancellable) {
+		served = wait_out(wish);
+	} else {
+		pthread_cleanup_push(cancelled, wish);
+		served = wait_out(wish);
+		pthread_cleanup_pop(0);
+	}
+	for (unsigned i = 0; served && stele_unlikely(in->checks) && i < wish->n; i++)
+		stele_mempool_unpoison(wish->pool, wish->out[i]);
+	return served;
+}
+
+static bool others_wait(mempool_t *pool)
+{
+	return load_relaxed(&inside(pool)->queue.waiting) > 0;
+}
+
+static __attribute__((noinline)) void *alloc_slow(mempool_t *pool, gfp_t gfp,
+						  const struct timespec *deadline, const void *site)
+{
+	void *p = NULL;
+	struct wish wish = { .pool = pool,
+			     .gfp = gfp | NEVER_NEEDED,
+			     .deadline = deadline,
+			     .site = site,
+			     .out = &p,
+			     .n = 1 };
+
+	if (gfp & __GFP_ZERO)
+		STELE_WARN_ONCE(
+			"stele: mempool_alloc: __GFP_ZERO is not for pools: elements of the "
+			"reserve are not cleared\n");
+	if (!(gfp & __GFP_DIRECT_RECLAIM))
+		return take(pool, &p, 1) ? p : NULL;
+	if (!others_wait(pool) && take(pool, &p, 1))
+		return p;
+	p = own_alloc(pool, wish.gfp, site, false);
+	if (p)
+		return p;
+	return wait_for(&wish) ? p : NULL;
+}
+
+void *mempool_alloc(mempool_t *pool, gfp_t gfp)
+{
+	return mempool_alloc_timeout(pool, gfp, NULL);
+}
+
+void *mempool_alloc_timeout(mempool_t *pool, gfp_t gfp, const struct timespec *deadline)
+{
+	void *p = own_alloc(pool, first_try(gfp), __builtin_return_address(0), false);
+
+	if (stele_likely(p != NULL))
+		return p;
+	return alloc_slow(pool, gfp, deadline, __builtin_return_address(0));
+}
+
+void *mempool_alloc_preallocated(mempool_t *pool)
+{
+	void *p;
+
+	return take(pool, &p, 1) ? p : NULL;
+}
+
+void *mempool_alloc_noreserve(mempool_t *pool, gfp_t gfp)
+{
+	return own_alloc(pool, gfp | NEVER_NEEDED, __builtin_return_address(0), false);
+}
+
+int mempool_alloc_bulk(mempool_t *pool, void **elems, unsigned int count)
+{
+	struct wish wish = { .pool = pool,
+			     .gfp = GFP_KERNEL | NEVER_NEEDED,
+			     .site = __builtin_return_address(0),
+			     .out = elems,
+			     .n = count };
+
+	if (count > counts_limit(load_relaxed(&inside(pool)->reserve.counts)))
+		STELE_WARN_ONCE("stele: mempool_alloc_bulk(%p): %u elements are more than the %d "
+				"that the pool keeps; it may wait for ever\n",
+				(void *)pool, count, pool->min_nr);
+	while (wish.n && (*wish.out = own_alloc(pool, first_try(wish.gfp), wish.site, true))) {
+		wish.out++;
+		wish.n--;
+	}
+	if (wish.n && (others_wait(pool) || !take(pool, wish.out, wish.n)))
+		wait_for(&wish);
+	return 0;
+}
+
+/* ---- freeing ---- */
+
+/* True: it is in the reserve. */
+static bool free_to_reserve(mempool_t *pool, void *p)
+{
+	struct pool *in = inside(pool);
+
+	if (!put(pool, p))
+		return false;
+	/* ORDER(WAITING) sequentially consistent: counted, then looks. */
+	if (load_seq(&in->queue.waiting))
+		stele_wait_kick(&in->queue, &in->reserve);
+	return true;
+}
+
+static __attribute__((noinline)) void free_slow(void *p, mempool_t *pool)
+{
+	if (inside(pool)->checks && !stele_mempool_check_put(pool, p))
+		return;
+	if (!free_to_reserve(pool, p))
+		pool->free(p, pool->pool_data);
+}
+
+void mempool_free(void *p, mempool_t *pool)
+{
+	struct pool *in = inside(pool);
+
+	if (stele_unlikely(!p))
+		return;
+	/* ORDER(MEMPOOL) acquire: the counts as they were after @p was allocated, or later. */
+	fence_acquire();
+	if (stele_likely(reserve_is_full(load_relaxed(&in->reserve.counts)) && !in->checks))
+		pool->free(p, pool->pool_data);
+	else
+		free_slow(p, pool);
+}
+
+unsigned int mempool_free_bulk(mempool_t *pool, void **elems, unsigned int count)
+{
+	unsigned n = 0;
+
+	fence_acquire(); /* ORDER(MEMPOOL) as in mempool_free() */
+	while (n < count && (!inside(pool)->checks || stele_mempool_check_put(pool, elems[n])) &&
+	       free_to_reserve(pool, elems[n]))
+		n++;
+	return n;
+}
+
+/* ---- beginning, size and end ---- */
+
+/* The places of a reserve of @limit elements. Parts that are there stay. */
+static int make_places(struct reserve *r, unsigned limit)
+{
+	unsigned wanted = limit + RESERVE_SPARE, places = load_relaxed(&r->places);
+
+	while (places < wanted) {
+		unsigned part = places ? reserve_part(places) : 0;
+		size_t bytes = reserve_part_size(part) * sizeof(reserve_place_t);
+		void *p = kmalloc(bytes, GFP_KERNEL | __GFP_ZERO | __GFP_NOWARN);
+
+		if (!p)
+			return -ENOMEM;
+		store_release(&r->part[part], p);
+		places = reserve_part_start(part) + reserve_part_size(part);
+		store_release(&r->places, places);
+	}
+	return 0;
+}
+
+/* Allocates what is missing, as far as it can be had. */
+static void fill_up(mempool_t *pool, gfp_t gfp)
+{
+	while (!reserve_is_full(load_relaxed(&inside(pool)->reserve.counts))) {
+		void *p = pool->alloc(gfp, pool->pool_data);
+
+		if (!p)
+			return;
+		mempool_free(p, pool);
+	}
+}
+
+static bool valid(const char *call, const mempool_t *pool, int min_nr, int least)
+{
+	if (min_nr >= least && min_nr <= MOST)
+		return true;
+	stele_say("stele: %s(%p): %d elements: not from %d to %d\n", call, (const void *)pool,
+		  min_nr, least, MOST);
+	return false;
+}
+
+/* Fills a new pool; it is one only when this is 0. */
+static int begin(mempool_t *pool, unsigned limit, gfp_t gfp)
+{
+	struct pool *in = inside(pool);
+
+	if (make_places(&in->reserve, limit) != 0)
+		return -ENOMEM;
+	/* After the first allocation: the options are read by then. */
+	in->checks = stele_opt.mempool_debug || stele_opt.fail_mempool_alloc ||
+		     stele_opt.fail_mempool_alloc_bulk;
+	reserve_set_limit(&in->reserve, limit);
+	fill_up(pool, gfp);
+	if (mempool_is_saturated(pool))
+		return 0;
+	/* What there is goes back unsaid. */
+	reserve_set_limit(&in->reserve, stele_mempool_curr_nr(pool));
+	return -ENOMEM;
+}
+
+static bool valid_callbacks(const mempool_t *pool, mempool_alloc_t *alloc_fn,
+			    mempool_free_t *free_fn, void *data)
+{
+	const char *wrong = NULL;
+
+	if (!alloc_fn || !free_fn)
+		wrong = alloc_fn ? "no callback to free" : "no callback to allocate";
+	else if (alloc_fn == mempool_alloc_slab && !data)
+		wrong = "no cache";
+	else if (alloc_fn == mempool_alloc_slab && ((struct kmem_cache *)data)->ctor)
+		wrong = "the cache has a constructor, and elements of a reserve are not "
+			"constructed";
+	if (wrong)
+		stele_say("stele: mempool_init(%p): %s\n", (const void *)pool, wrong);
+	return !wrong;
+}
+
+int mempool_init_node(mempool_t *pool, int min_nr, mempool_alloc_t *alloc_fn,
+		      mempool_free_t *free_fn, void *pool_data, gfp_t gfp, int node)
+{
+	int error;
+
+	(void)node; /* one node of memory is managed */
+	if (!valid("mempool_init", pool, min_nr, 0) ||
+	    !valid_callbacks(pool, alloc_fn, free_fn, pool_data))
+		return -EINVAL;
+	*pool = (mempool_t){
+		.alloc = alloc_fn, .free = free_fn, .pool_data = pool_data, .min_nr = min_nr
+	};
+	error = begin(pool, min_nr ? (unsigned)min_nr : 1, gfp);
+	if (error)
+		mempool_exit(pool);
+	return error;
+}
+
+int mempool_init(mempool_t *pool, int min_nr, mempool_alloc_t *alloc_fn, mempool_free_t *free_fn,
+		 void *pool_data)
+{
+	return mempool_init_node(pool, min_nr, alloc_fn, free_fn, pool_data, GFP_KERNEL,
+				 NUMA_NO_NODE);
+}
+
+mempool_t *mempool_create_node(int min_nr, mempool_alloc_t *alloc_fn, mempool_free_t *free_fn,
+			       void *pool_data, gfp_t gfp, int node)
+{
+	mempool_t *pool = kzalloc(sizeof(*pool), gfp);
+
+	if (pool && mempool_init_node(pool, min_nr, alloc_fn, free_fn, pool_data, gfp, node) != 0) {
+		kfree(pool);
+		return NULL;
+	}
+	return pool;
+}
+
+mempool_t *mempool_create(int min_nr, mempool_alloc_t *alloc_fn, mempool_free_t *free_fn,
+			  void *pool_data)
+{
+	return mempool_create_node(min_nr, alloc_fn, free_fn, pool_data, GFP_KERNEL, NUMA_NO_NODE);
+}
+
+int mempool_resize(mempool_t *pool, int new_min_nr)
+{
+	struct pool *in = inside(pool);
+	int error;
+
+	if (!valid("mempool_resize", pool, new_min_nr, 1))
+		return -EINVAL;
+	error = stele_lock(&in->resizing);
+	if (error)
+		return error;
+	error = make_places(&in->reserve, (unsigned)new_min_nr);
+	if (!error) {
+		reserve_set_limit(&in->reserve, (unsigned)new_min_nr);
+		pool->min_nr = new_min_nr;
+	}
+	stele_unlock(&in->resizing);
+	if (error)
+		return error;
+	drop_surplus(pool);
+	fill_up(pool, GFP_KERNEL | NEVER_NEEDED);
+	/* Who needs more than there was may find enough now. */
+	stele_wait_kick(&in->queue, &in->reserve);
+	return 0;
+}
+
+static void tell_what_is_out(mempool_t *pool)
+{
+	struct reserve *r = &inside(pool)->reserve;
+	unsigned limit = counts_limit(load_relaxed(&r->counts)), out;
+	unsigned waiting = load_relaxed(&inside(pool)->queue.waiting);
+
+	out = limit - STELE_MIN(stele_mempool_curr_nr(pool), limit);
+	if (out)
+		stele_say("stele: mempool_exit(%p): %u of %u elements have not come back\n",
+			  (void *)pool, out, limit);
+	if (waiting)
+		stele_say("stele: mempool_exit(%p): %u threads wait in it\n", (void *)pool,
+			  waiting);
+}
+
+void mempool_exit(mempool_t *pool)
+{
+	struct reserve *r;
+	void *p;
+
+	if (!pool || !pool->alloc)
+		return;
+	r = &inside(pool)->reserve;
+	tell_what_is_out(pool);
+	while (take(pool, &p, 1))
+		pool->free(p, pool->pool_data);
+	for (unsigned part = 0; part < RESERVE_PARTS; part++)
+		kfree((void *)load_relaxed(&r->part[part]));
+	memset(pool, 0, sizeof(*pool));
+}
+
+void mempool_destroy(mempool_t *pool)
+{
+	if (!pool)
+		return;
+	mempool_exit(pool);
+	kfree(pool);
+}
+
+/* ---- what it is ---- */
+
+bool mempool_initialized(mempool_t *pool)
+{
+	return load_relaxed(&inside(pool)->reserve.places) > 0;
+}
+
+unsigned int stele_mempool_curr_nr(const mempool_t *pool)
+{
+	return counts_elements(load_relaxed(&inside((mempool_t *)pool)->reserve.counts));
+}
+
+bool mempool_is_saturated(mempool_t *pool)
+{
+	uint64_t counts = load_relaxed(&inside(pool)->reserve.counts);
+
+	return counts_elements(counts) >= counts_limit(counts);
+}
+
+void stele_mempool_cancellable(mempool_t *pool, bool yes)
+{
+	inside(pool)->cancellable = yes;
+}

@@ -1,0 +1,43 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * mempool/pool.h - what is inside of a mempool_t
+ *
+ * Objects   fixed from init to exit: checks. Under `resizing`: the reserve's limit and places.
+ *           The reserve and the queue have rules of their own (reserve.h, wait.h).
+ * Context   any.
+ */
+#ifndef STELE_MEMPOOL_POOL_H
+#define STELE_MEMPOOL_POOL_H
+
+#include "base/bits.h"
+#include "mempool/reserve.h"
+#include "mempool/wait.h"
+#include <stele/mempool.h>
+
+struct pool {
+	struct reserve reserve;
+	struct wait_queue queue;
+	bool cancellable;
+	bool checks; /* the option mempool_debug, or forced failures: every call goes slow */
+	struct stele_mutex resizing;
+} __attribute__((may_alias));
+
+_Static_assert(sizeof(struct pool) <= sizeof(((mempool_t *)0)->stele_inside), "room in mempool_t");
+_Static_assert(_Alignof(struct pool) <= _Alignof(uintptr_t), "alignment in mempool_t");
+
+static inline struct pool *inside(mempool_t *pool)
+{
+	return (struct pool *)pool->stele_inside;
+}
+
+/* ---- check.c: the option mempool_debug ---- */
+
+/* Whether @p may go into the reserve; said, and the reserve left alone, if not. */
+bool stele_mempool_check_put(mempool_t *pool, void *p);
+/* Marks the element as in nobody's use, and looks for writes since. */
+void stele_mempool_poison(mempool_t *pool, void *p);
+void stele_mempool_unpoison(mempool_t *pool, void *p);
+/* Whether this allocation is to fail: every n-th by the options fail_mempool_alloc(_bulk). */
+bool stele_mempool_fails(const void *site, bool bulk);
+
+#endif

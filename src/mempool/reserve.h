@@ -1,0 +1,200 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * mempool/reserve.h - the elements that a pool keeps, taken and put back in any context
+ *
+ * Idea      One word says how many elements there are, how many places are spoken for, and how
+ *           many there may be. A taker lowers the first two by one step, and is then owed an
+ *           element, which he finds in some place. Who puts one back first speaks for a place,
+ *           puts it there, then counts it. So there are never fewer elements than are counted,
+ *           and nobody waits for anybody.
+ * Objects   counts {spare:1, elements:21, places:21, limit:21}: elements <= places, and places
+ *           <= limit but for what a falling limit leaves, which is dropped by whoever sees it.
+ *           place: NULL or an element. There are RESERVE_SPARE more than the limit: whoever is
+ *           owed an element may not have fetched it yet.
+ * Order     RESERVE: putting into a place releases, fetching acquires: what the last user did to
+ *           the element. MEMPOOL: the counts as a freeing thread sees them are from after the
+ *           allocation of what it frees, be it told of it by a relaxed store: a fence of release
+ *           after taking, one of acquire before putting. WAITING: counting an element and looking
+ *           for who waits are sequentially consistent (mempool/wait.h).
+ * Context   any, a few steps; each lost race means that somebody else made progress.
+ * Failure   who leaves between two steps takes an element with him, or a place.
+ * Limits    2^21 - 1 elements. With more than RESERVE_SPARE calls stopped between the two steps
+ *           of taking there may be no place: then an element is refused as if all were full.
+ * Tests     tests/model/reserve.c, tests/model/mempool.pml
+ */
+#ifndef STELE_MEMPOOL_RESERVE_H
+#define STELE_MEMPOOL_RESERVE_H
+
+#include "sync/atomic.h"
+#include "sync/inject.h"
+#include <stddef.h>
+
+#ifndef ORDER_RESERVE_PUT
+#define ORDER_RESERVE_PUT memory_order_release
+#endif
+#ifndef ORDER_RESERVE_COUNT
+#define ORDER_RESERVE_COUNT memory_order_seq_cst
+#endif
+
+#ifndef RESERVE_SPARE
+#define RESERVE_SPARE 64u
+#endif
+#define RESERVE_LIMIT ((1u << 21) - 1)
+#define RESERVE_PARTS 15 /* of 128, 128, 256, 512 ... places */
+#define RESERVE_FIRST 128u
+
+#define RESERVE_PLACE (1ull << 21)
+#define RESERVE_ELEMENT (1ull << 42)
+
+typedef _Atomic(void *) reserve_place_t;
+
+struct reserve {
+	_Atomic uint64_t counts;
+	_Atomic uint32_t places; /* that exist; never falls */
+	reserve_place_t *_Atomic part[RESERVE_PARTS];
+};
+
+static inline unsigned counts_limit(uint64_t counts)
+{
+	return (unsigned)counts & RESERVE_LIMIT;
+}
+
+static inline unsigned counts_places(uint64_t counts)
+{
+	return (unsigned)(counts >> 21) & RESERVE_LIMIT;
+}
+
+static inline unsigned counts_elements(uint64_t counts)
+{
+	return (unsigned)(counts >> 42) & RESERVE_LIMIT;
+}
+
+/* The part that place @i is in, and the first place of a part. */
+static inline unsigned reserve_part(unsigned i)
+{
+	return i < RESERVE_FIRST ? 0 : 25u - (unsigned)__builtin_clz(i);
+}
+
+static inline unsigned reserve_part_start(unsigned part)
+{
+	return part ? RESERVE_FIRST << (part - 1) : 0;
+}
+
+static inline unsigned reserve_part_size(unsigned part)
+{
+	return part ? RESERVE_FIRST << (part - 1) : RESERVE_FIRST;
+}
+
+static inline reserve_place_t *reserve_place(struct reserve *r, unsigned i)
+{
+	unsigned part = reserve_part(i);
+
+	return &load_acquire(&r->part[part])[i - reserve_part_start(part)];
+}
+
+/* An element that is owed to the caller: last in, first out, when nobody else is about. */
+static inline void *reserve_fetch(struct reserve *r, unsigned from)
+{
+	unsigned places = load_acquire(&r->places);
+
+	for (unsigned i = from;; i = i ? i - 1 : places - 1) {
+		reserve_place_t *place = reserve_place(r, i);
+		void *p;
+
+		if (!load_relaxed(place))
+			continue;
+		/* ORDER(RESERVE) acquire: what the last user did to it. */
+		p = atomic_exchange_explicit(place, NULL, memory_order_acquire);
+		if (p)
+			return p;
+	}
+}
+
+/* All of @n, or none. */
+static inline bool reserve_take(struct reserve *r, void **out, unsigned n)
+{
+	uint64_t old = load_seq(&r->counts), new;
+
+	do {
+		if (counts_elements(old) < n)
+			return false;
+		new = old - n *(RESERVE_ELEMENT + RESERVE_PLACE);
+	} while (!atomic_compare_exchange_weak(&r->counts, &old, new));
+	STELE_POINT("reserve:owed");
+	for (unsigned i = 0; i < n; i++)
+		out[i] = reserve_fetch(r, counts_elements(old) - 1 - i);
+	/* ORDER(MEMPOOL) release: the counts before whatever tells of the elements. */
+	fence_release();
+	return true;
+}
+
+/* Puts @p into a place that is free, of those that were spoken for. False: there is none. */
+static inline bool reserve_store(struct reserve *r, void *p, unsigned from)
+{
+	unsigned places = load_acquire(&r->places);
+
+	for (unsigned tries = 0, i = from % places; tries < 2 * places; tries++) {
+		reserve_place_t *place = reserve_place(r, i);
+		void *none = NULL;
+
+		/* ORDER(RESERVE) release: what was done to it. */
+		if (!load_relaxed(place) &&
+		    atomic_compare_exchange_strong_explicit(place, &none, p, ORDER_RESERVE_PUT,
+							    memory_order_relaxed))
+			return true;
+		i = i + 1 == places ? 0 : i + 1;
+	}
+	return false;
+}
+
+/* True when all places are spoken for: what is freed now does not go into the reserve. */
+static inline bool reserve_is_full(uint64_t counts)
+{
+	return counts_places(counts) >= counts_limit(counts);
+}
+
+/* False: it is full, and @p the caller's still. */
+static inline bool reserve_put(struct reserve *r, void *p)
+{
+	uint64_t old = load_relaxed(&r->counts);
+
+	do {
+		if (reserve_is_full(old))
+			return false;
+	} while (!atomic_compare_exchange_weak_explicit(
+		&r->counts, &old, old + RESERVE_PLACE, memory_order_relaxed, memory_order_relaxed));
+	STELE_POINT("reserve:spoken-for");
+	if (!reserve_store(r, p, counts_places(old))) {
+		sub_relaxed(&r->counts, RESERVE_PLACE);
+		return false;
+	}
+	STELE_POINT("reserve:stored");
+	/* ORDER(WAITING) sequentially consistent: counted, then looks for who waits. */
+	atomic_fetch_add_explicit(&r->counts, RESERVE_ELEMENT, ORDER_RESERVE_COUNT);
+	return true;
+}
+
+/* One that is above the limit, or NULL: the limit fell while others were putting. */
+static inline void *reserve_drop(struct reserve *r)
+{
+	uint64_t old = load_relaxed(&r->counts);
+
+	do {
+		if (counts_places(old) <= counts_limit(old) || !counts_elements(old))
+			return NULL;
+	} while (!atomic_compare_exchange_weak(&r->counts, &old,
+					       old - RESERVE_ELEMENT - RESERVE_PLACE));
+	return reserve_fetch(r, counts_elements(old) - 1);
+}
+
+/* The places for it exist. One at a time. */
+static inline void reserve_set_limit(struct reserve *r, unsigned limit)
+{
+	uint64_t old = load_relaxed(&r->counts);
+
+	while (!atomic_compare_exchange_weak(&r->counts, &old,
+					     (old & ~(uint64_t)RESERVE_LIMIT) | limit))
+		;
+}
+
+#endif

@@ -1,0 +1,204 @@
+/* SPDX-License-Identifier: MIT */
+#include "mempool/wait.h"
+#include "base/bits.h"
+#include "os/os.h"
+#include <pthread.h>
+#include <stddef.h>
+
+enum { WAITING, SERVED };
+
+/* ---- under the lock ---- */
+
+/* In the child of a fork the waiters are threads of another process. */
+static void own(struct wait_queue *q)
+{
+	if (q->process == stele_os_process())
+		return;
+	q->process = stele_os_process();
+	q->first = NULL;
+	store_relaxed(&q->waiting, 0);
+}
+
+static void insert(struct wait_queue *q, struct waiter *w)
+{
+	struct waiter **at = &q->first;
+
+	while (*at && (*at)->priority >= w->priority)
+		at = &(*at)->next;
+	w->next = *at;
+	*at = w;
+	/* ORDER(WAITING) sequentially consistent: in the queue, then looks at the reserve. */
+	atomic_fetch_add(&q->waiting, 1);
+}
+
+static bool take_out(struct wait_queue *q, const struct waiter *w)
+{
+	struct waiter **at = &q->first;
+
+	while (*at && *at != w)
+		at = &(*at)->next;
+	if (!*at)
+		return false;
+	*at = w->next;
+	sub_relaxed(&q->waiting, 1);
+	return true;
+}
+
+/* What can be had for @w: all, or all that a reserve of this size can ever have. */
+static bool serve_one(struct reserve *r, struct waiter *w)
+{
+	unsigned n = STELE_MIN(w->need, counts_limit(load_relaxed(&r->counts)));
+
+	if (!n || !reserve_take(r, w->out, n))
+		return false;
+	w->out += n;
+	w->need -= n;
+	return true;
+}
+
+static void serve(struct wait_queue *q, struct reserve *r)
+{
+	struct waiter *w = q->first, *next;
+
+	for (; w; w = next) {
+		next = w->next;
+		while (w->need && serve_one(r, w))
+			;
+		if (w->need)
+			continue;
+		take_out(q, w);
+		/* ORDER(SERVED) release: the elements. The waiter may be gone after this. */
+		store_release(&w->state, SERVED);
+		stele_os_futex_wake(&w->state, 1);
+	}
+}
+
+/* ---- the lock ---- */
+
+static void enter(struct wait_queue *q)
+{
+	/* Never -EDEADLK: signals are held back inside, and nothing is called from there. */
+	if (stele_lock(&q->lock) != 0)
+		__builtin_trap();
+	own(q);
+}
+
+static void leave(struct wait_queue *q, struct reserve *r)
+{
+	stele_unlock(&q->lock);
+	/* ORDER(KICK) sequentially consistent: let go, then looks for word. */
+	fence_seq();
+	if (load_relaxed(&q->kicked))
+		stele_wait_kick(q, r);
+}
+
+void stele_wait_kick(struct wait_queue *q, struct reserve *r)
+{
+	do {
+		/* ORDER(WAITING) sequentially consistent: the element is counted. */
+		if (!load_seq(&q->waiting))
+			return;
+		store_relaxed(&q->kicked, 1);
+		STELE_POINT("mempool:kicked");
+		/* ORDER(KICK) sequentially consistent: word is left, then the lock is tried. */
+		fence_seq();
+		if (!stele_trylock(&q->lock))
+			return;
+		own(q);
+		store_relaxed(&q->kicked, 0);
+		/* ORDER(KICK) what is kicked after this is seen after the lock is let go. */
+		fence_seq();
+		serve(q, r);
+		stele_unlock(&q->lock);
+		STELE_POINT("mempool:served");
+		fence_seq();
+	} while (load_relaxed(&q->kicked));
+}
+
+/* ---- waiting ---- */
+
+void stele_wait_begin(struct wait_queue *q, struct reserve *r, struct waiter *w)
+{
+	store_relaxed(&w->state, WAITING);
+	w->priority = stele_os_priority();
+	enter(q);
+	insert(q, w);
+	STELE_POINT("mempool:waits");
+	serve(q, r);
+	leave(q, r);
+}
+
+/* A handler that interrupted the wait has forked, and this is the child. */
+static void begin_again_in_child(struct wait_queue *q, struct reserve *r, struct waiter *w)
+{
+	enter(q);
+	if (load_relaxed(&w->state) == WAITING) {
+		take_out(q, w);
+		insert(q, w);
+		serve(q, r);
+	}
+	leave(q, r);
+}
+
+/* False: it is late. A cancellation may act within, and nowhere else here. */
+static bool sleep_until(struct waiter *w, const struct timespec *until, bool cancellable)
+{
+	int old = PTHREAD_CANCEL_DEFERRED;
+	bool in_time;
+
+	if (cancellable)
+		pthread_setcanceltype(PTHREAD_CANCEL_ASYNCHRONOUS, &old);
+	in_time = stele_os_futex_wait_until(&w->state, WAITING, until);
+	if (cancellable)
+		pthread_setcanceltype(old, NULL);
+	return in_time;
+}
+
+bool stele_wait_for(struct wait_queue *q, struct reserve *r, struct waiter *w,
+		    const struct timespec *until, bool cancellable)
+{
+	uint32_t process = stele_os_process();
+
+	/* ORDER(SERVED) acquire: the elements. */
+	while (load_acquire(&w->state) == WAITING) {
+		bool late = !sleep_until(w, until, cancellable);
+
+		if (stele_os_process() != process) {
+			process = stele_os_process();
+			begin_again_in_child(q, r, w);
+		} else if (late) {
+			break;
+		}
+	}
+	return load_acquire(&w->state) == SERVED;
+}
+
+bool stele_wait_add(struct wait_queue *q, struct reserve *r, struct waiter *w, void *p)
+{
+	bool needed, last = false;
+
+	enter(q);
+	needed = w->need > 0;
+	if (needed) {
+		*w->out++ = p;
+		last = --w->need == 0;
+	}
+	if (last) {
+		take_out(q, w);
+		store_relaxed(&w->state, SERVED);
+	}
+	leave(q, r);
+	return needed;
+}
+
+bool stele_wait_end(struct wait_queue *q, struct reserve *r, struct waiter *w)
+{
+	bool served;
+
+	enter(q);
+	served = load_relaxed(&w->state) == SERVED;
+	if (!served)
+		take_out(q, w);
+	leave(q, r);
+	return served;
+}

@@ -1,0 +1,62 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * mempool/wait.h - who waits for elements of a reserve, and who gives them out
+ *
+ * Idea      A waiter puts himself into a queue and is handed his elements by whoever finds some:
+ *           no one is woken in vain, and no one runs ahead. The queue has a lock, which nobody
+ *           but a waiter ever waits for: who frees only tries it. If it is held, he leaves word
+ *           (`kicked`), and the holder looks again after it has let go.
+ * Objects   waiter: on the stack of the thread that waits. WAITING until it is served, under the
+ *           lock; then the memory is its thread's again. process: whose queue this is: the
+ *           child of fork() finds another's number, and starts with an empty one.
+ * Order     WAITING: waiting is raised before the reserve is looked at, an element counted before
+ *           waiting is looked at, each sequentially consistent: one of the two sees the other.
+ *           KICK: word is left before the lock is tried, the lock let go before word is looked
+ *           for, with a fence of sequential consistency between: one of the two sees the other.
+ *           SERVED: the elements are written before the state.
+ * Context   stele_wait_kick(): any. The others: threads that may sleep.
+ * Failure   signals change nothing. The timer is for callbacks that recover by themselves; the
+ *           wake-ups need none.
+ * Tests     tests/model/mempool.pml, tests/contract/test_mempool.c, tests/stress/mempool.c
+ */
+#ifndef STELE_MEMPOOL_WAIT_H
+#define STELE_MEMPOOL_WAIT_H
+
+#include "mempool/reserve.h"
+#include "sync/mutex.h"
+
+struct timespec;
+
+struct waiter {
+	struct waiter *next;
+	void **out;    /* the next element goes here */
+	unsigned need; /* 0: served */
+	int priority;  /* 0, or a real-time one */
+	_Atomic uint32_t state;
+};
+
+struct wait_queue {
+	struct stele_mutex lock;
+	_Atomic uint32_t waiting;
+	_Atomic uint32_t kicked;
+	uint32_t process;
+	struct waiter *first;
+};
+
+/* An element came into @r. */
+void stele_wait_kick(struct wait_queue *q, struct reserve *r);
+
+/* In the queue from here on; it may be served at once. */
+void stele_wait_begin(struct wait_queue *q, struct reserve *r, struct waiter *w);
+
+/* Sleeps till served or @until (CLOCK_MONOTONIC; NULL: for ever). True: served, and out of it. */
+bool stele_wait_for(struct wait_queue *q, struct reserve *r, struct waiter *w,
+		    const struct timespec *until, bool cancellable);
+
+/* The waiter got @p elsewhere. False: @p is not needed any more. */
+bool stele_wait_add(struct wait_queue *q, struct reserve *r, struct waiter *w, void *p);
+
+/* Out of the queue. True: it was served meanwhile. */
+bool stele_wait_end(struct wait_queue *q, struct reserve *r, struct waiter *w);
+
+#endif

@@ -1,0 +1,653 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Reserves. Each test is named by what its user would lose. The timer is off: a lost wake-up is a
+ * test that never ends.
+ */
+#include "contract.h"
+
+#include "base/options.h"
+#include "mempool/pool.h"
+#include <errno.h>
+#include <pthread.h>
+#include <sched.h>
+#include <stele/mempool.h>
+#include <stele/page.h>
+#include <time.h>
+#include <unistd.h>
+
+/* ---- a pool whose own allocation does what a test says ---- */
+
+#define MANY 64
+
+static struct {
+	_Atomic int left; /* allocations that still work; below 0: all of them */
+	_Atomic int out;  /* elements that exist */
+	_Atomic uint32_t tries;
+} source;
+
+static void *source_alloc(gfp_t gfp, void *data)
+{
+	int left = atomic_load(&source.left);
+
+	assert_ptr_equal(data, &source);
+	assert_true(gfp & __GFP_NOMEMALLOC || gfp == GFP_KERNEL);
+	atomic_fetch_add(&source.tries, 1);
+	if (left == 0)
+		return NULL;
+	if (left > 0)
+		atomic_fetch_sub(&source.left, 1);
+	atomic_fetch_add(&source.out, 1);
+	return kmalloc(64, GFP_KERNEL);
+}
+
+static void source_free(void *p, void *data)
+{
+	assert_ptr_equal(data, &source);
+	atomic_fetch_sub(&source.out, 1);
+	kfree(p);
+}
+
+static void source_gives(int n)
+{
+	atomic_store(&source.left, n);
+}
+
+/* Afterwards its own allocation fails. */
+static mempool_t *pool_of(int min_nr)
+{
+	mempool_t *pool;
+
+	source_gives(-1);
+	pool = mempool_create(min_nr, source_alloc, source_free, &source);
+	assert_non_null(pool);
+	source_gives(0);
+	return pool;
+}
+
+/* L14: all that there ever was has come back. */
+static void done_with(mempool_t *pool)
+{
+	assert_int_equal(stele_mempool_curr_nr(pool), pool->min_nr ? pool->min_nr : 1);
+	mempool_destroy(pool);
+	assert_int_equal(atomic_load(&source.out), 0);
+}
+
+static void wait_until_waiting(mempool_t *pool, unsigned n)
+{
+	while (load_relaxed(&inside(pool)->queue.waiting) != n)
+		sched_yield();
+}
+
+/* ---- one thread ---- */
+
+static void the_reserve_is_there_when_memory_is_not(void **state)
+{
+	void *p[MANY];
+
+	(void)state;
+	for (int min = 1; min <= MANY; min = min * 2 + 1) {
+		mempool_t *pool = pool_of(min);
+
+		assert_true(mempool_initialized(pool) && mempool_is_saturated(pool));
+		for (int i = 0; i < min; i++) {
+			p[i] = mempool_alloc(pool, i % 2 ? GFP_KERNEL : GFP_NOWAIT);
+			assert_non_null(p[i]);
+			memset(p[i], i, 64);
+		}
+		assert_null(mempool_alloc(pool, GFP_NOWAIT));
+		assert_null(mempool_alloc_preallocated(pool));
+		assert_false(mempool_is_saturated(pool));
+		for (int i = 0; i < min; i++) {
+			assert_int_equal(*(unsigned char *)p[i], i);
+			mempool_free(p[i], pool);
+		}
+		done_with(pool);
+	}
+}
+
+static void memory_comes_first_and_goes_back_there(void **state)
+{
+	mempool_t *pool = pool_of(2);
+	void *p[5];
+
+	(void)state;
+	source_gives(-1);
+	for (int i = 0; i < 5; i++)
+		p[i] = mempool_alloc(pool, GFP_KERNEL);
+	assert_int_equal(stele_mempool_curr_nr(pool), 2);
+	assert_int_equal(atomic_load(&source.out), 7);
+	for (int i = 0; i < 5; i++)
+		mempool_free(p[i], pool);
+	assert_int_equal(atomic_load(&source.out), 2);
+	p[0] = mempool_alloc_noreserve(pool, GFP_KERNEL);
+	assert_non_null(p[0]);
+	mempool_free(p[0], pool);
+	source_gives(0);
+	assert_null(mempool_alloc_noreserve(pool, GFP_KERNEL));
+	mempool_free(NULL, pool);
+	done_with(pool);
+}
+
+/* An element of the pool's own allocation fills the reserve up when it is freed. */
+static void what_was_lent_is_replaced_by_what_is_freed(void **state)
+{
+	mempool_t *pool = pool_of(1);
+	void *mine, *lent;
+
+	(void)state;
+	source_gives(1);
+	mine = mempool_alloc(pool, GFP_KERNEL);
+	lent = mempool_alloc(pool, GFP_KERNEL);
+	assert_int_equal(stele_mempool_curr_nr(pool), 0);
+	mempool_free(mine, pool);
+	assert_int_equal(stele_mempool_curr_nr(pool), 1);
+	mempool_free(lent, pool);
+	done_with(pool);
+}
+
+static void a_pool_of_none_still_serves(void **state)
+{
+	mempool_t *pool = pool_of(0);
+	void *p;
+
+	(void)state;
+	assert_int_equal(stele_mempool_curr_nr(pool), 1);
+	p = mempool_alloc(pool, GFP_KERNEL);
+	assert_non_null(p);
+	assert_null(mempool_alloc(pool, GFP_NOWAIT));
+	mempool_free(p, pool);
+	done_with(pool);
+}
+
+static void several_come_from_the_reserve_all_or_none(void **state)
+{
+	mempool_t *pool = pool_of(4);
+	struct stderr_text t;
+	void *p[6];
+
+	(void)state;
+	source_gives(2);
+	assert_int_equal(mempool_alloc_bulk(pool, p, 4), 0); /* 2 of its own, 2 of the reserve */
+	assert_int_equal(stele_mempool_curr_nr(pool), 2);
+	assert_int_equal(mempool_free_bulk(pool, p, 4), 2);
+	mempool_free(p[2], pool);
+	mempool_free(p[3], pool);
+	assert_int_equal(mempool_alloc_bulk(pool, p, 0), 0);
+	source_gives(2);
+	STDERR_OF(&t, assert_int_equal(mempool_alloc_bulk(pool, p, 6), 0));
+	assert_says(&t, "6 elements are more than the 4 that the pool keeps");
+	for (int i = 0; i < 6; i++)
+		mempool_free(p[i], pool);
+	done_with(pool);
+}
+
+static void its_size_changes_while_elements_are_out(void **state)
+{
+	mempool_t *pool = pool_of(8);
+	void *p[400];
+
+	(void)state;
+	for (int i = 0; i < 3; i++)
+		p[i] = mempool_alloc(pool, GFP_KERNEL);
+	assert_int_equal(mempool_resize(pool, 4), 0);
+	assert_int_equal(pool->min_nr, 4);
+	assert_int_equal(stele_mempool_curr_nr(pool), 4);
+	for (int i = 0; i < 3; i++)
+		mempool_free(p[i], pool);
+	assert_int_equal(atomic_load(&source.out), 4);
+	/* Up, with nothing to fill it: what is freed does. */
+	source_gives(3);
+	assert_int_equal(mempool_resize(pool, 400), 0);
+	assert_int_equal(stele_mempool_curr_nr(pool), 7);
+	source_gives(-1);
+	for (int i = 0; i < 400; i++)
+		p[i] = mempool_alloc(pool, GFP_KERNEL);
+	source_gives(0);
+	for (int i = 0; i < 400; i++)
+		mempool_free(p[i], pool);
+	assert_int_equal(stele_mempool_curr_nr(pool), 400);
+	assert_int_equal(mempool_resize(pool, 1), 0);
+	assert_int_equal(atomic_load(&source.out), 1);
+	done_with(pool);
+}
+
+static void each_kind_of_pool_has_its_elements(void **state)
+{
+	struct kmem_cache *s = kmem_cache_create("mempool", 200, 0, SLAB_NO_MERGE, NULL);
+	mempool_t slab = { 0 }, bytes = { 0 }, *pages = mempool_create_page_pool(2, 1);
+	void *p;
+
+	(void)state;
+	assert_int_equal(mempool_init_slab_pool(&slab, 3, s), 0);
+	assert_int_equal(mempool_init_kmalloc_pool(&bytes, 3, 1000), 0);
+	assert_non_null(pages);
+	p = mempool_alloc_preallocated(&slab);
+	assert_int_equal(ksize(p), 200);
+	mempool_free(p, &slab);
+	p = mempool_alloc_preallocated(&bytes);
+	assert_true(ksize(p) >= 1000);
+	mempool_free(p, &bytes);
+	p = mempool_alloc_preallocated(pages);
+	memset(page_address(p), 1, 2 * PAGE_SIZE);
+	mempool_free(p, pages);
+	mempool_exit(&slab);
+	mempool_exit(&bytes);
+	mempool_destroy(pages);
+	kmem_cache_destroy(s);
+}
+
+static void one_that_cannot_be_filled_is_not_made(void **state)
+{
+	mempool_t pool = { 0 };
+
+	(void)state;
+	source_gives(3);
+	assert_int_equal(mempool_init(&pool, 4, source_alloc, source_free, &source), -ENOMEM);
+	assert_int_equal(atomic_load(&source.out), 0);
+	assert_false(mempool_initialized(&pool));
+	source_gives(3);
+	assert_null(mempool_create(4, source_alloc, source_free, &source));
+	assert_int_equal(atomic_load(&source.out), 0);
+	mempool_exit(&pool);
+	mempool_exit(NULL);
+	mempool_destroy(NULL);
+}
+
+static void who_has_no_time_is_late(void **state)
+{
+	mempool_t *pool = pool_of(1);
+	struct timespec now;
+	void *p;
+
+	(void)state;
+	p = mempool_alloc(pool, GFP_KERNEL);
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	assert_null(mempool_alloc_timeout(pool, GFP_KERNEL, &now));
+	now.tv_nsec += 20000000;
+	if (now.tv_nsec >= 1000000000) {
+		now.tv_nsec -= 1000000000;
+		now.tv_sec++;
+	}
+	assert_null(mempool_alloc_timeout(pool, GFP_KERNEL, &now));
+	assert_int_equal(load_relaxed(&inside(pool)->queue.waiting), 0);
+	mempool_free(p, pool);
+	p = mempool_alloc_timeout(pool, GFP_KERNEL, &now);
+	assert_non_null(p);
+	mempool_free(p, pool);
+	done_with(pool);
+}
+
+/* ---- waiting ---- */
+
+struct taker {
+	mempool_t *pool;
+	pthread_t thread;
+	unsigned n;
+	void *p[8];
+	_Atomic uint32_t *turn;
+	uint32_t place;
+};
+
+static void *take_and_note(void *arg)
+{
+	struct taker *t = arg;
+
+	if (t->n == 1)
+		t->p[0] = mempool_alloc(t->pool, GFP_KERNEL);
+	else
+		mempool_alloc_bulk(t->pool, t->p, t->n);
+	t->place = add_relaxed(t->turn, 1);
+	return NULL;
+}
+
+static void begin_to_wait(struct taker *t, mempool_t *pool, unsigned n, _Atomic uint32_t *turn)
+{
+	unsigned waiting = load_relaxed(&inside(pool)->queue.waiting);
+
+	*t = (struct taker){ .pool = pool, .n = n, .turn = turn };
+	assert_int_equal(pthread_create(&t->thread, NULL, take_and_note, t), 0);
+	wait_until_waiting(pool, waiting + 1);
+}
+
+static void join(struct taker *t)
+{
+	assert_int_equal(pthread_join(t->thread, NULL), 0);
+	for (unsigned i = 0; i < t->n; i++)
+		assert_non_null(t->p[i]);
+}
+
+static void who_waits_first_is_served_first(void **state)
+{
+	mempool_t *pool = pool_of(1);
+	void *p = mempool_alloc(pool, GFP_KERNEL);
+	_Atomic uint32_t turn = 0;
+	struct taker t[5];
+
+	(void)state;
+	for (int i = 0; i < 5; i++)
+		begin_to_wait(&t[i], pool, 1, &turn);
+	for (uint32_t i = 0; i < 5; i++) {
+		mempool_free(p, pool);
+		join(&t[i]);
+		assert_int_equal(t[i].place, i);
+		p = t[i].p[0];
+	}
+	mempool_free(p, pool);
+	done_with(pool);
+}
+
+/* Nor does a newcomer who may sleep run ahead; one who may not takes what lies there. */
+static void who_needs_fewer_passes_who_needs_more(void **state)
+{
+	mempool_t *pool = pool_of(3);
+	_Atomic uint32_t turn = 0;
+	struct taker many, one;
+	void *p[3];
+
+	(void)state;
+	assert_int_equal(mempool_alloc_bulk(pool, p, 3), 0);
+	begin_to_wait(&many, pool, 3, &turn);
+	begin_to_wait(&one, pool, 1, &turn);
+	mempool_free(p[0], pool);
+	join(&one);
+	assert_int_equal(one.place, 0);
+	mempool_free(p[1], pool);
+	mempool_free(p[2], pool);
+	assert_int_equal(load_relaxed(&inside(pool)->queue.waiting), 1);
+	mempool_free(one.p[0], pool);
+	join(&many);
+	for (int i = 0; i < 3; i++)
+		mempool_free(many.p[i], pool);
+	done_with(pool);
+}
+
+static void a_larger_pool_serves_who_waits(void **state)
+{
+	mempool_t *pool = pool_of(1);
+	void *p = mempool_alloc(pool, GFP_KERNEL);
+	_Atomic uint32_t turn = 0;
+	struct taker t;
+
+	(void)state;
+	begin_to_wait(&t, pool, 1, &turn);
+	source_gives(1);
+	assert_int_equal(mempool_resize(pool, 2), 0);
+	join(&t);
+	mempool_free(p, pool);
+	mempool_free(t.p[0], pool);
+	done_with(pool);
+}
+
+/* L13, with what the thread that frees was told by a store without any order. */
+static _Atomic(void *) told;
+
+static void *free_what_is_told(void *arg)
+{
+	void *p;
+
+	while (!(p = load_relaxed(&told)))
+		;
+	mempool_free(p, arg);
+	return NULL;
+}
+
+static void a_wake_up_is_not_lost(void **state)
+{
+	(void)state;
+	for (int min = 0; min < 3; min++)
+		for (int round = 0; round < 300; round++) {
+			mempool_t *pool = pool_of(min);
+			_Atomic uint32_t turn = 0;
+			struct taker t = { .pool = pool, .n = 1, .turn = &turn };
+			pthread_t freer;
+			void *p[2] = { NULL };
+
+			store_relaxed(&told, NULL);
+			assert_int_equal(pthread_create(&freer, NULL, free_what_is_told, pool), 0);
+			if (min == 2)
+				p[1] = mempool_alloc(pool, GFP_KERNEL);
+			p[0] = mempool_alloc(pool, GFP_KERNEL);
+			assert_int_equal(pthread_create(&t.thread, NULL, take_and_note, &t), 0);
+			store_relaxed(&told, p[0]);
+			join(&t);
+			pthread_join(freer, NULL);
+			mempool_free(t.p[0], pool);
+			mempool_free(p[1], pool);
+			done_with(pool);
+		}
+}
+
+static void *cancellable_wait(void *pool)
+{
+	return mempool_alloc(pool, GFP_KERNEL);
+}
+
+static void a_wait_ends_by_cancelling_only_where_asked(void **state)
+{
+	mempool_t *pool = pool_of(1);
+	void *p = mempool_alloc(pool, GFP_KERNEL), *got;
+	pthread_t thread;
+
+	(void)state;
+	assert_int_equal(pthread_create(&thread, NULL, cancellable_wait, pool), 0);
+	wait_until_waiting(pool, 1);
+	pthread_cancel(thread);
+	usleep(20000);
+	assert_int_equal(load_relaxed(&inside(pool)->queue.waiting), 1);
+	mempool_free(p, pool);
+	pthread_join(thread, &p);
+	assert_true(p && p != PTHREAD_CANCELED);
+
+	stele_mempool_cancellable(pool, true);
+	assert_int_equal(pthread_create(&thread, NULL, cancellable_wait, pool), 0);
+	wait_until_waiting(pool, 1);
+	pthread_cancel(thread);
+	pthread_join(thread, &got);
+	assert_ptr_equal(got, PTHREAD_CANCELED);
+	assert_int_equal(load_relaxed(&inside(pool)->queue.waiting), 0);
+	mempool_free(p, pool);
+	done_with(pool);
+}
+
+/* For callbacks that recover by themselves: nobody frees here. */
+static void the_timer_tries_the_allocation_again(void **state)
+{
+	mempool_t *pool = pool_of(1);
+	void *p = mempool_alloc(pool, GFP_KERNEL);
+	_Atomic uint32_t turn = 0;
+	struct taker t;
+
+	(void)state;
+	stele_opt.mempool_retry = 5;
+	begin_to_wait(&t, pool, 1, &turn);
+	source_gives(1);
+	join(&t);
+	stele_opt.mempool_retry = 0;
+	mempool_free(t.p[0], pool);
+	mempool_free(p, pool);
+	done_with(pool);
+}
+
+/* ---- what is wrong is said, and nothing is lost ---- */
+
+static void a_wrong_size_is_told(void **state)
+{
+	mempool_t *pool = pool_of(2), other = { 0 };
+	struct stderr_text t;
+
+	(void)state;
+	STDERR_OF(&t, assert_int_equal(mempool_resize(pool, 0), -EINVAL));
+	assert_says(&t, "0 elements: not from 1 to 2097087");
+	STDERR_OF(&t, assert_int_equal(mempool_resize(pool, -7), -EINVAL));
+	assert_says(&t, "stele: mempool_resize(");
+	STDERR_OF(&t, assert_int_equal(mempool_init(&other, -1, source_alloc, source_free, &source),
+				       -EINVAL));
+	assert_says(&t, "-1 elements: not from 0 to");
+	STDERR_OF(&t,
+		  assert_int_equal(mempool_init(&other, 1, NULL, source_free, &source), -EINVAL));
+	assert_says(&t, "no callback to allocate");
+	STDERR_OF(&t,
+		  assert_int_equal(mempool_init(&other, 1, source_alloc, NULL, &source), -EINVAL));
+	assert_says(&t, "no callback to free");
+	assert_int_equal(pool->min_nr, 2);
+	done_with(pool);
+}
+
+static void construct(void *p)
+{
+	memset(p, 1, 8);
+}
+
+static void a_cache_with_a_constructor_is_refused(void **state)
+{
+	struct kmem_cache *s = kmem_cache_create("constructed", 64, 0, 0, construct);
+	mempool_t pool = { 0 };
+	struct stderr_text t;
+
+	(void)state;
+	STDERR_OF(&t, assert_int_equal(mempool_init_slab_pool(&pool, 1, s), -EINVAL));
+	assert_says(&t, "the cache has a constructor");
+	kmem_cache_destroy(s);
+}
+
+static void elements_that_stay_out_are_told(void **state)
+{
+	mempool_t *pool = pool_of(3);
+	void *p = mempool_alloc(pool, GFP_KERNEL);
+	struct stderr_text t;
+
+	(void)state;
+	STDERR_OF(&t, mempool_destroy(pool));
+	assert_says(&t, "1 of 3 elements have not come back");
+	assert_int_equal(atomic_load(&source.out), 1);
+	source_free(p, &source);
+}
+
+static void cleared_elements_are_not_promised(void **state)
+{
+	mempool_t *pool = pool_of(1);
+	struct stderr_text t;
+	void *p = NULL;
+
+	(void)state;
+	STDERR_OF(&t, p = mempool_alloc(pool, GFP_KERNEL | __GFP_ZERO));
+	assert_non_null(p);
+	assert_says(&t, "__GFP_ZERO is not for pools");
+	mempool_free(p, pool);
+	done_with(pool);
+}
+
+static void a_foreign_or_misaligned_element_harms_nothing(void **state)
+{
+	struct kmem_cache *s = kmem_cache_create("pooled", 96, 0, SLAB_NO_MERGE, NULL);
+	mempool_t pool = { 0 };
+	struct stderr_text t;
+	char *foreign = kmalloc(96, GFP_KERNEL);
+
+	(void)state;
+	assert_int_equal(mempool_init_slab_pool(&pool, 1, s), 0);
+	STDERR_OF(&t, mempool_free(foreign, &pool));
+	assert_says(&t, "kmem_cache_free(");
+	STDERR_OF(&t, mempool_free(foreign + 8, &pool));
+	assert_says(&t, "kmem_cache_free(");
+	mempool_exit(&pool);
+	kmem_cache_destroy(s);
+	kfree(foreign);
+}
+
+/* ---- the option mempool_debug ---- */
+
+static void debug_sees_what_is_wrong_with_an_element(void **state)
+{
+	struct kmem_cache *s = kmem_cache_create("watched", 96, 0, SLAB_NO_MERGE, NULL);
+	mempool_t pool = { 0 };
+	struct stderr_text t;
+	unsigned char *p, *foreign = kmalloc(96, GFP_KERNEL);
+
+	(void)state;
+	stele_opt.mempool_debug = 1;
+	assert_int_equal(mempool_init_slab_pool(&pool, 2, s), 0);
+	p = mempool_alloc_preallocated(&pool);
+	assert_int_equal(p[0], 0x5a);
+	STDERR_OF(&t, mempool_free(foreign, &pool));
+	assert_says(&t, "not an element of the pool");
+	STDERR_OF(&t, mempool_free(p + 8, &pool));
+	assert_says(&t, "not an element of the pool");
+	mempool_free(p, &pool);
+	assert_int_equal(unseen(p)[0], 0x6b);
+	STDERR_OF(&t, mempool_free(p, &pool));
+	assert_says(&t, "the element is in the reserve already");
+	unseen(p)[40] = 7;
+	STDERR_OF(&t, assert_ptr_equal(mempool_alloc_preallocated(&pool), p));
+	assert_says(&t, "BUG: mempool element poison mismatch");
+	assert_says(&t, " size 96");
+	assert_says(&t, "0x6b 0x7 0x6b");
+	mempool_free(p, &pool);
+	STDERR_OF(&t, mempool_exit(&pool));
+	assert_silent(&t);
+	stele_opt.mempool_debug = 0;
+	kmem_cache_destroy(s);
+	kfree(foreign);
+}
+
+static void failures_on_purpose_use_the_reserve(void **state)
+{
+	mempool_t *pool;
+	void *p[6];
+
+	(void)state;
+	stele_opt.fail_mempool_alloc = 2;
+	source_gives(-1);
+	pool = mempool_create(3, source_alloc, source_free, &source);
+	for (int i = 0; i < 6; i++)
+		p[i] = mempool_alloc(pool, GFP_NOWAIT);
+	assert_int_equal(stele_mempool_curr_nr(pool), 0);
+	for (int i = 0; i < 6; i++)
+		mempool_free(p[i], pool);
+	stele_opt.fail_mempool_alloc = 0;
+	stele_opt.fail_mempool_alloc_bulk = 3;
+	assert_int_equal(mempool_alloc_bulk(pool, p, 3), 0);
+	assert_int_equal(stele_mempool_curr_nr(pool), 2);
+	stele_opt.fail_mempool_alloc_bulk = 0;
+	for (int i = 0; i < 3; i++)
+		mempool_free(p[i], pool);
+	done_with(pool);
+}
+
+static int no_timer(void **state)
+{
+	(void)state;
+	kfree(kmalloc(8, GFP_KERNEL)); /* the options are read */
+	stele_opt.mempool_retry = 0;
+	return 0;
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(the_reserve_is_there_when_memory_is_not),
+		cmocka_unit_test(memory_comes_first_and_goes_back_there),
+		cmocka_unit_test(what_was_lent_is_replaced_by_what_is_freed),
+		cmocka_unit_test(a_pool_of_none_still_serves),
+		cmocka_unit_test(several_come_from_the_reserve_all_or_none),
+		cmocka_unit_test(its_size_changes_while_elements_are_out),
+		cmocka_unit_test(each_kind_of_pool_has_its_elements),
+		cmocka_unit_test(one_that_cannot_be_filled_is_not_made),
+		cmocka_unit_test(who_has_no_time_is_late),
+		cmocka_unit_test(who_waits_first_is_served_first),
+		cmocka_unit_test(who_needs_fewer_passes_who_needs_more),
+		cmocka_unit_test(a_larger_pool_serves_who_waits),
+		cmocka_unit_test(a_wake_up_is_not_lost),
+		cmocka_unit_test(a_wait_ends_by_cancelling_only_where_asked),
+		cmocka_unit_test(the_timer_tries_the_allocation_again),
+		cmocka_unit_test(a_wrong_size_is_told),
+		cmocka_unit_test(a_cache_with_a_constructor_is_refused),
+		cmocka_unit_test(elements_that_stay_out_are_told),
+		cmocka_unit_test(cleared_elements_are_not_promised),
+		cmocka_unit_test(a_foreign_or_misaligned_element_harms_nothing),
+		cmocka_unit_test(debug_sees_what_is_wrong_with_an_element),
+		cmocka_unit_test(failures_on_purpose_use_the_reserve),
+	};
+
+	return cmocka_run_group_tests(tests, no_timer, NULL);
+}
