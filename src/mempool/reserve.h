@@ -32,6 +32,9 @@
 #ifndef ORDER_RESERVE_PUT
 #define ORDER_RESERVE_PUT memory_order_release
 #endif
+#ifndef ORDER_RESERVE_FETCH
+#define ORDER_RESERVE_FETCH memory_order_acquire
+#endif
 #ifndef ORDER_RESERVE_COUNT
 #define ORDER_RESERVE_COUNT memory_order_seq_cst
 #endif
@@ -104,7 +107,7 @@ static inline void *reserve_fetch(struct reserve *r, unsigned from)
 		if (!load_relaxed(place))
 			continue;
 		/* ORDER(RESERVE) acquire: what the last user did to it. */
-		p = atomic_exchange_explicit(place, NULL, memory_order_acquire);
+		p = atomic_exchange_explicit(place, NULL, ORDER_RESERVE_FETCH);
 		if (p)
 			return p;
 	}

@@ -1,0 +1,185 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * tests/model/reserve.c - mempool/reserve.h: no element is lost, none handed out twice
+ *
+ * Idea      A reserve of at most two, three elements in all; what it does not take lies outside,
+ *           where everybody may pick it up. Two threads take, hold, and put back; the third does
+ *           as well, and moves the limit between 1 and 2, dropping what is above. At the end each
+ *           element is in one place, and as many are counted as there are.
+ * Broken    RESERVE_COUNT  an element is counted before it is in its place: who is owed it waits
+ *           RESERVE_FETCH  fetched by a load and a store: two fetch the same
+ *           RESERVE_LIMIT  put without speaking for a place: more than the limit
+ *           RESERVE_TAKE   taken by a load and a store of the counts: owed twice
+ *           RESERVE_PUT, RESERVE_FETCH_ORDER  relaxed: the next user races with the last (TSan)
+ */
+#ifdef BROKEN_RESERVE_PUT
+#define ORDER_RESERVE_PUT memory_order_relaxed
+#endif
+#ifdef BROKEN_RESERVE_FETCH_ORDER
+#define ORDER_RESERVE_FETCH memory_order_relaxed
+#endif
+#define RESERVE_SPARE 4u
+#define FETCH_TRIES 10000 /* far more than others can move elements about */
+#include "model.h"
+#include "mempool/reserve.h"
+#include <string.h>
+
+#define ELEMENTS 3
+#define MOST 2u
+
+static struct payload elements[ELEMENTS];
+static _Atomic(void *) outside[ELEMENTS];
+static reserve_place_t places[RESERVE_FIRST];
+static struct reserve reserve;
+
+/* What the broken variants replace. */
+static void *fetch(unsigned from)
+{
+#ifdef BROKEN_RESERVE_FETCH
+	for (unsigned i = 0; i < FETCH_TRIES * MOST; i++) {
+		reserve_place_t *place = &places[(from + i) % MOST];
+		void *p = load_acquire(place);
+
+		STELE_POINT("model:fetch");
+		if (p) {
+			store_relaxed(place, NULL);
+			return p;
+		}
+	}
+	model_assert(!"an element was owed");
+#endif
+	return reserve_fetch(&reserve, from);
+}
+
+static bool take(void **p)
+{
+#if defined(BROKEN_RESERVE_TAKE) || defined(BROKEN_RESERVE_FETCH) || defined(BROKEN_RESERVE_COUNT)
+	uint64_t old = load_seq(&reserve.counts);
+	bool ok = counts_elements(old) > 0;
+
+	STELE_POINT("model:take");
+	if (!ok)
+		return false;
+#ifdef BROKEN_RESERVE_TAKE
+	store_seq(&reserve.counts, old - RESERVE_ELEMENT - RESERVE_PLACE);
+#else
+	if (!atomic_compare_exchange_strong(&reserve.counts, &old,
+					    old - RESERVE_ELEMENT - RESERVE_PLACE))
+		return false;
+#endif
+	for (int i = 0; i < FETCH_TRIES; i++)
+		for (unsigned k = 0; k < MOST + RESERVE_SPARE; k++)
+			if (load_relaxed(&places[k])) {
+				*p = fetch(k);
+				return true;
+			}
+	model_assert(!"an element was owed");
+	return false;
+#else
+	return reserve_take(&reserve, p, 1);
+#endif
+}
+
+static bool put(void *p)
+{
+#if defined(BROKEN_RESERVE_COUNT)
+	uint64_t old = load_relaxed(&reserve.counts);
+
+	do {
+		if (reserve_is_full(old))
+			return false;
+	} while (!atomic_compare_exchange_weak(&reserve.counts, &old,
+					       old + RESERVE_PLACE + RESERVE_ELEMENT));
+	STELE_POINT("model:put");
+	return reserve_store(&reserve, p, counts_places(old));
+#elif defined(BROKEN_RESERVE_LIMIT)
+	uint64_t old = load_relaxed(&reserve.counts);
+
+	if (reserve_is_full(old))
+		return false;
+	STELE_POINT("model:put");
+	if (!reserve_store(&reserve, p, counts_places(old)))
+		return false;
+	atomic_fetch_add(&reserve.counts, RESERVE_PLACE + RESERVE_ELEMENT);
+	model_assert(counts_places(load_seq(&reserve.counts)) <= MOST);
+	return true;
+#else
+	return reserve_put(&reserve, p);
+#endif
+}
+
+static void to_outside(void *p)
+{
+	unsigned i = (unsigned)((struct payload *)p - elements);
+
+	model_assert(!atomic_exchange_explicit(&outside[i], p, memory_order_acq_rel));
+}
+
+static void *from_outside(int me)
+{
+	return exchange_acq_rel(&outside[(unsigned)me % ELEMENTS], NULL);
+}
+
+static void drop_surplus(void)
+{
+	void *p;
+
+	while ((p = reserve_drop(&reserve)))
+		to_outside(p);
+}
+
+static void use(void *p, int me)
+{
+	payload_take(p, me);
+	STELE_POINT("model:use");
+	payload_leave(p, me);
+	if (put(p))
+		drop_surplus();
+	else
+		to_outside(p);
+}
+
+static void model_thread(int me)
+{
+	for (int i = 0; i < MODEL_STEPS; i++) {
+		void *p = NULL;
+
+		if (me == 3) {
+			reserve_set_limit(&reserve, 1 + (unsigned)i % MOST);
+			drop_surplus();
+		}
+		if (!take(&p))
+			p = from_outside(me);
+		if (p)
+			use(p, me);
+	}
+}
+
+static void model_setup(void)
+{
+	memset(&reserve, 0, sizeof(reserve));
+	memset(places, 0, sizeof(places));
+	store_relaxed(&reserve.part[0], places);
+	store_relaxed(&reserve.places, MOST + RESERVE_SPARE);
+	reserve_set_limit(&reserve, MOST);
+	for (int i = 0; i < ELEMENTS; i++) {
+		elements[i].holder = 0;
+		store_relaxed(&outside[i], NULL);
+		if (!reserve_put(&reserve, &elements[i]))
+			to_outside(&elements[i]);
+	}
+}
+
+static void model_check(void)
+{
+	uint64_t counts = load_relaxed(&reserve.counts);
+	unsigned in = 0, out = 0;
+
+	for (unsigned i = 0; i < MOST + RESERVE_SPARE; i++)
+		in += load_relaxed(&places[i]) != NULL;
+	for (unsigned i = 0; i < ELEMENTS; i++)
+		out += load_relaxed(&outside[i]) != NULL;
+	model_assert(in + out == ELEMENTS);
+	model_assert(counts_elements(counts) == in && counts_places(counts) == in);
+	model_assert(in <= counts_limit(counts));
+}
