@@ -58,6 +58,8 @@ static bool put(mempool_t *pool, void *p)
 		return false;
 	}
 	counts = load_relaxed(&in->reserve.counts);
+	if (counts_elements(counts) >= counts_limit(counts) && !load_relaxed(&in->was_full))
+		store_relaxed(&in->was_full, 1);
 	if (stele_unlikely(counts_places(counts) > counts_limit(counts)))
 		drop_surplus(pool);
 	return true;
@@ -447,6 +449,7 @@ int mempool_resize(mempool_t *pool, int new_min_nr)
 	error = make_places(&in->reserve, (unsigned)new_min_nr);
 	if (!error) {
 		reserve_set_limit(&in->reserve, (unsigned)new_min_nr);
+		store_relaxed(&in->was_full, mempool_is_saturated(pool));
 		pool->min_nr = new_min_nr;
 	}
 	stele_unlock(&in->resizing);
@@ -466,7 +469,7 @@ static void tell_what_is_out(mempool_t *pool)
 	unsigned waiting = load_relaxed(&inside(pool)->queue.waiting);
 
 	out = limit - STELE_MIN(stele_mempool_curr_nr(pool), limit);
-	if (out)
+	if (out && load_relaxed(&inside(pool)->was_full))
 		stele_say("stele: mempool_exit(%p): %u of %u elements have not come back\n",
 			  (void *)pool, out, limit);
 	if (waiting)

@@ -56,16 +56,21 @@ static bool serve_one(struct reserve *r, struct waiter *w)
 	return true;
 }
 
+/* Where one could not be served, what comes meanwhile is not for others who need as much. */
 static void serve(struct wait_queue *q, struct reserve *r)
 {
 	struct waiter *w = q->first, *next;
+	unsigned below = RESERVE_LIMIT;
 
 	for (; w; w = next) {
 		next = w->next;
-		while (w->need && serve_one(r, w))
+		while (w->need && w->need < below && serve_one(r, w))
 			;
-		if (w->need)
+		if (w->need) {
+			below = STELE_MIN(below, w->need);
 			continue;
+		}
+		STELE_POINT("mempool:serves");
 		take_out(q, w);
 		/* ORDER(SERVED) release: the elements. The waiter may be gone after this. */
 		store_release(&w->state, SERVED);

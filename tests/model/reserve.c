@@ -33,7 +33,7 @@ static reserve_place_t places[RESERVE_FIRST];
 static struct reserve reserve;
 
 /* What the broken variants replace. */
-static void *fetch(unsigned from)
+static __attribute__((unused)) void *fetch(unsigned from)
 {
 #ifdef BROKEN_RESERVE_FETCH
 	for (unsigned i = 0; i < FETCH_TRIES * MOST; i++) {

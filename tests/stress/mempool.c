@@ -1,0 +1,264 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * tests/stress/mempool.c - reserves under threads, signal handlers and changes of size
+ *
+ * Idea      A pool whose own allocation works now and then, and one whose never does. Eight
+ *           threads take elements, sleeping when there is none, mark them, pass them to each other
+ *           through a table, check and free them; a signal handler does the same without
+ *           sleeping, at any instruction of these calls; one thread changes the size. The timer
+ *           is off: a lost wake-up stops everything, and the watch says so.
+ * At rest   L14: no more elements than min_nr, none lost, none that nobody made.
+ * Turns     in a debug build, which has a point where one is served: nobody who came into the queue
+ *           before him, and needs no more, may be left there more than eight times.
+ * Argument  seconds to run.
+ */
+#include "stress.h"
+#include "base/options.h"
+#include "mempool/pool.h"
+#include "sync/inject.h"
+#include <sched.h>
+#include <signal.h>
+#include <stele/mempool.h>
+#include <sys/time.h>
+
+#define THREADS 8
+#define TABLE 64
+#define FEW 4
+#define WORDS 8
+#define PASSED_MOST 8
+
+struct kind {
+	mempool_t pool;
+	_Atomic uint32_t made; /* elements that exist */
+	uint32_t one_in;       /* own allocations that work; 0: none after the start */
+	_Atomic(uint64_t *) table[TABLE];
+};
+
+static struct kind kinds[2] = { { .one_in = 0 }, { .one_in = 3 } };
+static _Atomic uint32_t starting = 1, calls;
+
+static void *make(gfp_t gfp, void *data)
+{
+	struct kind *kind = data;
+
+	if (!load_relaxed(&starting) &&
+	    (!kind->one_in || add_relaxed(&calls, 1) % kind->one_in != 0))
+		return NULL;
+	add_relaxed(&kind->made, 1);
+	return kmalloc_nolock(WORDS * 8, gfp & __GFP_ZERO, NUMA_NO_NODE);
+}
+
+static void unmake(void *p, void *data)
+{
+	sub_relaxed(&((struct kind *)data)->made, 1);
+	kfree_nolock(p);
+}
+
+static void mark(uint64_t *p)
+{
+	for (int i = 0; i < WORDS; i++)
+		p[i] = (uintptr_t)p * 31 + (uint64_t)i;
+}
+
+/* ---- who is passed over, in a debug build ---- */
+
+static _Atomic uint32_t passed_most;
+static __thread struct kind *at; /* whose queue this thread may be in the middle of */
+
+/* Under the queue's lock, one of whose waiters has all it needs: whoever is before it is passed. */
+static void count_passed(void)
+{
+	struct waiter *w = inside(&at->pool)->queue.first;
+	uint32_t ahead = 0;
+
+	for (; w && w->need; w = w->next)
+		ahead++;
+	MUST(w);
+	if (ahead > load_relaxed(&passed_most))
+		store_relaxed(&passed_most, ahead);
+}
+
+static void at_point(const char *point)
+{
+	static _Atomic uint64_t dice = 1;
+
+	if (at && !strcmp(point, "mempool:serves"))
+		count_passed();
+	else if (add_relaxed(&dice, 0x9e3779b97f4a7c15ull) >> 61 == 0)
+		sched_yield();
+}
+
+/* ---- elements ---- */
+
+static void check_and_free(struct kind *kind, uint64_t *p)
+{
+	for (int i = 0; i < WORDS; i++)
+		MUST_FOR(p[i] == (uintptr_t)p * 31 + (uint64_t)i, p[i]);
+	memset(p, 0, WORDS * 8);
+	at = kind;
+	mempool_free(p, &kind->pool);
+}
+
+static void swap_in(struct kind *kind, uint64_t *p, uint64_t random)
+{
+	if (p)
+		mark(p);
+	p = atomic_exchange(&kind->table[random % TABLE], p);
+	if (p)
+		check_and_free(kind, p);
+}
+
+/* ---- threads ---- */
+
+static void *use(void *arg)
+{
+	uint64_t random = random_seed((uintptr_t)arg);
+
+	while (!stopped()) {
+		struct kind *kind = &kinds[next_random(&random) % 2];
+		uint64_t *p, r = next_random(&random);
+
+		at = kind;
+		p = mempool_alloc(&kind->pool, GFP_KERNEL);
+		MUST(p);
+		mark(p);
+		if (r % 16 == 0)
+			sched_yield();
+		/* Not all are passed on: who waits must be able to hope. */
+		if (r % 4)
+			check_and_free(kind, p);
+		else
+			swap_in(kind, p, r >> 8);
+		step_done();
+	}
+	return NULL;
+}
+
+static void on_signal(int signal)
+{
+	static _Atomic uint64_t turn;
+	uint64_t r = add_relaxed(&turn, 1) * 0x9e3779b97f4a7c15ull;
+	struct kind *kind = &kinds[r >> 60 & 1];
+	struct kind *before = at;
+	uint64_t *p = NULL;
+
+	(void)signal;
+	at = kind;
+	if (r >> 50 & 1)
+		p = r >> 51 & 1 ? mempool_alloc(&kind->pool, GFP_NOWAIT)
+				: mempool_alloc_preallocated(&kind->pool);
+	if (p && r >> 52 & 1) {
+		mark(p);
+		check_and_free(kind, p);
+	} else if (p) {
+		swap_in(kind, p, r >> 20);
+	} else {
+		swap_in(kind, NULL, r >> 20);
+	}
+	at = before;
+}
+
+/* The table must not hold all there is while everybody sleeps: it is emptied here. */
+static void *change_size(void *arg)
+{
+	uint64_t random = random_seed(99);
+
+	(void)arg;
+	while (!stopped()) {
+		struct kind *kind = &kinds[next_random(&random) % 2];
+
+		at = kind;
+		MUST(mempool_resize(&kind->pool,
+				    kind->one_in ? 1 + (int)(next_random(&random) % 200) : FEW) ==
+		     0);
+		for (int i = 0; i < TABLE; i++) {
+			swap_in(&kinds[0], NULL, (uint64_t)i);
+			swap_in(&kinds[1], NULL, (uint64_t)i);
+		}
+		nap_ms(1);
+	}
+	/* Until all others have left their last wait. */
+	return NULL;
+}
+
+static void *drain(void *arg)
+{
+	while (!load_relaxed((_Atomic uint32_t *)arg)) {
+		for (int i = 0; i < TABLE; i++) {
+			swap_in(&kinds[0], NULL, (uint64_t)i);
+			swap_in(&kinds[1], NULL, (uint64_t)i);
+		}
+		nap_ms(1);
+	}
+	return NULL;
+}
+
+static void start(void)
+{
+	for (int i = 0; i < 2; i++)
+		MUST(mempool_init(&kinds[i].pool, FEW, make, unmake, &kinds[i]) == 0);
+	stele_opt.mempool_retry = 0;
+	store_relaxed(&starting, 0);
+}
+
+static void at_rest(struct kind *kind)
+{
+	for (int i = 0; i < TABLE; i++)
+		swap_in(kind, NULL, (uint64_t)i);
+	MUST_FOR(stele_mempool_curr_nr(&kind->pool) == load_relaxed(&kind->made),
+		 load_relaxed(&kind->made));
+	MUST_FOR((int)load_relaxed(&kind->made) <= kind->pool.min_nr, kind->pool.min_nr);
+	if (!kind->one_in)
+		MUST_FOR(load_relaxed(&kind->made) == FEW, load_relaxed(&kind->made));
+	mempool_exit(&kind->pool);
+	MUST_FOR(load_relaxed(&kind->made) == 0, load_relaxed(&kind->made));
+}
+
+int main(int argc, char **argv)
+{
+	double end = seconds_now() + seconds_asked(argc, argv);
+	struct sigaction action = { .sa_handler = on_signal, .sa_flags = SA_RESTART };
+	struct itimerval often = { { 0, 300 }, { 0, 300 } };
+	_Atomic uint32_t drained = 0;
+	pthread_t threads[THREADS], sizes, drainer;
+	struct stele_stats stats;
+
+	start();
+#if STELE_DEBUG
+	stele_inject = at_point;
+#else
+	(void)at_point;
+#endif
+	MUST(sigaction(SIGALRM, &action, NULL) == 0);
+	MUST(setitimer(ITIMER_REAL, &often, NULL) == 0);
+	for (uintptr_t i = 0; i < THREADS; i++)
+		MUST(pthread_create(&threads[i], NULL, use, (void *)i) == 0);
+	MUST(pthread_create(&sizes, NULL, change_size, NULL) == 0);
+	for (unsigned long before = 0; seconds_now() < end; before = atomic_load(&steps)) {
+		double now = seconds_now();
+
+		while (seconds_now() < now + 0.2)
+			nap_ms(20);
+		/* On a loaded machine a step may be late; ten seconds are too long for any. */
+		while (atomic_load(&steps) == before && seconds_now() < now + 10)
+			nap_ms(20);
+		MUST(atomic_load(&steps) != before);
+	}
+	atomic_store(&stop, true);
+	MUST(pthread_create(&drainer, NULL, drain, &drained) == 0);
+	for (int i = 0; i < THREADS; i++)
+		MUST(pthread_join(threads[i], NULL) == 0);
+	MUST(pthread_join(sizes, NULL) == 0);
+	atomic_store(&drained, 1);
+	MUST(pthread_join(drainer, NULL) == 0);
+	often.it_value.tv_usec = often.it_interval.tv_usec = 0;
+	MUST(setitimer(ITIMER_REAL, &often, NULL) == 0);
+	printf("%lu steps; passed over at most %u times\n", atomic_load(&steps),
+	       load_relaxed(&passed_most));
+	at_rest(&kinds[0]);
+	at_rest(&kinds[1]);
+	MUST_FOR(load_relaxed(&passed_most) <= PASSED_MOST, load_relaxed(&passed_most));
+	stele_stats_read(&stats);
+	MUST_FOR(stats.reports == 0, stats.reports);
+	return 0;
+}
