@@ -74,6 +74,21 @@ static gfp_t first_try(gfp_t gfp)
 	return (gfp | NEVER_NEEDED) & ~(__GFP_DIRECT_RECLAIM | __GFP_IO);
 }
 
+/* Of a slab pool, the most frequent kind, without a call. */
+static inline __attribute__((always_inline)) void *quick_alloc(mempool_t *pool, gfp_t gfp)
+{
+	struct kmem_cache *s = pool->pool_data;
+	void *p;
+
+	if (stele_unlikely(pool->alloc != mempool_alloc_slab || inside(pool)->checks ||
+			   gfp & __GFP_ZERO))
+		return NULL;
+	p = pcpu_pop(s->words);
+	if (stele_likely(p != NULL))
+		probe_kmem_cache_alloc(p, &s->name_at, &s->object_size, &s->size, gfp);
+	return p;
+}
+
 static void *own_alloc(mempool_t *pool, gfp_t gfp, const void *site, bool bulk)
 {
 	if (stele_unlikely(inside(pool)->checks) && stele_mempool_fails(site, bulk))
@@ -220,18 +235,24 @@ static __attribute__((noinline)) void *alloc_slow(mempool_t *pool, gfp_t gfp,
 	return wait_for(&wish) ? p : NULL;
 }
 
+static __attribute__((noinline)) void *
+alloc_any_way(mempool_t *pool, gfp_t gfp, const struct timespec *deadline, const void *site)
+{
+	void *p = own_alloc(pool, first_try(gfp), site, false);
+
+	return stele_likely(p != NULL) ? p : alloc_slow(pool, gfp, deadline, site);
+}
+
 void *mempool_alloc(mempool_t *pool, gfp_t gfp)
 {
-	return mempool_alloc_timeout(pool, gfp, NULL);
+	void *p = quick_alloc(pool, gfp);
+
+	return stele_likely(p != NULL) ? p : alloc_any_way(pool, gfp, NULL, STELE_CALLER);
 }
 
 void *mempool_alloc_timeout(mempool_t *pool, gfp_t gfp, const struct timespec *deadline)
 {
-	void *p = own_alloc(pool, first_try(gfp), __builtin_return_address(0), false);
-
-	if (stele_likely(p != NULL))
-		return p;
-	return alloc_slow(pool, gfp, deadline, __builtin_return_address(0));
+	return alloc_any_way(pool, gfp, deadline, STELE_CALLER);
 }
 
 void *mempool_alloc_preallocated(mempool_t *pool)
@@ -243,14 +264,14 @@ void *mempool_alloc_preallocated(mempool_t *pool)
 
 void *mempool_alloc_noreserve(mempool_t *pool, gfp_t gfp)
 {
-	return own_alloc(pool, gfp | NEVER_NEEDED, __builtin_return_address(0), false);
+	return own_alloc(pool, gfp | NEVER_NEEDED, STELE_CALLER, false);
 }
 
 int mempool_alloc_bulk(mempool_t *pool, void **elems, unsigned int count)
 {
 	struct wish wish = { .pool = pool,
 			     .gfp = GFP_KERNEL | NEVER_NEEDED,
-			     .site = __builtin_return_address(0),
+			     .site = STELE_CALLER,
 			     .out = elems,
 			     .n = count };
 
@@ -298,10 +319,12 @@ void mempool_free(void *p, mempool_t *pool)
 		return;
 	/* ORDER(MEMPOOL) acquire: the counts as they were after @p was allocated, or later. */
 	fence_acquire();
-	if (stele_likely(reserve_is_full(load_relaxed(&in->reserve.counts)) && !in->checks))
-		pool->free(p, pool->pool_data);
-	else
+	if (stele_unlikely(!reserve_is_full(load_relaxed(&in->reserve.counts)) || in->checks))
 		free_slow(p, pool);
+	else if (stele_likely(pool->free == mempool_free_slab))
+		kmem_cache_free(pool->pool_data, p); /* a call that the processor foresees */
+	else
+		pool->free(p, pool->pool_data);
 }
 
 unsigned int mempool_free_bulk(mempool_t *pool, void **elems, unsigned int count)

@@ -12,11 +12,12 @@ enum { WAITING, SERVED };
 /* In the child of a fork the waiters are threads of another process. */
 static void own(struct wait_queue *q)
 {
-	if (q->process == stele_os_process())
+	if (load_relaxed(&q->process) == stele_os_process())
 		return;
-	q->process = stele_os_process();
-	q->first = NULL;
 	store_relaxed(&q->waiting, 0);
+	store_relaxed(&q->newcomers, NULL);
+	q->first = NULL;
+	store_release(&q->process, stele_os_process());
 }
 
 static void insert(struct wait_queue *q, struct waiter *w)
@@ -27,8 +28,23 @@ static void insert(struct wait_queue *q, struct waiter *w)
 		at = &(*at)->next;
 	w->next = *at;
 	*at = w;
-	/* ORDER(WAITING) sequentially consistent: in the queue, then looks at the reserve. */
-	atomic_fetch_add(&q->waiting, 1);
+}
+
+/* Newcomers join the queue, the first one first. */
+static void let_in(struct wait_queue *q)
+{
+	/* ORDER(WAITING) acquire: what they want. */
+	struct waiter *w = exchange_acq_rel(&q->newcomers, NULL), *before = NULL, *next;
+
+	for (; w; w = next) {
+		next = w->next;
+		w->next = before;
+		before = w;
+	}
+	for (w = before; w; w = next) {
+		next = w->next;
+		insert(q, w);
+	}
 }
 
 static bool take_out(struct wait_queue *q, const struct waiter *w)
@@ -59,10 +75,11 @@ static bool serve_one(struct reserve *r, struct waiter *w)
 /* Where one could not be served, what comes meanwhile is not for others who need as much. */
 static void serve(struct wait_queue *q, struct reserve *r)
 {
-	struct waiter *w = q->first, *next;
+	struct waiter *w, *next;
 	unsigned below = RESERVE_LIMIT;
 
-	for (; w; w = next) {
+	let_in(q);
+	for (w = q->first; w; w = next) {
 		next = w->next;
 		while (w->need && w->need < below && serve_one(r, w))
 			;
@@ -86,6 +103,7 @@ static void enter(struct wait_queue *q)
 	if (stele_lock(&q->lock) != 0)
 		__builtin_trap();
 	own(q);
+	let_in(q);
 }
 
 static void leave(struct wait_queue *q, struct reserve *r)
@@ -126,11 +144,19 @@ void stele_wait_begin(struct wait_queue *q, struct reserve *r, struct waiter *w)
 {
 	store_relaxed(&w->state, WAITING);
 	w->priority = stele_os_priority();
-	enter(q);
-	insert(q, w);
+	if (load_acquire(&q->process) != stele_os_process()) {
+		enter(q);
+		leave(q, r);
+	}
+	/* ORDER(WAITING) sequentially consistent: counted, then looks at the reserve. */
+	atomic_fetch_add(&q->waiting, 1);
+	STELE_POINT("mempool:comes");
+	w->next = load_relaxed(&q->newcomers);
+	while (!atomic_compare_exchange_weak(&q->newcomers, &w->next, w))
+		;
 	STELE_POINT("mempool:waits");
-	serve(q, r);
-	leave(q, r);
+	if (counts_elements(load_seq(&r->counts)))
+		stele_wait_kick(q, r);
 }
 
 /* A handler that interrupted the wait has forked, and this is the child. */
@@ -139,6 +165,7 @@ static void begin_again_in_child(struct wait_queue *q, struct reserve *r, struct
 	enter(q);
 	if (load_relaxed(&w->state) == WAITING) {
 		take_out(q, w);
+		atomic_fetch_add(&q->waiting, 1);
 		insert(q, w);
 		serve(q, r);
 	}

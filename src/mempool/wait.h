@@ -2,15 +2,17 @@
 /*
  * mempool/wait.h - who waits for elements of a reserve, and who gives them out
  *
- * Idea      A waiter puts himself into a queue and is handed his elements by whoever finds some:
- *           no one is woken in vain, and no one runs ahead. The queue has a lock, which nobody
- *           but a waiter ever waits for: who frees only tries it. If it is held, he leaves word
+ * Idea      A waiter puts himself on a stack of newcomers and sleeps. Whoever brings an element
+ *           looks who waits, puts newcomers into the queue, and hands the elements out: no one is
+ *           woken in vain, and no one runs ahead. The queue has a lock, which nobody but a waiter
+ *           who gives up ever waits for: the others only try it. If it is held, they leave word
  *           (`kicked`), and the holder looks again after it has let go.
  * Objects   waiter: on the stack of the thread that waits. WAITING until it is served, under the
  *           lock; then the memory is its thread's again. process: whose queue this is: the
  *           child of fork() finds another's number, and starts with an empty one.
- * Order     WAITING: waiting is raised before the reserve is looked at, an element counted before
- *           waiting is looked at, each sequentially consistent: one of the two sees the other.
+ * Order     WAITING: a newcomer is counted and on the stack before he looks at the reserve, an
+ *           element is counted before its bringer looks who waits, each sequentially consistent:
+ *           one of the two sees the other, and hands over.
  *           KICK: word is left before the lock is tried, the lock let go before word is looked
  *           for, with a fence of sequential consistency between: one of the two sees the other.
  *           SERVED: the elements are written before the state.
@@ -28,10 +30,10 @@
 struct timespec;
 
 struct waiter {
-	struct waiter *next;
-	void **out;    /* the next element goes here */
-	unsigned need; /* 0: served */
-	int priority;  /* 0, or a real-time one */
+	struct waiter *next; /* among newcomers the one before, in the queue the one behind */
+	void **out;	     /* the next element goes here */
+	unsigned need;	     /* 0: served */
+	int priority;	     /* 0, or a real-time one */
 	_Atomic uint32_t state;
 };
 
@@ -39,14 +41,15 @@ struct wait_queue {
 	struct stele_mutex lock;
 	_Atomic uint32_t waiting;
 	_Atomic uint32_t kicked;
-	uint32_t process;
-	struct waiter *first;
+	_Atomic uint32_t process;
+	_Atomic(struct waiter *) newcomers; /* the last one first */
+	struct waiter *first;		    /* under the lock */
 };
 
 /* An element came into @r. */
 void stele_wait_kick(struct wait_queue *q, struct reserve *r);
 
-/* In the queue from here on; it may be served at once. */
+/* It waits from here on; it may be served at once. */
 void stele_wait_begin(struct wait_queue *q, struct reserve *r, struct waiter *w);
 
 /* Sleeps till served or @until (CLOCK_MONOTONIC; NULL: for ever). True: served, and out of it. */

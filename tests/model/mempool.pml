@@ -4,8 +4,8 @@
  *
  * Idea      A pool of MIN elements, which is all there is: its own allocation always fails. Three
  *           threads take, tell of what they took by a plain store, and one of the others, or they
- *           themselves, free it. Threads that find the reserve empty wait in the queue, whose lock
- *           a freer only tries (mempool/wait.h). In place of the third one moves the limit up and
+ *           themselves, free it. Threads that find the reserve empty become newcomers of the queue,
+ *           whose lock everybody only tries (mempool/wait.h). In place of the third one moves the limit up and
  *           back (-DUP), or down for good (-DDOWN).
  *           Stores of the counts may pass later ones of the same thread, as the language allows,
  *           where no fence holds them: `held` is the view that others have of them.
@@ -14,7 +14,7 @@
  * Checks    at the end nobody waits (a search for invalid end states), every element is in the
  *           reserve, and as many are counted as there are; no element is in two places.
  * Broken    -DBROKEN_BARRIER  no fence after taking: who frees sees the reserve as it was, full
- *           -DBROKEN_ENQUEUE  the reserve is looked at before the waiter is in the queue
+ *           -DBROKEN_ENQUEUE  the reserve is looked at before the waiter is a newcomer
  *           -DBROKEN_TEST     the freer looks for waiters before the element is counted
  *           -DBROKEN_KICK     a freer who finds the lock held leaves no word
  * Run       tests/model/run-spin, with MIN 0, 1 and 2
@@ -118,26 +118,21 @@ inline kick()
 	od
 }
 
-inline leave()
-{
-	locked = false;
-	if
-	:: kicked -> kick()
-	:: else
-	fi
-}
-
 inline wait_in_queue(me)
 {
-	atomic { !locked -> locked = true };
 #ifdef BROKEN_ENQUEUE
-	serve();
-	atomic { queued[me] = true; waiting++ };
+	some = elements > 0;
+	waiting++;
+	queued[me] = true;
 #else
-	atomic { queued[me] = true; waiting++ };
-	serve();
+	waiting++;
+	queued[me] = true;
+	some = elements > 0;
 #endif
-	leave();
+	if
+	:: some -> kick()
+	:: else
+	fi;
 	served[me];	/* sleeps until then */
 	served[me] = false
 }
