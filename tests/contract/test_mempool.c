@@ -10,8 +10,10 @@
 #include <errno.h>
 #include <pthread.h>
 #include <sched.h>
+#include <signal.h>
 #include <stele/mempool.h>
 #include <stele/page.h>
+#include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -378,6 +380,114 @@ static void a_larger_pool_serves_who_waits(void **state)
 	done_with(pool);
 }
 
+static void the_child_of_a_fork_has_the_pool_to_itself(void **state)
+{
+	mempool_t *pool = pool_of(2);
+	void *p = mempool_alloc(pool, GFP_KERNEL), *q = mempool_alloc(pool, GFP_KERNEL);
+	_Atomic uint32_t turn = 0;
+	struct taker t;
+	int status;
+	pid_t child;
+
+	(void)state;
+	begin_to_wait(&t, pool, 1, &turn);
+	child = fork();
+	assert_true(child >= 0);
+	if (child == 0) {
+		bool good;
+
+		alarm(20);
+		mempool_free(p, pool);
+		good = mempool_alloc(pool, GFP_KERNEL) == p;
+		mempool_free(p, pool);
+		mempool_free(q, pool);
+		_exit(good && stele_mempool_curr_nr(pool) == 2 ? 0 : 1);
+	}
+	assert_int_equal(waitpid(child, &status, 0), child);
+	assert_int_equal(status, 0);
+	mempool_free(p, pool);
+	join(&t);
+	mempool_free(t.p[0], pool);
+	mempool_free(q, pool);
+	done_with(pool);
+}
+
+/* A handler forks in the middle of a wait, and the child goes on with it. */
+static mempool_t *forked_pool;
+static void *forked_element;
+static volatile pid_t forked;
+
+static void fork_here(int signal)
+{
+	(void)signal;
+	forked = fork();
+	if (forked == 0) {
+		alarm(20);
+		mempool_free(forked_element, forked_pool);
+	}
+}
+
+static void *wait_and_leave(void *pool)
+{
+	void *p = mempool_alloc(pool, GFP_KERNEL);
+
+	if (forked == 0)
+		_exit(p == forked_element ? 0 : 1);
+	return p;
+}
+
+static void so_has_one_who_was_waiting(void **state)
+{
+	struct sigaction action = { .sa_handler = fork_here };
+	pthread_t thread;
+	int status;
+	void *p;
+
+	(void)state;
+	forked_pool = pool_of(1);
+	forked_element = mempool_alloc(forked_pool, GFP_KERNEL);
+	assert_int_equal(sigaction(SIGUSR1, &action, NULL), 0);
+	forked = -1;
+	assert_int_equal(pthread_create(&thread, NULL, wait_and_leave, forked_pool), 0);
+	wait_until_waiting(forked_pool, 1);
+	pthread_kill(thread, SIGUSR1);
+	while (forked == -1)
+		sched_yield();
+	assert_int_equal(waitpid(forked, &status, 0), forked);
+	assert_int_equal(status, 0);
+	mempool_free(forked_element, forked_pool);
+	pthread_join(thread, &p);
+	assert_ptr_equal(p, forked_element);
+	mempool_free(p, forked_pool);
+	done_with(forked_pool);
+}
+
+/* The queue by hand: a test need not be allowed to be real-time. */
+static void the_more_urgent_is_served_first(void **state)
+{
+	mempool_t *pool = pool_of(1);
+	struct pool *in = inside(pool);
+	void *p = mempool_alloc(pool, GFP_KERNEL), *got[3] = { NULL };
+	struct waiter w[3];
+
+	(void)state;
+	for (int i = 0; i < 3; i++) {
+		w[i].out = &got[i];
+		w[i].need = 1;
+		stele_wait_begin(&in->queue, &in->reserve, &w[i]);
+		w[i].priority = i == 1 ? 50 : 0;
+	}
+	mempool_free(p, pool);
+	assert_ptr_equal(got[1], p);
+	assert_true(!got[0] && !got[2]);
+	mempool_free(got[1], pool);
+	assert_ptr_equal(got[0], p);
+	mempool_free(got[0], pool);
+	assert_ptr_equal(got[2], p);
+	mempool_free(p, pool);
+	done_with(pool);
+}
+
 /* L13, with what the thread that frees was told by a store without any order. */
 static _Atomic(void *) told;
 
@@ -637,6 +747,9 @@ int main(void)
 		cmocka_unit_test(who_waits_first_is_served_first),
 		cmocka_unit_test(who_needs_fewer_passes_who_needs_more),
 		cmocka_unit_test(a_larger_pool_serves_who_waits),
+		cmocka_unit_test(the_child_of_a_fork_has_the_pool_to_itself),
+		cmocka_unit_test(so_has_one_who_was_waiting),
+		cmocka_unit_test(the_more_urgent_is_served_first),
 		cmocka_unit_test(a_wake_up_is_not_lost),
 		cmocka_unit_test(a_wait_ends_by_cancelling_only_where_asked),
 		cmocka_unit_test(the_timer_tries_the_allocation_again),
