@@ -415,13 +415,15 @@ static void the_child_of_a_fork_has_the_pool_to_itself(void **state)
 /* A handler forks in the middle of a wait, and the child goes on with it. */
 static mempool_t *forked_pool;
 static void *forked_element;
-static volatile pid_t forked;
+static _Atomic int forked;
 
 static void fork_here(int signal)
 {
+	pid_t child = fork();
+
 	(void)signal;
-	forked = fork();
-	if (forked == 0) {
+	atomic_store(&forked, child);
+	if (child == 0) {
 		alarm(20);
 		mempool_free(forked_element, forked_pool);
 	}

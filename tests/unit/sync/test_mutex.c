@@ -282,6 +282,7 @@ static void who_waits_lends_its_priority(void **state)
 
 /* ---- kernels and sandboxes that refuse futexes with owners ---- */
 
+/* No emulator runs a filter of system calls. */
 static int refuse_inheriting(void)
 {
 	struct sock_filter code[] = {
@@ -303,9 +304,12 @@ static int refuse_inheriting(void)
 static void plain_futexes_do_as_well(void **state)
 {
 	int status;
-	pid_t pid = fork();
+	pid_t pid;
 
 	(void)state;
+	if (STELE_TEST_EMULATED)
+		return;
+	pid = fork();
 	if (pid == 0) {
 		alarm(50);
 		if (refuse_inheriting() != 0)
