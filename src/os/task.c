@@ -7,9 +7,11 @@
  *           however it was forked; who finds 0 takes the next number. A child of vfork() shares
  *           the page, as it shares all else.
  * Objects   number: the page's first word, or `plain` where such a page is not to be had.
- *           last: the highest number taken so far by this process and its ancestors.
+ *           last: the highest number taken so far by this process and its ancestors. taker: by
+ *           which process; a child that has not yet taken one finds its parent's here.
  * Context   any; system calls only, errno kept.
- * Failure   no page: only a child that runs fork handlers gets a number of its own.
+ * Failure   no page, or an emulator that says it will be zeroed and does not: only a child that
+ *           runs fork handlers gets a number of its own.
  * Tests     tests/unit/os/test_os.c
  */
 #include "os/os.h"
@@ -23,6 +25,7 @@
 #include <unistd.h>
 
 static _Atomic uint32_t plain, last;
+static _Atomic pid_t taker;
 static _Atomic(_Atomic uint32_t *) number;
 
 static _Atomic uint32_t *wiped_page(size_t size)
@@ -56,6 +59,7 @@ static uint32_t take_number(_Atomic uint32_t *at)
 	/* Raised before it is shown: a child of this very moment takes another one. */
 	uint32_t none = 0, next = atomic_fetch_add(&last, 1) + 1;
 
+	atomic_store(&taker, getpid());
 	return atomic_compare_exchange_strong(at, &none, next) ? next : none;
 }
 
@@ -72,8 +76,12 @@ uint32_t stele_os_process(void)
 
 void stele_os_process_forked(void)
 {
-	if (atomic_load(&number) == &plain)
-		atomic_store(&plain, atomic_fetch_add(&last, 1) + 1);
+	_Atomic uint32_t *at = atomic_load(&number);
+
+	/* The page may have been wiped, and a number taken already; or it was not, by an emulator. */
+	if (at && atomic_load(&taker) != getpid())
+		atomic_store(at, 0);
+	stele_os_process();
 }
 
 uint32_t stele_os_thread(void)
