@@ -77,7 +77,8 @@ typedef unsigned int slab_flags_t;
 /* Life. */
 #define SLAB_PANIC ((slab_flags_t)0x00001000u) /* abort when the cache cannot be created */
 #define SLAB_TYPESAFE_BY_RCU                                                                       \
-	((slab_flags_t)0x00002000u) /* needs the RCU library: -EINVAL without */
+	((slab_flags_t)0x00002000u) /* memory stays an object of this cache while readers look */
+#define SLAB_DESTROY_BY_RCU SLAB_TYPESAFE_BY_RCU
 #define SLAB_RECLAIM_ACCOUNT ((slab_flags_t)0x00004000u) /* objects go away on request */
 #define SLAB_TEMPORARY SLAB_RECLAIM_ACCOUNT
 #define SLAB_ACCOUNT ((slab_flags_t)0x00008000u) /* accepted, no effect */
@@ -101,6 +102,7 @@ typedef unsigned int slab_flags_t;
 /* ---- caches --------------------------------------------------------------------------- */
 
 struct kmem_cache;
+struct rcu_flavor_struct; /* liburcu's */
 struct slab_sheaf;
 struct list_lru;
 
@@ -118,6 +120,8 @@ struct list_lru;
  * @dtor:           run once per object when its slab is given back (not in the kernel's
  *                  struct since 2006). Runs in task or handler context, wherever the last
  *                  object was freed or the cache shrunk; must not free to its own cache.
+ * @rcu_flavor:     the readers of this cache, for SLAB_TYPESAFE_BY_RCU and kfree_rcu(); NULL: those
+ *                  of the process (stele/rcu.h). Forbids merging.
  */
 struct kmem_cache_args {
 	unsigned int align;
@@ -128,6 +132,7 @@ struct kmem_cache_args {
 	void (*ctor)(void *object);
 	unsigned int sheaf_capacity;
 	void (*dtor)(void *object);
+	const struct rcu_flavor_struct *rcu_flavor;
 };
 
 /**

@@ -29,6 +29,9 @@ struct stele_stats {
 	 * 123 objects.
 	 */
 	uint64_t sheaves_out;
+	uint64_t rcu_bytes;	 /* waiting for grace periods; rcu sheaves being filled apart */
+	uint64_t rcu_bytes_most; /* and the most there ever were */
+	uint64_t rcu_rounds;	 /* grace periods asked for so far, about */
 };
 
 /** stele_stats_read - fill @stats with what is true about now */

@@ -62,6 +62,14 @@ enum stele_profile { STELE_PROFILE_DEFAULT, STELE_PROFILE_TINY, STELE_NR_PROFILE
 		"what to save: default balances speed and memory, tiny saves memory") \
 	STELE_OPTION(quiet, BOOL, 0, 0, 1, \
 		"no warnings on standard error; bad frees and bad options are still reported") \
+	STELE_OPTION(rcu_delay, INT, 5, 0, 10000, \
+		"milliseconds that memory given to kfree_rcu() may gather before a grace period") \
+	STELE_OPTION(rcu_expedite, SIZE, STELE_M(4), 0, STELE_T(64), \
+		"bytes waiting for a grace period from which on it is asked for at once") \
+	STELE_OPTION(rcu_max, SIZE, STELE_M(32), 0, STELE_T(64), \
+		"bytes waiting for a grace period from which on callers that may sleep wait for it") \
+	STELE_OPTION(rcu_wait, INT, 1000, 0, 1000000, \
+		"milliseconds for which kfree_rcu() waits at most past rcu_max, per grace period") \
 	STELE_OPTION(rseq, TRISTATE, -1, -1, 1, \
 		"restartable sequences: 0 never, auto and 1 where the system has them and they work") \
 	STELE_OPTION(selftest, BOOL, 1, 0, 1, \

@@ -71,6 +71,8 @@ uint64_t stele_os_signal_open(int signal);
 int stele_os_futex_lock(_Atomic uint32_t *word);
 int stele_os_futex_unlock(_Atomic uint32_t *word);
 void stele_os_futex_wait(_Atomic uint32_t *word, uint32_t value);
+/* Waits that many milliseconds at most. */
+void stele_os_futex_wait_ms(_Atomic uint32_t *word, uint32_t value, unsigned ms);
 void stele_os_futex_wake(_Atomic uint32_t *word, int count);
 /* Until @until of CLOCK_MONOTONIC; NULL: for ever. False: it is late. */
 bool stele_os_futex_wait_until(_Atomic uint32_t *word, uint32_t value,

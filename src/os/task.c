@@ -130,14 +130,20 @@ void stele_os_signals_release(uint64_t held)
 
 /* ---- futexes ---- */
 
-static int futex(_Atomic uint32_t *word, int call, uint32_t value)
+static int futex_until(_Atomic uint32_t *word, int call, uint32_t value,
+		       const struct timespec *most)
 {
 	int saved = errno, error = 0;
 
-	if (syscall(SYS_futex, word, call | FUTEX_PRIVATE_FLAG, value, NULL, NULL, 0) < 0)
+	if (syscall(SYS_futex, word, call | FUTEX_PRIVATE_FLAG, value, most, NULL, 0) < 0)
 		error = -errno;
 	errno = saved;
 	return error;
+}
+
+static int futex(_Atomic uint32_t *word, int call, uint32_t value)
+{
+	return futex_until(word, call, value, NULL);
 }
 
 int stele_os_futex_lock(_Atomic uint32_t *word)
@@ -177,6 +183,13 @@ int stele_os_priority(void)
 		priority = param.sched_priority;
 	errno = saved;
 	return priority;
+}
+
+void stele_os_futex_wait_ms(_Atomic uint32_t *word, uint32_t value, unsigned ms)
+{
+	const struct timespec most = { ms / 1000, ms % 1000 * 1000000l };
+
+	futex_until(word, FUTEX_WAIT, value, &most);
 }
 
 void stele_os_futex_wake(_Atomic uint32_t *word, int count)

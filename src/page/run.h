@@ -19,6 +19,7 @@
 
 #include "page/area.h"
 #include "percpu/percpu.h"
+#include "sync/grace.h"
 #include "sync/later.h"
 #include "sync/stack.h"
 
@@ -47,8 +48,9 @@ struct run {
 	/* Line 1: the slab floor's, see slab/slab.h; free descriptors use the link too. */
 	struct stele_link link;
 	_Atomic uint64_t state;
-	struct stele_later later; /* noted: somebody shall look whether the slab is idle */
-	uint64_t pad[4];
+	struct stele_later later;      /* noted: somebody shall look whether the slab is idle */
+	struct stele_grace_call grace; /* slab or large: waits for readers */
+	uint64_t pad[2];
 	/* Line 2: a set bit is a free object. */
 	_Atomic uint64_t free[8];
 };

@@ -59,9 +59,10 @@ static inline uint64_t slot_memory(unsigned slot)
 static void fill(uint64_t slot_base, uint32_t from, uint32_t to, uint64_t main, uint64_t spare)
 {
 	for (uint32_t at = from; at < to; at += STELE_WORDS_SIZE) {
-		uint64_t zero = 0;
+		uint64_t zero = 0, none = 0;
 
 		cas_relaxed(word_at(slot_base, at + WORD_MAIN), &zero, main);
+		cas_relaxed(word_at(slot_base, at + WORD_RCU), &none, main);
 		if (spare)
 			store_relaxed(word_at(slot_base, at + WORD_SPARE), spare);
 	}
@@ -219,9 +220,9 @@ static void *pop_locked(uint64_t line)
 	return p;
 }
 
-static bool push_locked(uint64_t line, void *p)
+static bool push_locked(word_t *word, void *p)
 {
-	uint64_t top = load_relaxed(word_at(line, WORD_MAIN));
+	uint64_t top = load_relaxed(word);
 	uint64_t *entry = (uint64_t *)(uintptr_t)top;
 
 	if (*entry == STELE_SHEAF_END || entry[-1] == (uint64_t)(uintptr_t)p)
@@ -229,7 +230,7 @@ static bool push_locked(uint64_t line, void *p)
 	*entry = (uint64_t)(uintptr_t)p;
 	STELE_POINT("fallback:push");
 	fence_compiler(); /* a handler that interrupts us must find the entry below the top */
-	store_relaxed(word_at(line, WORD_MAIN), top + 8);
+	store_relaxed(word, top + 8);
 	return true;
 }
 
@@ -245,14 +246,14 @@ static void *fallback_pop(uint64_t words)
 	return p;
 }
 
-static bool fallback_push(uint64_t words, void *p)
+static bool fallback_push(uint64_t words, enum stele_word which, void *p)
 {
 	uint64_t line = fallback_line(stele_thread_slot(), words);
 	bool done;
 
 	if (!line_trylock(word_at(line, WORD_LOCK)))
 		return false;
-	done = push_locked(line, p);
+	done = push_locked(word_at(line, which), p);
 	line_unlock(word_at(line, WORD_LOCK));
 	return done;
 }
@@ -272,14 +273,14 @@ static bool fallback_cas(uint64_t words, enum stele_word which, uint64_t old, ui
 	return same;
 }
 
-static bool fallback_on_top(uint64_t words, const void *p)
+static bool fallback_on_top(uint64_t words, enum stele_word which, const void *p)
 {
 	uint64_t line = fallback_line(stele_thread_slot(), words);
 	bool same;
 
 	if (!line_trylock(word_at(line, WORD_LOCK)))
 		return false;
-	same = ((uint64_t *)(uintptr_t)load_relaxed(word_at(line, WORD_MAIN)))[-1] ==
+	same = ((uint64_t *)(uintptr_t)load_relaxed(word_at(line, which)))[-1] ==
 	       (uint64_t)(uintptr_t)p;
 	line_unlock(word_at(line, WORD_LOCK));
 	return same;
@@ -290,10 +291,10 @@ static bool fallback_on_top(uint64_t words, const void *p)
 /* How often a step is tried again after an interruption before the slow way is taken. */
 #define STEP_TRIES 3
 
-/* Whether this slot's MAIN has @bound (0 below, END above) next to its top: no use to try again. */
-static bool at_bound(uint64_t words, int entry, uint64_t bound)
+/* Whether this slot's word has @bound (0 below, END above) next to its top: no use to try again. */
+static bool at_bound(uint64_t words, enum stele_word which, int entry, uint64_t bound)
 {
-	volatile uint64_t *top = (volatile uint64_t *)(uintptr_t)stele_pcpu_read(words, WORD_MAIN);
+	volatile uint64_t *top = (volatile uint64_t *)(uintptr_t)stele_pcpu_read(words, which);
 
 	return top[entry] == bound;
 }
@@ -307,43 +308,63 @@ void *stele_pcpu_pop(uint64_t words)
 	for (int i = 0; i < STEP_TRIES; i++) {
 		void *p = step_pop_any(stele_hot.base, stele_rseq.area, stele_rseq.id, words);
 
-		if (p || at_bound(words, -1, 0))
+		if (p || at_bound(words, WORD_MAIN, -1, 0))
 			return p;
 	}
 	return NULL;
 }
 
-bool stele_pcpu_push(uint64_t words, void *p)
+/* The steps address their word by its offset: a line's MAIN is at the line's own. */
+static bool push_to(uint64_t words, enum stele_word which, void *p)
 {
 	if (!slot_usable())
 		return false;
 	if (!by_sequence())
-		return fallback_push(words, p);
+		return fallback_push(words, which, p);
 	for (int i = 0; i < STEP_TRIES; i++) {
-		if (step_push_any(stele_hot.base, stele_rseq.area, stele_rseq.id, words, p))
+		if (step_push_any(stele_hot.base, stele_rseq.area, stele_rseq.id, words + which, p))
 			return true;
-		if (at_bound(words, 0, STELE_SHEAF_END))
+		if (at_bound(words, which, 0, STELE_SHEAF_END))
 			return false;
 	}
 	return false;
+}
+
+bool stele_pcpu_push(uint64_t words, void *p)
+{
+	return push_to(words, WORD_MAIN, p);
+}
+
+bool stele_pcpu_push_rcu(uint64_t words, void *p)
+{
+	return push_to(words, WORD_RCU, p);
 }
 
 /*
  * By sequence a look is enough: an entry below a top is free, so it cannot be the pointer of a
  * caller who owns it; and where others have moved the top meanwhile, they cannot have put it there.
  */
-bool stele_pcpu_on_top(uint64_t words, const void *p)
+static bool on_top_of(uint64_t words, enum stele_word which, const void *p)
 {
 	uint64_t top;
 
 	if (!slot_usable())
 		return false;
 	if (!by_sequence())
-		return fallback_on_top(words, p);
-	top = stele_pcpu_read(words, WORD_MAIN);
+		return fallback_on_top(words, which, p);
+	top = stele_pcpu_read(words, which);
 	return ((volatile uint64_t *)(uintptr_t)top)[-1] == (uint64_t)(uintptr_t)p &&
-	       stele_pcpu_read(words, WORD_MAIN) ==
-		       top; /* still a sheaf, not memory in use again */
+	       stele_pcpu_read(words, which) == top; /* still a sheaf, not memory in use again */
+}
+
+bool stele_pcpu_on_top(uint64_t words, const void *p)
+{
+	return on_top_of(words, WORD_MAIN, p);
+}
+
+bool stele_pcpu_on_top_rcu(uint64_t words, const void *p)
+{
+	return on_top_of(words, WORD_RCU, p);
 }
 
 uint64_t stele_pcpu_read(uint64_t words, enum stele_word which)
@@ -371,11 +392,13 @@ bool stele_pcpu_cas(uint64_t words, enum stele_word which, uint64_t old, uint64_
 /* ---- taking other slots' sheaves ---- */
 
 #define TAKE_SLOTS 16 /* slots per membarrier; bounds the frame */
-static const enum stele_word take_words[] = { WORD_MAIN, WORD_SPARE };
+/* What is taken in one go. A word twice: the second time nothing is there. */
+static const enum stele_word take_words[2] = { WORD_MAIN, WORD_SPARE };
+static const enum stele_word take_rcu[2] = { WORD_RCU, WORD_RCU };
 
 static uint64_t nothing(enum stele_word which)
 {
-	return which == WORD_MAIN ? SHEAF_EMPTY : 0;
+	return which == WORD_SPARE ? 0 : SHEAF_EMPTY;
 }
 
 /*
@@ -384,7 +407,7 @@ static uint64_t nothing(enum stele_word which)
  */
 #define WAIT_YIELDS 500
 
-static void take_locked(uint64_t line, bool wait, uint64_t found[2])
+static void take_locked(uint64_t line, const enum stele_word which[2], bool wait, uint64_t found[2])
 {
 	for (int i = 0; !line_trylock(word_at(line, WORD_LOCK)); i++) {
 		if (!wait || i == WAIT_YIELDS)
@@ -392,10 +415,10 @@ static void take_locked(uint64_t line, bool wait, uint64_t found[2])
 		stele_os_yield();
 	}
 	for (int i = 0; i < 2; i++) {
-		word_t *word = word_at(line, take_words[i]);
+		word_t *word = word_at(line, which[i]);
 
 		found[i] = load_relaxed(word);
-		store_relaxed(word, nothing(take_words[i]));
+		store_relaxed(word, nothing(which[i]));
 	}
 	line_unlock(word_at(line, WORD_LOCK));
 }
@@ -415,7 +438,8 @@ static uint64_t mark_remote(word_t *word)
  * A sequence that read the old value before the mark may commit over either, as if nothing
  * had been: the sheaf is what it was.
  */
-static void put_back(uint64_t words, unsigned first, unsigned last, uint64_t found[TAKE_SLOTS][2])
+static void put_back(uint64_t words, const enum stele_word which[2], unsigned first, unsigned last,
+		     uint64_t found[TAKE_SLOTS][2])
 {
 	for (unsigned slot = first; slot < last; slot++) {
 		uint64_t line = load_acquire(&slots()[slot]) + words;
@@ -424,7 +448,7 @@ static void put_back(uint64_t words, unsigned first, unsigned last, uint64_t fou
 			uint64_t remote = SHEAF_REMOTE;
 
 			if (found[slot - first][i])
-				cas_release(word_at(line, take_words[i]), &remote,
+				cas_release(word_at(line, which[i]), &remote,
 					    found[slot - first][i]);
 			found[slot - first][i] = 0;
 		}
@@ -432,7 +456,8 @@ static void put_back(uint64_t words, unsigned first, unsigned last, uint64_t fou
 }
 
 /* Slots [first, last) of one line by sequence. -EAGAIN: some slot has to be tried again. */
-static int take_marked(uint64_t words, unsigned first, unsigned last, uint64_t found[TAKE_SLOTS][2])
+static int take_marked(uint64_t words, const enum stele_word which[2], unsigned first,
+		       unsigned last, uint64_t found[TAKE_SLOTS][2])
 {
 	bool any = false;
 	int error = 0;
@@ -441,7 +466,7 @@ static int take_marked(uint64_t words, unsigned first, unsigned last, uint64_t f
 		uint64_t line = load_acquire(&slots()[slot]) + words;
 
 		for (int i = 0; i < 2; i++) {
-			found[slot - first][i] = mark_remote(word_at(line, take_words[i]));
+			found[slot - first][i] = mark_remote(word_at(line, which[i]));
 			any |= found[slot - first][i] != 0;
 		}
 	}
@@ -449,7 +474,7 @@ static int take_marked(uint64_t words, unsigned first, unsigned last, uint64_t f
 	if (any)
 		error = stele_os_membarrier();
 	if (error)
-		put_back(words, first, last, found);
+		put_back(words, which, first, last, found);
 	if (error || !any)
 		return error;
 	for (unsigned slot = first; slot < last; slot++) {
@@ -458,8 +483,8 @@ static int take_marked(uint64_t words, unsigned first, unsigned last, uint64_t f
 		for (int i = 0; i < 2; i++) {
 			uint64_t *top = &found[slot - first][i];
 
-			if (*top && !steal_finish(word_at(line, take_words[i]), SHEAF_REMOTE,
-						  nothing(take_words[i]))) {
+			if (*top && !steal_finish(word_at(line, which[i]), SHEAF_REMOTE,
+						  nothing(which[i]))) {
 				*top = 0;
 				error = -EAGAIN;
 			}
@@ -468,14 +493,14 @@ static int take_marked(uint64_t words, unsigned first, unsigned last, uint64_t f
 	return error;
 }
 
-static void take_slots(uint64_t words, unsigned first, unsigned last, bool wait,
-		       uint64_t found[TAKE_SLOTS][2])
+static void take_slots(uint64_t words, const enum stele_word which[2], unsigned first,
+		       unsigned last, bool wait, uint64_t found[TAKE_SLOTS][2])
 {
 	for (unsigned slot = first; slot < last; slot++) {
 		uint64_t base = load_acquire(&slots()[slot]);
 
 		if (base != dummy())
-			take_locked(base + words, wait, found[slot - first]);
+			take_locked(base + words, which, wait, found[slot - first]);
 	}
 }
 
@@ -500,10 +525,10 @@ static void for_each_line(void (*each)(uint64_t line, uint64_t arg), uint64_t ar
 static void clear_mark(uint64_t line, uint64_t unused)
 {
 	(void)unused;
-	for (int i = 0; i < 2; i++) {
+	for (enum stele_word which = WORD_MAIN; which < WORD_LOCK; which += WORD_SPARE) {
 		uint64_t remote = SHEAF_REMOTE;
 
-		cas_relaxed(word_at(line, take_words[i]), &remote, nothing(take_words[i]));
+		cas_relaxed(word_at(line, which), &remote, nothing(which));
 	}
 }
 
@@ -517,23 +542,24 @@ static bool begin_taking(bool wait)
 }
 
 /* Slots [first, last) of one line. -EAGAIN: there may be more. */
-static int take_some(uint64_t words, unsigned first, unsigned last, bool wait,
-		     uint64_t found[TAKE_SLOTS][2])
+static int take_some(uint64_t words, const enum stele_word which[2], unsigned first, unsigned last,
+		     bool wait, uint64_t found[TAKE_SLOTS][2])
 {
 	int error = 0;
 
 	if (!begin_taking(wait))
 		return -EBUSY;
 	if (by_sequence())
-		error = take_marked(words, first, last, found);
+		error = take_marked(words, which, first, last, found);
 	else
-		take_slots(words, first, last, wait, found);
+		take_slots(words, which, first, last, wait, found);
 	stele_unlock(&taking);
 	return error;
 }
 
 /* The lock is not held while @each runs: a destructor called there may take sheaves itself. */
-int stele_pcpu_take_all(uint64_t words, bool wait, void (*each)(uint64_t, void *), void *arg)
+static int take_all(uint64_t words, const enum stele_word which[2], bool wait,
+		    void (*each)(uint64_t, void *), void *arg)
 {
 	for (unsigned first = 0; first < slots_count; first += TAKE_SLOTS) {
 		unsigned last = STELE_MIN(first + TAKE_SLOTS, slots_count);
@@ -542,7 +568,7 @@ int stele_pcpu_take_all(uint64_t words, bool wait, void (*each)(uint64_t, void *
 		do {
 			uint64_t found[TAKE_SLOTS][2] = { { 0 } };
 
-			error = take_some(words, first, last, wait, found);
+			error = take_some(words, which, first, last, wait, found);
 			for (unsigned i = 0; i < (last - first) * 2; i++)
 				if (stele_is_sheaf(found[i / 2][i % 2]))
 					each(found[i / 2][i % 2], arg);
@@ -560,10 +586,21 @@ unsigned stele_pcpu_sheaves(uint64_t words)
 	for (unsigned slot = 0; slot < slots_count; slot++) {
 		uint64_t base = load_acquire(&slots()[slot]);
 
-		for (int i = 0; i < 2 && base != dummy(); i++)
-			n += stele_is_sheaf(load_relaxed(word_at(base + words, take_words[i])));
+		for (enum stele_word which = WORD_MAIN; which < WORD_LOCK && base != dummy();
+		     which += WORD_SPARE)
+			n += stele_is_sheaf(load_relaxed(word_at(base + words, which)));
 	}
 	return n;
+}
+
+int stele_pcpu_take_all(uint64_t words, bool wait, void (*each)(uint64_t, void *), void *arg)
+{
+	return take_all(words, take_words, wait, each, arg);
+}
+
+int stele_pcpu_take_rcu(uint64_t words, void (*each)(uint64_t, void *), void *arg)
+{
+	return take_all(words, take_rcu, true, each, arg);
 }
 
 void stele_pcpu_mend(void)

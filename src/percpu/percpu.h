@@ -8,13 +8,13 @@
  *             MAIN   top of the sheaf in use: a pointer to its next free entry. Its value
  *                    says both which sheaf and how full, so comparing it compares both.
  *             SPARE  top of a second sheaf, or 0
- *             RCU    kept for the rcu floor
+ *             RCU    top of a sheaf of objects that wait for readers: pushed to, never popped
  *             LOCK   fallback only: the token of the thread inside
  *           Three sentinels look like a sheaf that is empty and full at once:
  *             EMPTY   nothing here; a sheaf may be attached
  *             REMOTE  another thread is taking this word; nothing may be attached
  *             UNINIT  the slot was never used (all such slots share one block)
- * States    MAIN: UNINIT -> EMPTY <-> sheaf, any but UNINIT -> REMOTE -> EMPTY
+ * States    MAIN, RCU: UNINIT -> EMPTY <-> sheaf, any but UNINIT -> REMOTE -> EMPTY
  * Order     SLOT: a sheaf is attached and detached by a step on its own slot. The kernel
  *           orders a slot's memory between the threads that own it one after another;
  *           the fallback's lock does so there. A remote taker stores REMOTE, then runs a
@@ -115,6 +115,14 @@ unsigned stele_pcpu_sheaves(uint64_t words);
 /* Whether @p is the last that was pushed here: freed twice in a row. */
 bool stele_pcpu_on_top(uint64_t words, const void *p);
 
+/* The same for WORD_RCU. */
+static inline __attribute__((always_inline)) bool pcpu_push_rcu(uint64_t words, void *p)
+{
+	return step_push(stele_hot.base, stele_hot.rseq, words + WORD_RCU, p);
+}
+bool stele_pcpu_push_rcu(uint64_t words, void *p);
+bool stele_pcpu_on_top_rcu(uint64_t words, const void *p);
+
 /* The current slot's word (a snapshot), and compare-and-store on it. False: it was not @old,
  * or the slot is busy. */
 uint64_t stele_pcpu_read(uint64_t words, enum stele_word which);
@@ -127,6 +135,8 @@ bool stele_pcpu_cas(uint64_t words, enum stele_word which, uint64_t old, uint64_
  * barrier without which nothing can be taken.
  */
 int stele_pcpu_take_all(uint64_t words, bool wait, void (*each)(uint64_t, void *), void *arg);
+/* The same for WORD_RCU, waiting. */
+int stele_pcpu_take_rcu(uint64_t words, void (*each)(uint64_t, void *), void *arg);
 
 /* For who finds REMOTE: its taker may be gone (a child that ran no fork handlers). Never waits. */
 void stele_pcpu_mend(void);

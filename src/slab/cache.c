@@ -267,6 +267,7 @@ struct request {
 	size_t size;
 	struct kmem_cache_args args;
 	slab_flags_t flags;
+	struct stele_grace *grace; /* of its readers, where it names some */
 };
 
 #define ALIGN_MAX (AREA_SIZE / 2)
@@ -277,12 +278,13 @@ static int check(struct request *r)
 
 	if (!r->name || !r->size || r->size > STELE_MIN(KMALLOC_MAX_SIZE, AREA_SIZE))
 		return -EINVAL;
-	if (r->flags & ~SLAB_FLAGS_PERMITTED || r->flags & SLAB_TYPESAFE_BY_RCU)
+	if (r->flags & ~SLAB_FLAGS_PERMITTED)
 		return -EINVAL;
 	if (args->align & (args->align - 1) || args->align > ALIGN_MAX)
 		return -EINVAL;
-	if (args->use_freeptr_offset && (!args->ctor || args->freeptr_offset >= r->size ||
-					 args->freeptr_offset % sizeof(void *)))
+	if (args->use_freeptr_offset &&
+	    ((!args->ctor && !(r->flags & SLAB_TYPESAFE_BY_RCU)) ||
+	     args->freeptr_offset >= r->size || args->freeptr_offset % sizeof(void *)))
 		return -EINVAL;
 	if (args->usersize &&
 	    (args->useroffset > r->size || args->usersize > r->size - args->useroffset)) {
@@ -293,6 +295,22 @@ static int check(struct request *r)
 		args->useroffset = args->usersize = 0;
 	}
 	return 0;
+}
+
+/* The grace periods that the cache needs, before anything can wait for one. */
+static int find_grace(struct request *r)
+{
+	int error;
+
+	if (!(r->flags & SLAB_TYPESAFE_BY_RCU) && !r->args.rcu_flavor)
+		return 0;
+	error = stele_grace_runner ? stele_grace_runner->start(r->args.rcu_flavor, &r->grace)
+				   : -EINVAL;
+	if (error && !stele_opt.quiet)
+		stele_say("stele: kmem_cache_create(%s): no RCU flavour: link liburcu-memb or call "
+			  "stele_rcu_set_flavor()\n",
+			  r->name);
+	return error;
 }
 
 /* A line where asked for, halved while the object fits in half of it. */
@@ -316,7 +334,7 @@ static uint32_t wanted_align(const struct request *r)
 static bool mergeable(const struct request *r)
 {
 	return !stele_opt.nomerge && !r->args.ctor && !r->args.dtor && !r->args.usersize &&
-	       !r->args.sheaf_capacity && !(r->flags & MERGE_NEVER);
+	       !r->args.sheaf_capacity && !r->args.rcu_flavor && !(r->flags & MERGE_NEVER);
 }
 
 /* An existing cache whose objects serve as well. Under the lock. */
@@ -325,7 +343,7 @@ static struct kmem_cache *find_mergeable(const struct request *r, uint32_t align
 	uint32_t size = (uint32_t)STELE_ALIGN_UP(r->size, align);
 
 	for (struct kmem_cache *s = caches; s; s = s->next) {
-		if (s->is_static || s->ctor || s->dtor || s->flags & MERGE_NEVER)
+		if (s->is_static || s->ctor || s->dtor || s->grace || s->flags & MERGE_NEVER)
 			continue;
 		if ((s->flags ^ r->flags) & MERGE_SAME || s->size < size ||
 		    s->size - size >= sizeof(void *) || s->align % align)
@@ -353,6 +371,7 @@ static struct kmem_cache *new_cache(const struct request *r, uint32_t align)
 	s->refcount = 1;
 	s->ctor = r->args.ctor;
 	s->dtor = r->args.dtor;
+	s->grace = r->grace;
 	set_geometry(s, (uint32_t)r->size, align,
 		     r->flags | (r->args.sheaf_capacity || r->args.usersize ? SLAB_NO_MERGE : 0));
 	set_sheaves(s, r->args.sheaf_capacity);
@@ -416,6 +435,8 @@ struct kmem_cache *kmem_cache_create_args(const char *name, size_t size,
 	if (!error)
 		error = check(&r);
 	if (!error)
+		error = find_grace(&r);
+	if (!error)
 		error = stele_lock(&list_lock);
 	if (!error) {
 		warn_name(&r);
@@ -451,9 +472,14 @@ static int empty_held(struct kmem_cache *s)
 
 int kmem_cache_shrink(struct kmem_cache *s)
 {
+	uint64_t dying;
+
+	if (stele_grace_used())
+		stele_rcu_flush(s);
 	empty_held(s);
+	dying = load_relaxed(&s->dying);
 	/* ORDER(SLABS) acquire */
-	return load_acquire(&s->slabs) ? 1 : 0;
+	return load_acquire(&s->slabs) > dying ? 1 : 0;
 }
 
 static void shrink_each(struct kmem_cache *s, void *arg)
@@ -527,6 +553,9 @@ static int empty_for_good(struct kmem_cache *s)
 {
 	int error = empty_held(s);
 
+	if (s->flags & SLAB_TYPESAFE_BY_RCU && stele_grace_runner)
+		stele_grace_runner->barrier(stele_grace_of(s));
+
 	/* ORDER(SLABS) acquire */
 	for (int i = 0; !error && load_acquire(&s->slabs) && i < PATIENCE; i++) {
 		struct leftover left = { .s = s };
@@ -565,15 +594,30 @@ static void empty_and_release(struct kmem_cache *s, const void *caller)
 		report_leftovers(s, caller);
 }
 
-/* Takes one reference away. True: it was the last, and the cache is in no list any more. */
-static bool drop(struct kmem_cache *s)
+/* A reference more, so that the cache stays what it is. False: it is not in the list. */
+static bool pin(struct kmem_cache *s)
+{
+	bool listed;
+
+	if (stele_lock(&list_lock) != 0)
+		return false;
+	listed = is_listed(s);
+	s->refcount += listed;
+	stele_unlock(&list_lock);
+	return listed;
+}
+
+/* Takes @n references away. True: the last one went, and the cache is in no list any more. */
+static bool drop(struct kmem_cache *s, int n)
 {
 	bool listed, last;
 
 	if (stele_lock(&list_lock) != 0)
 		return false;
 	listed = is_listed(s);
-	last = listed && !--s->refcount;
+	if (listed)
+		s->refcount -= n;
+	last = listed && !s->refcount;
 	if (last)
 		unlist(s);
 	stele_unlock(&list_lock);
@@ -583,17 +627,37 @@ static bool drop(struct kmem_cache *s)
 	return last;
 }
 
+/* What was given to kfree_rcu() comes back first. No lock is held: readers may take any. */
+static int wait_for_readers(struct kmem_cache *s)
+{
+	if (!stele_grace_used() || !pin(s))
+		return 1;
+	stele_rcu_barrier(s);
+	return 2;
+}
+
+/*
+ * Walkers are waited for before the cache is dropped, as they have pinned it; after that it is in
+ * no list, and nobody is waited for but readers, whose grace periods may need caches themselves.
+ */
 void kmem_cache_destroy(struct kmem_cache *s)
 {
-	/* Not waited for when this is a destructor called by a walk of this very thread. */
-	bool locked = s && stele_lock(&walking) == 0;
-	uint64_t signals = stele_os_signals_hold();
+	bool locked, last;
+	uint64_t signals;
+	int references;
 
-	if (s && drop(s))
-		empty_and_release(s, __builtin_return_address(0));
-	stele_os_signals_release(signals);
+	if (!s)
+		return;
+	references = wait_for_readers(s);
+	signals = stele_os_signals_hold();
+	/* Not waited for when this is a destructor called by a walk of this very thread. */
+	locked = stele_lock(&walking) == 0;
+	last = drop(s, references);
 	if (locked)
 		stele_unlock(&walking);
+	if (last)
+		empty_and_release(s, __builtin_return_address(0));
+	stele_os_signals_release(signals);
 }
 
 unsigned int kmem_cache_size(struct kmem_cache *s)
@@ -627,6 +691,7 @@ void stele_slab_after_fork_child(void)
 	stele_deferred_after_fork();
 	if (stele_mutex_after_fork(&walking))
 		unpin();
+	stele_rcu_after_fork();
 	stele_mutex_after_fork(&list_lock);
 	stele_trace_after_fork();
 }

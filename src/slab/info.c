@@ -111,6 +111,15 @@ static void sum_resting(struct kmem_cache *s, void *arg)
 		    barn_depth(&s->barn.empty);
 }
 
+static void sum_graces(struct stele_stats *stats)
+{
+	for (int i = 0; i < STELE_GRACES; i++) {
+		stats->rcu_bytes += load_relaxed(&stele_graces[i].waiting);
+		stats->rcu_bytes_most += load_relaxed(&stele_graces[i].most);
+		stats->rcu_rounds += load_relaxed(&stele_graces[i].done);
+	}
+}
+
 void stele_stats_read(struct stele_stats *stats)
 {
 	struct stele_page_stats pages;
@@ -121,11 +130,13 @@ void stele_stats_read(struct stele_stats *stats)
 		return;
 	stele_run_each(sum_run, stats);
 	stele_cache_each(sum_resting, &resting);
+	resting += stele_rcu_sheaves();
 	stats->sheaves_out = stats->sheaves - STELE_MIN(resting, stats->sheaves);
 	pages = stele_page_stats();
 	stats->dirty_free_bytes = pages.dirty_free;
 	stats->areas = pages.areas;
 	stats->reports = stele_reports();
+	sum_graces(stats);
 }
 
 size_t stele_trim(size_t keep_bytes)

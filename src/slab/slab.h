@@ -12,6 +12,7 @@
  *             deferred.c what those leave to others
  *             cache.c   create, destroy, shrink, merge
  *             decay.c   giving memory back while the program frees
+ *             rcu.c     what readers may still look at
  *             bulk.c    bulk calls and sheaves held by the user
  *             report.c  bad pointers
  *             info.c    slabinfo
@@ -22,6 +23,7 @@
 
 #include "page/run.h"
 #include "slab/sheaf.h"
+#include "sync/grace.h"
 #include "trace/probe.h"
 #include "trace/trace.h"
 #include <stele/slab.h>
@@ -61,10 +63,12 @@ struct kmem_cache {
 	uint32_t barn_max;   /* upper bound of barn.limit */
 	void (*ctor)(void *);
 	void (*dtor)(void *);
+	struct stele_grace *grace; /* of its readers; NULL: the process's */
 
 	/* Any thread, ORDER(STACK). */
 	struct stele_stack partial __attribute__((aligned(64)));
 	_Atomic uint64_t slabs; /* exist now; statistics and destroy */
+	_Atomic uint64_t dying; /* of them, those that wait for readers; read racily */
 	struct barn barn __attribute__((aligned(64)));
 
 	/* Under the list lock (cache.c). */
@@ -96,6 +100,12 @@ bool stele_slab_free_slow(struct kmem_cache *s, void *p);
 /* A new, empty sheaf: its top, or 0. */
 uint64_t stele_sheaf_new(struct kmem_cache *s);
 bool stele_is_sheaf_cache(const struct kmem_cache *s);
+/* The same from the barn, if it has one. */
+uint64_t stele_sheaf_get_empty(struct kmem_cache *s);
+/* A sheaf, empty or not, goes to the barn, or its objects to the slabs. */
+void stele_sheaf_put(struct kmem_cache *s, uint64_t top);
+/* Its objects go to the slabs, and it is gone. */
+void stele_sheaf_dissolve(struct kmem_cache *s, uint64_t top);
 /* Empties every slot and the barn into the slabs; @wait and errors as in stele_pcpu_take_all(). */
 int stele_slab_flush_all(struct kmem_cache *s, bool wait);
 
@@ -129,6 +139,24 @@ void stele_slab_retire_idle(struct run *run, enum stele_purging when);
 void stele_slabs_tidy(struct kmem_cache *s);
 /* The object's number in its slab; whether its bit says free (a look, may change at once). */
 bool stele_object_is_free(const struct run *run, const void *p);
+
+/* An empty slab of @s that nobody reads any more. */
+void stele_slab_retire(struct kmem_cache *s, struct run *run);
+
+/* ---- rcu.c ---- */
+struct stele_grace *stele_grace_of(const struct kmem_cache *s);
+/* Pushes @p where it waits for readers. False: not now, or never in this cache. Any context. */
+bool stele_rcu_push(struct kmem_cache *s, void *p);
+/* All that was pushed before waits for readers, or is done. 0, or -errno as
+ * stele_pcpu_take_all(). Ordinary threads. */
+int stele_rcu_flush(struct kmem_cache *s);
+/* The same, and then it is done. */
+int stele_rcu_barrier(struct kmem_cache *s);
+/* An empty slab of a type-stable cache. Any context. */
+void stele_rcu_retire(struct kmem_cache *s, struct run *run);
+/* Sheaves that wait, for statistics. */
+uint64_t stele_rcu_sheaves(void);
+void stele_rcu_after_fork(void);
 
 /* ---- decay.c ---- */
 void stele_decay_grown(unsigned frames);

@@ -207,7 +207,7 @@ void *stele_slabs_take_bounded(struct kmem_cache *s)
 
 /* ---- giving back ---- */
 
-static void retire(struct kmem_cache *s, struct run *run, enum stele_purging when)
+static void retire_now(struct kmem_cache *s, struct run *run, enum stele_purging when)
 {
 	unsigned frames = s->frames;
 
@@ -224,6 +224,20 @@ static void retire(struct kmem_cache *s, struct run *run, enum stele_purging whe
 		stele_decay_lowered(frames);
 	else
 		stele_decay_shrunk(frames);
+}
+
+/* The slab is nobody's any more; those of a type-stable cache only when its readers have left. */
+static void retire(struct kmem_cache *s, struct run *run, enum stele_purging when)
+{
+	if (stele_unlikely(s->flags & SLAB_TYPESAFE_BY_RCU))
+		stele_rcu_retire(s, run);
+	else
+		retire_now(s, run, when);
+}
+
+void stele_slab_retire(struct kmem_cache *s, struct run *run)
+{
+	retire_now(s, run, PURGE_NOW);
 }
 
 void stele_slab_retire_idle(struct run *run, enum stele_purging when)

@@ -102,7 +102,7 @@ static void put_filled(struct kmem_cache *s, uint64_t top)
 	put_empty(s, sheaf_flush(s, top));
 }
 
-static void put(struct kmem_cache *s, uint64_t top)
+void stele_sheaf_put(struct kmem_cache *s, uint64_t top)
 {
 	if (top == sheaf_bottom(sheaf_of(top, s->sheaf_size)))
 		put_empty(s, top);
@@ -110,7 +110,7 @@ static void put(struct kmem_cache *s, uint64_t top)
 		put_filled(s, top);
 }
 
-static uint64_t get_empty(struct kmem_cache *s)
+uint64_t stele_sheaf_get_empty(struct kmem_cache *s)
 {
 	uint64_t top = barn_get(&s->barn.empty);
 
@@ -140,7 +140,7 @@ static uint64_t get_filled(struct kmem_cache *s)
 static void stow(struct kmem_cache *s, uint64_t top)
 {
 	if (!stele_pcpu_cas(s->words, WORD_SPARE, 0, top))
-		put(s, top);
+		stele_sheaf_put(s, top);
 }
 
 /* Replaces MAIN, seen as @old, by @new; stows whichever is left over. */
@@ -175,7 +175,7 @@ static uint64_t empty_in_hand(struct kmem_cache *s, uint64_t *main)
 		*main = SHEAF_EMPTY;
 		return top;
 	}
-	return get_empty(s);
+	return stele_sheaf_get_empty(s);
 }
 
 /* Fills a sheaf from the slabs and attaches it. */
@@ -319,7 +319,7 @@ static bool provide_room(struct kmem_cache *s)
 		attach(s, main, top);
 		return true;
 	}
-	top = get_empty(s);
+	top = stele_sheaf_get_empty(s);
 	if (!top)
 		return false;
 	attach(s, main, top);
@@ -349,6 +349,11 @@ static void flush_taken(uint64_t top, void *arg)
 	struct kmem_cache *s = arg;
 
 	sheaf_destroy(s, sheaf_flush(s, top));
+}
+
+void stele_sheaf_dissolve(struct kmem_cache *s, uint64_t top)
+{
+	flush_taken(top, s);
 }
 
 static void flush_stack(struct kmem_cache *s, struct stele_stack *stack)

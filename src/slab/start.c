@@ -19,6 +19,12 @@ void stele_slab_watch_fork(void)
 	pthread_atfork(NULL, NULL, stele_slab_after_fork_child);
 }
 
+static void write_rcu(const struct stele_stats *stats)
+{
+	stele_say("stele: pid %d: waiting for readers %lu KiB, at most %lu KiB, in %lu rounds\n",
+		  getpid(), stats->rcu_bytes >> 10, stats->rcu_bytes_most >> 10, stats->rcu_rounds);
+}
+
 static void write_stats(void)
 {
 	struct stele_stats stats;
@@ -30,6 +36,8 @@ static void write_stats(void)
 		  getpid(), stats.slab_bytes >> 10, stats.slab_free_bytes >> 10,
 		  stats.large_bytes >> 10, stats.large_count, stats.dirty_free_bytes >> 10,
 		  stats.areas * AREA_SIZE >> 20, stats.sheaves, stats.sheaves_out, stats.reports);
+	if (stele_grace_used())
+		write_rcu(&stats);
 }
 
 static __attribute__((destructor)) void report_at_exit(void)

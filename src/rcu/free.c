@@ -1,0 +1,223 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * rcu/free.c - kfree_rcu() and its kin
+ *
+ * Idea      The fast path is kfree()'s, with another word of the slot: address -> tag -> push onto
+ *           the rcu sheaf. What does not fit there:
+ *             large block        its descriptor is queued; nothing of the block is touched
+ *             no sheaf to be had the object is linked through the word its user gave for it; the
+ *                                base is found again from that word's address
+ *             and no such word   (mightsleep) a grace period here and now, then kfree()
+ * Context   kfree_rcu(): as ordinary code, holding locks or reading; in a signal handler when the
+ *           process has used RCU before. kfree_rcu_nolock(): any; it starts no thread, waits for
+ *           nothing, and holds nobody back. The mightsleep forms and barriers: ordinary threads.
+ * Failure   a bad pointer is reported under the name of the call, and kept. Freed twice: seen when
+ *           it is the last that was given here, when its slab has it free, and for large blocks
+ *           always; else when its sheaf comes back to its slab.
+ * Tests     tests/contract/test_rcu_free.c  tests/death/
+ */
+#include "rcu/rcu.h"
+#include "base/fmt.h"
+#include <errno.h>
+
+#define TWICE "object was already given to kfree_rcu"
+
+/* What is known of a call besides the pointer, and what became of it. */
+struct giving {
+	const char *call;
+	struct stele_grace_link *head; /* NULL: the object has no word for it */
+	struct stele_grace *grace;     /* whose readers are waited for; NULL: reported */
+	bool no_place;		       /* it waits nowhere: the caller has to */
+};
+
+static bool reported(const char *call, const void *p, const char *what, const char *cache)
+{
+	stele_report_free(call, p, what, cache);
+	return true;
+}
+
+/* ---- large blocks ---- */
+
+static uint64_t large_done(struct stele_grace_call *call)
+{
+	struct run *run = STELE_CONTAINER_OF(call, struct run, grace);
+	uint64_t bytes = run->bytes;
+
+	store_relaxed(&call->done, NULL);
+	stele_free("kfree_rcu", (void *)run->base, NULL);
+	return bytes;
+}
+
+static void give_large(struct giving *giving, struct run *run)
+{
+	if (atomic_exchange(&run->grace.done, large_done)) {
+		reported(giving->call, (void *)run->base, TWICE, NULL);
+		return;
+	}
+	giving->grace = &stele_graces[0];
+	stele_grace_call(giving->grace, &run->grace, large_done, run->bytes);
+}
+
+/* ---- objects of slabs ---- */
+
+/* The start of what @p points into, of a slab or large. */
+static void *base_of(const struct run *run, const void *p)
+{
+	uint64_t offset = (uintptr_t)p - run->base;
+
+	return (void *)(run->kind == RUN_SLAB ? run->base + offset / run->size * run->size
+					      : run->base);
+}
+
+uint64_t stele_rcu_head_done(struct stele_grace_link *link)
+{
+	struct run *run = stele_run_of(link);
+	uint64_t bytes;
+
+	if (!run || run->kind != RUN_SLAB) {
+		reported("kfree_rcu", link, STELE_NOT_OURS, NULL);
+		return 0;
+	}
+	bytes = run->size;
+	return stele_free("kfree_rcu", base_of(run, link), NULL) ? bytes : 0;
+}
+
+/* Links the object through its own word. False: it has none. */
+static bool give_head(const struct giving *giving, const struct run *run)
+{
+	struct stele_grace *g = stele_grace_of(run->cache);
+
+	if (!giving->head)
+		return false;
+	if (load_relaxed(&g->heads.first) == giving->head)
+		return reported(giving->call, base_of(run, giving->head), TWICE, run->cache->name);
+	stele_grace_head(g, giving->head, run->size);
+	return true;
+}
+
+/* Whether the object at @p can be given; reported if not. */
+static bool may_give(const struct giving *giving, const struct run *run, void *p)
+{
+	const char *cache = run->cache->name;
+
+	if (!run_has_object_at(run, p))
+		return !reported(giving->call, p, "not the start of an object", cache);
+	if (stele_pcpu_on_top_rcu(run->cache->words, p))
+		return !reported(giving->call, p, TWICE, cache);
+	if (stele_seen_free(run, p))
+		return !reported(giving->call, p, "object was already free", cache);
+	return true;
+}
+
+static void give_object(struct giving *giving, struct run *run, void *p)
+{
+	if (!may_give(giving, run, p))
+		return;
+	giving->grace = stele_grace_of(run->cache);
+	giving->no_place = !stele_rcu_push(run->cache, p) && !give_head(giving, run);
+}
+
+/* ---- any pointer ---- */
+
+/* What the fast path could not do. Any context. */
+static void give_any(struct giving *giving, void *p)
+{
+	struct run *run;
+
+	if (ZERO_OR_NULL_PTR(p) || slab_free_by(stele_pcpu_push_rcu, p))
+		return;
+	run = stele_heap_started() ? stele_run_of(p) : NULL;
+	if (!run || run->kind == RUN_NONE)
+		reported(giving->call, p, STELE_NOT_OURS, NULL);
+	else if (run->kind == RUN_SLAB)
+		give_object(giving, run, p);
+	else if (run_is_pages(run))
+		reported(giving->call, p, "pages of alloc_pages()", NULL);
+	else if (run->base != (uintptr_t)p)
+		reported(giving->call, p, "not the start of an object", NULL);
+	else
+		give_large(giving, run);
+}
+
+static void no_flavor(void)
+{
+	static _Atomic uint32_t said;
+
+	if (!atomic_exchange(&said, 1))
+		stele_say("stele: kfree_rcu: no RCU flavour: link liburcu-memb or call "
+			  "stele_rcu_set_flavor(); nothing is freed\n");
+}
+
+/* Neither a sheaf nor a word of its own: a grace period here and now. */
+static void wait_and_free(const struct giving *giving, void *p)
+{
+	if (stele_runner_synchronize(giving->grace) == 0)
+		stele_free(giving->call, p, NULL);
+	else
+		reported(giving->call, p, "no grace period to be had", NULL);
+}
+
+static __attribute__((noinline)) void give_slow(const char *call, void *p, void *head,
+						bool sleepable)
+{
+	struct giving giving = { .call = call, .head = head };
+
+	give_any(&giving, p);
+	if (!giving.grace)
+		return;
+	if (stele_runner_start(giving.grace) == -EINVAL)
+		no_flavor();
+	else if (giving.no_place)
+		wait_and_free(&giving, p);
+	else
+		stele_runner_hold_back(giving.grace, sleepable);
+}
+
+void stele_kfree_rcu(void *p, void *head)
+{
+	if (stele_unlikely(!slab_free_by(pcpu_push_rcu, p)))
+		give_slow("kfree_rcu", p, head, false);
+}
+
+static __attribute__((noinline)) void give_nolock(void *p, void *head)
+{
+	struct giving giving = { .call = "kfree_rcu_nolock", .head = head };
+
+	give_any(&giving, p);
+}
+
+void stele_kfree_rcu_nolock(void *p, void *head)
+{
+	if (stele_unlikely(!slab_free_by(pcpu_push_rcu, p)))
+		give_nolock(p, head);
+}
+
+void kvfree_rcu_mightsleep(const void *p)
+{
+	if (!slab_free_by(pcpu_push_rcu, (void *)p))
+		give_slow("kfree_rcu_mightsleep", (void *)p, NULL, true);
+}
+
+/* ---- barriers ---- */
+
+static void flush(struct kmem_cache *s, void *arg)
+{
+	(void)arg;
+	stele_rcu_flush(s);
+}
+
+void kvfree_rcu_barrier(void)
+{
+	if (!stele_grace_used())
+		return;
+	stele_cache_each(flush, NULL);
+	for (int i = 0; i < STELE_GRACES; i++)
+		if (i == 0 || stele_graces[i].flavor)
+			stele_grace_runner->barrier(&stele_graces[i]);
+}
+
+void kvfree_rcu_barrier_on_cache(struct kmem_cache *s)
+{
+	if (stele_grace_used())
+		stele_rcu_barrier(s);
+}

@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * rcu/rcu.h - what the files of this folder share
+ */
+#ifndef STELE_RCU_RCU_H
+#define STELE_RCU_RCU_H
+
+#include "slab/slab.h"
+#include "sync/grace.h"
+#include <stele/rcu.h>
+
+/* ---- runner.c ---- */
+/* Sees to it that somebody runs the rounds of @g. 0 or -errno. Ordinary threads. */
+int stele_runner_start(struct stele_grace *g);
+/* Returns when the round that @ticket names is done. 0 or -errno: it cannot be had. */
+int stele_runner_wait(struct stele_grace *g, uint32_t ticket);
+/* Too much waits: waits as well, if that can end. @patient: until it is less, however long. */
+void stele_runner_hold_back(struct stele_grace *g, bool patient);
+/* Whether this thread is between the read lock and unlock of these readers, as far as they say. */
+bool stele_reading(const struct stele_grace *g);
+/* A grace period, in this thread. 0 or -errno. */
+int stele_runner_synchronize(struct stele_grace *g);
+
+/* ---- free.c: what the runner does with a single object. The bytes it counted as; 0: it was free
+ * already, and what its word leads to is no list any more. ---- */
+uint64_t stele_rcu_head_done(struct stele_grace_link *link);
+
+#endif

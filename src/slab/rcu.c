@@ -1,0 +1,220 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * slab/rcu.c - objects and slabs that readers may still look at
+ *
+ * Idea      kfree_rcu() pushes onto a third sheaf of the slot. A full one goes, whole, into the
+ *           queue of sync/grace.h, and after the grace period, whole, into the barn: one step for
+ *           all its objects each time. A slab of a type-stable cache goes the same way when it
+ *           is empty: its objects are in use by nobody, its memory may still be read.
+ * States    an rcu sheaf is in a slot's RCU; in one thread's hands; waiting; then as any other.
+ *           Objects in it are allocated, as far as their slabs know.
+ * Objects   a sheaf that waits: link and top are the queue's entry, depth has the cache and, in
+ *           the top byte, how many objects. in_hand: threads between detaching and queueing one.
+ *           A cache's `dying`: slabs of it that wait.
+ * Order     GRACE with what was given away. HANDOVER: who detaches a sheaf is counted before and
+ *           until it is queued; a barrier empties the slots, then waits for 0: a sheaf that was
+ *           detached before is queued by then.
+ * Context   pushing, queueing and retiring: any. Flushing and barriers: ordinary threads.
+ * Failure   no sheaf, or a busy slot: false, the caller has another way (rcu/free.c). One who
+ *           never comes back from between (siglongjmp()) keeps a sheaf, and barriers waiting for
+ *           PATIENCE.
+ * Tests     tests/contract/test_rcu_free.c  tests/contract/test_typesafe.c
+ */
+#include "os/os.h"
+#include "slab/slab.h"
+
+static _Atomic uint32_t in_hand;
+static _Atomic uint64_t sheaves; /* that wait */
+
+uint64_t stele_rcu_sheaves(void)
+{
+	return load_relaxed(&sheaves);
+}
+
+#define COUNT_SHIFT 56
+#define TO_SLABS 128u /* added to the count: not into the barn */
+
+_Static_assert(offsetof(struct sheaf, link) == 0 &&
+		       offsetof(struct sheaf, top) == offsetof(struct stele_grace_call, done) &&
+		       sizeof(struct stele_grace_call) == offsetof(struct sheaf, depth),
+	       "a queue's entry lies over the link and the top of a sheaf");
+
+struct stele_grace *stele_grace_of(const struct kmem_cache *s)
+{
+	return s->grace ? s->grace : &stele_graces[0];
+}
+
+/* ---- sheaves ---- */
+
+/* The grace period is over. */
+static uint64_t sheaf_done(struct stele_grace_call *call)
+{
+	struct sheaf *sheaf = (struct sheaf *)call;
+	uint64_t depth = load_relaxed(&sheaf->depth);
+	struct kmem_cache *s = (struct kmem_cache *)(depth & ((1ull << COUNT_SHIFT) - 1));
+	uint64_t count = depth >> COUNT_SHIFT & ~TO_SLABS, bytes = count * s->size;
+	uint64_t top = sheaf_bottom(sheaf) + count * 8;
+
+	STELE_POINT("rcu:sheaf-done");
+	sub_relaxed(&sheaves, 1);
+	if (depth >> COUNT_SHIFT & TO_SLABS)
+		stele_sheaf_dissolve(s, top);
+	else
+		stele_sheaf_put(s, top);
+	return bytes;
+}
+
+/* Puts a sheaf with objects in it where it waits. @how: TO_SLABS or 0. */
+static void queue_sheaf(struct kmem_cache *s, uint64_t top, uint64_t how)
+{
+	struct sheaf *sheaf = sheaf_of(top, s->sheaf_size);
+	uint64_t count = sheaf_count(top, s->sheaf_size);
+
+	add_relaxed(&sheaves, 1);
+	store_relaxed(&sheaf->depth, (uint64_t)(uintptr_t)s | (count | how) << COUNT_SHIFT);
+	stele_grace_call(stele_grace_of(s), (struct stele_grace_call *)sheaf, sheaf_done,
+			 count * s->size);
+}
+
+static void enter(void)
+{
+	add_relaxed(&in_hand, 1);
+	/* ORDER(HANDOVER) release: who finds the sheaf gone sees the count. */
+	fence_release();
+}
+
+/* Not below 0: a handler of ours may have forked, and the child counts from 0. */
+static void leave(void)
+{
+	uint32_t seen = load_relaxed(&in_hand);
+
+	/* ORDER(HANDOVER) release: the sheaf is queued. */
+	while (seen && !cas_release(&in_hand, &seen, seen - 1))
+		;
+}
+
+/* Replaces RCU, seen as @old, by the empty sheaf @new; @old then waits for readers. */
+static void replace(struct kmem_cache *s, uint64_t old, uint64_t new)
+{
+	enter();
+	if (!stele_pcpu_cas(s->words, WORD_RCU, old, new)) {
+		stele_sheaf_put(s, new);
+	} else if (stele_is_sheaf(old)) {
+		STELE_POINT("rcu:detached");
+		queue_sheaf(s, old, 0);
+	}
+	leave();
+}
+
+/* Gives this slot an rcu sheaf with room. False: it cannot have one now. */
+static bool provide_room(struct kmem_cache *s)
+{
+	uint64_t old = stele_pcpu_read(s->words, WORD_RCU), new;
+
+	if (stele_unlikely(old == SHEAF_REMOTE))
+		stele_pcpu_mend();
+	if (!stele_is_sheaf(old) && old != SHEAF_EMPTY)
+		return false;
+	if (stele_is_sheaf(old) && sheaf_count(old, s->sheaf_size) < s->capacity)
+		return true;
+	new = stele_sheaf_get_empty(s);
+	if (!new)
+		return false;
+	replace(s, old, new);
+	return true;
+}
+
+#define ROUNDS 4 /* others may fill what we provide */
+
+bool stele_rcu_push(struct kmem_cache *s, void *p)
+{
+	stele_grace_use();
+	for (int i = 0; s->capacity && i < ROUNDS; i++) {
+		if (stele_pcpu_push_rcu(s->words, p))
+			return true;
+		if (!provide_room(s))
+			return false;
+	}
+	return false;
+}
+
+static void queue_taken(uint64_t top, void *arg)
+{
+	struct kmem_cache *s = arg;
+
+	if (sheaf_count(top, s->sheaf_size))
+		queue_sheaf(s, top, TO_SLABS);
+	else
+		stele_sheaf_put(s, top);
+}
+
+/* This slot's own needs no barrier of the system's. */
+static void flush_own(struct kmem_cache *s)
+{
+	uint64_t top = stele_pcpu_read(s->words, WORD_RCU);
+
+	if (stele_is_sheaf(top) && stele_pcpu_cas(s->words, WORD_RCU, top, SHEAF_EMPTY))
+		queue_taken(top, s);
+}
+
+#define PATIENCE 1000 /* naps, a second or so */
+
+/* What is taken would be lost with a handler that never comes back: signals are held back. */
+static int empty_slots(struct kmem_cache *s)
+{
+	uint64_t signals = stele_os_signals_hold();
+	int error = stele_pcpu_take_rcu(s->words, queue_taken, s);
+
+	if (error)
+		flush_own(s);
+	stele_os_signals_release(signals);
+	return error;
+}
+
+int stele_rcu_flush(struct kmem_cache *s)
+{
+	int error;
+
+	if (!s->capacity)
+		return 0;
+	error = empty_slots(s);
+	/* ORDER(HANDOVER) acquire: the slots were empty, so what was in one is in hand or queued. */
+	fence_acquire();
+	for (int i = 0; i < PATIENCE && load_acquire(&in_hand); i++)
+		stele_os_nap();
+	return error;
+}
+
+int stele_rcu_barrier(struct kmem_cache *s)
+{
+	int error = stele_rcu_flush(s), late;
+
+	late = stele_grace_runner ? stele_grace_runner->barrier(stele_grace_of(s)) : 0;
+	return error ? error : late;
+}
+
+/* The threads between detaching and queueing are not in the child. */
+void stele_rcu_after_fork(void)
+{
+	atomic_store(&in_hand, 0);
+}
+
+/* ---- slabs of type-stable caches ---- */
+
+static uint64_t slab_done(struct stele_grace_call *call)
+{
+	struct run *run = STELE_CONTAINER_OF(call, struct run, grace);
+	struct kmem_cache *s = run->cache;
+	uint64_t bytes = run->bytes;
+
+	STELE_POINT("rcu:slab-done");
+	sub_relaxed(&s->dying, 1);
+	stele_slab_retire(s, run);
+	return bytes;
+}
+
+void stele_rcu_retire(struct kmem_cache *s, struct run *run)
+{
+	add_relaxed(&s->dying, 1);
+	stele_grace_call(stele_grace_of(s), &run->grace, slab_done, run->bytes);
+}

@@ -1,0 +1,184 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * sync/grace.h - "call this after a grace period": a queue, and nothing that knows what one is
+ *
+ * Idea      Whoever has memory that readers may still look at puts it here and goes on; a runner
+ *           (rcu/runner.c, two floors up) takes all there is, waits until every reader that was
+ *           there has left, and then calls each. One structure per flavour of readers.
+ * Objects   calls: what brings a function with it: whole sheaves, slabs, large blocks.
+ *           heads: single objects, linked through a word of their own.
+ *           waiting: bytes in both, from before they are put there until they are done.
+ *           begun, done: rounds of the runner, counted.
+ * States    asleep 1 (GRACE_ASLEEP): the runner may sleep though something was put here, until
+ *           whoever put it there looks; 2 (GRACE_GATHERING): it lets things gather, and is to
+ *           be woken only past a limit; 0: awake, or there is none.
+ * Order     GRACE: put releases, take acquires: what an updater did before it gave something away
+ *           is done before the grace period starts.
+ *           GRACE_SLEEP: put, then look at asleep; asleep, then look at the lists: both
+ *           sequentially consistent, so one of the two sees the other.
+ *           GRACE_ROUND: begun is raised before the lists are taken (sequentially consistent); who
+ *           reads it after having put something there waits for the round after that one.
+ *           done is raised with release when all of the round was called.
+ * Context   putting: any. A put that loses a race tries again; each loss means that somebody
+ *           else made progress. Lists are taken whole, so a head that came back does no harm.
+ * Tests     tests/contract/test_rcu_free.c  tests/contract/test_typesafe.c
+ */
+#ifndef STELE_SYNC_GRACE_H
+#define STELE_SYNC_GRACE_H
+
+#include "sync/atomic.h"
+#include "sync/inject.h"
+#include <stddef.h>
+
+#ifndef ORDER_GRACE_PUT
+#define ORDER_GRACE_PUT memory_order_acq_rel
+#endif
+#ifndef ORDER_GRACE_TAKE
+#define ORDER_GRACE_TAKE memory_order_acq_rel
+#endif
+
+/* Below an object's own first word: of a kvfree_rcu_head or an rcu_head. */
+struct stele_grace_link {
+	_Atomic(struct stele_grace_link *) next;
+};
+
+struct stele_grace_call;
+/* Called after the grace period by the runner; the bytes that it was put there with. */
+typedef uint64_t stele_grace_done(struct stele_grace_call *call);
+
+struct stele_grace_call {
+	struct stele_grace_link link;
+	_Atomic(stele_grace_done *) done;
+};
+
+struct stele_grace_list {
+	_Atomic(struct stele_grace_link *) first;
+};
+
+enum grace_asleep { GRACE_AWAKE, GRACE_ASLEEP, GRACE_GATHERING };
+
+struct stele_grace {
+	const void *flavor; /* fixed when the first one asks for it; NULL: nobody did */
+	struct stele_grace_list calls, heads;
+	_Atomic uint64_t waiting __attribute__((aligned(64))); /* bytes */
+	_Atomic uint64_t most;				       /* and the most there ever were */
+	_Atomic uint32_t asleep;			       /* futex: enum grace_asleep */
+	_Atomic uint32_t urgent; /* who waits for a round: nothing shall gather */
+	_Atomic uint32_t begun, done __attribute__((aligned(64))); /* done: futex */
+};
+
+/* One more at the front. */
+static inline void grace_put(struct stele_grace_list *list, struct stele_grace_link *link)
+{
+	struct stele_grace_link *first = load_relaxed(&list->first);
+
+	do {
+		store_relaxed(&link->next, first);
+		STELE_POINT("grace:put");
+		/* ORDER(GRACE) release: with it goes what was done before. */
+	} while (!atomic_compare_exchange_weak_explicit(&list->first, &first, link, ORDER_GRACE_PUT,
+							memory_order_relaxed));
+}
+
+/* All of it, last one first. */
+static inline struct stele_grace_link *grace_take(struct stele_grace_list *list)
+{
+	STELE_POINT("grace:take");
+	/* ORDER(GRACE) acquire */
+	return atomic_exchange_explicit(&list->first, NULL, ORDER_GRACE_TAKE);
+}
+
+static inline bool grace_is_empty(struct stele_grace *g)
+{
+	return !load_seq(&g->calls.first) && !load_seq(&g->heads.first);
+}
+
+/* After a put: true when the caller has to wake the runner. @hurry: gathering shall end. */
+static inline bool grace_must_wake(struct stele_grace *g, bool hurry)
+{
+	uint32_t seen;
+
+	/* ORDER(GRACE_SLEEP) sequentially consistent: put, then look. */
+	fence_seq();
+	seen = load_relaxed(&g->asleep);
+	if (seen == GRACE_AWAKE || (seen == GRACE_GATHERING && !hurry))
+		return false;
+	STELE_POINT("grace:wake");
+	return atomic_exchange(&g->asleep, GRACE_AWAKE) != GRACE_AWAKE;
+}
+
+/* The runner wants to sleep. True: it may, until asleep is GRACE_AWAKE again. */
+static inline bool grace_fall_asleep(struct stele_grace *g)
+{
+	/* ORDER(GRACE_SLEEP) sequentially consistent: asleep, then look. */
+	store_seq(&g->asleep, GRACE_ASLEEP);
+	STELE_POINT("grace:asleep");
+	fence_seq();
+	if (grace_is_empty(g) && !load_seq(&g->urgent))
+		return true;
+	store_seq(&g->asleep, GRACE_AWAKE);
+	return false;
+}
+
+/* The round that a caller has to see done, for all that was put here before this. */
+static inline uint32_t grace_ticket(struct stele_grace *g)
+{
+	/* ORDER(GRACE_ROUND) sequentially consistent: put, then look. */
+	fence_seq();
+	return load_seq(&g->begun) + 1;
+}
+
+static inline bool grace_is_done(struct stele_grace *g, uint32_t ticket)
+{
+	/* ORDER(GRACE_ROUND) acquire: what the round called is over. */
+	return (int32_t)(load_acquire(&g->done) - ticket) >= 0;
+}
+
+/* A round begins: its number. What was put there before somebody read a smaller one is in it. */
+static inline uint32_t grace_begin(struct stele_grace *g)
+{
+	/* ORDER(GRACE_ROUND) sequentially consistent: begun, then the lists. */
+	uint32_t round = atomic_fetch_add(&g->begun, 1) + 1;
+
+	fence_seq();
+	STELE_POINT("grace:begun");
+	return round;
+}
+
+/* Everything of @round was called. A round inside of another one may be done before it. */
+static inline void grace_end(struct stele_grace *g, uint32_t round)
+{
+	uint32_t seen = load_relaxed(&g->done);
+
+	/* ORDER(GRACE_ROUND) release */
+	while ((int32_t)(seen - round) < 0 && !cas_release(&g->done, &seen, round))
+		;
+}
+
+/* ---- grace.c: the flavours of this process ---- */
+
+#define STELE_GRACES 8
+
+/* Number 0 is for whoever names no flavour. */
+extern struct stele_grace stele_graces[STELE_GRACES] __attribute__((visibility("hidden")));
+
+/* What whoever knows of grace periods registers; NULL: nobody does, and none can be had. */
+struct stele_grace_runner {
+	/* The one for @flavor, NULL for the process's own, ready to run. *grace, or -errno. */
+	int (*start)(const void *flavor, struct stele_grace **grace);
+	/* Returns when all that was put there before is done. 0 or -errno: it cannot be had. */
+	int (*barrier)(struct stele_grace *g);
+};
+extern const struct stele_grace_runner *stele_grace_runner __attribute__((visibility("hidden")));
+
+/* Whether anybody ever had a use for grace periods here, and saying so. Any context. */
+bool stele_grace_used(void);
+void stele_grace_use(void);
+
+/* @done(@call) after a grace period; it counts as @bytes until then. Any context. */
+void stele_grace_call(struct stele_grace *g, struct stele_grace_call *call, stele_grace_done *done,
+		      uint64_t bytes);
+/* The same for a single object; the runner knows what to do. */
+void stele_grace_head(struct stele_grace *g, struct stele_grace_link *link, uint64_t bytes);
+
+#endif

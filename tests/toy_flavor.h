@@ -1,0 +1,67 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * tests/toy_flavor.h - readers and grace periods in a few lines of C11
+ *
+ * Idea      What stele/rcu.h asks of a flavour, so that the tests run where there is no liburcu, under
+ *           ThreadSanitizer, and with grace periods that the test can see, hold and break. A reader
+ *           notes the epoch it began in; a grace period raises the epoch and waits for all who
+ *           noted an older one.
+ * Broken    toy_broken: a grace period ends at once.
+ */
+#ifndef STELE_TESTS_TOY_FLAVOR_H
+#define STELE_TESTS_TOY_FLAVOR_H
+
+#include "rcu/flavor.h"
+#include <sched.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#define TOY_READERS 64
+
+static _Atomic uint64_t toy_epoch = 1;
+static _Atomic uint64_t toy_reader[TOY_READERS];
+static _Atomic uint32_t toy_registered;
+static _Atomic uint64_t toy_periods; /* ended */
+static _Atomic bool toy_broken;
+static _Thread_local _Atomic uint64_t *toy_mine;
+static _Thread_local unsigned toy_depth;
+
+static inline void toy_read_lock(void)
+{
+	if (!toy_mine)
+		toy_mine = &toy_reader[atomic_fetch_add(&toy_registered, 1) % TOY_READERS];
+	if (!toy_depth++)
+		atomic_store(toy_mine, atomic_load(&toy_epoch));
+}
+
+static inline void toy_read_unlock(void)
+{
+	if (!--toy_depth)
+		atomic_store(toy_mine, 0);
+}
+
+static int toy_read_ongoing(void)
+{
+	return toy_depth > 0;
+}
+
+static void toy_synchronize(void)
+{
+	uint64_t epoch = atomic_fetch_add(&toy_epoch, 1) + 1;
+
+	for (int i = 0; i < TOY_READERS && !toy_broken; i++)
+		for (uint64_t began = 1; began && began < epoch;) {
+			began = atomic_load(&toy_reader[i]);
+			if (began && began < epoch)
+				sched_yield();
+		}
+	atomic_fetch_add(&toy_periods, 1);
+}
+
+static const struct rcu_flavor_struct toy_flavor = {
+	.read_ongoing = toy_read_ongoing,
+	.update_synchronize_rcu = toy_synchronize,
+};
+
+#endif
