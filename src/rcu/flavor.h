@@ -5,7 +5,7 @@
  * Idea      A program hands over the address of its struct rcu_flavor_struct, and that is all this
  *           library knows of liburcu: it links none of it, and is built without its headers. Only
  *           the members named here are used; the order is liburcu's since 0.8, which has added
- *           members at the end only. A test compares it with the header.
+ *           members at the end only. tests/rcu/layout.c compares with its header.
  */
 #ifndef STELE_RCU_FLAVOR_H
 #define STELE_RCU_FLAVOR_H

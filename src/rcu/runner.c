@@ -11,7 +11,7 @@
  *           may sleep is held back (stele_runner_hold_back()).
  * Objects   runner: 0 nobody; 1 a thread runs rounds, which has all below to itself: what it has
  *           taken and not called yet, and whether its readers have left.
- *           syncing, pauses: see Fork.
+ *           busy, syncing, pauses: see Fork.
  * States    no runner -> a thread, at the first use in an ordinary thread. Where none can be
  *           made, whoever waits for a round runs it himself.
  * Order     GRACE, GRACE_SLEEP, GRACE_ROUND (sync/grace.h). RUNNER: taken with acquire, left with
@@ -25,7 +25,7 @@
  *           reader itself, for rcu_wait at most. A child that finds it inside all the same has no
  *           grace periods of that flavour: it keeps what waits, and says so once.
  * Failure   no flavour: -EINVAL, and nothing is ever freed early.
- * Tests     tests/contract/test_rcu_free.c  tests/contract/test_typesafe.c
+ * Tests     tests/contract/test_rcu_grace.c  tests/contract/test_rcu_flavors.c
  */
 #include "rcu/rcu.h"
 #include "base/options.h"
@@ -39,7 +39,8 @@
 /* Beside each of stele_graces[]. */
 struct runner {
 	_Atomic uint32_t runner;
-	_Atomic uint32_t syncing; /* futex: inside of liburcu */
+	_Atomic uint32_t busy;	  /* futex: in a round, and not just letting a fork in */
+	_Atomic uint32_t syncing; /* in it, inside of liburcu */
 	struct stele_grace_link *calls, *heads;
 	bool readers_left;	  /* of these two */
 	bool broken;		  /* a child without grace periods */
@@ -73,21 +74,38 @@ bool stele_reading(const struct stele_grace *g)
 
 /* ---- a round ---- */
 
-/* Waits until no fork is under way, then is inside. */
-static void enter_sync(struct runner *r)
+/* Waits until no fork is under way, then is busy: no fork starts, unless it has no patience. */
+static void get_busy(struct runner *r)
 {
 	uint32_t forks;
 
 	for (;;) {
-		/* ORDER(RUNNER) sequentially consistent: inside, then look for forks, which say so
-		 * and then look whether we are inside. */
-		store_seq(&r->syncing, 1);
+		/* ORDER(RUNNER) sequentially consistent: busy, then look for forks, which say so and
+		 * then look whether we are busy. */
+		store_seq(&r->busy, 1);
 		forks = load_seq(&pauses);
 		if (!forks)
 			return;
-		store_seq(&r->syncing, 0);
-		stele_os_futex_wake(&r->syncing, INT32_MAX);
+		store_seq(&r->busy, 0);
+		stele_os_futex_wake(&r->busy, INT32_MAX);
 		stele_os_futex_wait_ms(&pauses, forks, 10);
+	}
+}
+
+static void be_idle(struct runner *r)
+{
+	/* ORDER(RUNNER) sequentially consistent, as in get_busy(). */
+	store_seq(&r->busy, 0);
+	if (load_seq(&pauses))
+		stele_os_futex_wake(&r->busy, INT32_MAX);
+}
+
+/* Between two calls: lets a fork in. */
+static void let_fork(struct runner *r)
+{
+	if (stele_unlikely(load_relaxed(&pauses))) {
+		be_idle(r);
+		get_busy(r);
 	}
 }
 
@@ -95,12 +113,11 @@ static void synchronize(struct stele_grace *g)
 {
 	struct runner *r = runner_of(g);
 
-	enter_sync(r);
+	let_fork(r);
+	store_relaxed(&r->syncing, 1);
 	STELE_POINT("runner:syncing");
 	flavor_of(g)->update_synchronize_rcu();
-	store_seq(&r->syncing, 0);
-	if (load_seq(&pauses))
-		stele_os_futex_wake(&r->syncing, INT32_MAX);
+	store_relaxed(&r->syncing, 0);
 }
 
 static uint64_t call(struct stele_grace_link *link)
@@ -151,6 +168,8 @@ static void round_run(struct stele_grace *g)
 	uint32_t round = grace_begin(g);
 
 	running = g;
+	if (!outer)
+		get_busy(r);
 	call_all(g); /* left by a round that this one is inside of, or whose runner is gone */
 	take(g, r);
 	if (r->calls || r->heads)
@@ -158,6 +177,8 @@ static void round_run(struct stele_grace *g)
 	STELE_POINT("runner:readers-left");
 	r->readers_left = true;
 	call_all(g);
+	if (!outer)
+		be_idle(r);
 	running = outer;
 	grace_end(g, round);
 	stele_os_futex_wake(&g->done, INT32_MAX);
@@ -449,13 +470,13 @@ void stele_runner_hold_back(struct stele_grace *g, bool patient)
 
 /* ---- fork ---- */
 
-/* The runner stays out of liburcu, or leaves it, unless it waits for this very thread. */
+/* The runner leaves liburcu and what it calls, and stays out, unless it waits for this thread. */
 static void wait_outside(struct stele_grace *g)
 {
 	if (stele_reading(g))
 		return;
-	for (int64_t i = 0; load_seq(&runner_of(g)->syncing) && i < stele_opt.rcu_wait; i += 5)
-		stele_os_futex_wait_ms(&runner_of(g)->syncing, 1, 5);
+	for (int64_t i = 0; load_seq(&runner_of(g)->busy) && i < stele_opt.rcu_wait; i += 5)
+		stele_os_futex_wait_ms(&runner_of(g)->busy, 1, 5);
 }
 
 static void before_fork(void)
@@ -489,6 +510,7 @@ static void start_again(struct stele_grace *g)
 
 	r->broken |= load_relaxed(&r->syncing);
 	atomic_store(&r->syncing, 0);
+	atomic_store(&r->busy, 0);
 	atomic_store(&r->runner, 0);
 	atomic_store(&g->asleep, GRACE_AWAKE);
 	atomic_store(&g->done, load_relaxed(&g->begun));
