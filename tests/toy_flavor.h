@@ -59,6 +59,13 @@ static void toy_synchronize(void)
 	atomic_fetch_add(&toy_periods, 1);
 }
 
+/* In the child of a fork by a thread that does not read: the others are not there. */
+static inline void toy_forget_readers(void)
+{
+	for (int i = 0; i < TOY_READERS; i++)
+		atomic_store(&toy_reader[i], 0);
+}
+
 static const struct rcu_flavor_struct toy_flavor = {
 	.read_ongoing = toy_read_ongoing,
 	.update_synchronize_rcu = toy_synchronize,

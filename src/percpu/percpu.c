@@ -392,9 +392,13 @@ bool stele_pcpu_cas(uint64_t words, enum stele_word which, uint64_t old, uint64_
 /* ---- taking other slots' sheaves ---- */
 
 #define TAKE_SLOTS 16 /* slots per membarrier; bounds the frame */
-/* What is taken in one go. A word twice: the second time nothing is there. */
-static const enum stele_word take_words[2] = { WORD_MAIN, WORD_SPARE };
-static const enum stele_word take_rcu[2] = { WORD_RCU, WORD_RCU };
+/* What is taken in one go; no word twice, or a mark would be taken for the sheaf under it. */
+struct words {
+	int n;
+	enum stele_word at[2];
+};
+static const struct words take_words = { 2, { WORD_MAIN, WORD_SPARE } };
+static const struct words take_rcu = { 1, { WORD_RCU } };
 
 static uint64_t nothing(enum stele_word which)
 {
@@ -407,18 +411,18 @@ static uint64_t nothing(enum stele_word which)
  */
 #define WAIT_YIELDS 500
 
-static void take_locked(uint64_t line, const enum stele_word which[2], bool wait, uint64_t found[2])
+static void take_locked(uint64_t line, const struct words *which, bool wait, uint64_t found[2])
 {
 	for (int i = 0; !line_trylock(word_at(line, WORD_LOCK)); i++) {
 		if (!wait || i == WAIT_YIELDS)
 			return;
 		stele_os_yield();
 	}
-	for (int i = 0; i < 2; i++) {
-		word_t *word = word_at(line, which[i]);
+	for (int i = 0; i < which->n; i++) {
+		word_t *word = word_at(line, which->at[i]);
 
 		found[i] = load_relaxed(word);
-		store_relaxed(word, nothing(which[i]));
+		store_relaxed(word, nothing(which->at[i]));
 	}
 	line_unlock(word_at(line, WORD_LOCK));
 }
@@ -438,17 +442,17 @@ static uint64_t mark_remote(word_t *word)
  * A sequence that read the old value before the mark may commit over either, as if nothing
  * had been: the sheaf is what it was.
  */
-static void put_back(uint64_t words, const enum stele_word which[2], unsigned first, unsigned last,
+static void put_back(uint64_t words, const struct words *which, unsigned first, unsigned last,
 		     uint64_t found[TAKE_SLOTS][2])
 {
 	for (unsigned slot = first; slot < last; slot++) {
 		uint64_t line = load_acquire(&slots()[slot]) + words;
 
-		for (int i = 0; i < 2; i++) {
+		for (int i = 0; i < which->n; i++) {
 			uint64_t remote = SHEAF_REMOTE;
 
 			if (found[slot - first][i])
-				cas_release(word_at(line, which[i]), &remote,
+				cas_release(word_at(line, which->at[i]), &remote,
 					    found[slot - first][i]);
 			found[slot - first][i] = 0;
 		}
@@ -456,8 +460,8 @@ static void put_back(uint64_t words, const enum stele_word which[2], unsigned fi
 }
 
 /* Slots [first, last) of one line by sequence. -EAGAIN: some slot has to be tried again. */
-static int take_marked(uint64_t words, const enum stele_word which[2], unsigned first,
-		       unsigned last, uint64_t found[TAKE_SLOTS][2])
+static int take_marked(uint64_t words, const struct words *which, unsigned first, unsigned last,
+		       uint64_t found[TAKE_SLOTS][2])
 {
 	bool any = false;
 	int error = 0;
@@ -465,8 +469,8 @@ static int take_marked(uint64_t words, const enum stele_word which[2], unsigned 
 	for (unsigned slot = first; slot < last; slot++) {
 		uint64_t line = load_acquire(&slots()[slot]) + words;
 
-		for (int i = 0; i < 2; i++) {
-			found[slot - first][i] = mark_remote(word_at(line, which[i]));
+		for (int i = 0; i < which->n; i++) {
+			found[slot - first][i] = mark_remote(word_at(line, which->at[i]));
 			any |= found[slot - first][i] != 0;
 		}
 	}
@@ -480,11 +484,11 @@ static int take_marked(uint64_t words, const enum stele_word which[2], unsigned 
 	for (unsigned slot = first; slot < last; slot++) {
 		uint64_t line = load_acquire(&slots()[slot]) + words;
 
-		for (int i = 0; i < 2; i++) {
+		for (int i = 0; i < which->n; i++) {
 			uint64_t *top = &found[slot - first][i];
 
-			if (*top && !steal_finish(word_at(line, which[i]), SHEAF_REMOTE,
-						  nothing(which[i]))) {
+			if (*top && !steal_finish(word_at(line, which->at[i]), SHEAF_REMOTE,
+						  nothing(which->at[i]))) {
 				*top = 0;
 				error = -EAGAIN;
 			}
@@ -493,8 +497,8 @@ static int take_marked(uint64_t words, const enum stele_word which[2], unsigned 
 	return error;
 }
 
-static void take_slots(uint64_t words, const enum stele_word which[2], unsigned first,
-		       unsigned last, bool wait, uint64_t found[TAKE_SLOTS][2])
+static void take_slots(uint64_t words, const struct words *which, unsigned first, unsigned last,
+		       bool wait, uint64_t found[TAKE_SLOTS][2])
 {
 	for (unsigned slot = first; slot < last; slot++) {
 		uint64_t base = load_acquire(&slots()[slot]);
@@ -542,7 +546,7 @@ static bool begin_taking(bool wait)
 }
 
 /* Slots [first, last) of one line. -EAGAIN: there may be more. */
-static int take_some(uint64_t words, const enum stele_word which[2], unsigned first, unsigned last,
+static int take_some(uint64_t words, const struct words *which, unsigned first, unsigned last,
 		     bool wait, uint64_t found[TAKE_SLOTS][2])
 {
 	int error = 0;
@@ -558,7 +562,7 @@ static int take_some(uint64_t words, const enum stele_word which[2], unsigned fi
 }
 
 /* The lock is not held while @each runs: a destructor called there may take sheaves itself. */
-static int take_all(uint64_t words, const enum stele_word which[2], bool wait,
+static int take_all(uint64_t words, const struct words *which, bool wait,
 		    void (*each)(uint64_t, void *), void *arg)
 {
 	for (unsigned first = 0; first < slots_count; first += TAKE_SLOTS) {
@@ -595,12 +599,12 @@ unsigned stele_pcpu_sheaves(uint64_t words)
 
 int stele_pcpu_take_all(uint64_t words, bool wait, void (*each)(uint64_t, void *), void *arg)
 {
-	return take_all(words, take_words, wait, each, arg);
+	return take_all(words, &take_words, wait, each, arg);
 }
 
 int stele_pcpu_take_rcu(uint64_t words, void (*each)(uint64_t, void *), void *arg)
 {
-	return take_all(words, take_rcu, true, each, arg);
+	return take_all(words, &take_rcu, true, each, arg);
 }
 
 void stele_pcpu_mend(void)

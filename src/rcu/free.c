@@ -43,7 +43,6 @@ static uint64_t large_done(struct stele_grace_call *call)
 	struct run *run = STELE_CONTAINER_OF(call, struct run, grace);
 	uint64_t bytes = run->bytes;
 
-	store_relaxed(&call->done, NULL);
 	stele_free("kfree_rcu", (void *)run->base, NULL);
 	return bytes;
 }

@@ -25,7 +25,7 @@
  *           reader itself, for rcu_wait at most. A child that finds it inside all the same has no
  *           grace periods of that flavour: it keeps what waits, and says so once.
  * Failure   no flavour: -EINVAL, and nothing is ever freed early.
- * Tests     tests/contract/test_rcu_grace.c  tests/contract/test_rcu_flavors.c
+ * Tests     tests/contract/test_rcu_grace.c  tests/rcu/flavors.c
  */
 #include "rcu/rcu.h"
 #include "base/options.h"
@@ -125,6 +125,8 @@ static uint64_t call(struct stele_grace_link *link)
 	struct stele_grace_call *entry = (struct stele_grace_call *)link;
 	stele_grace_done *done = load_relaxed(&entry->done);
 
+	/* What is not NULL waits: a descriptor may be a large block's next (rcu/free.c). */
+	store_relaxed(&entry->done, NULL);
 	return done(entry);
 }
 
@@ -161,15 +163,10 @@ static void take(struct stele_grace *g, struct runner *r)
 	r->heads = grace_take(&g->heads);
 }
 
-static void round_run(struct stele_grace *g)
+static void round_inside(struct stele_grace *g)
 {
-	struct stele_grace *outer = running;
 	struct runner *r = runner_of(g);
-	uint32_t round = grace_begin(g);
 
-	running = g;
-	if (!outer)
-		get_busy(r);
 	call_all(g); /* left by a round that this one is inside of, or whose runner is gone */
 	take(g, r);
 	if (r->calls || r->heads)
@@ -177,10 +174,24 @@ static void round_run(struct stele_grace *g)
 	STELE_POINT("runner:readers-left");
 	r->readers_left = true;
 	call_all(g);
+}
+
+/* A round inside of another is not done before that one: what called it is not. */
+static void round_run(struct stele_grace *g)
+{
+	struct stele_grace *outer = running;
+	struct runner *r = runner_of(g);
+
+	grace_begin(g);
+	running = g;
 	if (!outer)
-		be_idle(r);
+		get_busy(r);
+	round_inside(g);
 	running = outer;
-	grace_end(g, round);
+	if (outer)
+		return;
+	be_idle(r);
+	grace_end(g, load_relaxed(&g->begun));
 	stele_os_futex_wake(&g->done, INT32_MAX);
 }
 
@@ -397,13 +408,13 @@ int stele_runner_wait(struct stele_grace *g, uint32_t ticket)
 			 "for readers is kept");
 	if (error == -EINVAL || runner_of(g)->broken)
 		return error;
+	if (running == g) {
+		round_run(g);
+		return 0;
+	}
 	while (!grace_is_done(g, ticket)) {
 		uint32_t done = load_acquire(&g->done);
 
-		if (running == g) {
-			round_run(g);
-			continue;
-		}
 		if (error)
 			run_one_here(g);
 		if (grace_is_done(g, ticket))

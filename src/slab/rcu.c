@@ -18,7 +18,7 @@
  * Failure   no sheaf, or a busy slot: false, the caller has another way (rcu/free.c). One who
  *           never comes back from between (siglongjmp()) keeps a sheaf, and barriers waiting for
  *           PATIENCE.
- * Tests     tests/contract/test_rcu_free.c  tests/contract/test_typesafe.c
+ * Tests     tests/contract/test_typesafe.c  tests/model/handover.pml  tests/stress/rcu.c
  */
 #include "os/os.h"
 #include "slab/slab.h"

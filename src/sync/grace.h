@@ -21,7 +21,7 @@
  *           done is raised with release when all of the round was called.
  * Context   putting: any. A put that loses a race tries again; each loss means that somebody
  *           else made progress. Lists are taken whole, so a head that came back does no harm.
- * Tests     tests/contract/test_rcu_free.c  tests/contract/test_typesafe.c
+ * Tests     tests/model/grace.c  tests/model/handover.pml  tests/stress/rcu.c
  */
 #ifndef STELE_SYNC_GRACE_H
 #define STELE_SYNC_GRACE_H
@@ -48,7 +48,7 @@ typedef uint64_t stele_grace_done(struct stele_grace_call *call);
 
 struct stele_grace_call {
 	struct stele_grace_link link;
-	_Atomic(stele_grace_done *) done;
+	_Atomic(stele_grace_done *) done; /* not NULL from the put until it is called */
 };
 
 struct stele_grace_list {
@@ -145,7 +145,7 @@ static inline uint32_t grace_begin(struct stele_grace *g)
 	return round;
 }
 
-/* Everything of @round was called. A round inside of another one may be done before it. */
+/* Everything of @round, and of those before it, was called. */
 static inline void grace_end(struct stele_grace *g, uint32_t round)
 {
 	uint32_t seen = load_relaxed(&g->done);
