@@ -64,9 +64,9 @@ enum stele_profile { STELE_PROFILE_DEFAULT, STELE_PROFILE_TINY, STELE_NR_PROFILE
 		"no warnings on standard error; bad frees and bad options are still reported") \
 	STELE_OPTION(rcu_delay, INT, 5, 0, 10000, \
 		"milliseconds that memory given to kfree_rcu() may gather before a grace period") \
-	STELE_OPTION(rcu_expedite, SIZE, STELE_M(4), 0, STELE_T(64), \
+	STELE_OPTION(rcu_expedite, SIZE, STELE_K(512), 0, STELE_T(64), \
 		"bytes waiting for a grace period from which on it is asked for at once") \
-	STELE_OPTION(rcu_max, SIZE, STELE_M(32), 0, STELE_T(64), \
+	STELE_OPTION(rcu_max, SIZE, STELE_M(16), 0, STELE_T(64), \
 		"bytes waiting for a grace period from which on callers that may sleep wait for it") \
 	STELE_OPTION(rcu_wait, INT, 1000, 0, 1000000, \
 		"milliseconds for which kfree_rcu() waits at most past rcu_max, per grace period") \
