@@ -146,6 +146,7 @@ static bool line_is_free(uint64_t words)
 		if (line - words != dummy() &&
 		    !(word_is_free(load_relaxed(word_at(line, WORD_MAIN))) &&
 		      word_is_free(load_relaxed(word_at(line, WORD_SPARE))) &&
+		      word_is_free(load_relaxed(word_at(line, WORD_RCU))) &&
 		      !load_relaxed(word_at(line, WORD_LOCK))))
 			return false;
 	}
