@@ -17,6 +17,7 @@
 #endif
 #include "model.h"
 #include "sync/grace.h"
+#include <string.h>
 
 #define PUTTERS (MODEL_THREADS - 1)
 #define RUNNER MODEL_THREADS
@@ -105,11 +106,11 @@ static void model_thread(int me)
 
 static void model_setup(void)
 {
-	grace = (struct stele_grace){ 0 };
+	memset(&grace, 0, sizeof(grace));
 	putters = PUTTERS;
 	for (int i = 0; i < PUTTERS; i++)
 		for (int step = 0; step < MODEL_STEPS; step++)
-			things[i][step] = (struct thing){ 0 };
+			memset(&things[i][step], 0, sizeof(things[i][step]));
 }
 
 static void model_check(void)
