@@ -20,30 +20,47 @@
 #define TOY_READERS 64
 
 static _Atomic uint64_t toy_epoch = 1;
-static _Atomic uint64_t toy_reader[TOY_READERS];
+static _Atomic uint64_t toy_reader[TOY_READERS]; /* {epoch, depth:16}; depth 0: not reading */
 static _Atomic uint32_t toy_registered;
 static _Atomic uint64_t toy_periods; /* ended */
 static _Atomic bool toy_broken;
 static _Thread_local _Atomic uint64_t *toy_mine;
-static _Thread_local unsigned toy_depth;
 
-static inline void toy_read_lock(void)
+#define TOY_DEPTH 0xffffull
+
+/* Before a thread's first read, if handlers of it read as well. */
+static inline void toy_register(void)
 {
 	if (!toy_mine)
 		toy_mine = &toy_reader[atomic_fetch_add(&toy_registered, 1) % TOY_READERS];
-	if (!toy_depth++)
-		atomic_store(toy_mine, atomic_load(&toy_epoch));
+}
+
+/* One store each: a handler that comes before it leaves the word as it found it. */
+static inline void toy_read_lock(void)
+{
+	uint64_t mine;
+
+	toy_register();
+	mine = atomic_load(toy_mine);
+	atomic_store(toy_mine, mine & TOY_DEPTH ? mine + 1 : atomic_load(&toy_epoch) << 16 | 1);
 }
 
 static inline void toy_read_unlock(void)
 {
-	if (!--toy_depth)
-		atomic_store(toy_mine, 0);
+	atomic_store(toy_mine, atomic_load(toy_mine) - 1);
 }
 
 static int toy_read_ongoing(void)
 {
-	return toy_depth > 0;
+	return toy_mine && atomic_load(toy_mine) & TOY_DEPTH;
+}
+
+/* Whether this one reads since before @epoch. */
+static inline bool toy_is_older(int reader, uint64_t epoch)
+{
+	uint64_t seen = atomic_load(&toy_reader[reader]);
+
+	return seen & TOY_DEPTH && seen >> 16 < epoch;
 }
 
 static void toy_synchronize(void)
@@ -51,11 +68,8 @@ static void toy_synchronize(void)
 	uint64_t epoch = atomic_fetch_add(&toy_epoch, 1) + 1;
 
 	for (int i = 0; i < TOY_READERS && !toy_broken; i++)
-		for (uint64_t began = 1; began && began < epoch;) {
-			began = atomic_load(&toy_reader[i]);
-			if (began && began < epoch)
-				sched_yield();
-		}
+		while (toy_is_older(i, epoch))
+			sched_yield();
 	atomic_fetch_add(&toy_periods, 1);
 }
 

@@ -288,6 +288,11 @@ static void *barrier_of(void *arg)
 	return NULL;
 }
 
+static void hold_points(void)
+{
+	stele_inject = hold_at_detached;
+}
+
 /* L11: a sheaf that is in somebody's hands, between the slot and the queue, is waited for. */
 static void a_barrier_waits_for_what_is_between_slot_and_queue(void **state)
 {
@@ -310,6 +315,8 @@ static void a_barrier_waits_for_what_is_between_slot_and_queue(void **state)
 	holding = false;
 	kmem_cache_destroy(s);
 }
+#else
+static void hold_points(void) {}
 #endif
 
 /* ---- fork: ThreadSanitizer lets no child start a thread ---- */
@@ -385,36 +392,34 @@ static void a_reader_may_fork(void **state)
 
 #endif
 
-int main(int argc, char **argv)
-{
-	static const struct CMUnitTest bounded[] = {
-		cmocka_unit_test(a_flood_stays_below_the_limit_while_a_reader_sleeps),
-	};
-	static const struct CMUnitTest tests[] = {
-		cmocka_unit_test(a_flood_stays_below_the_limit_while_a_reader_sleeps),
-		cmocka_unit_test(a_reader_that_floods_does_not_wait_for_itself),
-		cmocka_unit_test(a_lock_that_readers_need_is_no_deadlock),
-		cmocka_unit_test(few_objects_share_a_grace_period_and_many_hurry_it),
-		cmocka_unit_test(destroy_right_after_kfree_rcu_finds_everything_back),
-		cmocka_unit_test(a_destructor_may_destroy_a_cache_that_waits_for_readers),
+static const struct CMUnitTest bounded[] = {
+	cmocka_unit_test(a_flood_stays_below_the_limit_while_a_reader_sleeps),
+};
+static const struct CMUnitTest tests[] = {
+	cmocka_unit_test(a_flood_stays_below_the_limit_while_a_reader_sleeps),
+	cmocka_unit_test(a_reader_that_floods_does_not_wait_for_itself),
+	cmocka_unit_test(a_lock_that_readers_need_is_no_deadlock),
+	cmocka_unit_test(few_objects_share_a_grace_period_and_many_hurry_it),
+	cmocka_unit_test(destroy_right_after_kfree_rcu_finds_everything_back),
+	cmocka_unit_test(a_destructor_may_destroy_a_cache_that_waits_for_readers),
 #if STELE_DEBUG
-		cmocka_unit_test(a_barrier_waits_for_what_is_between_slot_and_queue),
+	cmocka_unit_test(a_barrier_waits_for_what_is_between_slot_and_queue),
 #endif
 #if !defined(__SANITIZE_THREAD__)
-		cmocka_unit_test(what_waits_at_a_fork_waits_on_in_both),
-		cmocka_unit_test(a_reader_may_fork),
+	cmocka_unit_test(what_waits_at_a_fork_waits_on_in_both),
+	cmocka_unit_test(a_reader_may_fork),
 #endif
-	};
+};
 
+int main(int argc, char **argv)
+{
 	/* Less than the defaults, so that the tests are short. */
 	stele_heap_start();
 	stele_opt.rcu_expedite = 1 << 20;
 	stele_opt.rcu_max = 8 << 20;
 	/* Whatever is waited for must be asked for. */
 	stele_opt.rcu_delay = 1000000;
-#if STELE_DEBUG
-	stele_inject = hold_at_detached;
-#endif
+	hold_points();
 	if (argc > 1 && !strcmp(argv[1], "broken")) {
 		stele_opt.rcu_wait = 0;
 		return cmocka_run_group_tests(bounded, begin, end);

@@ -24,6 +24,13 @@
 #define THREADS (WRITERS + READERS + 2)
 #define TABLE 64
 
+/* Sanitizers follow neither forks of threads nor handlers everywhere. */
+#if defined(__SANITIZE_THREAD__) || defined(__SANITIZE_ADDRESS__)
+#define PLAIN 0
+#else
+#define PLAIN 1
+#endif
+
 struct thing {
 	uint64_t token;
 	uint64_t words[6];
@@ -114,6 +121,7 @@ static void fork_once(uint64_t random)
 	int status = 0;
 
 	if (child == 0) {
+		signal(SIGUSR1, SIG_IGN);
 		alarm(60);
 		toy_forget_readers();
 		replace_one(random);
@@ -159,13 +167,41 @@ static void control(uint64_t random, unsigned number)
 		stele_trim(0);
 		break;
 	case 4:
-#if !defined(__SANITIZE_THREAD__) && !defined(__SANITIZE_ADDRESS__)
-		fork_once(random);
-#endif
+		if (PLAIN)
+			fork_once(random);
 		break;
 	default:
 		replace_stable(random >> 8);
 	}
+}
+
+/* ---- a handler in each thread, wherever it is: what it gives and reads is like any other's ---- */
+
+static _Thread_local uint64_t handlers_random;
+
+static void give_and_look(int signal)
+{
+	uint64_t r = next_random(&handlers_random);
+	struct thing *t = make(r | 1);
+
+	(void)signal;
+	t = atomic_exchange(&table[r % TABLE], t);
+	if (t)
+		kfree_rcu_nolock(t, rcu);
+	look(r | 1ull << 48);
+}
+
+static void interrupt_me(unsigned number)
+{
+	const struct itimerspec often = { { 0, 1000000 }, { 0, 1000000 } };
+	struct sigevent event = { .sigev_notify = SIGEV_THREAD_ID, .sigev_signo = SIGUSR1 };
+	timer_t timer;
+
+	handlers_random = random_seed(number + 100);
+	toy_register();
+	event._sigev_un._tid = gettid();
+	MUST(timer_create(CLOCK_MONOTONIC, &event, &timer) == 0);
+	MUST(timer_settime(timer, 0, &often, NULL) == 0);
 }
 
 static void *work(void *arg)
@@ -173,6 +209,8 @@ static void *work(void *arg)
 	unsigned number = (unsigned)(uintptr_t)arg;
 	uint64_t random = random_seed(number);
 
+	if (PLAIN)
+		interrupt_me(number);
 	while (!stopped()) {
 		uint64_t r = next_random(&random);
 
@@ -204,6 +242,13 @@ static void hold_sometimes(const char *point)
 	     !strncmp(point, "runner:", 7)))
 		sched_yield();
 }
+
+static void hold_points(void)
+{
+	stele_inject = hold_sometimes;
+}
+#else
+static void hold_points(void) {}
 #endif
 
 /* A child of the program must see the table's end as well: everything comes back. */
@@ -223,14 +268,13 @@ int main(int argc, char **argv)
 	struct kmem_cache_args args = { .ctor = tokens_for_stable };
 	struct stele_stats stats;
 
-#if STELE_DEBUG
-	stele_inject = hold_sometimes;
-#endif
+	hold_points();
 	MUST(stele_heap_start() == 0);
 	stele_opt.rcu_delay = 1;
 	MUST(stele_rcu_set_flavor(&toy_flavor) == 0);
 	/* "broken": grace periods end at once, and this must be seen. */
 	toy_broken = argc > 2 && !strcmp(argv[2], "broken");
+	signal(SIGUSR1, give_and_look);
 	cache = kmem_cache_create("things", sizeof(struct thing), NULL, SLAB_NO_MERGE);
 	typesafe = kmem_cache_create("stable", 96, &args, SLAB_TYPESAFE_BY_RCU);
 	run_for(seconds_asked(argc, argv), THREADS, work, NULL);
