@@ -30,6 +30,7 @@ typedef unsigned int gfp_t;
 #define __GFP_HIGHMEM ((gfp_t)0x000002u)
 #define __GFP_DMA32 ((gfp_t)0x000004u)
 #define __GFP_MOVABLE ((gfp_t)0x000008u)
+#define GFP_ZONEMASK (__GFP_DMA | __GFP_HIGHMEM | __GFP_DMA32 | __GFP_MOVABLE)
 
 #define __GFP_RECLAIMABLE ((gfp_t)0x000010u)
 #define __GFP_HIGH ((gfp_t)0x000020u)

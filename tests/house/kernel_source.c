@@ -4,6 +4,8 @@
  *
  * Idea      includes as in the kernel, flags from pkg-config alone; see tests/house/installed.
  */
+#include <linux/gfp_types.h>
+#include <linux/mm.h>
 #include <linux/slab.h>
 
 struct thing {
@@ -19,5 +21,6 @@ int main(void)
 	kmem_cache_free(cache, thing);
 	kmem_cache_destroy(cache);
 	kfree(kmalloc(100, GFP_ATOMIC));
+	kvfree(kvmalloc(100 * PAGE_SIZE, GFP_KERNEL));
 	return bad;
 }
