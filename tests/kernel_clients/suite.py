@@ -46,11 +46,11 @@ def command(words, **options):
         raise Wrong(f"{words[0]}: exit {done.returncode}\n{done.stdout[-3000:]}")
 
 
-def digest():
+def digest(sources):
     """Of everything that the programs are built from, but for the library itself."""
     stat = TARBALL.stat()
     sum_ = hashlib.sha256(f"{stat.st_size} {stat.st_mtime_ns}".encode())
-    for path in sorted([*HERE.rglob("*.[ch]"), *(ROOT / "include").rglob("*.h"), HERE / "suite.py"]):
+    for path in sorted([*HERE.rglob("*.[ch]"), *(ROOT / "include").rglob("*.h"), HERE / "suite.py", *sources]):
         sum_.update(path.read_bytes())
     return sum_.hexdigest()
 
@@ -62,11 +62,12 @@ class Suite:
         self.place, self.adapter = pathlib.Path(place), adapter
         self.where = self.place / SUITE
 
-    def prepare(self, build):
-        """Unpacks, and calls @build to build, unless both were done; true if they were not."""
+    def prepare(self, build, sources=()):
+        """Unpacks, and calls @build to build, unless both were done; true if they were not.
+        @sources: what @build reads besides the files here."""
         if not TARBALL.exists():
             raise Wrong(f"no {TARBALL}: scripts/setup check installs it")
-        stamp, wanted = self.place / "stamp", digest()
+        stamp, wanted = self.place / "stamp", digest(sources)
         if stamp.exists() and stamp.read_text() == wanted:
             return False
         self.unpack()
