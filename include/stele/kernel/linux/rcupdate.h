@@ -4,7 +4,8 @@
  *
  * Idea      rcu_read_lock(), rcu_dereference(), rcu_assign_pointer(), call_rcu(), rcu_barrier() and
  *           synchronize_rcu() are liburcu's, of the flavour whose header was included before, or
- *           else of <urcu.h>. Below are the kernel's names that liburcu does not have.
+ *           else of <urcu.h>; kfree_rcu() and kin are those of <stele/rcu.h>. Below are the
+ *           kernel's names that neither has.
  * Unlike    the kernel: a thread that reads says rcu_register_thread() first (not with bp);
  *           conditions given to rcu_dereference_check() and kin are not evaluated; rcu_read_lock()
  *           holds back neither preemption nor signals.
@@ -16,6 +17,8 @@
 #ifndef rcu_flavor
 #include <urcu.h>
 #endif
+
+#include <stele/rcu.h>
 
 #ifndef __rcu
 #define __rcu
