@@ -8,6 +8,8 @@
  *           (the budget, 0 at first, so that "no memory" happens all the time), and ask what a
  *           cache has given out: objects now, bytes now, objects since a mark. What kmalloc()
  *           gives has no budget: it never grants such a request.
+ *           From 6.12 on a program may also say what happens to the tree while its lock is dropped:
+ *           a callback, run once at the first request that may wait after one that was refused.
  * Checks    a check that fails says "BUG at FUNCTION:LINE" and comes to assert(0): it is counted,
  *           and the program goes on, so that all of them are known in the end. Any other
  *           assertion ends it at once.
@@ -85,6 +87,9 @@ static struct control {
 	atomic_uint budget;    /* requests that must not wait, still to be granted */
 	atomic_uint allocated; /* objects now */
 	atomic_uint total;     /* objects since the mark */
+	void (*callback)(void *);
+	void *callback_argument;
+	atomic_bool callback_due; /* a request was refused */
 } controls[CACHES_MAX + 1];
 
 static unsigned int caches; /* fixed when the program has made them, before its threads */
@@ -125,10 +130,19 @@ static bool granted(struct control *c, gfp_t gfp, unsigned int n)
 	if (gfpflags_allow_blocking(gfp) || breaks("grant"))
 		return true;
 	do {
-		if (left < n)
+		if (left < n) {
+			atomic_store(&c->callback_due, c->callback != NULL);
 			return false;
+		}
 	} while (!atomic_compare_exchange_weak(&c->budget, &left, left - n));
 	return true;
+}
+
+/* It allocates itself, hence due no more before it is called. */
+static void run_callback(struct control *c, gfp_t gfp)
+{
+	if (gfpflags_allow_blocking(gfp) && atomic_exchange(&c->callback_due, false))
+		c->callback(c->callback_argument);
 }
 
 static void count_alloc(struct control *c, unsigned int n)
@@ -168,6 +182,7 @@ void *__wrap_kmem_cache_alloc(struct kmem_cache *s, gfp_t gfp)
 
 	if (!granted(c, gfp, 1))
 		return NULL;
+	run_callback(c, gfp);
 	p = breaks("twice") && now_and_then() ? atomic_load(&last) : NULL;
 	if (!p)
 		p = __real_kmem_cache_alloc(s, gfp);
@@ -259,6 +274,17 @@ int __wrap_usleep(useconds_t microseconds)
 void kmem_cache_set_non_kernel(struct kmem_cache *s, unsigned int budget)
 {
 	atomic_store(&control_of(s)->budget, budget);
+}
+
+void kmem_cache_set_callback(struct kmem_cache *s, void (*callback)(void *))
+{
+	control_of(s)->callback = callback;
+	atomic_store(&control_of(s)->callback_due, false);
+}
+
+void kmem_cache_set_private(struct kmem_cache *s, void *argument)
+{
+	control_of(s)->callback_argument = argument;
 }
 
 unsigned long kmem_cache_get_alloc(struct kmem_cache *s)

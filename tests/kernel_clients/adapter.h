@@ -20,6 +20,10 @@ extern int test_verbose;
 /* How many requests that must not wait a cache grants from now on. */
 void kmem_cache_set_non_kernel(struct kmem_cache *s, unsigned int budget);
 
+/* What to run at the next request that may wait, after one that was refused; and its argument. */
+void kmem_cache_set_callback(struct kmem_cache *s, void (*callback)(void *));
+void kmem_cache_set_private(struct kmem_cache *s, void *argument);
+
 /* What a cache has given out: bytes now, objects now, objects since the mark. */
 unsigned long kmem_cache_get_alloc(struct kmem_cache *s);
 unsigned int kmem_cache_nr_allocated(struct kmem_cache *s);

@@ -4,11 +4,12 @@
 Idea      Debian packages the Linux source; its folder SUITE has the programs and a Makefile. What
           is needed is unpacked into a build directory, and built there by that Makefile, which
           takes flags, libraries and objects from the command line.
-Shim      the suite's own allocator over malloc(), SHIM. On Stele it is not even unpacked, so that
+Shim      the suite's own allocator over malloc(), SHIM and @shim. On Stele it is not even unpacked, so that
           nothing of it can be used.
 Stamp     a directory is made anew when the package or anything in C here has changed.
 Used by   tests/kernel_clients/run, bench/kernel_clients
 """
+import collections
 import hashlib
 import os
 import pathlib
@@ -19,14 +20,25 @@ HERE = pathlib.Path(__file__).resolve().parent
 ROOT = HERE.parent.parent
 LIBRARY = pathlib.Path(os.environ.get("STELE_SO", ROOT / "build/release/src/libstele.so")).resolve()
 
-TARBALL = pathlib.Path("/usr/src/linux-source-6.1.tar.xz")
-TOP = "linux-source-6.1"
 SUITE = pathlib.Path("tools/testing/radix-tree")
 PARTS = [str(SUITE), "tools/arch", "tools/include", "tools/lib", "lib", "include/linux"]
-SHIM = [str(SUITE / "linux.c"), "tools/lib/slab.c", "tools/include/linux/slab.h",
-        "tools/include/linux/gfp.h", "tools/include/linux/gfp_types.h"]
+SHIM = ["tools/lib/slab.c", "tools/include/linux/slab.h", "tools/include/linux/gfp.h",
+        "tools/include/linux/gfp_types.h"]
+OBJECTS = ["radix-tree.o", "idr.o", "find_bit.o", "bitmap.o"]
 
-OBJECTS = ["xarray.o", "radix-tree.o", "idr.o", "test.o", "find_bit.o", "bitmap.o"]
+# name: of the package and of its top folder. shared: what is not in SUITE. first, last: include
+# directories around ours. variable: of the Makefile, the objects that all programs share, which are
+# OBJECTS and @objects.
+# known: function -> checks in it that fail with the suite's own shim too.
+Source = collections.namedtuple("Source", "name shared shim first last variable objects known")
+SOURCES = [
+    # Debian's 6.1.192 has a fix to the maple tree that its test does not know.
+    Source("linux-source-6.1", [], [str(SUITE / "linux.c")], ["."], ["../../include"],
+           "CORE_OFILES", ["xarray.o", "test.o"], {"next_prev_test": 1}),
+    Source("linux-source-6.12", ["tools/testing/shared"], ["tools/testing/shared/linux.c"],
+           ["../shared", "."], ["../../include", "../../../lib"],
+           "SHARED_OFILES", ["xarray-shared.o", "hweight.o", "vsprintf.o"], {}),
+]
 MAPLE = "maple.o"
 WRAPPED = ["kmem_cache_create", "kmem_cache_alloc", "kmem_cache_free", "kmem_cache_free_bulk",
            "kmalloc", "kfree", "usleep", "pthread_create"]
@@ -46,9 +58,23 @@ def command(words, **options):
         raise Wrong(f"{words[0]}: exit {done.returncode}\n{done.stdout[-3000:]}")
 
 
-def digest(sources):
+def tarball(source):
+    return pathlib.Path("/usr/src") / f"{source.name}.tar.xz"
+
+
+def installed():
+    """The first source that is there; $STELE_KERNEL_SOURCE names another."""
+    wanted = os.environ.get("STELE_KERNEL_SOURCE")
+    for source in SOURCES:
+        if tarball(source).exists() and wanted in (None, source.name):
+            return source
+    raise Wrong(f"none of {', '.join(str(tarball(s)) for s in SOURCES)}: scripts/setup check "
+                "installs one")
+
+
+def digest(source, sources):
     """Of everything that the programs are built from, but for the library itself."""
-    stat = TARBALL.stat()
+    stat = tarball(source).stat()
     sum_ = hashlib.sha256(f"{stat.st_size} {stat.st_mtime_ns}".encode())
     for path in sorted([*HERE.rglob("*.[ch]"), *(ROOT / "include").rglob("*.h"), HERE / "suite.py", *sources]):
         sum_.update(path.read_bytes())
@@ -59,15 +85,13 @@ class Suite:
     """The programs in one directory: on Stele, where @adapter names our controls, or on their shim."""
 
     def __init__(self, place, adapter=None):
-        self.place, self.adapter = pathlib.Path(place), adapter
+        self.place, self.adapter, self.source = pathlib.Path(place), adapter, installed()
         self.where = self.place / SUITE
 
     def prepare(self, build, sources=()):
         """Unpacks, and calls @build to build, unless both were done; true if they were not.
         @sources: what @build reads besides the files here."""
-        if not TARBALL.exists():
-            raise Wrong(f"no {TARBALL}: scripts/setup check installs it")
-        stamp, wanted = self.place / "stamp", digest(sources)
+        stamp, wanted = self.place / "stamp", digest(self.source, sources)
         if stamp.exists() and stamp.read_text() == wanted:
             return False
         self.unpack()
@@ -78,10 +102,10 @@ class Suite:
     def unpack(self):
         shutil.rmtree(self.place, ignore_errors=True)
         self.place.mkdir(parents=True)
-        without = SHIM if self.adapter else []
-        command(["tar", "-xJf", TARBALL, "-C", self.place, "--strip-components=1",
-                 *(f"--exclude={TOP}/{name}" for name in without),
-                 *(f"{TOP}/{part}" for part in PARTS)])
+        without, top = [*SHIM, *self.source.shim] if self.adapter else [], self.source.name
+        command(["tar", "-xJf", tarball(self.source), "-C", self.place, "--strip-components=1",
+                 *(f"--exclude={top}/{name}" for name in without),
+                 *(f"{top}/{part}" for part in [*PARTS, *self.source.shared])])
         for name in without:
             if (self.place / name).exists():
                 raise Wrong(f"{name} was unpacked")
@@ -93,17 +117,22 @@ class Suite:
                  "-o", self.where / name])
         return name
 
-    def make(self, *words, flags=(), objects=(), libraries=()):
-        """The suite's Makefile. @objects: linked with every program, besides the allocator."""
-        includes, allocator, ours = ["."], ["linux.o", "slab.o"], ["-lpthread", "-lurcu"]
+    def maple(self):
+        """The maple tree's object, where it is not in every program by itself."""
+        return [MAPLE] if self.source.variable == "CORE_OFILES" else []
+
+    def make(self, *words, flags=(), objects=()):
+        """The suite's Makefile. @objects: linked with every program, besides the shared ones."""
+        source = self.source
+        includes, allocator, ours = [*source.first], ["linux.o", "slab.o"], ["-lpthread", "-lurcu"]
         if self.adapter:
             includes += [HERE / "include", ROOT / "include/stele/kernel", ROOT / "include"]
             allocator = [self.compile_ours(HERE / self.adapter)]
             ours = [LIBRARY, f"-Wl,-rpath,{LIBRARY.parent}", *ours,
                     *(f"-Wl,--wrap={name}" for name in WRAPPED)]
-        includes.append("../../include")
+        includes += source.last
         said = {"CFLAGS": [*(f"-I{path}" for path in includes), *FLAGS, *flags], "LDFLAGS": [],
-                "LDLIBS": [*libraries, *ours], "CORE_OFILES": [*objects, *allocator]}
+                "LDLIBS": ours, source.variable: [*OBJECTS, *source.objects, *objects, *allocator]}
         command(["make", "-C", self.where, "-j2",
                  *(f"{name}={' '.join(map(str, values))}" for name, values in said.items()), *words],
                 env={**os.environ, "MAKEFLAGS": ""})
