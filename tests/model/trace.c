@@ -42,6 +42,7 @@ static void event(int me)
 
 	if (!wanted)
 		return;
+	STELE_POINT("model:seen");
 #ifdef BROKEN_TRACE_LOOK
 	trace_enter(&entry, EVENT);
 	callback(&lent, me);
