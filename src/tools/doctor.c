@@ -276,7 +276,7 @@ static const struct line system_lines[] = {
 	{ "kernel", print_kernel },
 	{ "page size", print_page_size },
 	{ "CPUs", print_cpus },
-	{ "NUMA nodes online", print_nodes },
+	{ "NUMA node numbers", print_nodes },
 	{ "rseq", print_rseq },
 	{ "mm_cid", print_mm_cid },
 	{ "membarrier", print_membarrier },
