@@ -221,10 +221,6 @@ static __attribute__((noinline)) void *alloc_slow(mempool_t *pool, gfp_t gfp,
 			     .out = &p,
 			     .n = 1 };
 
-	if (gfp & __GFP_ZERO)
-		STELE_WARN_ONCE(
-			"stele: mempool_alloc: __GFP_ZERO is not for pools: elements of the "
-			"reserve are not cleared\n");
 	if (!(gfp & __GFP_DIRECT_RECLAIM))
 		return take(pool, &p, 1) ? p : NULL;
 	if (!others_wait(pool) && take(pool, &p, 1))
@@ -238,7 +234,13 @@ static __attribute__((noinline)) void *alloc_slow(mempool_t *pool, gfp_t gfp,
 static __attribute__((noinline)) void *
 alloc_any_way(mempool_t *pool, gfp_t gfp, const struct timespec *deadline, const void *site)
 {
-	void *p = own_alloc(pool, first_try(gfp), site, false);
+	void *p;
+
+	if (gfp & __GFP_ZERO)
+		STELE_WARN_ONCE(
+			"stele: mempool_alloc: __GFP_ZERO is not for pools: elements of the "
+			"reserve are not cleared\n");
+	p = own_alloc(pool, first_try(gfp), site, false);
 
 	return stele_likely(p != NULL) ? p : alloc_slow(pool, gfp, deadline, site);
 }
