@@ -98,9 +98,9 @@ static inline reserve_place_t *reserve_place(struct reserve *r, unsigned i)
 /* An element that is owed to the caller: last in, first out, when nobody else is about. */
 static inline void *reserve_fetch(struct reserve *r, unsigned from)
 {
-	unsigned places = load_acquire(&r->places);
-
-	for (unsigned i = from;; i = i ? i - 1 : places - 1) {
+	STELE_POINT("reserve:fetches");
+	/* Round the end: places may have come, and what is owed may lie in none but those. */
+	for (unsigned i = from;; i = (i ? i : load_acquire(&r->places)) - 1) {
 		reserve_place_t *place = reserve_place(r, i);
 		void *p;
 

@@ -7,6 +7,7 @@
 
 #include "base/options.h"
 #include "mempool/pool.h"
+#include "sync/inject.h"
 #include <errno.h>
 #include <pthread.h>
 #include <sched.h>
@@ -464,6 +465,47 @@ static void so_has_one_who_was_waiting(void **state)
 	done_with(forked_pool);
 }
 
+#if STELE_DEBUG
+
+/* ---- between two steps ---- */
+
+static mempool_t *growing;
+static void *grown[400];
+
+/* All that there is lies where there was no place when the taker began to look. */
+static void grow_and_take(const char *point)
+{
+	mempool_t *pool = growing;
+
+	if (!pool || strcmp(point, "reserve:fetches") != 0)
+		return;
+	growing = NULL;
+	source_gives(-1);
+	assert_int_equal(mempool_resize(pool, 400), 0);
+	source_gives(0);
+	for (int i = 0; i < 400; i++)
+		grown[i] = mempool_alloc_preallocated(pool);
+}
+
+static void who_is_owed_an_element_finds_it_in_a_larger_pool(void **state)
+{
+	mempool_t *pool = pool_of(64);
+	void *p;
+
+	(void)state;
+	growing = pool;
+	stele_inject = grow_and_take;
+	p = mempool_alloc_preallocated(pool);
+	stele_inject = NULL;
+	assert_non_null(p);
+	for (int i = 0; i < 400; i++)
+		mempool_free(grown[i], pool);
+	mempool_free(p, pool);
+	done_with(pool);
+}
+
+#endif
+
 /* The queue by hand: a test need not be allowed to be real-time. */
 static void the_more_urgent_is_served_first(void **state)
 {
@@ -752,6 +794,9 @@ int main(void)
 		cmocka_unit_test(a_larger_pool_serves_who_waits),
 		cmocka_unit_test(the_child_of_a_fork_has_the_pool_to_itself),
 		cmocka_unit_test(so_has_one_who_was_waiting),
+#if STELE_DEBUG
+		cmocka_unit_test(who_is_owed_an_element_finds_it_in_a_larger_pool),
+#endif
 		cmocka_unit_test(the_more_urgent_is_served_first),
 		cmocka_unit_test(a_wake_up_is_not_lost),
 		cmocka_unit_test(a_wait_ends_by_cancelling_only_where_asked),
