@@ -104,6 +104,7 @@ struct wish {
 	const void *site;
 	void **out; /* of what was wanted first */
 	unsigned n;
+	unsigned had; /* before it: of mempool_alloc_bulk(), from the pool's own allocation */
 	struct waiter waiter;
 };
 
@@ -161,6 +162,8 @@ static void cancelled(void *arg)
 	struct pool *in = inside(wish->pool);
 
 	give_back(wish, stele_wait_end(&in->queue, &in->reserve, &wish->waiter));
+	for (; wish->had; wish->had--)
+		mempool_free(*(wish->out - wish->had), wish->pool);
 }
 
 /* True: served. False: it is late, and nothing is held. */
@@ -283,6 +286,7 @@ int mempool_alloc_bulk(mempool_t *pool, void **elems, unsigned int count)
 				(void *)pool, count, pool->min_nr);
 	while (wish.n && (*wish.out = own_alloc(pool, first_try(wish.gfp), wish.site, true))) {
 		wish.out++;
+		wish.had++;
 		wish.n--;
 	}
 	if (wish.n && (others_wait(pool) || !take(pool, wish.out, wish.n)))

@@ -571,6 +571,42 @@ static void a_wake_up_is_not_lost(void **state)
 		}
 }
 
+static void join_cancelled(pthread_t thread, mempool_t *pool)
+{
+	void *got;
+
+	pthread_cancel(thread);
+	pthread_join(thread, &got);
+	assert_ptr_equal(got, PTHREAD_CANCELED);
+	assert_int_equal(load_relaxed(&inside(pool)->queue.waiting), 0);
+}
+
+static void *cancellable_bulk(void *pool)
+{
+	void *p[2];
+
+	mempool_alloc_bulk(pool, p, 2);
+	return NULL;
+}
+
+static void what_a_cancelled_bulk_had_goes_back(void **state)
+{
+	mempool_t *pool = pool_of(2);
+	pthread_t thread;
+	void *p[2];
+
+	(void)state;
+	stele_mempool_cancellable(pool, true);
+	assert_int_equal(mempool_alloc_bulk(pool, p, 2), 0);
+	source_gives(1);
+	assert_int_equal(pthread_create(&thread, NULL, cancellable_bulk, pool), 0);
+	wait_until_waiting(pool, 1);
+	join_cancelled(thread, pool);
+	mempool_free(p[0], pool);
+	mempool_free(p[1], pool);
+	done_with(pool);
+}
+
 static void *cancellable_wait(void *pool)
 {
 	return mempool_alloc(pool, GFP_KERNEL);
@@ -800,6 +836,7 @@ int main(void)
 		cmocka_unit_test(the_more_urgent_is_served_first),
 		cmocka_unit_test(a_wake_up_is_not_lost),
 		cmocka_unit_test(a_wait_ends_by_cancelling_only_where_asked),
+		cmocka_unit_test(what_a_cancelled_bulk_had_goes_back),
 		cmocka_unit_test(the_timer_tries_the_allocation_again),
 		cmocka_unit_test(a_wrong_size_is_told),
 		cmocka_unit_test(a_cache_with_a_constructor_is_refused),
