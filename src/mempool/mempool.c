@@ -175,7 +175,8 @@ static bool wait_out(struct wish *wish)
 	for (;;) {
 		const struct timespec *until = next_look(wish->deadline, &at);
 
-		if (stele_wait_for(&in->queue, &in->reserve, &wish->waiter, until, in->cancellable))
+		if (stele_wait_for(&in->queue, &in->reserve, &wish->waiter, until,
+				   load_relaxed(&in->cancellable)))
 			return true;
 		clock_gettime(CLOCK_MONOTONIC, &now);
 		if (is_past(&now, wish->deadline))
@@ -196,13 +197,10 @@ static bool wait_for(struct wish *wish)
 	wish->waiter.out = wish->out;
 	wish->waiter.need = wish->n;
 	stele_wait_begin(&in->queue, &in->reserve, &wish->waiter);
-	if (!in->cancellable) {
-		served = wait_out(wish);
-	} else {
-		pthread_cleanup_push(cancelled, wish);
-		served = wait_out(wish);
-		pthread_cleanup_pop(0);
-	}
+	/* In each pool: it may become cancellable meanwhile, and a callback may be cancelled. */
+	pthread_cleanup_push(cancelled, wish);
+	served = wait_out(wish);
+	pthread_cleanup_pop(0);
 	for (unsigned i = 0; served && stele_unlikely(in->checks) && i < wish->n; i++)
 		stele_mempool_unpoison(wish->pool, wish->out[i]);
 	return served;
@@ -551,5 +549,5 @@ bool mempool_is_saturated(mempool_t *pool)
 
 void stele_mempool_cancellable(mempool_t *pool, bool yes)
 {
-	inside(pool)->cancellable = yes;
+	store_relaxed(&inside(pool)->cancellable, yes);
 }

@@ -18,7 +18,7 @@ struct pool {
 	struct reserve reserve;
 	struct wait_queue queue;
 	_Atomic uint32_t was_full; /* since its size was changed: what is missing then is out */
-	bool cancellable;
+	_Atomic bool cancellable;
 	bool checks; /* the option mempool_debug, or forced failures: every call goes slow */
 	struct stele_mutex resizing;
 } __attribute__((may_alias));

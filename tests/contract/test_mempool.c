@@ -26,6 +26,7 @@ static struct {
 	_Atomic int left; /* allocations that still work; below 0: all of them */
 	_Atomic int out;  /* elements that exist */
 	_Atomic uint32_t tries;
+	_Atomic bool cancels; /* its allocation is a cancellation point */
 } source;
 
 static void *source_alloc(gfp_t gfp, void *data)
@@ -35,6 +36,8 @@ static void *source_alloc(gfp_t gfp, void *data)
 	assert_ptr_equal(data, &source);
 	assert_true(gfp & __GFP_NOMEMALLOC || gfp == GFP_KERNEL);
 	atomic_fetch_add(&source.tries, 1);
+	if (atomic_load(&source.cancels))
+		pthread_testcancel();
 	if (left == 0)
 		return NULL;
 	if (left > 0)
@@ -639,6 +642,30 @@ static void a_wait_ends_by_cancelling_only_where_asked(void **state)
 	done_with(pool);
 }
 
+/* By a wish that comes late, or by a callback of the user's: nobody is left in the queue. */
+static void who_is_cancelled_in_a_wait_has_left_it(void **state)
+{
+	mempool_t *pool = pool_of(1);
+	void *p = mempool_alloc(pool, GFP_KERNEL);
+	pthread_t thread;
+
+	(void)state;
+	stele_opt.mempool_retry = 5;
+	assert_int_equal(pthread_create(&thread, NULL, cancellable_wait, pool), 0);
+	wait_until_waiting(pool, 1);
+	stele_mempool_cancellable(pool, true);
+	join_cancelled(thread, pool);
+	stele_mempool_cancellable(pool, false);
+	atomic_store(&source.cancels, true);
+	assert_int_equal(pthread_create(&thread, NULL, cancellable_wait, pool), 0);
+	wait_until_waiting(pool, 1);
+	join_cancelled(thread, pool);
+	atomic_store(&source.cancels, false);
+	stele_opt.mempool_retry = 0;
+	mempool_free(p, pool);
+	done_with(pool);
+}
+
 /* For callbacks that recover by themselves: nobody frees here. */
 static void the_timer_tries_the_allocation_again(void **state)
 {
@@ -837,6 +864,7 @@ int main(void)
 		cmocka_unit_test(a_wake_up_is_not_lost),
 		cmocka_unit_test(a_wait_ends_by_cancelling_only_where_asked),
 		cmocka_unit_test(what_a_cancelled_bulk_had_goes_back),
+		cmocka_unit_test(who_is_cancelled_in_a_wait_has_left_it),
 		cmocka_unit_test(the_timer_tries_the_allocation_again),
 		cmocka_unit_test(a_wrong_size_is_told),
 		cmocka_unit_test(a_cache_with_a_constructor_is_refused),
