@@ -137,11 +137,14 @@ static void try_again(struct wish *wish)
 	struct pool *in = inside(wish->pool);
 	void *p;
 
-	while ((p = own_alloc(wish->pool, wish->gfp, wish->site, wish->n > 1)))
+	while ((p = own_alloc(wish->pool, wish->gfp, wish->site, wish->n > 1))) {
+		if (stele_unlikely(in->checks)) /* like those of the reserve beside it */
+			stele_mempool_poison(wish->pool, p);
 		if (!stele_wait_add(&in->queue, &in->reserve, &wish->waiter, p)) {
 			mempool_free(p, wish->pool);
 			return;
 		}
+	}
 }
 
 /* What was served before the caller gave up. */

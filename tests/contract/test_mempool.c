@@ -14,6 +14,7 @@
 #include <signal.h>
 #include <stele/mempool.h>
 #include <stele/page.h>
+#include <sys/time.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -808,6 +809,37 @@ static void debug_sees_what_is_wrong_with_an_element(void **state)
 	kfree(foreign);
 }
 
+static void fail_no_more(int signal)
+{
+	(void)signal;
+	stele_opt.fail_mempool_alloc = 0;
+}
+
+static void debug_knows_an_element_that_was_never_in_the_reserve(void **state)
+{
+	struct itimerval soon = { .it_value = { .tv_usec = 20000 } };
+	struct sigaction action = { .sa_handler = fail_no_more };
+	struct stderr_text t;
+	mempool_t *pool;
+	void *p, *q = NULL;
+
+	(void)state;
+	stele_opt.mempool_debug = 1;
+	stele_opt.mempool_retry = 5;
+	pool = mempool_create_kmalloc_pool(1, 64);
+	p = mempool_alloc_preallocated(pool);
+	stele_opt.fail_mempool_alloc = 1;
+	assert_int_equal(sigaction(SIGALRM, &action, NULL), 0);
+	assert_int_equal(setitimer(ITIMER_REAL, &soon, NULL), 0);
+	STDERR_OF(&t, q = mempool_alloc(pool, GFP_KERNEL));
+	assert_null(strstr(t.text, "poison mismatch"));
+	stele_opt.mempool_debug = 0;
+	stele_opt.mempool_retry = 0;
+	mempool_free(q, pool);
+	mempool_free(p, pool);
+	mempool_destroy(pool);
+}
+
 static void failures_on_purpose_use_the_reserve(void **state)
 {
 	mempool_t *pool;
@@ -872,6 +904,7 @@ int main(void)
 		cmocka_unit_test(cleared_elements_are_not_promised),
 		cmocka_unit_test(a_foreign_or_misaligned_element_harms_nothing),
 		cmocka_unit_test(debug_sees_what_is_wrong_with_an_element),
+		cmocka_unit_test(debug_knows_an_element_that_was_never_in_the_reserve),
 		cmocka_unit_test(failures_on_purpose_use_the_reserve),
 	};
 
