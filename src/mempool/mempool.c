@@ -372,9 +372,10 @@ static void fill_up(mempool_t *pool, gfp_t gfp)
 	while (!reserve_is_full(load_relaxed(&inside(pool)->reserve.counts))) {
 		void *p = pool->alloc(gfp, pool->pool_data);
 
-		if (!p)
+		if (!p || (inside(pool)->checks && !stele_mempool_check_put(pool, p)))
 			return;
-		mempool_free(p, pool);
+		if (!free_to_reserve(pool, p))
+			pool->free(p, pool->pool_data);
 	}
 }
 

@@ -840,6 +840,31 @@ static void debug_knows_an_element_that_was_never_in_the_reserve(void **state)
 	mempool_destroy(pool);
 }
 
+static void *always_the_same(gfp_t gfp, void *data)
+{
+	(void)gfp;
+	return data;
+}
+
+static void to_nowhere(void *p, void *data)
+{
+	assert_ptr_equal(p, data);
+}
+
+static void debug_does_not_fill_a_pool_with_one_element(void **state)
+{
+	mempool_t pool = { 0 };
+	struct stderr_text t;
+	char element[8];
+
+	(void)state;
+	stele_opt.mempool_debug = 1;
+	STDERR_OF(&t, assert_int_equal(mempool_init(&pool, 2, always_the_same, to_nowhere, element),
+				       -ENOMEM));
+	assert_says(&t, "the element is in the reserve already");
+	stele_opt.mempool_debug = 0;
+}
+
 static void failures_on_purpose_use_the_reserve(void **state)
 {
 	mempool_t *pool;
@@ -905,6 +930,7 @@ int main(void)
 		cmocka_unit_test(a_foreign_or_misaligned_element_harms_nothing),
 		cmocka_unit_test(debug_sees_what_is_wrong_with_an_element),
 		cmocka_unit_test(debug_knows_an_element_that_was_never_in_the_reserve),
+		cmocka_unit_test(debug_does_not_fill_a_pool_with_one_element),
 		cmocka_unit_test(failures_on_purpose_use_the_reserve),
 	};
 
