@@ -256,9 +256,23 @@ void *mempool_alloc(mempool_t *pool, gfp_t gfp)
 	return stele_likely(p != NULL) ? p : alloc_any_way(pool, gfp, NULL, STELE_CALLER);
 }
 
+#define SECOND 1000000000
+
+/* The same time, as a futex takes it. */
+static struct timespec in_order(struct timespec t)
+{
+	if (t.tv_nsec < 0 || t.tv_nsec >= SECOND) {
+		t.tv_sec += t.tv_nsec / SECOND - (t.tv_nsec % SECOND < 0);
+		t.tv_nsec = (t.tv_nsec % SECOND + SECOND) % SECOND;
+	}
+	return t.tv_sec < 0 ? (struct timespec){ 0 } : t;
+}
+
 void *mempool_alloc_timeout(mempool_t *pool, gfp_t gfp, const struct timespec *deadline)
 {
-	return alloc_any_way(pool, gfp, deadline, STELE_CALLER);
+	struct timespec until = deadline ? in_order(*deadline) : (struct timespec){ 0 };
+
+	return alloc_any_way(pool, gfp, deadline ? &until : NULL, STELE_CALLER);
 }
 
 void *mempool_alloc_preallocated(mempool_t *pool)

@@ -276,6 +276,10 @@ static void who_has_no_time_is_late(void **state)
 		now.tv_sec++;
 	}
 	assert_null(mempool_alloc_timeout(pool, GFP_KERNEL, &now));
+	now.tv_nsec += 1000000000; /* more than a second has */
+	assert_null(mempool_alloc_timeout(pool, GFP_KERNEL, &now));
+	now.tv_sec = -1;
+	assert_null(mempool_alloc_timeout(pool, GFP_KERNEL, &now));
 	assert_int_equal(load_relaxed(&inside(pool)->queue.waiting), 0);
 	mempool_free(p, pool);
 	p = mempool_alloc_timeout(pool, GFP_KERNEL, &now);
