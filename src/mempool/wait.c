@@ -4,6 +4,7 @@
 #include "os/os.h"
 #include <pthread.h>
 #include <stddef.h>
+#include <time.h>
 
 enum { WAITING, SERVED };
 
@@ -142,9 +143,14 @@ void stele_wait_kick(struct wait_queue *q, struct reserve *r)
 
 void stele_wait_begin(struct wait_queue *q, struct reserve *r, struct waiter *w)
 {
+	uint64_t signals;
+
 	store_relaxed(&w->state, WAITING);
 	w->priority = stele_os_priority();
-	if (load_acquire(&q->process) != stele_os_process()) {
+	/* No handler forks here: its child would count the waiter and not have it, or so. */
+	signals = stele_os_signals_hold();
+	w->process = stele_os_process();
+	if (load_acquire(&q->process) != w->process) {
 		enter(q);
 		leave(q, r);
 	}
@@ -154,17 +160,18 @@ void stele_wait_begin(struct wait_queue *q, struct reserve *r, struct waiter *w)
 	w->next = load_relaxed(&q->newcomers);
 	while (!atomic_compare_exchange_weak(&q->newcomers, &w->next, w))
 		;
+	stele_os_signals_release(signals);
 	STELE_POINT("mempool:waits");
 	if (counts_elements(load_seq(&r->counts)))
 		stele_wait_kick(q, r);
 }
 
-/* A handler that interrupted the wait has forked, and this is the child. */
+/* A handler that interrupted the wait has forked, and this is the child: it is in no queue. */
 static void begin_again_in_child(struct wait_queue *q, struct reserve *r, struct waiter *w)
 {
 	enter(q);
+	w->process = stele_os_process();
 	if (load_relaxed(&w->state) == WAITING) {
-		take_out(q, w);
 		atomic_fetch_add(&q->waiting, 1);
 		insert(q, w);
 		serve(q, r);
@@ -172,15 +179,20 @@ static void begin_again_in_child(struct wait_queue *q, struct reserve *r, struct
 	leave(q, r);
 }
 
-/* False: it is late. A cancellation may act within, and nowhere else here. */
+/*
+ * False: it is late. A cancellation may act within, and nowhere else here. A sleep without an end
+ * would be taken up again by the kernel after a handler, if that asked for it, and the child of a
+ * fork in the handler would not see where it is.
+ */
 static bool sleep_until(struct waiter *w, const struct timespec *until, bool cancellable)
 {
+	static const struct timespec never = { .tv_sec = INT32_MAX };
 	int old = PTHREAD_CANCEL_DEFERRED;
 	bool in_time;
 
 	if (cancellable)
 		pthread_setcanceltype(PTHREAD_CANCEL_ASYNCHRONOUS, &old);
-	in_time = stele_os_futex_wait_until(&w->state, WAITING, until);
+	in_time = stele_os_futex_wait_until(&w->state, WAITING, until ? until : &never);
 	if (cancellable)
 		pthread_setcanceltype(old, NULL);
 	return in_time;
@@ -189,18 +201,12 @@ static bool sleep_until(struct waiter *w, const struct timespec *until, bool can
 bool stele_wait_for(struct wait_queue *q, struct reserve *r, struct waiter *w,
 		    const struct timespec *until, bool cancellable)
 {
-	uint32_t process = stele_os_process();
-
 	/* ORDER(SERVED) acquire: the elements. */
 	while (load_acquire(&w->state) == WAITING) {
-		bool late = !sleep_until(w, until, cancellable);
-
-		if (stele_os_process() != process) {
-			process = stele_os_process();
+		if (stele_os_process() != w->process)
 			begin_again_in_child(q, r, w);
-		} else if (late) {
+		else if (!sleep_until(w, until, cancellable))
 			break;
-		}
 	}
 	return load_acquire(&w->state) == SERVED;
 }

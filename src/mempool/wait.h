@@ -17,7 +17,8 @@
  *           for, with a fence of sequential consistency between: one of the two sees the other.
  *           SERVED: the elements are written before the state.
  * Context   stele_wait_kick(): any. The others: threads that may sleep.
- * Failure   signals change nothing. The timer is for callbacks that recover by themselves; the
+ * Failure   signals change nothing. In a handler that forks between the last look and the sleep
+ *           itself, the child learns by the timer alone where it is. The timer is else for callbacks that recover by themselves; the
  *           wake-ups need none.
  * Tests     tests/model/mempool.pml, tests/contract/test_mempool.c, tests/stress/mempool.c
  */
@@ -34,6 +35,7 @@ struct waiter {
 	void **out;	     /* the next element goes here */
 	unsigned need;	     /* 0: served */
 	int priority;	     /* 0, or a real-time one */
+	uint32_t process;    /* in whose queue it is */
 	_Atomic uint32_t state;
 };
 

@@ -447,21 +447,23 @@ static void *wait_and_leave(void *pool)
 	return p;
 }
 
-static void so_has_one_who_was_waiting(void **state)
+static void fork_a_waiter(int flags, bool asleep)
 {
-	struct sigaction action = { .sa_handler = fork_here };
+	struct sigaction action = { .sa_handler = fork_here, .sa_flags = flags };
 	pthread_t thread;
 	int status;
 	void *p;
 
-	(void)state;
 	forked_pool = pool_of(1);
 	forked_element = mempool_alloc(forked_pool, GFP_KERNEL);
 	assert_int_equal(sigaction(SIGUSR1, &action, NULL), 0);
 	forked = -1;
 	assert_int_equal(pthread_create(&thread, NULL, wait_and_leave, forked_pool), 0);
-	wait_until_waiting(forked_pool, 1);
-	pthread_kill(thread, SIGUSR1);
+	if (asleep) {
+		wait_until_waiting(forked_pool, 1);
+		usleep(20000);
+		pthread_kill(thread, SIGUSR1);
+	}
 	while (forked == -1)
 		sched_yield();
 	assert_int_equal(waitpid(forked, &status, 0), forked);
@@ -473,7 +475,39 @@ static void so_has_one_who_was_waiting(void **state)
 	done_with(forked_pool);
 }
 
+static void so_has_one_who_was_waiting(void **state)
+{
+	(void)state;
+	fork_a_waiter(0, true);
+	fork_a_waiter(SA_RESTART, true);
+}
+
 #if STELE_DEBUG
+
+static const char *_Atomic fork_at;
+
+static void fork_at_point(const char *point)
+{
+	const char *at = atomic_load(&fork_at);
+
+	if (at && !strcmp(point, at)) {
+		atomic_store(&fork_at, NULL);
+		raise(SIGUSR1);
+	}
+}
+
+static void and_one_who_was_about_to_wait(void **state)
+{
+	static const char *const points[] = { "mempool:comes", "mempool:waits" };
+
+	(void)state;
+	stele_inject = fork_at_point;
+	for (int i = 0; i < 2; i++) {
+		atomic_store(&fork_at, points[i]);
+		fork_a_waiter(0, false);
+	}
+	stele_inject = NULL;
+}
 
 /* ---- between two steps ---- */
 
@@ -919,6 +953,7 @@ int main(void)
 		cmocka_unit_test(the_child_of_a_fork_has_the_pool_to_itself),
 		cmocka_unit_test(so_has_one_who_was_waiting),
 #if STELE_DEBUG
+		cmocka_unit_test(and_one_who_was_about_to_wait),
 		cmocka_unit_test(who_is_owed_an_element_finds_it_in_a_larger_pool),
 #endif
 		cmocka_unit_test(the_more_urgent_is_served_first),
