@@ -18,8 +18,9 @@
  *           for who waits are sequentially consistent (mempool/wait.h).
  * Context   any, a few steps; each lost race means that somebody else made progress.
  * Failure   who leaves between two steps takes an element with him, or a place.
- * Limits    2^21 - 1 elements. With more than RESERVE_SPARE calls stopped between the two steps
- *           of taking there may be no place: then an element is refused as if all were full.
+ * Limits    2^21 - 1 elements. With more than RESERVE_SPARE elements owed and not yet fetched, by
+ *           calls stopped there, there may be no place: then an element is refused as if all were
+ *           full. More elements than the limit are then about.
  * Tests     tests/model/reserve.c, tests/model/mempool.pml
  */
 #ifndef STELE_MEMPOOL_RESERVE_H
@@ -164,8 +165,9 @@ static inline bool reserve_put(struct reserve *r, void *p)
 	do {
 		if (reserve_is_full(old))
 			return false;
+		/* ORDER(RESERVE) acquire: the places for this limit. */
 	} while (!atomic_compare_exchange_weak_explicit(
-		&r->counts, &old, old + RESERVE_PLACE, memory_order_relaxed, memory_order_relaxed));
+		&r->counts, &old, old + RESERVE_PLACE, memory_order_acquire, memory_order_relaxed));
 	STELE_POINT("reserve:spoken-for");
 	if (!reserve_store(r, p, counts_places(old))) {
 		sub_relaxed(&r->counts, RESERVE_PLACE);
