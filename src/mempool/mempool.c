@@ -511,7 +511,7 @@ static void tell_what_is_out(mempool_t *pool)
 {
 	struct reserve *r = &inside(pool)->reserve;
 	unsigned limit = counts_limit(load_relaxed(&r->counts)), out;
-	unsigned waiting = load_relaxed(&inside(pool)->queue.waiting);
+	unsigned waiting = stele_wait_count(&inside(pool)->queue);
 
 	out = limit - STELE_MIN(stele_mempool_curr_nr(pool), limit);
 	if (out && load_relaxed(&inside(pool)->was_full))

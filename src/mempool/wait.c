@@ -141,6 +141,11 @@ void stele_wait_kick(struct wait_queue *q, struct reserve *r)
 
 /* ---- waiting ---- */
 
+unsigned stele_wait_count(struct wait_queue *q)
+{
+	return load_acquire(&q->process) == stele_os_process() ? load_relaxed(&q->waiting) : 0;
+}
+
 void stele_wait_begin(struct wait_queue *q, struct reserve *r, struct waiter *w)
 {
 	uint64_t signals;

@@ -48,6 +48,9 @@ struct wait_queue {
 	struct waiter *first;		    /* under the lock */
 };
 
+/* How many threads of this process wait; a racy look. */
+unsigned stele_wait_count(struct wait_queue *q);
+
 /* An element came into @r. */
 void stele_wait_kick(struct wait_queue *q, struct reserve *r);
 

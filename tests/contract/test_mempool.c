@@ -389,6 +389,45 @@ static void a_larger_pool_serves_who_waits(void **state)
 	done_with(pool);
 }
 
+static bool ends_silently(mempool_t *pool)
+{
+	struct stderr_text t;
+	bool good = stderr_begin(&t);
+
+	mempool_destroy(pool);
+	stderr_end(&t);
+	return good && !t.text[0];
+}
+
+static void the_child_of_a_fork_may_end_the_pool(void **state)
+{
+	mempool_t *pool = pool_of(2);
+	_Atomic uint32_t turn = 0;
+	struct taker t;
+	void *p[2];
+	int status;
+	pid_t child;
+
+	(void)state;
+	assert_int_equal(mempool_alloc_bulk(pool, p, 2), 0);
+	begin_to_wait(&t, pool, 2, &turn);
+	/* Not enough for who waits: nobody looks after the queue before the end. */
+	child = fork();
+	assert_true(child >= 0);
+	if (child == 0) {
+		store_relaxed(&inside(pool)->was_full, 0);
+		_exit(ends_silently(pool) ? 0 : 1);
+	}
+	assert_int_equal(waitpid(child, &status, 0), child);
+	assert_int_equal(status, 0);
+	mempool_free(p[0], pool);
+	mempool_free(p[1], pool);
+	join(&t);
+	mempool_free(t.p[0], pool);
+	mempool_free(t.p[1], pool);
+	done_with(pool);
+}
+
 static void the_child_of_a_fork_has_the_pool_to_itself(void **state)
 {
 	mempool_t *pool = pool_of(2);
@@ -951,6 +990,7 @@ int main(void)
 		cmocka_unit_test(who_needs_fewer_passes_who_needs_more),
 		cmocka_unit_test(a_larger_pool_serves_who_waits),
 		cmocka_unit_test(the_child_of_a_fork_has_the_pool_to_itself),
+		cmocka_unit_test(the_child_of_a_fork_may_end_the_pool),
 		cmocka_unit_test(so_has_one_who_was_waiting),
 #if STELE_DEBUG
 		cmocka_unit_test(and_one_who_was_about_to_wait),
