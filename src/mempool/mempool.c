@@ -197,7 +197,7 @@ static bool wait_for(struct wish *wish)
 	struct pool *in = inside(wish->pool);
 	volatile bool served;
 
-	wish->waiter.out = wish->out;
+	wish->waiter.end = wish->out + wish->n;
 	wish->waiter.need = wish->n;
 	stele_wait_begin(&in->queue, &in->reserve, &wish->waiter);
 	/* In each pool: it may become cancellable meanwhile, and a callback may be cancelled. */

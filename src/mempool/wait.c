@@ -66,9 +66,9 @@ static bool serve_one(struct reserve *r, struct waiter *w)
 {
 	unsigned n = STELE_MIN(w->need, counts_limit(load_relaxed(&r->counts)));
 
-	if (!n || !reserve_take(r, w->out, n))
+	if (!n || !reserve_take(r, w->end - w->need, n))
 		return false;
-	w->out += n;
+	/* One step, in which the waiter's memory may be copied by a fork. */
 	w->need -= n;
 	return true;
 }
@@ -223,7 +223,7 @@ bool stele_wait_add(struct wait_queue *q, struct reserve *r, struct waiter *w, v
 	enter(q);
 	needed = w->need > 0;
 	if (needed) {
-		*w->out++ = p;
+		*(w->end - w->need) = p;
 		last = --w->need == 0;
 	}
 	if (last) {

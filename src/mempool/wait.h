@@ -32,8 +32,8 @@ struct timespec;
 
 struct waiter {
 	struct waiter *next; /* among newcomers the one before, in the queue the one behind */
-	void **out;	     /* the next element goes here */
-	unsigned need;	     /* 0: served */
+	void **end;	     /* of where its elements go */
+	unsigned need;	     /* so many before the end are missing; 0: served */
 	int priority;	     /* 0, or a real-time one */
 	uint32_t process;    /* in whose queue it is */
 	_Atomic uint32_t state;

@@ -548,6 +548,55 @@ static void and_one_who_was_about_to_wait(void **state)
 	stele_inject = NULL;
 }
 
+static _Atomic bool served_fork;
+static pthread_t served_thread;
+
+static void fork_while_served(const char *point)
+{
+	if (atomic_load(&served_fork) && !strcmp(point, "mempool:serves")) {
+		atomic_store(&served_fork, false);
+		pthread_kill(served_thread, SIGUSR1);
+		while (forked == -1)
+			sched_yield();
+	}
+}
+
+static void just_fork(int signal)
+{
+	pid_t child = fork();
+
+	(void)signal;
+	if (child == 0)
+		alarm(20);
+	atomic_store(&forked, child);
+}
+
+static void and_one_who_was_being_served(void **state)
+{
+	struct sigaction action = { .sa_handler = just_fork };
+	int status;
+	void *p;
+
+	(void)state;
+	forked_pool = pool_of(1);
+	forked_element = mempool_alloc(forked_pool, GFP_KERNEL);
+	assert_int_equal(sigaction(SIGUSR1, &action, NULL), 0);
+	forked = -1;
+	assert_int_equal(pthread_create(&served_thread, NULL, wait_and_leave, forked_pool), 0);
+	wait_until_waiting(forked_pool, 1);
+	atomic_store(&served_fork, true);
+	stele_inject = fork_while_served;
+	mempool_free(forked_element, forked_pool);
+	stele_inject = NULL;
+	assert_true(forked > 0);
+	assert_int_equal(waitpid(forked, &status, 0), forked);
+	assert_int_equal(status, 0);
+	pthread_join(served_thread, &p);
+	assert_ptr_equal(p, forked_element);
+	mempool_free(p, forked_pool);
+	done_with(forked_pool);
+}
+
 /* ---- between two steps ---- */
 
 static mempool_t *growing;
@@ -597,7 +646,7 @@ static void the_more_urgent_is_served_first(void **state)
 
 	(void)state;
 	for (int i = 0; i < 3; i++) {
-		w[i].out = &got[i];
+		w[i].end = &got[i] + 1;
 		w[i].need = 1;
 		stele_wait_begin(&in->queue, &in->reserve, &w[i]);
 		w[i].priority = i == 1 ? 50 : 0;
@@ -994,6 +1043,7 @@ int main(void)
 		cmocka_unit_test(so_has_one_who_was_waiting),
 #if STELE_DEBUG
 		cmocka_unit_test(and_one_who_was_about_to_wait),
+		cmocka_unit_test(and_one_who_was_being_served),
 		cmocka_unit_test(who_is_owed_an_element_finds_it_in_a_larger_pool),
 #endif
 		cmocka_unit_test(the_more_urgent_is_served_first),
