@@ -14,7 +14,8 @@
  * Order     A thread that frees an element needs no barrier after it was told of it: what the
  *           allocating thread did to the pool is seen. See docs/memory-model.md, MEMPOOL.
  * Waiting   In order of arrival, real-time threads first by their priority. Signals do not end a
- *           wait. Who needs several elements is passed by who needs fewer.
+ *           wait, and no handler may leave one by siglongjmp(). Who needs several elements is
+ *           passed by who needs fewer.
  * Source    Linux mempool.h, where nothing else is said; of which kernel, says docs/porting.md.
  * See       docs/mempool.md
  */

@@ -294,11 +294,12 @@ int mempool_alloc_bulk(mempool_t *pool, void **elems, unsigned int count)
 			     .site = STELE_CALLER,
 			     .out = elems,
 			     .n = count };
+	unsigned limit = counts_limit(load_relaxed(&inside(pool)->reserve.counts));
 
-	if (count > counts_limit(load_relaxed(&inside(pool)->reserve.counts)))
-		STELE_WARN_ONCE("stele: mempool_alloc_bulk(%p): %u elements are more than the %d "
+	if (count > limit)
+		STELE_WARN_ONCE("stele: mempool_alloc_bulk(%p): %u elements are more than the %u "
 				"that the pool keeps; it may wait for ever\n",
-				(void *)pool, count, pool->min_nr);
+				(void *)pool, count, limit);
 	while (wish.n && (*wish.out = own_alloc(pool, first_try(wish.gfp), wish.site, true))) {
 		wish.out++;
 		wish.had++;
