@@ -261,17 +261,21 @@ void *mempool_alloc(mempool_t *pool, gfp_t gfp)
 /* The same time, as a futex takes it. */
 static struct timespec in_order(struct timespec t)
 {
+	static const struct timespec first = { 0 };
+
 	if (t.tv_nsec < 0 || t.tv_nsec >= SECOND) {
 		t.tv_sec += t.tv_nsec / SECOND - (t.tv_nsec % SECOND < 0);
 		t.tv_nsec = (t.tv_nsec % SECOND + SECOND) % SECOND;
 	}
-	return t.tv_sec < 0 ? (struct timespec){ 0 } : t;
+	return t.tv_sec < 0 ? first : t;
 }
 
 void *mempool_alloc_timeout(mempool_t *pool, gfp_t gfp, const struct timespec *deadline)
 {
-	struct timespec until = deadline ? in_order(*deadline) : (struct timespec){ 0 };
+	struct timespec until;
 
+	if (deadline)
+		until = in_order(*deadline);
 	return alloc_any_way(pool, gfp, deadline ? &until : NULL, STELE_CALLER);
 }
 
