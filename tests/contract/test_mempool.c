@@ -548,13 +548,11 @@ static void and_one_who_was_about_to_wait(void **state)
 	stele_inject = NULL;
 }
 
-static _Atomic bool served_fork;
-static pthread_t served_thread;
+static __thread pthread_t served_thread; /* not 0: of the thread that serves it */
 
 static void fork_while_served(const char *point)
 {
-	if (atomic_load(&served_fork) && !strcmp(point, "mempool:serves")) {
-		atomic_store(&served_fork, false);
+	if (served_thread && !strcmp(point, "mempool:serves")) {
 		pthread_kill(served_thread, SIGUSR1);
 		while (forked == -1)
 			sched_yield();
@@ -571,30 +569,42 @@ static void just_fork(int signal)
 	atomic_store(&forked, child);
 }
 
+/* False: it was not yet asleep, and served itself. */
+static bool fork_one_who_is_served(void)
+{
+	pthread_t thread;
+	int status = 0;
+	void *p;
+
+	forked_pool = pool_of(1);
+	forked_element = mempool_alloc(forked_pool, GFP_KERNEL);
+	forked = -1;
+	assert_int_equal(pthread_create(&thread, NULL, wait_and_leave, forked_pool), 0);
+	wait_until_waiting(forked_pool, 1);
+	usleep(20000);
+	served_thread = thread;
+	mempool_free(forked_element, forked_pool);
+	served_thread = 0;
+	pthread_join(thread, &p);
+	assert_ptr_equal(p, forked_element);
+	if (forked != -1)
+		assert_int_equal(waitpid(forked, &status, 0), forked);
+	assert_int_equal(status, 0);
+	mempool_free(p, forked_pool);
+	done_with(forked_pool);
+	return forked != -1;
+}
+
 static void and_one_who_was_being_served(void **state)
 {
 	struct sigaction action = { .sa_handler = just_fork };
-	int status;
-	void *p;
 
 	(void)state;
-	forked_pool = pool_of(1);
-	forked_element = mempool_alloc(forked_pool, GFP_KERNEL);
 	assert_int_equal(sigaction(SIGUSR1, &action, NULL), 0);
-	forked = -1;
-	assert_int_equal(pthread_create(&served_thread, NULL, wait_and_leave, forked_pool), 0);
-	wait_until_waiting(forked_pool, 1);
-	atomic_store(&served_fork, true);
 	stele_inject = fork_while_served;
-	mempool_free(forked_element, forked_pool);
+	while (!fork_one_who_is_served())
+		;
 	stele_inject = NULL;
-	assert_true(forked > 0);
-	assert_int_equal(waitpid(forked, &status, 0), forked);
-	assert_int_equal(status, 0);
-	pthread_join(served_thread, &p);
-	assert_ptr_equal(p, forked_element);
-	mempool_free(p, forked_pool);
-	done_with(forked_pool);
 }
 
 /* ---- between two steps ---- */
