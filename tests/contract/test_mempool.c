@@ -711,6 +711,95 @@ static void a_wake_up_is_not_lost(void **state)
 		}
 }
 
+/* L13: neither holds one of two while it waits for the other. */
+static void *take_two_often(void *pool)
+{
+	void *p[2];
+
+	for (int i = 0; i < 2000; i++) {
+		mempool_alloc_bulk(pool, p, 2);
+		sched_yield();
+		mempool_free(p[i % 2], pool);
+		mempool_free(p[1 - i % 2], pool);
+	}
+	return NULL;
+}
+
+static void two_who_need_all_there_is_get_it_by_turns(void **state)
+{
+	mempool_t *pool = pool_of(2);
+	pthread_t threads[3];
+
+	(void)state;
+	for (int i = 0; i < 3; i++)
+		assert_int_equal(pthread_create(&threads[i], NULL, take_two_often, pool), 0);
+	for (int i = 0; i < 3; i++)
+		pthread_join(threads[i], NULL);
+	done_with(pool);
+}
+
+/* A deadline, or a cancellation, beside the element that comes: it is had, or it is still there. */
+static void *take_in_time(void *pool)
+{
+	for (int i = 0; i < 2000; i++) {
+		struct timespec until;
+
+		clock_gettime(CLOCK_MONOTONIC, &until);
+		until.tv_nsec += i % 64 * 1000L; /* beyond a second as well */
+		mempool_free(mempool_alloc_timeout(pool, GFP_KERNEL, &until), pool);
+	}
+	return NULL;
+}
+
+static void who_is_served_when_it_is_late_loses_nothing(void **state)
+{
+	mempool_t *pool = pool_of(2);
+	pthread_t threads[4];
+
+	(void)state;
+	for (int i = 0; i < 4; i++)
+		assert_int_equal(pthread_create(&threads[i], NULL,
+						i < 2 ? take_in_time : take_two_often, pool),
+				 0);
+	for (int i = 0; i < 4; i++)
+		pthread_join(threads[i], NULL);
+	assert_int_equal(load_relaxed(&inside(pool)->queue.waiting), 0);
+	done_with(pool);
+}
+
+static void *cancelled_or_served(void *pool)
+{
+	int old;
+	void *p = mempool_alloc(pool, GFP_KERNEL);
+
+	pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &old);
+	mempool_free(p, pool);
+	return NULL;
+}
+
+static void who_is_served_when_it_is_cancelled_loses_nothing(void **state)
+{
+	mempool_t *pool = pool_of(1);
+
+	(void)state;
+	stele_mempool_cancellable(pool, true);
+	for (int i = 0; i < 500; i++) {
+		void *p = mempool_alloc(pool, GFP_KERNEL);
+		pthread_t thread;
+
+		assert_int_equal(pthread_create(&thread, NULL, cancelled_or_served, pool), 0);
+		wait_until_waiting(pool, 1);
+		if (i % 2)
+			mempool_free(p, pool);
+		pthread_cancel(thread);
+		if (i % 2 == 0)
+			mempool_free(p, pool);
+		pthread_join(thread, NULL);
+		assert_int_equal(load_relaxed(&inside(pool)->queue.waiting), 0);
+	}
+	done_with(pool);
+}
+
 static void join_cancelled(pthread_t thread, mempool_t *pool)
 {
 	void *got;
@@ -1059,6 +1148,9 @@ int main(void)
 		cmocka_unit_test(the_more_urgent_is_served_first),
 		cmocka_unit_test(a_wake_up_is_not_lost),
 		cmocka_unit_test(a_wait_ends_by_cancelling_only_where_asked),
+		cmocka_unit_test(two_who_need_all_there_is_get_it_by_turns),
+		cmocka_unit_test(who_is_served_when_it_is_late_loses_nothing),
+		cmocka_unit_test(who_is_served_when_it_is_cancelled_loses_nothing),
 		cmocka_unit_test(what_a_cancelled_bulk_had_goes_back),
 		cmocka_unit_test(who_is_cancelled_in_a_wait_has_left_it),
 		cmocka_unit_test(the_timer_tries_the_allocation_again),
