@@ -48,7 +48,7 @@ static void let_in(struct wait_queue *q)
 	}
 }
 
-static bool take_out(struct wait_queue *q, const struct waiter *w)
+static bool unlink_one(struct wait_queue *q, const struct waiter *w)
 {
 	struct waiter **at = &q->first;
 
@@ -57,8 +57,13 @@ static bool take_out(struct wait_queue *q, const struct waiter *w)
 	if (!*at)
 		return false;
 	*at = w->next;
-	sub_relaxed(&q->waiting, 1);
 	return true;
+}
+
+static void take_out(struct wait_queue *q, const struct waiter *w)
+{
+	if (unlink_one(q, w))
+		sub_relaxed(&q->waiting, 1);
 }
 
 /* What can be had for @w: all, or all that a reserve of this size can ever have. */
@@ -148,12 +153,9 @@ unsigned stele_wait_count(struct wait_queue *q)
 
 void stele_wait_begin(struct wait_queue *q, struct reserve *r, struct waiter *w)
 {
-	uint64_t signals;
-
 	store_relaxed(&w->state, WAITING);
 	w->priority = stele_os_priority();
-	/* No handler forks here: its child would count the waiter and not have it, or so. */
-	signals = stele_os_signals_hold();
+	/* Before all else: the child of a handler that forks here finds itself in no queue. */
 	w->process = stele_os_process();
 	if (load_acquire(&q->process) != w->process) {
 		enter(q);
@@ -165,7 +167,6 @@ void stele_wait_begin(struct wait_queue *q, struct reserve *r, struct waiter *w)
 	w->next = load_relaxed(&q->newcomers);
 	while (!atomic_compare_exchange_weak(&q->newcomers, &w->next, w))
 		;
-	stele_os_signals_release(signals);
 	STELE_POINT("mempool:waits");
 	if (counts_elements(load_seq(&r->counts)))
 		stele_wait_kick(q, r);
@@ -177,6 +178,8 @@ static void begin_again_in_child(struct wait_queue *q, struct reserve *r, struct
 	enter(q);
 	w->process = stele_os_process();
 	if (load_relaxed(&w->state) == WAITING) {
+		/* It may have been counted before the queue was emptied, and come after. */
+		unlink_one(q, w);
 		atomic_fetch_add(&q->waiting, 1);
 		insert(q, w);
 		serve(q, r);
