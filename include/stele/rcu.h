@@ -13,7 +13,7 @@
  * Memory    What waits is counted (struct stele_stats). Past STELE_RCU_EXPEDITE bytes a grace
  *           period is asked for at once; past STELE_RCU_MAX whoever may sleep waits until it is
  *           less: the mightsleep forms however long it takes, kfree_rcu() for STELE_RCU_WAIT
- *           milliseconds at most, and not while its thread is reading.
+ *           milliseconds per grace period at most, and not while its thread is reading.
  * Order     What was done before the call is done before the grace period; what readers did in
  *           their sections is over before the object is allocated again.
  * Source    the contract of Linux 7.3. Unlike there, a block of any size has a base that is found
@@ -43,7 +43,8 @@ struct kvfree_rcu_head {
  *         start, which the compiler checks
  *
  * Context: where the process used RCU before, any, also within a read section and with locks
- *          held; its first use starts a thread, and is for ordinary threads.
+ *          held; its first use starts a thread, and is for ordinary threads. So does the first
+ *          use in a child of fork().
  */
 #define kfree_rcu(p, field) STELE_KFREE_RCU(stele_kfree_rcu, p, field)
 

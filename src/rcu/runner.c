@@ -25,7 +25,7 @@
  *           reader itself, for rcu_wait at most. A child that finds it inside all the same has no
  *           grace periods of that flavour: it keeps what waits, and says so once.
  * Failure   no flavour: -EINVAL, and nothing is ever freed early.
- * Tests     tests/contract/test_rcu_grace.c  tests/rcu/flavors.c
+ * Tests     tests/contract/test_rcu_grace.c  tests/contract/test_rcu_trouble.c  tests/rcu/flavors.c
  */
 #include "rcu/rcu.h"
 #include "base/options.h"
@@ -52,7 +52,7 @@ static struct runner runners[STELE_GRACES];
 static _Atomic uint32_t pauses; /* futex: forks under way */
 static struct stele_mutex starting;
 static const struct rcu_flavor_struct *chosen, *suggested;
-static _Thread_local struct stele_grace *running;
+static _Thread_local uint32_t inside; /* of rounds: a bit per flavour */
 
 /* From liburcu-memb or liburcu, where the program links it. */
 extern const struct rcu_flavor_struct urcu_memb_flavor __attribute__((weak, visibility("default")));
@@ -65,6 +65,11 @@ static struct runner *runner_of(const struct stele_grace *g)
 static const struct rcu_flavor_struct *flavor_of(const struct stele_grace *g)
 {
 	return g->flavor;
+}
+
+static uint32_t bit_of(const struct stele_grace *g)
+{
+	return 1u << (g - stele_graces);
 }
 
 bool stele_reading(const struct stele_grace *g)
@@ -176,20 +181,20 @@ static void round_inside(struct stele_grace *g)
 	call_all(g);
 }
 
-/* A round inside of another is not done before that one: what called it is not. */
+/* A round inside of another of its flavour is not done before that one: what called it is not. */
 static void round_run(struct stele_grace *g)
 {
-	struct stele_grace *outer = running;
 	struct runner *r = runner_of(g);
 
 	grace_begin(g);
-	running = g;
-	if (!outer)
-		get_busy(r);
-	round_inside(g);
-	running = outer;
-	if (outer)
+	if (inside & bit_of(g)) {
+		round_inside(g);
 		return;
+	}
+	get_busy(r);
+	inside |= bit_of(g);
+	round_inside(g);
+	inside &= ~bit_of(g);
 	be_idle(r);
 	grace_end(g, load_relaxed(&g->begun));
 	stele_os_futex_wake(&g->done, INT32_MAX);
@@ -398,6 +403,14 @@ static void run_one_here(struct stele_grace *g)
 	stop_being_runner(g);
 }
 
+/* Who ran rounds was perhaps somebody like us, and has left; or a handler has forked. */
+static bool provide_runner(struct stele_grace *g)
+{
+	if (stele_runner_start(g) != 0 && !runner_of(g)->broken)
+		run_one_here(g);
+	return !runner_of(g)->broken;
+}
+
 int stele_runner_wait(struct stele_grace *g, uint32_t ticket)
 {
 	int error = stele_runner_start(g);
@@ -408,15 +421,15 @@ int stele_runner_wait(struct stele_grace *g, uint32_t ticket)
 			 "for readers is kept");
 	if (error == -EINVAL || runner_of(g)->broken)
 		return error;
-	if (running == g) {
+	if (inside & bit_of(g)) {
 		round_run(g);
 		return 0;
 	}
 	while (!grace_is_done(g, ticket)) {
 		uint32_t done = load_acquire(&g->done);
 
-		if (error)
-			run_one_here(g);
+		if (!provide_runner(g))
+			return -EDEADLK;
 		if (grace_is_done(g, ticket))
 			break;
 		hurry(g);
@@ -453,22 +466,37 @@ int stele_runner_synchronize(struct stele_grace *g)
 /* Whether this thread may be held back now. */
 static bool may_wait(struct stele_grace *g, bool patient)
 {
-	if (running || runner_of(g)->broken || !load_acquire(&runner_of(g)->runner))
+	if (inside || runner_of(g)->broken || (!patient && !load_acquire(&runner_of(g)->runner)))
 		return false;
 	if (stele_reading(g))
 		return false;
 	return patient || load_relaxed(&runner_of(g)->gave_up) != load_acquire(&g->done) + 1;
 }
 
+/*
+ * What is counted is not there: it was lost in a circle (call_each()), or this is a child whose
+ * parent's thread was between counting and queueing, or in a call.
+ */
+static bool nobody_waits(struct stele_grace *g, uint32_t ticket)
+{
+	return grace_is_done(g, ticket) && grace_is_empty(g) &&
+	       load_seq(&g->done) == load_seq(&g->begun);
+}
+
 void stele_runner_hold_back(struct stele_grace *g, bool patient)
 {
 	int64_t left = patient ? INT64_MAX : stele_opt.rcu_wait;
+	uint32_t ticket;
 
 	if (load_relaxed(&g->waiting) <= (uint64_t)stele_opt.rcu_max || !may_wait(g, patient))
 		return;
+	ticket = grace_ticket(g);
 	while (load_relaxed(&g->waiting) > (uint64_t)stele_opt.rcu_max && left > 0) {
 		uint32_t done = load_acquire(&g->done);
 
+		if (nobody_waits(g, ticket) ||
+		    !(patient ? provide_runner(g) : load_acquire(&runner_of(g)->runner)))
+			return;
 		hurry(g);
 		stele_os_futex_wait_ms(&g->done, done, 5);
 		if (load_acquire(&g->done) == done && !patient)
@@ -493,7 +521,7 @@ static void wait_outside(struct stele_grace *g)
 static void before_fork(void)
 {
 	atomic_fetch_add(&pauses, 1);
-	for (int i = 0; i < STELE_GRACES && !running; i++)
+	for (int i = 0; i < STELE_GRACES && !inside; i++)
 		if (stele_graces[i].flavor)
 			wait_outside(&stele_graces[i]);
 }
@@ -535,8 +563,10 @@ static void after_fork_child(void)
 {
 	atomic_store(&pauses, 0);
 	stele_mutex_after_fork(&starting);
-	for (int i = 0; i < STELE_GRACES && !running; i++)
-		start_again(&stele_graces[i]);
+	/* A destructor may have forked: the rounds that called it go on in the child. */
+	for (int i = 0; i < STELE_GRACES; i++)
+		if (!(inside & bit_of(&stele_graces[i])))
+			start_again(&stele_graces[i]);
 }
 
 /* ---- for the floors below ---- */

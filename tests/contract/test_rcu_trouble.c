@@ -1,0 +1,254 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Contract of grace periods in trouble: no thread can be made, destructors wait for the readers of
+ * other flavours or fork, and bytes are counted for which nobody is there any more. Nothing of it
+ * may hang: each test has half a minute.
+ */
+#include "../toy_flavor.h"
+#include "base/options.h"
+#include "contract.h"
+#include "rcu/rcu.h"
+#include <errno.h>
+#include <pthread.h>
+#include <stdlib.h>
+#include <stele/stats.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+struct item {
+	unsigned long value[7];
+	struct kvfree_rcu_head rcu;
+};
+
+/* Other readers than toy_flavor's, none of which ever reads. */
+static int other_ongoing(void)
+{
+	return 0;
+}
+
+/* Long enough that others find it under way. */
+static _Atomic bool in_period;
+
+static void other_synchronize(void)
+{
+	in_period = true;
+	usleep(5000);
+	in_period = false;
+}
+
+static const struct rcu_flavor_struct other_flavor = {
+	.read_ongoing = other_ongoing,
+	.update_synchronize_rcu = other_synchronize,
+};
+
+/* ---- threads that cannot be made ---- */
+
+static _Atomic bool no_threads;
+static _Atomic unsigned refused;
+
+int __real_pthread_create(pthread_t *, const pthread_attr_t *, void *(*)(void *), void *);
+int __wrap_pthread_create(pthread_t *thread, const pthread_attr_t *attr, void *(*run)(void *),
+			  void *arg);
+
+/* Only a runner has attributes. */
+int __wrap_pthread_create(pthread_t *thread, const pthread_attr_t *attr, void *(*run)(void *),
+			  void *arg)
+{
+	if (!attr || !no_threads)
+		return __real_pthread_create(thread, attr, run, arg);
+	refused++;
+	return EAGAIN;
+}
+
+static struct kmem_cache *cache, *others;
+
+static struct kmem_cache *cache_of_others(const char *name, void (*dtor)(void *))
+{
+	struct kmem_cache_args args = { .rcu_flavor = &other_flavor, .dtor = dtor };
+
+	return kmem_cache_create(name, sizeof(struct item), &args, SLAB_TYPESAFE_BY_RCU);
+}
+
+static int begin(void **state)
+{
+	(void)state;
+	assert_int_equal(stele_rcu_set_flavor(&toy_flavor), 0);
+	no_threads = true;
+	cache = kmem_cache_create("items", sizeof(struct item), NULL, SLAB_NO_MERGE);
+	return cache ? 0 : -1;
+}
+
+static int end(void **state)
+{
+	(void)state;
+	kmem_cache_destroy(cache);
+	return 0;
+}
+
+static int each(void **state)
+{
+	(void)state;
+	alarm(30);
+	return 0;
+}
+
+static uint64_t waiting(void)
+{
+	struct stele_stats stats;
+
+	stele_stats_read(&stats);
+	return stats.rcu_bytes;
+}
+
+static void give(struct kmem_cache *s)
+{
+	struct item *p = kmem_cache_alloc(s, 0);
+
+	kfree_rcu(p, rcu);
+}
+
+static void *give_in_period(void *arg)
+{
+	while (!in_period)
+		sched_yield();
+	give(arg);
+	kvfree_rcu_barrier_on_cache(arg);
+	return NULL;
+}
+
+/* Who waits runs a round, and is then no runner any more: who came meanwhile must see that. */
+static void without_a_thread_all_who_wait_get_their_rounds(void **state)
+{
+	(void)state;
+	others = cache_of_others("others", NULL);
+	for (int round = 0; round < 20; round++) {
+		pthread_t late;
+
+		pthread_create(&late, NULL, give_in_period, others);
+		give(others);
+		kvfree_rcu_barrier_on_cache(others);
+		pthread_join(late, NULL);
+	}
+	assert_true(refused > 0);
+	assert_int_equal(waiting(), 0);
+	kmem_cache_destroy(others);
+}
+
+/* Nor does a flood have no bound. */
+static void without_a_thread_the_mightsleep_forms_keep_the_limit(void **state)
+{
+	uint64_t max = (uint64_t)stele_opt.rcu_max, most = 0;
+
+	(void)state;
+	for (uint64_t i = 0; i < 4 * max / sizeof(struct item); i++) {
+		kvfree_rcu_mightsleep(kmem_cache_alloc(cache, 0));
+		most = STELE_MAX(most, waiting());
+	}
+	assert_true(most > max / 2);
+	assert_true(most <= max + 123 * sizeof(struct item));
+}
+
+/* ---- destructors ---- */
+
+static void destroy_others(void *object)
+{
+	struct kmem_cache *s = others;
+
+	(void)object;
+	others = NULL;
+	kmem_cache_destroy(s);
+}
+
+/* Within a round of one flavour a round of another is run by the same thread. */
+static void without_a_thread_a_destructor_may_wait_for_other_readers(void **state)
+{
+	struct kmem_cache_args args = { .dtor = destroy_others };
+	struct kmem_cache *outer = kmem_cache_create("outer", 64, &args, SLAB_TYPESAFE_BY_RCU);
+
+	(void)state;
+	others = cache_of_others("others", NULL);
+	give(others);
+	kmem_cache_free(outer, kmem_cache_alloc(outer, 0));
+	kmem_cache_destroy(outer);
+	assert_null(others);
+}
+
+#if !defined(__SANITIZE_THREAD__)
+
+static int status_of_child;
+
+static void fork_and_wait_for_others(void *object)
+{
+	pid_t child;
+
+	(void)object;
+	if (status_of_child >= 0)
+		return;
+	child = fork();
+	if (child == 0) {
+		alarm(30);
+		give(others);
+		kvfree_rcu_barrier_on_cache(others);
+		_exit(stele_graces[1].waiting ? 3 : 0);
+	}
+	waitpid(child, &status_of_child, 0);
+}
+
+/* The child of a runner has no runner of another flavour, and makes one. */
+static void a_destructor_may_fork(void **state)
+{
+	struct kmem_cache_args args = { .dtor = fork_and_wait_for_others };
+	struct kmem_cache *outer = kmem_cache_create("forks", 64, &args, SLAB_TYPESAFE_BY_RCU);
+
+	(void)state;
+	no_threads = false;
+	status_of_child = -1;
+	others = cache_of_others("others", NULL);
+	give(others);
+	kvfree_rcu_barrier_on_cache(others);
+	kmem_cache_free(outer, kmem_cache_alloc(outer, 0));
+	kmem_cache_destroy(outer);
+	assert_int_equal(status_of_child, 0);
+	kmem_cache_destroy(others);
+}
+
+#endif
+
+/* ---- bytes without an object ---- */
+
+/* A fork came between counting and queueing of another thread; or a list was lost in a circle. */
+static void what_nobody_waits_with_holds_nobody_back(void **state)
+{
+	uint64_t lost = (uint64_t)stele_opt.rcu_max + 4096;
+
+	(void)state;
+	no_threads = false;
+	atomic_fetch_add(&stele_graces[0].waiting, lost);
+	for (int i = 0; i < 1000; i++) {
+		kvfree_rcu_mightsleep(kmem_cache_alloc(cache, 0));
+		give(cache);
+	}
+	kvfree_rcu_barrier();
+	assert_int_equal(waiting(), lost);
+	atomic_fetch_sub(&stele_graces[0].waiting, lost);
+}
+
+int main(int argc, char **argv)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test_setup(without_a_thread_all_who_wait_get_their_rounds, each),
+		cmocka_unit_test_setup(without_a_thread_the_mightsleep_forms_keep_the_limit, each),
+		cmocka_unit_test_setup(without_a_thread_a_destructor_may_wait_for_other_readers,
+				       each),
+		cmocka_unit_test_setup(what_nobody_waits_with_holds_nobody_back, each),
+#if !defined(__SANITIZE_THREAD__)
+		cmocka_unit_test_setup(a_destructor_may_fork, each),
+#endif
+	};
+
+	if (argc > 1)
+		cmocka_set_test_filter(argv[1]);
+	stele_heap_start();
+	stele_opt.rcu_max = 1 << 20;
+	return cmocka_run_group_tests(tests, begin, end);
+}
