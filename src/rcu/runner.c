@@ -39,8 +39,8 @@
 /* Beside each of stele_graces[]. */
 struct runner {
 	_Atomic uint32_t runner;
-	_Atomic uint32_t busy;	  /* futex: in a round, and not just letting a fork in */
-	_Atomic uint32_t syncing; /* in it, inside of liburcu */
+	_Atomic uint32_t busy;	  /* futex: threads in a round, and not just letting a fork in */
+	_Atomic uint32_t syncing; /* of them, inside of liburcu */
 	struct stele_grace_link *calls, *heads;
 	bool readers_left;	  /* of these two */
 	bool broken;		  /* a child without grace periods */
@@ -79,6 +79,15 @@ bool stele_reading(const struct stele_grace *g)
 
 /* ---- a round ---- */
 
+/* Not below 0: a child counts from 0, and a handler may have forked. */
+static void not_busy(struct runner *r)
+{
+	uint32_t seen = load_seq(&r->busy);
+
+	while (seen && !atomic_compare_exchange_weak(&r->busy, &seen, seen - 1))
+		;
+}
+
 /* Waits until no fork is under way, then is busy: no fork starts, unless it has no patience. */
 static void get_busy(struct runner *r)
 {
@@ -87,11 +96,11 @@ static void get_busy(struct runner *r)
 	for (;;) {
 		/* ORDER(RUNNER) sequentially consistent: busy, then look for forks, which say so and
 		 * then look whether we are busy. */
-		store_seq(&r->busy, 1);
+		atomic_fetch_add(&r->busy, 1);
 		forks = load_seq(&pauses);
 		if (!forks)
 			return;
-		store_seq(&r->busy, 0);
+		not_busy(r);
 		stele_os_futex_wake(&r->busy, INT32_MAX);
 		stele_os_futex_wait_ms(&pauses, forks, 10);
 	}
@@ -100,7 +109,7 @@ static void get_busy(struct runner *r)
 static void be_idle(struct runner *r)
 {
 	/* ORDER(RUNNER) sequentially consistent, as in get_busy(). */
-	store_seq(&r->busy, 0);
+	not_busy(r);
 	if (load_seq(&pauses))
 		stele_os_futex_wake(&r->busy, INT32_MAX);
 }
@@ -119,10 +128,10 @@ static void synchronize(struct stele_grace *g)
 	struct runner *r = runner_of(g);
 
 	let_fork(r);
-	store_relaxed(&r->syncing, 1);
+	add_relaxed(&r->syncing, 1);
 	STELE_POINT("runner:syncing");
 	flavor_of(g)->update_synchronize_rcu();
-	store_relaxed(&r->syncing, 0);
+	sub_relaxed(&r->syncing, 1);
 }
 
 static uint64_t call(struct stele_grace_link *link)
@@ -459,7 +468,13 @@ int stele_runner_synchronize(struct stele_grace *g)
 
 	if (error == -EINVAL || runner_of(g)->broken)
 		return error ? error : -EDEADLK;
-	flavor_of(g)->update_synchronize_rcu();
+	if (inside & bit_of(g)) {
+		synchronize(g);
+		return 0;
+	}
+	get_busy(runner_of(g));
+	synchronize(g);
+	be_idle(runner_of(g));
 	return 0;
 }
 
@@ -514,8 +529,13 @@ static void wait_outside(struct stele_grace *g)
 {
 	if (stele_reading(g))
 		return;
-	for (int64_t i = 0; load_seq(&runner_of(g)->busy) && i < stele_opt.rcu_wait; i += 5)
-		stele_os_futex_wait_ms(&runner_of(g)->busy, 1, 5);
+	for (int64_t i = 0; i < stele_opt.rcu_wait; i += 5) {
+		uint32_t busy = load_seq(&runner_of(g)->busy);
+
+		if (!busy)
+			break;
+		stele_os_futex_wait_ms(&runner_of(g)->busy, busy, 5);
+	}
 }
 
 static void before_fork(void)
@@ -547,7 +567,7 @@ static void start_again(struct stele_grace *g)
 {
 	struct runner *r = runner_of(g);
 
-	r->broken |= load_relaxed(&r->syncing);
+	r->broken |= load_relaxed(&r->syncing) != 0;
 	atomic_store(&r->syncing, 0);
 	atomic_store(&r->busy, 0);
 	atomic_store(&r->runner, 0);

@@ -175,6 +175,61 @@ static void without_a_thread_a_destructor_may_wait_for_other_readers(void **stat
 
 #if !defined(__SANITIZE_THREAD__)
 
+/* Readers whose grace period holds a lock, as liburcu's does. */
+static pthread_mutex_t periods = PTHREAD_MUTEX_INITIALIZER;
+
+static void locked_synchronize(void)
+{
+	pthread_mutex_lock(&periods);
+	other_synchronize();
+	pthread_mutex_unlock(&periods);
+}
+
+static const struct rcu_flavor_struct locked_flavor = {
+	.read_ongoing = other_ongoing,
+	.update_synchronize_rcu = locked_synchronize,
+};
+
+static _Atomic bool stop;
+
+static void *give_here_and_now(void *arg)
+{
+	while (!stop)
+		kvfree_rcu_mightsleep(kmem_cache_alloc(arg, 0));
+	return NULL;
+}
+
+/* Who waits for a grace period of his own keeps a fork out of it, as the runner does. */
+static void a_fork_waits_for_grace_periods_of_callers(void **state)
+{
+	struct kmem_cache_args args = { .rcu_flavor = &locked_flavor };
+	struct kmem_cache *s = kmem_cache_create("no-sheaves", sizeof(struct item), &args,
+						 SLAB_RED_ZONE | SLAB_TYPESAFE_BY_RCU);
+	pthread_t thread;
+
+	(void)state;
+	no_threads = stop = false;
+	pthread_create(&thread, NULL, give_here_and_now, s);
+	for (int i = 0; i < 20; i++) {
+		pid_t child;
+		int status;
+
+		usleep(7000);
+		child = fork();
+		if (child == 0) {
+			alarm(10);
+			give(s);
+			kvfree_rcu_barrier_on_cache(s);
+			_exit(stele_grace_of(s)->waiting ? 3 : 0);
+		}
+		waitpid(child, &status, 0);
+		assert_int_equal(status, 0);
+	}
+	stop = true;
+	pthread_join(thread, NULL);
+	kmem_cache_destroy(s);
+}
+
 static int status_of_child;
 
 static void fork_and_wait_for_others(void *object)
@@ -243,6 +298,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test_setup(what_nobody_waits_with_holds_nobody_back, each),
 #if !defined(__SANITIZE_THREAD__)
 		cmocka_unit_test_setup(a_destructor_may_fork, each),
+		cmocka_unit_test_setup(a_fork_waits_for_grace_periods_of_callers, each),
 #endif
 	};
 
