@@ -23,7 +23,7 @@
 
 /* ---- the reserve, with the checks of mempool_debug ---- */
 
-static bool take(mempool_t *pool, void **out, unsigned n)
+static bool pool_take(mempool_t *pool, void **out, unsigned n)
 {
 	if (!reserve_take(&inside(pool)->reserve, out, n))
 		return false;
@@ -45,7 +45,7 @@ static void drop_surplus(mempool_t *pool)
 }
 
 /* False: @p is still the caller's. */
-static bool put(mempool_t *pool, void *p)
+static bool pool_put(mempool_t *pool, void *p)
 {
 	struct pool *in = inside(pool);
 	uint64_t counts;
@@ -214,8 +214,8 @@ static bool others_wait(mempool_t *pool)
 	return load_relaxed(&inside(pool)->queue.waiting) > 0;
 }
 
-static __attribute__((noinline)) void *alloc_slow(mempool_t *pool, gfp_t gfp,
-						  const struct timespec *deadline, const void *site)
+static __attribute__((noinline)) void *
+pool_alloc_slow(mempool_t *pool, gfp_t gfp, const struct timespec *deadline, const void *site)
 {
 	void *p = NULL;
 	struct wish wish = { .pool = pool,
@@ -226,8 +226,8 @@ static __attribute__((noinline)) void *alloc_slow(mempool_t *pool, gfp_t gfp,
 			     .n = 1 };
 
 	if (!(gfp & __GFP_DIRECT_RECLAIM))
-		return take(pool, &p, 1) ? p : NULL;
-	if (!others_wait(pool) && take(pool, &p, 1))
+		return pool_take(pool, &p, 1) ? p : NULL;
+	if (!others_wait(pool) && pool_take(pool, &p, 1))
 		return p;
 	p = own_alloc(pool, wish.gfp, site, false);
 	if (p)
@@ -236,7 +236,7 @@ static __attribute__((noinline)) void *alloc_slow(mempool_t *pool, gfp_t gfp,
 }
 
 static __attribute__((noinline)) void *
-alloc_any_way(mempool_t *pool, gfp_t gfp, const struct timespec *deadline, const void *site)
+pool_alloc_any_way(mempool_t *pool, gfp_t gfp, const struct timespec *deadline, const void *site)
 {
 	void *p;
 
@@ -246,14 +246,14 @@ alloc_any_way(mempool_t *pool, gfp_t gfp, const struct timespec *deadline, const
 			"reserve are not cleared\n");
 	p = own_alloc(pool, first_try(gfp), site, false);
 
-	return stele_likely(p != NULL) ? p : alloc_slow(pool, gfp, deadline, site);
+	return stele_likely(p != NULL) ? p : pool_alloc_slow(pool, gfp, deadline, site);
 }
 
 void *mempool_alloc(mempool_t *pool, gfp_t gfp)
 {
 	void *p = quick_alloc(pool, gfp);
 
-	return stele_likely(p != NULL) ? p : alloc_any_way(pool, gfp, NULL, STELE_CALLER);
+	return stele_likely(p != NULL) ? p : pool_alloc_any_way(pool, gfp, NULL, STELE_CALLER);
 }
 
 #define SECOND 1000000000
@@ -276,14 +276,14 @@ void *mempool_alloc_timeout(mempool_t *pool, gfp_t gfp, const struct timespec *d
 
 	if (deadline)
 		until = in_order(*deadline);
-	return alloc_any_way(pool, gfp, deadline ? &until : NULL, STELE_CALLER);
+	return pool_alloc_any_way(pool, gfp, deadline ? &until : NULL, STELE_CALLER);
 }
 
 void *mempool_alloc_preallocated(mempool_t *pool)
 {
 	void *p;
 
-	return take(pool, &p, 1) ? p : NULL;
+	return pool_take(pool, &p, 1) ? p : NULL;
 }
 
 void *mempool_alloc_noreserve(mempool_t *pool, gfp_t gfp)
@@ -309,7 +309,7 @@ int mempool_alloc_bulk(mempool_t *pool, void **elems, unsigned int count)
 		wish.had++;
 		wish.n--;
 	}
-	if (wish.n && (others_wait(pool) || !take(pool, wish.out, wish.n)))
+	if (wish.n && (others_wait(pool) || !pool_take(pool, wish.out, wish.n)))
 		wait_for(&wish);
 	return 0;
 }
@@ -321,7 +321,7 @@ static bool free_to_reserve(mempool_t *pool, void *p)
 {
 	struct pool *in = inside(pool);
 
-	if (!put(pool, p))
+	if (!pool_put(pool, p))
 		return false;
 	/* ORDER(WAITING) sequentially consistent: counted, then looks. */
 	if (load_seq(&in->queue.waiting))
@@ -329,7 +329,7 @@ static bool free_to_reserve(mempool_t *pool, void *p)
 	return true;
 }
 
-static __attribute__((noinline)) void free_slow(void *p, mempool_t *pool)
+static __attribute__((noinline)) void pool_free_slow(void *p, mempool_t *pool)
 {
 	if (inside(pool)->checks && !stele_mempool_check_put(pool, p))
 		return;
@@ -346,7 +346,7 @@ void mempool_free(void *p, mempool_t *pool)
 	/* ORDER(MEMPOOL) acquire: the counts as they were after @p was allocated, or later. */
 	fence_acquire();
 	if (stele_unlikely(!reserve_is_full(load_relaxed(&in->reserve.counts)) || in->checks))
-		free_slow(p, pool);
+		pool_free_slow(p, pool);
 	else if (stele_likely(pool->free == mempool_free_slab))
 		kmem_cache_free(pool->pool_data, p); /* a call that the processor foresees */
 	else
@@ -536,7 +536,7 @@ void mempool_exit(mempool_t *pool)
 		return;
 	r = &inside(pool)->reserve;
 	tell_what_is_out(pool);
-	while (take(pool, &p, 1))
+	while (pool_take(pool, &p, 1))
 		pool->free(p, pool->pool_data);
 	for (unsigned part = 0; part < RESERVE_PARTS; part++)
 		kfree((void *)load_relaxed(&r->part[part]));

@@ -11,7 +11,7 @@ enum { WAITING, SERVED };
 /* ---- under the lock ---- */
 
 /* In the child of a fork the waiters are threads of another process. */
-static void own(struct wait_queue *q)
+static void queue_own(struct wait_queue *q)
 {
 	if (load_relaxed(&q->process) == stele_os_process())
 		return;
@@ -21,7 +21,7 @@ static void own(struct wait_queue *q)
 	store_release(&q->process, stele_os_process());
 }
 
-static void insert(struct wait_queue *q, struct waiter *w)
+static void queue_insert(struct wait_queue *q, struct waiter *w)
 {
 	struct waiter **at = &q->first;
 
@@ -44,7 +44,7 @@ static void let_in(struct wait_queue *q)
 	}
 	for (w = before; w; w = next) {
 		next = w->next;
-		insert(q, w);
+		queue_insert(q, w);
 	}
 }
 
@@ -60,7 +60,7 @@ static bool unlink_one(struct wait_queue *q, const struct waiter *w)
 	return true;
 }
 
-static void take_out(struct wait_queue *q, const struct waiter *w)
+static void queue_take_out(struct wait_queue *q, const struct waiter *w)
 {
 	if (unlink_one(q, w))
 		sub_relaxed(&q->waiting, 1);
@@ -79,7 +79,7 @@ static bool serve_one(struct reserve *r, struct waiter *w)
 }
 
 /* Where one could not be served, what comes meanwhile is not for others who need as much. */
-static void serve(struct wait_queue *q, struct reserve *r)
+static void queue_serve(struct wait_queue *q, struct reserve *r)
 {
 	struct waiter *w, *next;
 	unsigned below = RESERVE_LIMIT;
@@ -94,7 +94,7 @@ static void serve(struct wait_queue *q, struct reserve *r)
 			continue;
 		}
 		STELE_POINT("mempool:serves");
-		take_out(q, w);
+		queue_take_out(q, w);
 		/* ORDER(SERVED) release: the elements. The waiter may be gone after this. */
 		store_release(&w->state, SERVED);
 		stele_os_futex_wake(&w->state, 1);
@@ -103,16 +103,16 @@ static void serve(struct wait_queue *q, struct reserve *r)
 
 /* ---- the lock ---- */
 
-static void enter(struct wait_queue *q)
+static void queue_enter(struct wait_queue *q)
 {
 	/* Never -EDEADLK: signals are held back inside, and nothing is called from there. */
 	if (stele_lock(&q->lock) != 0)
 		__builtin_trap();
-	own(q);
+	queue_own(q);
 	let_in(q);
 }
 
-static void leave(struct wait_queue *q, struct reserve *r)
+static void queue_leave(struct wait_queue *q, struct reserve *r)
 {
 	stele_unlock(&q->lock);
 	/* ORDER(KICK) sequentially consistent: let go, then looks for word. */
@@ -133,11 +133,11 @@ void stele_wait_kick(struct wait_queue *q, struct reserve *r)
 		fence_seq();
 		if (!stele_trylock(&q->lock))
 			return;
-		own(q);
+		queue_own(q);
 		store_relaxed(&q->kicked, 0);
 		/* ORDER(KICK) what is kicked after this is seen after the lock is let go. */
 		fence_seq();
-		serve(q, r);
+		queue_serve(q, r);
 		stele_unlock(&q->lock);
 		STELE_POINT("mempool:served");
 		fence_seq();
@@ -158,8 +158,8 @@ void stele_wait_begin(struct wait_queue *q, struct reserve *r, struct waiter *w)
 	/* Before all else: the child of a handler that forks here finds itself in no queue. */
 	w->process = stele_os_process();
 	if (load_acquire(&q->process) != w->process) {
-		enter(q);
-		leave(q, r);
+		queue_enter(q);
+		queue_leave(q, r);
 	}
 	/* ORDER(WAITING) sequentially consistent: counted, then looks at the reserve. */
 	atomic_fetch_add(&q->waiting, 1);
@@ -175,16 +175,16 @@ void stele_wait_begin(struct wait_queue *q, struct reserve *r, struct waiter *w)
 /* A handler that interrupted the wait has forked, and this is the child: it is in no queue. */
 static void begin_again_in_child(struct wait_queue *q, struct reserve *r, struct waiter *w)
 {
-	enter(q);
+	queue_enter(q);
 	w->process = stele_os_process();
 	if (load_relaxed(&w->state) == WAITING) {
 		/* It may have been counted before the queue was emptied, and come after. */
 		unlink_one(q, w);
 		atomic_fetch_add(&q->waiting, 1);
-		insert(q, w);
-		serve(q, r);
+		queue_insert(q, w);
+		queue_serve(q, r);
 	}
-	leave(q, r);
+	queue_leave(q, r);
 }
 
 /*
@@ -223,17 +223,17 @@ bool stele_wait_add(struct wait_queue *q, struct reserve *r, struct waiter *w, v
 {
 	bool needed, last = false;
 
-	enter(q);
+	queue_enter(q);
 	needed = w->need > 0;
 	if (needed) {
 		*(w->end - w->need) = p;
 		last = --w->need == 0;
 	}
 	if (last) {
-		take_out(q, w);
+		queue_take_out(q, w);
 		store_relaxed(&w->state, SERVED);
 	}
-	leave(q, r);
+	queue_leave(q, r);
 	return needed;
 }
 
@@ -241,10 +241,10 @@ bool stele_wait_end(struct wait_queue *q, struct reserve *r, struct waiter *w)
 {
 	bool served;
 
-	enter(q);
+	queue_enter(q);
 	served = load_relaxed(&w->state) == SERVED;
 	if (!served)
-		take_out(q, w);
-	leave(q, r);
+		queue_take_out(q, w);
+	queue_leave(q, r);
 	return served;
 }
