@@ -546,6 +546,11 @@ static int end_in_child(struct kmem_cache *s)
 	return destructed ? 0 : 1;
 }
 
+static STELE_RACY_LOOK bool is_walked(struct kmem_cache *s)
+{
+	return ((volatile struct kmem_cache *)s)->refcount == 2;
+}
+
 static void a_child_can_end_a_cache_that_another_thread_was_at(void **state)
 {
 	struct kmem_cache_args args = { .dtor = count_destructed };
@@ -557,7 +562,7 @@ static void a_child_can_end_a_cache_that_another_thread_was_at(void **state)
 	(void)state;
 	narrow_pipe(ends);
 	assert_int_equal(pthread_create(&thread, NULL, write_slabinfo, &ends[1]), 0);
-	while (((volatile struct kmem_cache *)s)->refcount != 2)
+	while (!is_walked(s))
 		usleep(1000);
 	child = fork();
 	if (child == 0)
