@@ -1006,6 +1006,39 @@ static void a_foreign_or_misaligned_element_harms_nothing(void **state)
 	kfree(foreign);
 }
 
+/* What an allocation callback makes up is not freed into the cache, and not lost either. */
+static void *made_up;
+
+static void *make_up(gfp_t gfp, void *cache)
+{
+	(void)gfp, (void)cache;
+	return made_up;
+}
+
+static void a_callback_that_makes_elements_up_harms_nothing(void **state)
+{
+	struct kmem_cache *s = kmem_cache_create("made-up", 96, 0, SLAB_NO_MERGE, NULL);
+	char *own = kmem_cache_alloc(s, GFP_KERNEL), *foreign = kmalloc(96, GFP_KERNEL);
+	char *wrong[] = { foreign, own + 8, foreign + 1 };
+	mempool_t pool = { 0 };
+	struct stderr_text t;
+
+	(void)state;
+	memset(own, 1, 96);
+	memset(foreign, 2, 96);
+	for (int i = 0; i < 3; i++) {
+		made_up = wrong[i];
+		assert_int_equal(mempool_init(&pool, 1, make_up, mempool_free_slab, s), 0);
+		STDERR_OF(&t, mempool_exit(&pool));
+		assert_says(&t, "kmem_cache_free(");
+	}
+	for (int i = 0; i < 96; i++)
+		assert_true(own[i] == 1 && foreign[i] == 2);
+	kmem_cache_free(s, own);
+	kfree(foreign);
+	kmem_cache_destroy(s);
+}
+
 /* ---- the option mempool_debug ---- */
 
 static void debug_sees_what_is_wrong_with_an_element(void **state)
@@ -1168,6 +1201,7 @@ int main(void)
 		cmocka_unit_test(elements_that_stay_out_are_told),
 		cmocka_unit_test(cleared_elements_are_not_promised),
 		cmocka_unit_test(a_foreign_or_misaligned_element_harms_nothing),
+		cmocka_unit_test(a_callback_that_makes_elements_up_harms_nothing),
 		cmocka_unit_test(debug_sees_what_is_wrong_with_an_element),
 		cmocka_unit_test(debug_knows_an_element_that_was_never_in_the_reserve),
 		cmocka_unit_test(debug_does_not_fill_a_pool_with_one_element),

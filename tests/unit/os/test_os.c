@@ -7,6 +7,8 @@
 
 #include "../unit.h"
 
+#include <pthread.h>
+#include <sched.h>
 #include <signal.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
@@ -252,6 +254,32 @@ static void the_test_signal_comes_and_the_program_keeps_its_handler(void **state
 	assert_true(sigismember(&mask, SIGURG));
 }
 
+static void *note_priority(void *arg)
+{
+	*(int *)arg = stele_os_priority();
+	return NULL;
+}
+
+static void the_priority_is_the_real_time_one(void **state)
+{
+	struct sched_param high = { .sched_priority = 7 };
+	pthread_attr_t attributes;
+	pthread_t thread;
+	int priority = -1;
+
+	(void)state;
+	assert_int_equal(stele_os_priority(), 0);
+	pthread_attr_init(&attributes);
+	pthread_attr_setinheritsched(&attributes, PTHREAD_EXPLICIT_SCHED);
+	pthread_attr_setschedpolicy(&attributes, SCHED_FIFO);
+	pthread_attr_setschedparam(&attributes, &high);
+	if (pthread_create(&thread, &attributes, note_priority, &priority) != 0)
+		fail_msg("SCHED_FIFO is refused here: nothing can be shown");
+	pthread_join(thread, NULL);
+	pthread_attr_destroy(&attributes);
+	assert_int_equal(priority, 7);
+}
+
 static const struct CMUnitTest everywhere[] = {
 	cmocka_unit_test(a_reservation_has_its_size_and_alignment),
 	cmocka_unit_test(more_than_all_addresses_is_refused),
@@ -270,6 +298,7 @@ static const struct CMUnitTest on_a_kernel[] = {
 	cmocka_unit_test(the_address_limit_is_what_is_left_of_it),
 	cmocka_unit_test(the_barrier_works_once_registered),
 	cmocka_unit_test(the_test_signal_comes_and_the_program_keeps_its_handler),
+	cmocka_unit_test(the_priority_is_the_real_time_one),
 };
 
 int main(void)
