@@ -82,7 +82,9 @@ static inline void kfree_rcu_mightsleep(const void *p)
  * kvfree_rcu_barrier - returns when all that was given away before is freed
  *
  * Slabs of type-stable caches that were empty before are given back as well. Not covered: mightsleep
- * calls of other threads that are under way.
+ * calls of other threads that are under way; what a thread holds that stands still for longer than
+ * a second between two steps of giving (stopped by a debugger, or gone by longjmp()); and sheaves
+ * in other CPUs' slots while the system refuses membarrier.
  * Context: sleepable.
  */
 STELE_API void kvfree_rcu_barrier(void);
