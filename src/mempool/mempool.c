@@ -78,12 +78,12 @@ static gfp_t first_try(gfp_t gfp)
 static inline __attribute__((always_inline)) void *quick_alloc(mempool_t *pool, gfp_t gfp)
 {
 	struct kmem_cache *s = pool->pool_data;
+	uint64_t words = inside(pool)->quick;
 	void *p;
 
-	if (stele_unlikely(pool->alloc != mempool_alloc_slab || inside(pool)->checks ||
-			   gfp & __GFP_ZERO))
+	if (stele_unlikely(!words || gfp & __GFP_ZERO))
 		return NULL;
-	p = pcpu_pop(s->words);
+	p = pcpu_pop(words);
 	if (stele_likely(p != NULL))
 		probe_kmem_cache_alloc(p, &s->name_at, &s->object_size, &s->size, gfp);
 	return p;
@@ -345,10 +345,12 @@ void mempool_free(void *p, mempool_t *pool)
 		return;
 	/* ORDER(MEMPOOL) acquire: the counts as they were after @p was allocated, or later. */
 	fence_acquire();
-	if (stele_unlikely(!reserve_is_full(load_relaxed(&in->reserve.counts)) || in->checks))
+	if (stele_unlikely(!reserve_is_full(load_relaxed(&in->reserve.counts))))
 		pool_free_slow(p, pool);
-	else if (stele_likely(pool->free == mempool_free_slab))
+	else if (stele_likely(in->quick))
 		kmem_cache_free(pool->pool_data, p); /* a call that the processor foresees */
+	else if (in->checks)
+		pool_free_slow(p, pool);
 	else
 		pool->free(p, pool->pool_data);
 }
@@ -417,6 +419,8 @@ static int begin(mempool_t *pool, unsigned limit, gfp_t gfp)
 	/* After the first allocation: the options are read by then. */
 	in->checks = stele_opt.mempool_debug || stele_opt.fail_mempool_alloc ||
 		     stele_opt.fail_mempool_alloc_bulk;
+	if (pool->alloc == mempool_alloc_slab && pool->free == mempool_free_slab && !in->checks)
+		in->quick = ((struct kmem_cache *)pool->pool_data)->words;
 	reserve_set_limit(&in->reserve, limit);
 	fill_up(pool, gfp);
 	if (mempool_is_saturated(pool))

@@ -2,7 +2,7 @@
 /*
  * mempool/pool.h - what is inside of a mempool_t
  *
- * Objects   fixed from init to exit: checks. Under `resizing`: the reserve's limit and places.
+ * Objects   fixed from init to exit: checks, quick. Under `resizing`: the reserve's limit and places.
  *           The reserve and the queue have rules of their own (reserve.h, wait.h).
  * Context   any.
  */
@@ -16,6 +16,7 @@
 
 struct pool {
 	struct reserve reserve;
+	uint64_t quick; /* words of a slab pool's cache, where no call is checked; else 0 */
 	struct wait_queue queue;
 	_Atomic uint32_t was_full; /* since its size was changed: what is missing then is out */
 	_Atomic bool cancellable;
