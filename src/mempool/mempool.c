@@ -23,12 +23,18 @@
 
 /* ---- the reserve, with the checks of mempool_debug ---- */
 
+/* Elements that leave the reserve, or what stood for it. */
+static void unpoison(mempool_t *pool, void *const *out, unsigned n)
+{
+	for (unsigned i = 0; stele_unlikely(inside(pool)->checks) && i < n; i++)
+		stele_mempool_unpoison(pool, out[i]);
+}
+
 static bool pool_take(mempool_t *pool, void **out, unsigned n)
 {
 	if (!reserve_take(&inside(pool)->reserve, out, n))
 		return false;
-	for (unsigned i = 0; stele_unlikely(inside(pool)->checks) && i < n; i++)
-		stele_mempool_unpoison(pool, out[i]);
+	unpoison(pool, out, n);
 	return true;
 }
 
@@ -38,8 +44,7 @@ static void drop_surplus(mempool_t *pool)
 	void *p;
 
 	while ((p = reserve_drop(&inside(pool)->reserve))) {
-		if (inside(pool)->checks)
-			stele_mempool_unpoison(pool, p);
+		unpoison(pool, &p, 1);
 		pool->free(p, pool->pool_data);
 	}
 }
@@ -53,8 +58,7 @@ static bool pool_put(mempool_t *pool, void *p)
 	if (stele_unlikely(in->checks))
 		stele_mempool_poison(pool, p);
 	if (!reserve_put(&in->reserve, p)) {
-		if (stele_unlikely(in->checks))
-			stele_mempool_unpoison(pool, p);
+		unpoison(pool, &p, 1);
 		return false;
 	}
 	counts = load_relaxed(&in->reserve.counts);
@@ -114,6 +118,20 @@ static bool is_past(const struct timespec *now, const struct timespec *then)
 			(now->tv_sec == then->tv_sec && now->tv_nsec >= then->tv_nsec));
 }
 
+#define SECOND 1000000000
+
+/* The same time, as a futex takes it. */
+static struct timespec in_order(struct timespec t)
+{
+	static const struct timespec first = { 0 };
+
+	if (t.tv_nsec < 0 || t.tv_nsec >= SECOND) {
+		t.tv_sec += t.tv_nsec / SECOND - (t.tv_nsec % SECOND < 0);
+		t.tv_nsec = (t.tv_nsec % SECOND + SECOND) % SECOND;
+	}
+	return t.tv_sec < 0 ? first : t;
+}
+
 /* When to look next: the deadline, or the time to try the pool's allocation again. */
 static const struct timespec *next_look(const struct timespec *deadline, struct timespec *at)
 {
@@ -124,10 +142,7 @@ static const struct timespec *next_look(const struct timespec *deadline, struct 
 	clock_gettime(CLOCK_MONOTONIC, at);
 	at->tv_sec += ms / 1000;
 	at->tv_nsec += ms % 1000 * 1000000;
-	if (at->tv_nsec >= 1000000000) {
-		at->tv_sec++;
-		at->tv_nsec -= 1000000000;
-	}
+	*at = in_order(*at);
 	return deadline && is_past(at, deadline) ? deadline : at;
 }
 
@@ -152,11 +167,9 @@ static void give_back(struct wish *wish, bool served)
 {
 	unsigned n = wish->n - (served ? 0 : wish->waiter.need);
 
-	for (unsigned i = 0; i < n; i++) {
-		if (stele_unlikely(inside(wish->pool)->checks))
-			stele_mempool_unpoison(wish->pool, wish->out[i]);
+	unpoison(wish->pool, wish->out, n);
+	for (unsigned i = 0; i < n; i++)
 		mempool_free(wish->out[i], wish->pool);
-	}
 }
 
 static void cancelled(void *arg)
@@ -204,8 +217,8 @@ static bool wait_for(struct wish *wish)
 	pthread_cleanup_push(cancelled, wish);
 	served = wait_out(wish);
 	pthread_cleanup_pop(0);
-	for (unsigned i = 0; served && stele_unlikely(in->checks) && i < wish->n; i++)
-		stele_mempool_unpoison(wish->pool, wish->out[i]);
+	if (served)
+		unpoison(wish->pool, wish->out, wish->n);
 	return served;
 }
 
@@ -254,20 +267,6 @@ void *mempool_alloc(mempool_t *pool, gfp_t gfp)
 	void *p = quick_alloc(pool, gfp);
 
 	return stele_likely(p != NULL) ? p : pool_alloc_any_way(pool, gfp, NULL, STELE_CALLER);
-}
-
-#define SECOND 1000000000
-
-/* The same time, as a futex takes it. */
-static struct timespec in_order(struct timespec t)
-{
-	static const struct timespec first = { 0 };
-
-	if (t.tv_nsec < 0 || t.tv_nsec >= SECOND) {
-		t.tv_sec += t.tv_nsec / SECOND - (t.tv_nsec % SECOND < 0);
-		t.tv_nsec = (t.tv_nsec % SECOND + SECOND) % SECOND;
-	}
-	return t.tv_sec < 0 ? first : t;
 }
 
 void *mempool_alloc_timeout(mempool_t *pool, gfp_t gfp, const struct timespec *deadline)
@@ -329,30 +328,32 @@ static bool free_to_reserve(mempool_t *pool, void *p)
 	return true;
 }
 
-static __attribute__((noinline)) void pool_free_slow(void *p, mempool_t *pool)
+/* False: it was refused by a check. */
+static __attribute__((noinline)) bool pool_free_slow(void *p, mempool_t *pool)
 {
 	if (inside(pool)->checks && !stele_mempool_check_put(pool, p))
-		return;
+		return false;
 	if (!free_to_reserve(pool, p))
 		pool->free(p, pool->pool_data);
+	return true;
 }
 
 void mempool_free(void *p, mempool_t *pool)
 {
 	struct pool *in = inside(pool);
+	bool full;
 
 	if (stele_unlikely(!p))
 		return;
 	/* ORDER(MEMPOOL) acquire: the counts as they were after @p was allocated, or later. */
 	fence_acquire();
-	if (stele_unlikely(!reserve_is_full(load_relaxed(&in->reserve.counts))))
-		pool_free_slow(p, pool);
-	else if (stele_likely(in->quick))
+	full = reserve_is_full(load_relaxed(&in->reserve.counts));
+	if (stele_likely(full && in->quick))
 		kmem_cache_free(pool->pool_data, p); /* a call that the processor foresees */
-	else if (in->checks)
-		pool_free_slow(p, pool);
-	else
+	else if (full && !in->checks)
 		pool->free(p, pool->pool_data);
+	else
+		pool_free_slow(p, pool);
 }
 
 unsigned int mempool_free_bulk(mempool_t *pool, void **elems, unsigned int count)
@@ -393,10 +394,8 @@ static void fill_up(mempool_t *pool, gfp_t gfp)
 	while (!reserve_is_full(load_relaxed(&inside(pool)->reserve.counts))) {
 		void *p = pool->alloc(gfp, pool->pool_data);
 
-		if (!p || (inside(pool)->checks && !stele_mempool_check_put(pool, p)))
+		if (!p || !pool_free_slow(p, pool))
 			return;
-		if (!free_to_reserve(pool, p))
-			pool->free(p, pool->pool_data);
 	}
 }
 

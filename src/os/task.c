@@ -89,6 +89,19 @@ uint32_t stele_os_thread(void)
 	return (uint32_t)syscall(SYS_gettid);
 }
 
+int stele_os_priority(void)
+{
+	struct sched_param param = { 0 };
+	int saved = errno, policy = sched_getscheduler(0), priority = 0;
+
+	if (policy == SCHED_DEADLINE)
+		priority = 100;
+	else if ((policy == SCHED_FIFO || policy == SCHED_RR) && sched_getparam(0, &param) == 0)
+		priority = param.sched_priority;
+	errno = saved;
+	return priority;
+}
+
 /* ---- signals ---- */
 
 /* By the system call: the C library would leave out those that it uses for cancelling. */
@@ -135,7 +148,9 @@ static int futex_until(_Atomic uint32_t *word, int call, uint32_t value,
 {
 	int saved = errno, error = 0;
 
-	if (syscall(SYS_futex, word, call | FUTEX_PRIVATE_FLAG, value, most, NULL, 0) < 0)
+	/* Calls without a bitset do not look at the last argument. */
+	if (syscall(SYS_futex, word, call | FUTEX_PRIVATE_FLAG, value, most, NULL,
+		    FUTEX_BITSET_MATCH_ANY) < 0)
 		error = -errno;
 	errno = saved;
 	return error;
@@ -163,26 +178,7 @@ void stele_os_futex_wait(_Atomic uint32_t *word, uint32_t value)
 
 bool stele_os_futex_wait_until(_Atomic uint32_t *word, uint32_t value, const struct timespec *until)
 {
-	int saved = errno;
-	bool late = syscall(SYS_futex, word, FUTEX_WAIT_BITSET | FUTEX_PRIVATE_FLAG, value, until,
-			    NULL, FUTEX_BITSET_MATCH_ANY) < 0 &&
-		    errno == ETIMEDOUT;
-
-	errno = saved;
-	return !late;
-}
-
-int stele_os_priority(void)
-{
-	struct sched_param param = { 0 };
-	int saved = errno, policy = sched_getscheduler(0), priority = 0;
-
-	if (policy == SCHED_DEADLINE)
-		priority = 100;
-	else if ((policy == SCHED_FIFO || policy == SCHED_RR) && sched_getparam(0, &param) == 0)
-		priority = param.sched_priority;
-	errno = saved;
-	return priority;
+	return futex_until(word, FUTEX_WAIT_BITSET, value, until) != -ETIMEDOUT;
 }
 
 void stele_os_futex_wait_ms(_Atomic uint32_t *word, uint32_t value, unsigned ms)

@@ -448,19 +448,17 @@ int stele_runner_wait(struct stele_grace *g, uint32_t ticket)
 	return 0;
 }
 
-/* What a runner has in hand counts as waiting until it is done. */
-static bool anything(struct stele_grace *g)
+static bool is_in_round(struct stele_grace *g)
 {
-	return load_seq(&g->waiting) || load_seq(&g->done) != load_seq(&g->begun);
+	return load_seq(&g->done) != load_seq(&g->begun);
 }
 
+/* What a runner has in hand counts as waiting until it is done. */
 static int barrier(struct stele_grace *g)
 {
 	uint32_t ticket = grace_ticket(g);
 
-	return anything(g) || load_seq(&g->done) != load_seq(&g->begun)
-		       ? stele_runner_wait(g, ticket)
-		       : 0;
+	return load_seq(&g->waiting) || is_in_round(g) ? stele_runner_wait(g, ticket) : 0;
 }
 
 int stele_runner_synchronize(struct stele_grace *g)
@@ -495,8 +493,7 @@ static bool may_wait(struct stele_grace *g, bool patient)
  */
 static bool nobody_waits(struct stele_grace *g, uint32_t ticket)
 {
-	return grace_is_done(g, ticket) && grace_is_empty(g) &&
-	       load_seq(&g->done) == load_seq(&g->begun);
+	return grace_is_done(g, ticket) && grace_is_empty(g) && !is_in_round(g);
 }
 
 void stele_runner_hold_back(struct stele_grace *g, bool patient)
