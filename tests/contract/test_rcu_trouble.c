@@ -173,8 +173,6 @@ static void without_a_thread_a_destructor_may_wait_for_other_readers(void **stat
 	assert_null(others);
 }
 
-#if !defined(__SANITIZE_THREAD__)
-
 /* Readers whose grace period holds a lock, as liburcu's does. */
 static pthread_mutex_t periods = PTHREAD_MUTEX_INITIALIZER;
 
@@ -268,8 +266,6 @@ static void a_destructor_may_fork(void **state)
 	assert_int_equal(status_of_child, 0);
 	kmem_cache_destroy(others);
 }
-
-#endif
 
 /* ---- bytes without an object ---- */
 
