@@ -542,8 +542,6 @@ static STELE_RACY_LOOK void count_live(struct run *run, void *arg)
 			!stele_object_is_free(run, (void *)(run->base + (uintptr_t)i * run->size));
 }
 
-#define PATIENCE 1000 /* naps, a second or so */
-
 /*
  * Empties a cache that nobody uses, as far as the system lets us. A slab without live objects that
  * is left is in the hands of another thread that retires it for us (deferred.c): it will be done
@@ -555,7 +553,6 @@ static int empty_for_good(struct kmem_cache *s)
 
 	if (s->flags & SLAB_TYPESAFE_BY_RCU && stele_grace_runner)
 		stele_grace_runner->barrier(stele_grace_of(s));
-
 	/* ORDER(SLABS) acquire */
 	for (int i = 0; !error && load_acquire(&s->slabs) && i < PATIENCE; i++) {
 		struct leftover left = { .s = s };

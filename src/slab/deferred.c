@@ -10,21 +10,21 @@
  * Objects   later: descriptors, each on it once. A note may be out of date: the slab is in use
  *           again, or the descriptor stands for something else. Only a state that says IDLE
  *           counts, and it gives the slab to one taker.
- *           in_hand: drainers between a note and the end of what it asked for.
+ *           draining: those between a note and the end of what it asked for (in_hand.h).
  * Order     LATER (sync/later.h), SLABSTATE: the note comes after the state is IDLE.
- *           DRAINED: a drainer is counted before it takes a note (release), and leaves with
- *           release; the barrier finds the list empty (acquire), then the count (acquire).
+ *           DRAINED: a drainer is counted before it takes a note, and until the slab is retired;
+ *           the barrier finds the list empty (acquire), then waits for the count.
  * Context   noting and draining: any. The barrier waits for drainers, with patience, not for ever:
  *           one may have been left by siglongjmp(). Who destroys a cache need not: a slab counts
  *           until its retirer is done with the cache (cache.c).
  * Failure   a drainer that never comes back: the slab in its hand is lost.
  * Tests     tests/model/deferred.c, tests/contract/test_nolock.c
  */
-#include "os/os.h"
+#include "slab/in_hand.h"
 #include "slab/slab.h"
 
 static struct stele_later_list later;
-static _Atomic uint32_t in_hand;
+static struct in_hand draining;
 
 /* In one ordinary call: others may be noting while it drains. */
 #define DRAIN_MOST 64
@@ -46,34 +46,19 @@ bool stele_deferred_pending(void)
 	return !later_is_empty(&later) || stele_purge_is_due();
 }
 
-static void enter(void)
-{
-	add_relaxed(&in_hand, 1);
-	/* ORDER(DRAINED) release: who finds the note gone sees the count. */
-	fence_release();
-}
-
-/* Not below 0: a handler of ours may have forked, and the child counts from 0. */
-static void leave(void)
-{
-	uint32_t seen = load_relaxed(&in_hand);
-
-	/* ORDER(DRAINED) release: the slab is retired. */
-	while (seen && !cas_release(&in_hand, &seen, seen - 1))
-		;
-}
-
 /* False: there was nothing. */
 static bool retire_one(enum stele_purging when)
 {
 	struct stele_later *note;
 
-	enter();
+	/* ORDER(DRAINED): who finds the note gone sees the count. */
+	in_hand_enter(&draining);
 	note = later_take(&later, base_of_links());
 	STELE_POINT("deferred:taken");
 	if (note)
 		stele_slab_retire_idle(STELE_CONTAINER_OF(note, struct run, later), when);
-	leave();
+	/* ORDER(DRAINED): the slab is retired. */
+	in_hand_leave(&draining);
 	return note;
 }
 
@@ -92,18 +77,14 @@ void stele_deferred_drain_all(void)
 	stele_purge_due();
 }
 
-#define PATIENCE 1000 /* naps, a second or so */
-
 void stele_deferred_barrier(void)
 {
 	stele_deferred_drain_all();
 	/* ORDER(DRAINED) acquire: what was in another drainer's hand is done. */
-	for (int i = 0; i < PATIENCE && load_acquire(&in_hand); i++)
-		stele_os_nap();
+	in_hand_wait(&draining);
 }
 
-/* The other drainers are not in the child. */
 void stele_deferred_after_fork(void)
 {
-	atomic_store(&in_hand, 0);
+	in_hand_after_fork(&draining);
 }

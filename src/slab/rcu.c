@@ -9,8 +9,8 @@
  * States    an rcu sheaf is in a slot's RCU; in one thread's hands; waiting; then as any other.
  *           Objects in it are allocated, as far as their slabs know.
  * Objects   a sheaf that waits: link and top are the queue's entry, depth has the cache and, in
- *           the top byte, how many objects. in_hand: threads between detaching and queueing one.
- *           A cache's `dying`: slabs of it that wait.
+ *           the top byte, how many objects. handing: threads between detaching and queueing one
+ *           (in_hand.h). A cache's `dying`: slabs of it that wait.
  * Order     GRACE with what was given away. HANDOVER: who detaches a sheaf is counted before and
  *           until it is queued; a barrier empties the slots, then waits for 0: a sheaf that was
  *           detached before is queued by then.
@@ -21,9 +21,10 @@
  * Tests     tests/contract/test_typesafe.c  tests/model/handover.pml  tests/stress/rcu.c
  */
 #include "os/os.h"
+#include "slab/in_hand.h"
 #include "slab/slab.h"
 
-static _Atomic uint32_t in_hand;
+static struct in_hand handing;
 static _Atomic uint64_t sheaves; /* that wait */
 
 uint64_t stele_rcu_sheaves(void)
@@ -76,34 +77,19 @@ static void queue_sheaf(struct kmem_cache *s, uint64_t top, uint64_t how)
 			 count * s->size);
 }
 
-static void enter(void)
-{
-	add_relaxed(&in_hand, 1);
-	/* ORDER(HANDOVER) release: who finds the sheaf gone sees the count. */
-	fence_release();
-}
-
-/* Not below 0: a handler of ours may have forked, and the child counts from 0. */
-static void leave(void)
-{
-	uint32_t seen = load_relaxed(&in_hand);
-
-	/* ORDER(HANDOVER) release: the sheaf is queued. */
-	while (seen && !cas_release(&in_hand, &seen, seen - 1))
-		;
-}
-
 /* Replaces RCU, seen as @old, by the empty sheaf @new; @old then waits for readers. */
 static void replace(struct kmem_cache *s, uint64_t old, uint64_t new)
 {
-	enter();
+	/* ORDER(HANDOVER): who finds the sheaf gone sees the count. */
+	in_hand_enter(&handing);
 	if (!stele_pcpu_cas(s->words, WORD_RCU, old, new)) {
 		stele_sheaf_put(s, new);
 	} else if (stele_is_sheaf(old)) {
 		STELE_POINT("rcu:detached");
 		queue_sheaf(s, old, 0);
 	}
-	leave();
+	/* ORDER(HANDOVER): the sheaf is queued. */
+	in_hand_leave(&handing);
 }
 
 /* Gives this slot an rcu sheaf with room. False: it cannot have one now. */
@@ -157,8 +143,6 @@ static void flush_own(struct kmem_cache *s)
 		queue_taken(top, s);
 }
 
-#define PATIENCE 1000 /* naps, a second or so */
-
 /* What is taken would be lost with a handler that never comes back: signals are held back. */
 static int empty_slots(struct kmem_cache *s)
 {
@@ -180,8 +164,7 @@ int stele_rcu_flush(struct kmem_cache *s)
 	error = empty_slots(s);
 	/* ORDER(HANDOVER) acquire: the slots were empty, so what was in one is in hand or queued. */
 	fence_acquire();
-	for (int i = 0; i < PATIENCE && load_acquire(&in_hand); i++)
-		stele_os_nap();
+	in_hand_wait(&handing);
 	return error;
 }
 
@@ -193,10 +176,9 @@ int stele_rcu_barrier(struct kmem_cache *s)
 	return error ? error : late;
 }
 
-/* The threads between detaching and queueing are not in the child. */
 void stele_rcu_after_fork(void)
 {
-	atomic_store(&in_hand, 0);
+	in_hand_after_fork(&handing);
 }
 
 /* ---- slabs of type-stable caches ---- */

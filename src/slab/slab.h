@@ -31,6 +31,7 @@
 
 #define CACHE_NAME_MAX 64
 #define SLAB_NO_SHEAVES 0x80000000u /* internal: every call goes to the slabs */
+#define PATIENCE 1000 /* naps, a second or so: how long what others have in hand is waited for */
 
 /*
  * What tells the start of an object from its inside, in 32 bits: the distance to the last object
