@@ -150,7 +150,6 @@ static void call_each(struct stele_grace *g, struct stele_grace_link **hand,
 {
 	while (*hand) {
 		struct stele_grace_link *link = *hand;
-
 		uint64_t bytes;
 
 		*hand = load_relaxed(&link->next);
