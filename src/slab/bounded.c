@@ -58,17 +58,12 @@ static uint64_t take_spare(struct kmem_cache *s, unsigned least, unsigned most)
 	return stele_pcpu_cas(s->words, WORD_SPARE, top, 0) ? top : 0;
 }
 
-static bool attachable(uint64_t main)
-{
-	return stele_is_sheaf(main) || main == SHEAF_EMPTY;
-}
-
 /* Gives this slot a sheaf with objects. False: there is none as it is. */
 static bool bring_filled(struct kmem_cache *s)
 {
 	uint64_t main = stele_pcpu_read(s->words, WORD_MAIN), top;
 
-	if (!attachable(main))
+	if (!word_attachable(main))
 		return false;
 	if (stele_is_sheaf(main) && !sheaf_is_empty(main, s->sheaf_size))
 		return true;
@@ -115,9 +110,9 @@ static bool bring_room(struct kmem_cache *s)
 {
 	uint64_t main = stele_pcpu_read(s->words, WORD_MAIN), top;
 
-	if (!attachable(main))
+	if (!word_attachable(main))
 		return false;
-	if (stele_is_sheaf(main) && sheaf_count(main, s->sheaf_size) < s->capacity)
+	if (stele_is_sheaf(main) && !sheaf_is_full(main, s->sheaf_size, s->capacity))
 		return true;
 	top = take_spare(s, 0, s->capacity - 1u);
 	if (!top)

@@ -97,11 +97,9 @@ static bool provide_room(struct kmem_cache *s)
 {
 	uint64_t old = stele_pcpu_read(s->words, WORD_RCU), new;
 
-	if (stele_unlikely(old == SHEAF_REMOTE))
-		stele_pcpu_mend();
-	if (!stele_is_sheaf(old) && old != SHEAF_EMPTY)
+	if (!word_attachable_mend(old))
 		return false;
-	if (stele_is_sheaf(old) && sheaf_count(old, s->sheaf_size) < s->capacity)
+	if (stele_is_sheaf(old) && !sheaf_is_full(old, s->sheaf_size, s->capacity))
 		return true;
 	new = stele_sheaf_get_empty(s);
 	if (!new)

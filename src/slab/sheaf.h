@@ -47,6 +47,26 @@ static inline bool sheaf_is_empty(uint64_t top, unsigned bytes)
 	return sheaf_count(top, bytes) == 0;
 }
 
+static inline bool sheaf_is_full(uint64_t top, unsigned bytes, unsigned capacity)
+{
+	return sheaf_count(top, bytes) == capacity;
+}
+
+/* Whether a slot's word may be replaced by a sheaf: it has one, or could have. Not when a taker has
+ * marked it, nor before the slot's first use. */
+static inline bool word_attachable(uint64_t word)
+{
+	return stele_is_sheaf(word) || word == SHEAF_EMPTY;
+}
+
+/* The same for who has the time to look whether the taker is gone; the next look finds it mended. */
+static inline bool word_attachable_mend(uint64_t word)
+{
+	if (stele_unlikely(word == SHEAF_REMOTE))
+		stele_pcpu_mend();
+	return word_attachable(word);
+}
+
 /* A barn: whole sheaves between slots. `top` may say any fill in the full one. */
 struct barn {
 	struct stele_stack full;

@@ -152,18 +152,6 @@ static void attach(struct kmem_cache *s, uint64_t old, uint64_t new)
 		stow(s, old);
 }
 
-static bool attachable(uint64_t main)
-{
-	if (stele_unlikely(main == SHEAF_REMOTE))
-		stele_pcpu_mend();
-	return stele_is_sheaf(main) || main == SHEAF_EMPTY;
-}
-
-static bool is_full(const struct kmem_cache *s, uint64_t top)
-{
-	return sheaf_count(top, s->sheaf_size) == s->capacity;
-}
-
 /* ---- alloc ---- */
 
 /* An empty sheaf in hand: this slot's own if it is still there, else another. */
@@ -211,7 +199,7 @@ static void attach_halves(struct kmem_cache *s, uint64_t full, uint64_t empty)
 /* MAIN, seen as @main, is empty or missing; @top was the spare and is in hand. */
 static void attach_spare(struct kmem_cache *s, uint64_t main, uint64_t top)
 {
-	if (stele_is_sheaf(main) && is_full(s, top) &&
+	if (stele_is_sheaf(main) && sheaf_is_full(top, s->sheaf_size, s->capacity) &&
 	    stele_pcpu_cas(s->words, WORD_MAIN, main, SHEAF_EMPTY))
 		attach_halves(s, top, main);
 	else
@@ -223,7 +211,7 @@ static bool provide_filled(struct kmem_cache *s)
 {
 	uint64_t main = stele_pcpu_read(s->words, WORD_MAIN), top;
 
-	if (!attachable(main))
+	if (!word_attachable_mend(main))
 		return false;
 	if (stele_is_sheaf(main) && !sheaf_is_empty(main, s->sheaf_size))
 		return true; /* filled meanwhile, or another slot's */
@@ -309,12 +297,12 @@ static bool provide_room(struct kmem_cache *s)
 {
 	uint64_t main = stele_pcpu_read(s->words, WORD_MAIN), top;
 
-	if (!attachable(main))
+	if (!word_attachable_mend(main))
 		return false;
-	if (stele_is_sheaf(main) && !is_full(s, main))
+	if (stele_is_sheaf(main) && !sheaf_is_full(main, s->sheaf_size, s->capacity))
 		return true;
 	top = stele_pcpu_read(s->words, WORD_SPARE);
-	if (stele_is_sheaf(top) && !is_full(s, top) &&
+	if (stele_is_sheaf(top) && !sheaf_is_full(top, s->sheaf_size, s->capacity) &&
 	    stele_pcpu_cas(s->words, WORD_SPARE, top, 0)) {
 		attach(s, main, top);
 		return true;

@@ -49,6 +49,7 @@ static void a_top_names_its_sheaf_and_its_fill(void **state)
 		assert_ptr_equal(sheaf_of(top, BYTES), sheaves[3]);
 		assert_int_equal(sheaf_count(top, BYTES), n);
 		assert_int_equal(sheaf_is_empty(top, BYTES), n == 0);
+		assert_int_equal(sheaf_is_full(top, BYTES, CAPACITY), n == CAPACITY);
 		assert_true(stele_is_sheaf(top));
 	}
 }
