@@ -7,9 +7,7 @@
  *           busy with.
  * Nothing lost: as there; the drop-in's own count is asked through its hidden functions.
  */
-#include "areas.h"
-#include "objects.h"
-#include "others.h"
+#include "work.h"
 
 #include <errno.h>
 #include <malloc.h>
@@ -19,9 +17,8 @@
 #include <stele/trace.h>
 #include <string.h>
 
-enum way { PLAIN, ZEROED, ALIGNED, RESIZED, WAYS };
+enum { PLAIN, ZEROED, ALIGNED, RESIZED, WAYS };
 
-#define MANY_MAX 1300
 #define ALIGNMENT 256
 
 struct phase {
@@ -31,17 +28,7 @@ struct phase {
 };
 
 static const struct phase *now;
-static struct basket for_handler, from_handler;
-static int *page_fail;
-static struct areas areas;
-static struct others others;
 static void (*read_stats)(struct stele_stats *);
-static unsigned turn;
-
-static bool may_fail(void)
-{
-	return *page_fail != 0;
-}
 
 /* NULL only with ENOMEM, and only where frames are refused; errno is as before then, too. */
 static void *checked(void *p, int saved)
@@ -53,7 +40,7 @@ static void *checked(void *p, int saved)
 	return NULL;
 }
 
-static void *call_alloc(enum way way, size_t size)
+static void *call_alloc(unsigned way, size_t size)
 {
 	int saved = errno;
 	void *p;
@@ -78,7 +65,7 @@ static void check_zero(const void *p, size_t size)
 		MUST_HOLD(*(const uint64_t *)((const char *)p + at) == 0);
 }
 
-static bool make(enum way way, size_t size, struct object *o)
+static bool make(unsigned way, size_t size, struct object *o)
 {
 	void *p = call_alloc(way, size);
 
@@ -111,32 +98,13 @@ static void resize_to(struct object *o, size_t size)
 
 /* ---- the handler ---- */
 
-static void work_one_way(enum way way)
-{
-	struct object first, second;
-
-	if (!make(way, now->size, &first))
-		return;
-	if (!make(way, now->size, &second)) {
-		drop(&first);
-		return;
-	}
-	if (way == RESIZED)
-		resize_to(&first, now->size > 256 ? now->size / 2 : now->size * 2);
-	drop(&first);
-	object_check(&second);
-	if (trap_depth() > 1 || !basket_put(&from_handler, second))
-		drop(&second);
-}
-
 static void in_handler(void)
 {
-	struct object gift;
+	size_t other = now->size > 256 ? now->size / 2 : now->size * 2;
 
-	for (enum way way = 0; way < WAYS; way++) {
-		work_one_way(way);
-		if (trap_depth() <= 1 && basket_take(&for_handler, &gift))
-			drop(&gift);
+	for (unsigned way = 0; way < WAYS; way++) {
+		two_objects(way, now->size, way == RESIZED ? other : 0);
+		drop_gift();
 	}
 	other_waits(others.taking);
 	other_waits(others.list);
@@ -144,24 +112,12 @@ static void in_handler(void)
 
 /* ---- what the phases do ---- */
 
-static struct object many[MANY_MAX];
-
-static void many_of(enum way way, size_t size, unsigned count, bool backward)
-{
-	unsigned made = 0;
-
-	while (made < count && make(way, size, &many[made]))
-		made++;
-	for (unsigned i = 0; i < made; i++)
-		drop(&many[backward ? made - 1 - i : i]);
-}
-
 static void pairs(void)
 {
 	volatile size_t zero = 0, two = 2;
 	struct object o;
 
-	for (enum way way = 0; way < WAYS; way++)
+	for (unsigned way = 0; way < WAYS; way++)
 		for (int i = 0; i < 2; i++)
 			if (make(way, now->size, &o))
 				drop(&o);
@@ -172,23 +128,19 @@ static void pairs(void)
 	MUST(malloc_usable_size(NULL) == 0);
 }
 
-/* Through the sheaves, the barn and the slabs, and back. */
 static void refill(void)
 {
 	many_of(PLAIN, now->size, 120, true);
 	many_of(ALIGNED, now->size, 120, false);
 }
 
-/* Every third is freed, then the rest: slabs are partial, listed, unlisted, dead in the list. */
 static void partial(void)
 {
 	unsigned made = 0;
 
 	while (made < 90 && make(turn++ % 2 ? PLAIN : ZEROED, now->size, &many[made]))
 		made++;
-	for (unsigned first = 0; first < 3; first++)
-		for (unsigned i = first; i < made; i += 3)
-			drop(&many[i]);
+	drop_by_thirds(made);
 }
 
 static void shrink(void)
@@ -201,40 +153,22 @@ static void shrink(void)
 static void resized(void)
 {
 	static const unsigned of_eight[] = { 4, 8, 12, 7, 16, 20, 22, 3, 30, 24 };
-	struct object o, neighbour;
+	struct object o;
 
-	if (!make(RESIZED, now->size, &o))
-		return;
-	for (unsigned i = 0; i < 10; i++) {
-		bool beside = i % 3 && make(PLAIN, now->size, &neighbour);
-
-		resize_to(&o, now->size / 64 * of_eight[i] * 8);
-		if (beside)
-			drop(&neighbour);
-	}
-	drop(&o);
+	if (make(RESIZED, now->size, &o))
+		resize_in_row(&o, PLAIN, of_eight, 10);
 }
 
 static void large(void)
 {
-	for (enum way way = 0; way < WAYS; way++)
+	for (unsigned way = 0; way < WAYS; way++)
 		many_of(way, now->size, 2, turn++ % 2);
 	resized();
 }
 
-/* Blocks of half an area, until one more had to be opened. */
 static void new_area(void)
 {
-	unsigned made = 0;
-	uint32_t before;
-
-	areas_lower(&areas);
-	before = areas_opened(&areas);
-	while (made < MANY_MAX && areas_opened(&areas) == before)
-		if (make(PLAIN, now->size, &many[made]))
-			made++;
-	while (made)
-		drop(&many[--made]);
+	open_area(PLAIN, now->size);
 }
 
 /* The memory in slabs rises by more than 2 MiB and falls to nothing. */
@@ -259,45 +193,22 @@ static void refused(void)
 	errno = saved;
 }
 
-static void new_descriptor(size_t size)
-{
-	uint64_t hidden = areas_hide_descriptors(&areas);
-
-	many_of(PLAIN, size, 2, true);
-	areas_show_descriptors(&areas, hidden);
-}
-
 static void new_descriptors(void)
 {
-	new_descriptor(now->size);
-	new_descriptor(2200 << 10);
+	open_descriptors(PLAIN, now->size);
+	open_descriptors(PLAIN, 2200 << 10);
 }
 
-/* Blocks of areas: one in the way of another, and in place of one that was used. */
 static void huge(void)
 {
 	struct object row[4];
-	unsigned made = 0;
 
-	while (made < 4 && make(PLAIN, now->size, &row[made]))
-		made++;
-	if (made < 4)
+	if (!four_huge(PLAIN, now->size, row))
 		return;
-	/* There is room behind it, but not enough. */
-	drop(&row[1]);
-	resize_to(&row[0], now->size * 4);
-	if (!make(PLAIN, now->size, &row[1]))
-		return;
-	for (unsigned i = 0; i < made; i++) {
-		resize_to(&row[i], now->size * (i % 2 ? 3 : 2));
-		resize_to(&row[i], row[i].size - (100 << 10));
-	}
-	for (unsigned i = 0; i < made; i++)
-		resize_to(&row[i], now->size + (i << 20) / 2);
-	while (made) {
-		drop(&row[--made]);
-		if (made)
-			resize_to(&row[made - 1], now->size * 2);
+	for (unsigned left = 4; left;) {
+		drop(&row[--left]);
+		if (left)
+			resize_to(&row[left - 1], now->size * 2);
 	}
 	many_of(ZEROED, 5u << 20, 1, true);
 }
@@ -320,27 +231,6 @@ static void vast(void)
 
 /* ---- others ---- */
 
-/* Holes are left while somebody purges. Then who takes clean frames finds too many free and must
- * not purge; the next slow call does. */
-static void behind_purger(void)
-{
-	struct object row[8];
-	unsigned made = 0;
-
-	while (made < 8 && make(PLAIN, 300 << 10, &row[made]))
-		made++;
-	areas_keep_nothing(&areas);
-	other_enters(&others, others.purging);
-	for (unsigned i = 0; i < made; i += 2)
-		drop(&row[i]);
-	areas_keep_nothing(&areas);
-	other_leaves(others.purging);
-	many_of(PLAIN, 1500 << 10, 1, true);
-	refill();
-	for (unsigned i = 1; i < made; i += 2)
-		drop(&row[i]);
-}
-
 /* Somebody else holds what the data path tries to enter. */
 static void beside_others(void)
 {
@@ -352,7 +242,7 @@ static void beside_others(void)
 	other_enters(&others, &others.taking->word);
 	decay();
 	other_leaves(&others.taking->word);
-	behind_purger();
+	behind_purger(PLAIN);
 }
 
 static uint64_t words_of(size_t size)
@@ -455,28 +345,10 @@ static const struct phase phases[] = {
 #define PHASES (sizeof(phases) / sizeof(phases[0]))
 #define CHEAP 10
 
-static void empty(struct basket *basket)
-{
-	struct object o;
-
-	while (basket_take(basket, &o))
-		drop(&o);
-}
-
-static void between(void)
-{
-	empty(&from_handler);
-	empty(&for_handler);
-}
-
 static void run(unsigned number)
 {
-	struct object o;
-
 	now = &phases[number];
-	for (enum way way = 0; way < WAYS; way++)
-		if (make(way, now->size, &o) && !basket_put(&for_handler, o))
-			drop(&o);
+	give_to_handler(WAYS, now->size);
 	if (now->events)
 		MUST(stele_malloc_trace_register(now->events, on_event, NULL) == 0);
 	now->run();
@@ -492,25 +364,6 @@ static uint64_t in_use(void)
 	read_stats(&stats);
 	MUST_HOLD(stats.reports == 0);
 	return stats.slab_bytes + stats.large_bytes;
-}
-
-static uint64_t at_start;
-
-/* A handler may leave objects while those that were left are freed. */
-static void settle(void)
-{
-	uint64_t bytes;
-
-	do {
-		between();
-		bytes = in_use();
-	} while (for_handler.count || from_handler.count);
-	MUST_HOLD(bytes == at_start);
-}
-
-static void nothing(const char *point)
-{
-	(void)point;
 }
 
 int main(int argc, char **argv)
@@ -530,12 +383,8 @@ int main(int argc, char **argv)
 	};
 
 	trap_prepare(&plan);
-	page_fail = trap_symbol("stele_inject_page_fail");
-	areas = areas_find();
-	others = others_find();
+	find_library();
 	read_stats = (void (*)(struct stele_stats *))trap_symbol("stele_stats_read");
-	if (trap_symbol_if("stele_inject"))
-		*(void (**)(const char *))trap_symbol("stele_inject") = nothing;
 	at_start = in_use();
 	trap_run();
 	return 0;

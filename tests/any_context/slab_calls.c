@@ -8,9 +8,7 @@
  *           phase's.
  * Nothing lost: when all objects are freed and the sheaves emptied, no memory is in use.
  */
-#include "areas.h"
-#include "objects.h"
-#include "others.h"
+#include "work.h"
 #include "slab/slab.h"
 
 #include <errno.h>
@@ -22,7 +20,7 @@
 #include <stele/trace.h>
 #include <string.h>
 
-enum way {
+enum {
 	TYPED,
 	BY_SIZE,
 	NOLOCK,
@@ -35,7 +33,6 @@ enum way {
 	VIRTUAL
 };
 
-#define MANY_MAX 1300
 #define NOLOCK_MAX KMALLOC_MAX_CACHE_SIZE
 
 struct phase {
@@ -50,18 +47,7 @@ static const unsigned cache_sizes[] = { 64, 1024, 256, 512, 4096, 2048 };
 static struct kmem_cache *caches[CACHES];
 static const struct phase *now;
 static struct kmem_cache *cache;
-static struct basket for_handler, from_handler;
-static int *page_fail;
-static struct areas areas;
-static struct others others;
-static unsigned turn;
 static volatile unsigned long events_seen;
-
-/* Frames may be refused while this phase says so. */
-static bool may_fail(void)
-{
-	return *page_fail != 0;
-}
 
 /* Now and then cleared; but not what a constructor has made. */
 static gfp_t clear_some(void)
@@ -74,7 +60,7 @@ static void *pages_of(size_t size)
 	return (void *)__get_free_pages(GFP_ATOMIC, (unsigned)get_order(size));
 }
 
-static void *call_alloc(enum way way, size_t size)
+static void *call_alloc(unsigned way, size_t size)
 {
 	switch (way) {
 	case TYPED:
@@ -98,7 +84,7 @@ static void *call_alloc(enum way way, size_t size)
 	}
 }
 
-static size_t size_for(enum way way, size_t size)
+static size_t size_for(unsigned way, size_t size)
 {
 	if (way == TYPED || way == TYPED_NOLOCK)
 		return now->cache_size;
@@ -106,7 +92,7 @@ static size_t size_for(enum way way, size_t size)
 }
 
 /* False: there was no memory, and none was promised. */
-static bool make(enum way way, size_t size, struct object *o)
+static bool make(unsigned way, size_t size, struct object *o)
 {
 	void *p;
 
@@ -141,7 +127,7 @@ static void drop(const struct object *o)
 
 /* ---- the handler ---- */
 
-static void resize(enum way way)
+static void resize(unsigned way)
 {
 	struct object o;
 	size_t other = now->size > 256 ? now->size / 2 : now->size * 2;
@@ -160,59 +146,27 @@ static void resize(enum way way)
 	drop(&o);
 }
 
-static void work_one_way(enum way way)
-{
-	struct object first, second;
-
-	if (!make(way, now->size, &first))
-		return;
-	if (!make(way, now->size, &second)) {
-		drop(&first);
-		return;
-	}
-	drop(&first);
-	object_check(&second);
-	if (trap_depth() > 1 || !basket_put(&from_handler, second))
-		drop(&second);
-}
-
 static void in_handler(void)
 {
-	struct object gift;
-
-	for (enum way way = 0; way < WAYS; way++) {
-		work_one_way(way);
-		if (trap_depth() <= 1 && basket_take(&for_handler, &gift))
-			drop(&gift);
+	for (unsigned way = 0; way < WAYS; way++) {
+		two_objects(way, now->size, 0);
+		drop_gift();
 	}
 	resize(BY_SIZE);
 	if (trap_depth() <= 1)
-		work_one_way(turn % 2 ? PAGES : PAGES_NOLOCK);
+		two_objects(turn % 2 ? PAGES : PAGES_NOLOCK, now->size, 0);
 	other_waits(others.taking);
 	other_waits(others.list);
 }
 
 /* ---- what the phases do ---- */
 
-static struct object many[MANY_MAX];
-
-/* @count of them, freed first to last or last to first. */
-static void many_of(enum way way, size_t size, unsigned count, bool backward)
-{
-	unsigned made = 0;
-
-	while (made < count && make(way, size, &many[made]))
-		made++;
-	for (unsigned i = 0; i < made; i++)
-		drop(&many[backward ? made - 1 - i : i]);
-}
-
 static void pairs(void)
 {
 	struct object o;
 	void *p;
 
-	for (enum way way = 0; way < WAYS; way++)
+	for (unsigned way = 0; way < WAYS; way++)
 		for (int i = 0; i < 2; i++)
 			if (make(way, now->size, &o))
 				drop(&o);
@@ -241,7 +195,6 @@ static void refused(void)
 	MUST(!alloc_pages_nolock(0, NUMA_NO_NODE, MAX_PAGE_ORDER + 1));
 }
 
-/* Through the sheaves, the barn and the slabs, and back. */
 static void refill(void)
 {
 	many_of(TYPED, 0, 120, true);
@@ -261,16 +214,9 @@ static void new_slabs(void)
 	many_of(TYPED_NOLOCK, 0, 60, false);
 }
 
-/* Every third is freed, then the rest: slabs are partial, listed, unlisted, dead in the list. */
 static void partial(void)
 {
-	unsigned made = 0;
-
-	while (made < 90 && make(TYPED, 0, &many[made]))
-		made++;
-	for (unsigned first = 0; first < 3; first++)
-		for (unsigned i = first; i < made; i += 3)
-			drop(&many[i]);
+	drop_by_thirds(make_many(TYPED, 0, 90));
 }
 
 static void shrink(void)
@@ -312,22 +258,13 @@ static void resize_to(struct object *o, size_t size)
 	*o = object_signed(p, size, RESIZED);
 }
 
-/* A row of sizes: in place, shrinking, growing, with its neighbour free or not. */
 static void resized(void)
 {
 	static const unsigned of_eight[] = { 4, 8, 12, 7, 16, 20, 8, 3, 30 };
-	struct object o, neighbour;
+	struct object o;
 
-	if (!make(BY_SIZE, now->size, &o))
-		return;
-	for (unsigned i = 0; i < 9; i++) {
-		bool beside = i % 3 && make(BY_SIZE, now->size, &neighbour);
-
-		resize_to(&o, now->size / 64 * of_eight[i] * 8);
-		if (beside)
-			drop(&neighbour);
-	}
-	drop(&o);
+	if (make(BY_SIZE, now->size, &o))
+		resize_in_row(&o, BY_SIZE, of_eight, 9);
 }
 
 static void large(void)
@@ -345,19 +282,9 @@ static void pages(void)
 	many_of(PAGES, 2u << 20, 1, true);
 }
 
-/* Blocks of half an area, until one more had to be opened. */
 static void new_area(void)
 {
-	unsigned made = 0;
-	uint32_t before;
-
-	areas_lower(&areas);
-	before = areas_opened(&areas);
-	while (made < MANY_MAX && areas_opened(&areas) == before)
-		if (make(BY_SIZE, now->size, &many[made]))
-			made++;
-	while (made)
-		drop(&many[--made]);
+	open_area(BY_SIZE, now->size);
 }
 
 /* The memory in slabs rises by more than 2 MiB and falls to nothing. */
@@ -366,39 +293,18 @@ static void decay(void)
 	many_of(TYPED, 0, now->cache_size == 4096 ? 600 : MANY_MAX, false);
 }
 
-static void new_descriptor(size_t size)
-{
-	uint64_t hidden = areas_hide_descriptors(&areas);
-
-	many_of(BY_SIZE, size, 2, true);
-	areas_show_descriptors(&areas, hidden);
-}
-
 static void new_descriptors(void)
 {
-	new_descriptor(now->size);
-	new_descriptor(2200 << 10);
+	open_descriptors(BY_SIZE, now->size);
+	open_descriptors(BY_SIZE, 2200 << 10);
 }
 
-/* Blocks of areas: one in the way of another, and in place of one that was used. */
 static void huge(void)
 {
 	struct object row[4];
 
-	for (unsigned i = 0; i < 4; i++)
-		if (!make(BY_SIZE, now->size, &row[i]))
-			return;
-	/* There is room behind it, but not enough. */
-	drop(&row[1]);
-	resize_to(&row[0], now->size * 4);
-	if (!make(BY_SIZE, now->size, &row[1]))
+	if (!four_huge(BY_SIZE, now->size, row))
 		return;
-	for (unsigned i = 0; i < 4; i++) {
-		resize_to(&row[i], now->size * (i % 2 ? 3 : 2));
-		resize_to(&row[i], row[i].size - (100 << 10));
-	}
-	for (unsigned i = 0; i < 4; i++)
-		resize_to(&row[i], now->size + (i << 20) / 2);
 	for (unsigned i = 0; i < 4; i += 2) {
 		drop(&row[i + 1]);
 		resize_to(&row[i], now->size * 2);
@@ -425,13 +331,12 @@ static void vast(void)
 
 /* Slabs that calls without a lock have emptied, more than one ordinary call retires; then there
  * are no frames but theirs. */
-static void deferred_to(enum way way)
+static void deferred_to(unsigned way)
 {
-	unsigned made = 0;
+	unsigned made;
 
 	stele_trim(1 << 20);
-	while (made < MANY_MAX && make(TYPED, 0, &many[made]))
-		made++;
+	made = make_many(TYPED, 0, MANY_MAX);
 	for (unsigned i = 0; i < made; i++) {
 		object_check(&many[i]);
 		kfree_nolock(many[i].p);
@@ -450,27 +355,6 @@ static void deferred(void)
 
 /* ---- others ---- */
 
-/* Holes are left while somebody purges. Then who takes clean frames finds too many free and must
- * not purge; the next slow call does. */
-static void behind_purger(void)
-{
-	struct object row[8];
-	unsigned made = 0;
-
-	while (made < 8 && make(BY_SIZE, 300 << 10, &row[made]))
-		made++;
-	areas_keep_nothing(&areas);
-	other_enters(&others, others.purging);
-	for (unsigned i = 0; i < made; i += 2)
-		drop(&row[i]);
-	areas_keep_nothing(&areas);
-	other_leaves(others.purging);
-	many_of(BY_SIZE, 1500 << 10, 1, true);
-	refill();
-	for (unsigned i = 1; i < made; i += 2)
-		drop(&row[i]);
-}
-
 /* Somebody else holds what the data path tries to enter. */
 static void beside_others(void)
 {
@@ -480,7 +364,7 @@ static void beside_others(void)
 	other_enters(&others, &others.taking->word);
 	decay();
 	other_leaves(&others.taking->word);
-	behind_purger();
+	behind_purger(BY_SIZE);
 }
 
 /* A child of a fork that struck while others were inside, taking the sheaves of a cache. */
@@ -597,36 +481,13 @@ static const struct phase phases[] = {
 #define PHASES (sizeof(phases) / sizeof(phases[0]))
 #define CHEAP 15
 
-static void give_to_handler(void)
-{
-	struct object o;
-
-	for (enum way way = 0; way < WAYS; way++)
-		if (make(way, now->size, &o) && !basket_put(&for_handler, o))
-			drop(&o);
-}
-
-static void empty(struct basket *basket)
-{
-	struct object o;
-
-	while (basket_take(basket, &o))
-		drop(&o);
-}
-
-static void between(void)
-{
-	empty(&from_handler);
-	empty(&for_handler);
-}
-
 static void run(unsigned number)
 {
 	now = &phases[number];
 	for (unsigned i = 0; i < CACHES; i++)
 		if (cache_sizes[i] == now->cache_size)
 			cache = caches[i];
-	give_to_handler();
+	give_to_handler(WAYS, now->size);
 	if (now->events)
 		MUST(stele_trace_register(now->events, on_event, NULL) == 0);
 	now->run();
@@ -642,20 +503,6 @@ static uint64_t in_use(void)
 	stele_stats_read(&stats);
 	MUST_HOLD(stats.reports == 0);
 	return stats.slab_bytes + stats.large_bytes;
-}
-
-static uint64_t at_start;
-
-/* A handler may leave objects while those that were left are freed. */
-static void settle(void)
-{
-	uint64_t bytes;
-
-	do {
-		between();
-		bytes = in_use();
-	} while (for_handler.count || from_handler.count);
-	MUST_HOLD(bytes == at_start);
 }
 
 static void construct(void *p)
@@ -677,11 +524,6 @@ static void make_caches(void)
 		MUST(caches[i]);
 }
 
-static void nothing(const char *point)
-{
-	(void)point;
-}
-
 int main(int argc, char **argv)
 {
 	const struct trap_plan plan = {
@@ -701,11 +543,7 @@ int main(int argc, char **argv)
 	make_caches();
 	at_start = in_use();
 	trap_prepare(&plan);
-	page_fail = trap_symbol("stele_inject_page_fail");
-	areas = areas_find();
-	others = others_find();
-	if (trap_symbol_if("stele_inject"))
-		*(void (**)(const char *))trap_symbol("stele_inject") = nothing;
+	find_library();
 	trap_run();
 	for (unsigned i = 0; i < CACHES; i++)
 		kmem_cache_destroy(caches[i]);
