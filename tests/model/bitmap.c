@@ -2,11 +2,9 @@
 /*
  * tests/model/bitmap.c - slab/bitmap.h: no object twice, no slab lost or retired twice
  *
- * Idea      One descriptor and three objects. The partial stack is one flag, so that being
- *           pushed twice is seen at once; so is the pool that the descriptor returns to. Each
- *           thread claims, frees, pops the slab when it has nothing, and starts a new one when
- *           the descriptor is in the pool. At the end all is free: every slab that was started
- *           was retired, and the descriptor is in the pool, or dead on the stack.
+ * Idea      One descriptor and three objects (one_slab.h). Each thread claims, frees, pops the slab
+ *           when it has nothing, and starts a new one when the descriptor is in the pool. At the
+ *           end no slab is lost.
  * Broken    BITS_GIVE, BITS_TAKE, STATE_GIVE, STATE_CLAIM  the order relaxed (TSan)
  *           STATE_GIVE_RELEASE  without its acquire: the retirer does not see others done (TSan)
  *           COUNT_FIRST         the count raised before the bit is set
@@ -28,41 +26,9 @@
 #ifdef BROKEN_STATE_CLAIM
 #define ORDER_STATE_CLAIM memory_order_relaxed
 #endif
-#include "model.h"
-#include "slab/bitmap.h"
+#include "one_slab.h"
 
-#define OBJECTS 3u
-#define FIND_TRIES 100000 /* far more than others can move bits about */
-
-static _Atomic uint64_t state, bits;
-static _Atomic uint32_t on_stack, in_pool;
-static _Atomic uint32_t started, retired;
 static int frames; /* plain: which slab the descriptor stands for */
-static struct payload objects[OBJECTS];
-
-static void push(void)
-{
-	model_assert(atomic_exchange_explicit(&on_stack, 1, memory_order_release) == 0);
-}
-
-static bool pop(void)
-{
-	uint32_t yes = 1;
-
-	return cas_acquire(&on_stack, &yes, 0);
-}
-
-static void to_pool(void)
-{
-	model_assert(atomic_exchange_explicit(&in_pool, 1, memory_order_release) == 0);
-}
-
-static bool from_pool(void)
-{
-	uint32_t yes = 1;
-
-	return cas_acquire(&in_pool, &yes, 0);
-}
 
 /* Which objects the caller got, as bits. */
 static uint64_t new_slab(int me)
@@ -71,26 +37,7 @@ static uint64_t new_slab(int me)
 		return 0;
 	model_assert(load_relaxed(&on_stack) == 0);
 	frames = (int)add_relaxed(&started, 1) + 1;
-	store_relaxed(&bits, 6);
-	state_start(&state, OBJECTS - 1);
-	payload_take(&objects[0], me);
-	STELE_POINT("model:new");
-	push();
-	return 1;
-}
-
-static uint64_t find_claimed(unsigned n)
-{
-	uint64_t found = 0;
-
-	for (int i = 0; n && i < FIND_TRIES; i++) {
-		uint64_t got = bits_take(&bits, n);
-
-		found |= got;
-		n -= (unsigned)__builtin_popcountll(got);
-	}
-	model_assert(n == 0);
-	return found;
+	return start_slab(me);
 }
 
 static uint64_t claim(int me)
@@ -107,18 +54,13 @@ static uint64_t claim(int me)
 		return 0;
 	model_assert(frames > 0);
 	got = find_claimed(n);
-	for (unsigned i = 0; i < OBJECTS; i++)
-		if (got >> i & 1)
-			payload_take(&objects[i], me);
+	take_objects(got, me);
 	return got;
 }
 
 static void retire(int me)
 {
-	for (unsigned i = 0; i < OBJECTS; i++) {
-		payload_take(&objects[i], me);
-		payload_leave(&objects[i], me);
-	}
+	touch_all(me);
 	frames = 0;
 	add_relaxed(&retired, 1);
 	STELE_POINT("model:retire");
@@ -136,9 +78,7 @@ static void give(uint64_t mask, int me)
 	unsigned n = (unsigned)__builtin_popcountll(mask);
 	enum give_result result;
 
-	for (unsigned i = 0; i < OBJECTS; i++)
-		if (mask >> i & 1)
-			payload_leave(&objects[i], me);
+	leave_objects(mask, me);
 #ifdef BROKEN_COUNT_FIRST
 	result = state_give(&state, n, OBJECTS);
 	STELE_POINT("model:count-first");
@@ -167,24 +107,6 @@ static enum unlist_result unlist(void)
 #endif
 }
 
-static void pop_exhausted(void)
-{
-	if (load_relaxed(&state) & STATE_FREE || !pop())
-		return;
-	STELE_POINT("model:popped");
-	switch (unlist()) {
-	case UNLIST_DEAD:
-		to_pool();
-		break;
-	case UNLIST_RELIST:
-		push();
-		break;
-	case UNLIST_DONE:
-	case UNLIST_LOST:
-		break;
-	}
-}
-
 static void model_thread(int me)
 {
 	uint64_t mine = 0;
@@ -205,21 +127,7 @@ static void model_thread(int me)
 		give(mine, me);
 }
 
-static void model_setup(void)
-{
-	atomic_store(&on_stack, 0);
-	atomic_store(&in_pool, 1);
-	atomic_store(&started, 0);
-	atomic_store(&retired, 0);
-}
-
 static void model_check(void)
 {
-	model_assert(load_relaxed(&started) == load_relaxed(&retired));
-	if (load_relaxed(&in_pool)) {
-		model_assert(load_relaxed(&on_stack) == 0);
-	} else {
-		model_assert(pop());
-		model_assert(state_unlist(&state) == UNLIST_DEAD);
-	}
+	check_none_lost();
 }

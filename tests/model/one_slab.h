@@ -1,0 +1,139 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * tests/model/one_slab.h - one descriptor and three objects, for the models of slab/bitmap.h
+ *
+ * Idea      The partial stack is one flag, so that being pushed twice is seen at once; so is the
+ *           pool that the descriptor returns to. A model says how objects are claimed and given,
+ *           and how a slab is retired and unlisted, broken if asked.
+ * At the end all is free: every slab that was started was retired, and the descriptor is in the
+ *           pool, or dead on the stack.
+ * Included  by one model, behind its ORDER_X; all that is here is that model's own.
+ */
+#ifndef STELE_TESTS_MODEL_ONE_SLAB_H
+#define STELE_TESTS_MODEL_ONE_SLAB_H
+
+#include "model.h"
+#include "slab/bitmap.h"
+
+#define OBJECTS 3u
+#define FIND_TRIES 100000 /* far more than others can move bits about */
+
+/* Filled in by the model. */
+static enum unlist_result unlist(void);
+
+static _Atomic uint64_t state, bits;
+static _Atomic uint32_t on_stack, in_pool;
+static _Atomic uint32_t started, retired;
+static struct payload objects[OBJECTS];
+
+static inline void push(void)
+{
+	model_assert(atomic_exchange_explicit(&on_stack, 1, memory_order_release) == 0);
+}
+
+static inline bool pop(void)
+{
+	uint32_t yes = 1;
+
+	return cas_acquire(&on_stack, &yes, 0);
+}
+
+static inline void to_pool(void)
+{
+	model_assert(atomic_exchange_explicit(&in_pool, 1, memory_order_release) == 0);
+}
+
+static inline bool from_pool(void)
+{
+	uint32_t yes = 1;
+
+	return cas_acquire(&in_pool, &yes, 0);
+}
+
+/* As bits: what the caller got. */
+static inline void take_objects(uint64_t mask, int me)
+{
+	for (unsigned i = 0; i < OBJECTS; i++)
+		if (mask >> i & 1)
+			payload_take(&objects[i], me);
+}
+
+static inline void leave_objects(uint64_t mask, int me)
+{
+	for (unsigned i = 0; i < OBJECTS; i++)
+		if (mask >> i & 1)
+			payload_leave(&objects[i], me);
+}
+
+/* The descriptor is the caller's, from the pool. Which objects he got. */
+static inline uint64_t start_slab(int me)
+{
+	store_relaxed(&bits, 6);
+	state_start(&state, OBJECTS - 1);
+	payload_take(&objects[0], me);
+	STELE_POINT("model:new");
+	push();
+	return 1;
+}
+
+static inline uint64_t find_claimed(unsigned n)
+{
+	uint64_t found = 0;
+
+	for (int i = 0; n && i < FIND_TRIES; i++) {
+		uint64_t got = bits_take(&bits, n);
+
+		found |= got;
+		n -= (unsigned)__builtin_popcountll(got);
+	}
+	model_assert(n == 0);
+	return found;
+}
+
+/* Nobody else holds an object of a slab that is retired. */
+static inline void touch_all(int me)
+{
+	for (unsigned i = 0; i < OBJECTS; i++) {
+		payload_take(&objects[i], me);
+		payload_leave(&objects[i], me);
+	}
+}
+
+static inline void pop_exhausted(void)
+{
+	if (load_relaxed(&state) & STATE_FREE || !pop())
+		return;
+	STELE_POINT("model:popped");
+	switch (unlist()) {
+	case UNLIST_DEAD:
+		to_pool();
+		break;
+	case UNLIST_RELIST:
+		push();
+		break;
+	case UNLIST_DONE:
+	case UNLIST_LOST:
+		break;
+	}
+}
+
+static void model_setup(void)
+{
+	atomic_store(&on_stack, 0);
+	atomic_store(&in_pool, 1);
+	atomic_store(&started, 0);
+	atomic_store(&retired, 0);
+}
+
+static inline void check_none_lost(void)
+{
+	model_assert(load_relaxed(&started) == load_relaxed(&retired));
+	if (load_relaxed(&in_pool)) {
+		model_assert(load_relaxed(&on_stack) == 0);
+	} else {
+		model_assert(pop());
+		model_assert(state_unlist(&state) == UNLIST_DEAD);
+	}
+}
+
+#endif
