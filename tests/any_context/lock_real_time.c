@@ -12,6 +12,7 @@
  * Control   "wait": the SCHED_FIFO thread shrinks, which may wait: the hang must be seen.
  * Builds    debug only; release has no points.
  */
+#include "../real_time.h"
 #include "../stress/stress.h"
 #include "slab/slab.h"
 #include "sync/inject.h"
@@ -159,16 +160,9 @@ static void one_processor(void)
 
 static pthread_t create(void *(*body)(void *), void *arg, int policy, int priority)
 {
-	struct sched_param param = { .sched_priority = priority };
-	pthread_attr_t attributes;
 	pthread_t thread;
-	int error;
+	int error = create_scheduled(&thread, policy, priority, body, arg);
 
-	pthread_attr_init(&attributes);
-	pthread_attr_setinheritsched(&attributes, PTHREAD_EXPLICIT_SCHED);
-	pthread_attr_setschedpolicy(&attributes, policy);
-	pthread_attr_setschedparam(&attributes, &param);
-	error = pthread_create(&thread, &attributes, body, arg);
 	if (error) {
 		fprintf(stderr, "%s: a SCHED_FIFO thread is needed, or nothing is shown\n",
 			strerror(error));

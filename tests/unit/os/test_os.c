@@ -5,6 +5,7 @@
  */
 #include "os/os.h"
 
+#include "../../real_time.h"
 #include "../unit.h"
 
 #include <pthread.h>
@@ -262,21 +263,14 @@ static void *note_priority(void *arg)
 
 static void the_priority_is_the_real_time_one(void **state)
 {
-	struct sched_param high = { .sched_priority = 7 };
-	pthread_attr_t attributes;
 	pthread_t thread;
 	int priority = -1;
 
 	(void)state;
 	assert_int_equal(stele_os_priority(), 0);
-	pthread_attr_init(&attributes);
-	pthread_attr_setinheritsched(&attributes, PTHREAD_EXPLICIT_SCHED);
-	pthread_attr_setschedpolicy(&attributes, SCHED_FIFO);
-	pthread_attr_setschedparam(&attributes, &high);
-	if (pthread_create(&thread, &attributes, note_priority, &priority) != 0)
+	if (create_scheduled(&thread, SCHED_FIFO, 7, note_priority, &priority) != 0)
 		fail_msg("SCHED_FIFO is refused here: nothing can be shown");
 	pthread_join(thread, NULL);
-	pthread_attr_destroy(&attributes);
 	assert_int_equal(priority, 7);
 }
 

@@ -5,6 +5,7 @@
  */
 #include "sync/mutex.h"
 
+#include "../../real_time.h"
 #include "../unit.h"
 #include "os/os.h"
 
@@ -249,21 +250,6 @@ static int effective_priority(uint32_t thread)
 
 #define PRIORITY 7
 
-static int create_real_time(pthread_t *thread, void *(*body)(void *))
-{
-	struct sched_param high = { .sched_priority = PRIORITY };
-	pthread_attr_t attributes;
-	int error;
-
-	pthread_attr_init(&attributes);
-	pthread_attr_setinheritsched(&attributes, PTHREAD_EXPLICIT_SCHED);
-	pthread_attr_setschedpolicy(&attributes, SCHED_FIFO);
-	pthread_attr_setschedparam(&attributes, &high);
-	error = pthread_create(thread, &attributes, body, NULL);
-	pthread_attr_destroy(&attributes);
-	return error;
-}
-
 static void who_waits_lends_its_priority(void **state)
 {
 	pthread_t thread;
@@ -271,7 +257,7 @@ static void who_waits_lends_its_priority(void **state)
 	(void)state;
 	assert_int_equal(stele_lock(&mutex), 0);
 	assert_true(effective_priority(stele_os_thread()) >= 0);
-	if (create_real_time(&thread, lock_once) != 0)
+	if (create_scheduled(&thread, SCHED_FIFO, PRIORITY, lock_once, NULL) != 0)
 		fail_msg("SCHED_FIFO is refused here: nothing can be shown");
 	while (effective_priority(stele_os_thread()) != -1 - PRIORITY)
 		usleep(1000); /* for ever, if the lock does not lend it: the test's time limit */
