@@ -5,7 +5,7 @@
  * a thread there. Debug builds only: release has no points. Signals at every instruction (L6) are
  * in tests/stress/sweep.c and tests/storms/.
  */
-#include "contract.h"
+#include "watched.h"
 
 #include "slab/slab.h"
 #include "sync/inject.h"
@@ -19,46 +19,6 @@
 #include <stele/stats.h>
 
 #define ANY NUMA_NO_NODE
-#define MANY 600
-
-static _Atomic unsigned made, unmade;
-
-static void make(void *p)
-{
-	made++;
-	memset(p, 0x11, 200);
-}
-
-static void unmake(void *p)
-{
-	(void)p;
-	unmade++;
-}
-
-/* A cache whose objects go straight to their slabs. */
-static struct kmem_cache *watched(const char *name)
-{
-	const struct kmem_cache_args args = { .ctor = make, .dtor = unmake };
-
-	made = unmade = 0;
-	return kmem_cache_create(name, 200, &args, SLAB_NO_MERGE | SLAB_CONSISTENCY_CHECKS);
-}
-
-static unsigned char *objects[MANY];
-
-static void fill(struct kmem_cache *s)
-{
-	for (int i = 0; i < MANY; i++) {
-		objects[i] = kmem_cache_alloc_nolock(s, 0, ANY);
-		assert_non_null(objects[i]);
-	}
-}
-
-static void empty(void)
-{
-	for (int i = 0; i < MANY; i++)
-		kfree_nolock(objects[i]);
-}
 
 /* ---- L7, L8: at every point of a holder ---- */
 

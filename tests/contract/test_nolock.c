@@ -3,7 +3,7 @@
  * kmalloc_nolock() and its kin, and what they leave to others. Each test is named by what its
  * user would lose. Called in the middle of other calls: tests/contract/test_interrupted.c.
  */
-#include "contract.h"
+#include "watched.h"
 
 #include "base/options.h"
 #include "page/heap.h"
@@ -17,7 +17,6 @@
 #include <stele/stats.h>
 
 #define ANY NUMA_NO_NODE
-#define MANY 600
 
 /* ---- flags and sizes ---- */
 
@@ -198,46 +197,6 @@ static void freed_pages_are_purged_by_others(void **state)
 
 /* ---- what is deferred ---- */
 
-static unsigned made, unmade;
-
-static void make(void *p)
-{
-	made++;
-	memset(p, 0x11, 200);
-}
-
-static void unmake(void *p)
-{
-	(void)p;
-	unmade++;
-}
-
-/* A cache whose objects go straight to their slabs. */
-static struct kmem_cache *watched(const char *name)
-{
-	const struct kmem_cache_args args = { .ctor = make, .dtor = unmake };
-
-	made = unmade = 0;
-	return kmem_cache_create(name, 200, &args, SLAB_NO_MERGE | SLAB_CONSISTENCY_CHECKS);
-}
-
-static unsigned char *objects[MANY];
-
-static void fill(struct kmem_cache *s)
-{
-	for (int i = 0; i < MANY; i++) {
-		objects[i] = kmem_cache_alloc_nolock(s, 0, ANY);
-		assert_non_null(objects[i]);
-		sign(objects[i], 200, (size_t)i);
-	}
-}
-
-static void empty(void)
-{
-	for (int i = 0; i < MANY; i++)
-		kfree_nolock(objects[i]);
-}
-
 static void a_free_leaves_the_slab_and_the_bytes_alone(void **state)
 {
 	struct kmem_cache *s = watched("deferred");
@@ -254,7 +213,7 @@ static void a_free_leaves_the_slab_and_the_bytes_alone(void **state)
 	assert_int_equal(unmade, 0);
 	for (int i = 0; i < MANY; i++) {
 		assert_true(stele_object_is_free(stele_run_of(objects[i]), objects[i]));
-		assert_true(signed_by(objects[i], 200, (size_t)i));
+		assert_true(signed_by(objects[i], WATCHED_SIZE, (size_t)i));
 	}
 	stele_deferred_barrier();
 	assert_false(stele_deferred_pending());
@@ -296,7 +255,7 @@ static void an_idle_slab_serves_before_a_new_one(void **state)
 	stele_deferred_barrier(); /* every note is out of date */
 	assert_int_equal(unmade, 0);
 	for (int i = 0; i < MANY; i++)
-		assert_true(signed_by(objects[i], 200, (size_t)i));
+		assert_true(signed_by(objects[i], WATCHED_SIZE, (size_t)i));
 	empty();
 	stele_deferred_barrier();
 	assert_int_equal(unmade, made);
