@@ -13,7 +13,6 @@
 #include <signal.h>
 #include <stele/page.h>
 #include <stele/trace.h>
-#include <sys/syscall.h>
 
 #define THREADS 4
 #define TABLE 512
@@ -152,25 +151,13 @@ static void on_tick(int signal)
 	errno = saved;
 }
 
-static timer_t tick_here(void)
-{
-	struct itimerspec period = { { 0, PERIOD_NS }, { 0, PERIOD_NS } };
-	struct sigevent event = { .sigev_notify = SIGEV_THREAD_ID, .sigev_signo = SIGRTMIN };
-	timer_t timer;
-
-	event._sigev_un._tid = (pid_t)syscall(SYS_gettid);
-	MUST(timer_create(CLOCK_MONOTONIC, &event, &timer) == 0);
-	MUST(timer_settime(timer, 0, &period, NULL) == 0);
-	return timer;
-}
-
 static void *work(void *number)
 {
-	timer_t timer;
+	timer_t timer = timer_here(SIGRTMIN);
 
 	thread_random = random_seed((uintptr_t)number);
 	handler_random = random_seed((uintptr_t)number + 100);
-	timer = tick_here();
+	timer_set(timer, PERIOD_NS, PERIOD_NS);
 	while (!stopped()) {
 		step(&thread_random);
 		step_done();

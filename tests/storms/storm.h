@@ -18,7 +18,6 @@
 #include "kinds.h"
 #include <errno.h>
 #include <signal.h>
-#include <sys/syscall.h>
 
 struct actor {
 	uint64_t random, serial;
@@ -218,25 +217,6 @@ static inline void drop_all(struct actor *actor)
 {
 	for (int i = 0; i < TABLE; i++)
 		drop(actor, atomic_exchange(&table[i], 0));
-}
-
-/* ---- timers of one thread ---- */
-
-static inline timer_t timer_here(int signal)
-{
-	struct sigevent event = { .sigev_notify = SIGEV_THREAD_ID, .sigev_signo = signal };
-	timer_t timer;
-
-	event._sigev_un._tid = (pid_t)syscall(SYS_gettid);
-	MUST(timer_create(CLOCK_MONOTONIC, &event, &timer) == 0);
-	return timer;
-}
-
-static inline void timer_set(timer_t timer, long first_ns, long period_ns)
-{
-	struct itimerspec spec = { { 0, period_ns }, { 0, first_ns } };
-
-	MUST(timer_settime(timer, 0, &spec, NULL) == 0);
 }
 
 #endif

@@ -193,15 +193,9 @@ static void give_and_look(int signal)
 
 static void interrupt_me(unsigned number)
 {
-	const struct itimerspec often = { { 0, 1000000 }, { 0, 1000000 } };
-	struct sigevent event = { .sigev_notify = SIGEV_THREAD_ID, .sigev_signo = SIGUSR1 };
-	timer_t timer;
-
 	handlers_random = random_seed(number + 100);
 	toy_register();
-	event._sigev_un._tid = gettid();
-	MUST(timer_create(CLOCK_MONOTONIC, &event, &timer) == 0);
-	MUST(timer_settime(timer, 0, &often, NULL) == 0);
+	timer_set(timer_here(SIGUSR1), 1000000, 1000000);
 }
 
 static void *work(void *arg)

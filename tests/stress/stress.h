@@ -10,6 +10,7 @@
 #define TESTS_STRESS_STRESS_H
 
 #include <pthread.h>
+#include <signal.h>
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
@@ -18,6 +19,7 @@
 #include <stele/slab.h>
 #include <stele/stats.h>
 #include <string.h>
+#include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -104,6 +106,28 @@ static inline void run_for(double seconds, unsigned n, void *(*work)(void *), vo
 	for (unsigned i = 0; i < n; i++)
 		pthread_join(thread[i], NULL);
 }
+
+/* ---- timers of one thread ---- */
+
+/* For @signal to interrupt the calling thread, once it is set. */
+static inline timer_t timer_here(int signal)
+{
+	struct sigevent event = { .sigev_notify = SIGEV_THREAD_ID, .sigev_signo = signal };
+	timer_t timer;
+
+	event._sigev_un._tid = (pid_t)syscall(SYS_gettid);
+	MUST(timer_create(CLOCK_MONOTONIC, &event, &timer) == 0);
+	return timer;
+}
+
+static inline void timer_set(timer_t timer, long first_ns, long period_ns)
+{
+	struct itimerspec spec = { { 0, period_ns }, { 0, first_ns } };
+
+	MUST(timer_settime(timer, 0, &spec, NULL) == 0);
+}
+
+/* ---- at the end ---- */
 
 /* All bytes that the library keeps from the system, handed out or not. */
 static inline uint64_t bytes_held(void)
