@@ -16,6 +16,7 @@
 #include <cmocka.h>
 
 #include <stele/slab.h>
+#include <stele/stats.h>
 
 #include "../unit/base/stderr_of.h"
 #include "page/run.h"
@@ -122,6 +123,36 @@ static inline void memory_gone(void)
 static inline void memory_back(void)
 {
 	stele_inject_page_fail = 0;
+}
+
+/* Takes all there is of one size; the list runs through the first words. */
+static inline void **take_all_of_size(size_t size)
+{
+	void **list = NULL, **p;
+
+	while ((p = kmalloc(size, GFP_NOWAIT))) {
+		*p = list;
+		list = p;
+	}
+	return list;
+}
+
+static inline void give_list(void **list)
+{
+	while (list) {
+		void **next = *list;
+
+		kfree(list);
+		list = next;
+	}
+}
+
+static inline struct stele_stats stats_now(void)
+{
+	struct stele_stats stats;
+
+	stele_stats_read(&stats);
+	return stats;
 }
 
 #endif

@@ -354,28 +354,6 @@ static void the_caches_have_the_kernels_names(void **state)
 
 /* ---- no memory ---- */
 
-/* Takes all there is of one size; the list runs through the first words. */
-static void **take_all(size_t n)
-{
-	void **list = NULL, **p;
-
-	while ((p = kmalloc(n, GFP_NOWAIT))) {
-		*p = list;
-		list = p;
-	}
-	return list;
-}
-
-static void give_all(void **list)
-{
-	while (list) {
-		void **next = *list;
-
-		kfree(list);
-		list = next;
-	}
-}
-
 static void no_memory_is_null_and_passes(void **state)
 {
 	static const size_t sizes[] = { 8, 100, 1000, 20000, 32768 };
@@ -386,12 +364,12 @@ static void no_memory_is_null_and_passes(void **state)
 
 		memory_gone();
 		errno = ERANGE;
-		list = take_all(sizes[i]);
+		list = take_all_of_size(sizes[i]);
 		p = kzalloc(sizes[i], GFP_KERNEL);
 		memory_back();
 		assert_int_equal(errno, ERANGE);
 		assert_null(p);
-		give_all(list);
+		give_list(list);
 		p = kmalloc(sizes[i], GFP_KERNEL);
 		assert_non_null(p);
 		kfree(p);
@@ -463,7 +441,7 @@ static void nolock_takes_the_next_bucket_before_it_gives_up(void **state)
 	(void)state;
 	kfree(spare);
 	memory_gone();
-	list = take_all(64);
+	list = take_all_of_size(64);
 	p = kmalloc_nolock(64, __GFP_ZERO, NUMA_NO_NODE);
 	memory_back();
 	assert_non_null(p);
@@ -471,7 +449,7 @@ static void nolock_takes_the_next_bucket_before_it_gives_up(void **state)
 	assert_true(all_zero(p, 0, 64));
 	kfree_nolock(p);
 	kfree(kept);
-	give_all(list);
+	give_list(list);
 }
 
 static void nolock_at_the_end_is_null(void **state)
@@ -480,11 +458,11 @@ static void nolock_at_the_end_is_null(void **state)
 
 	(void)state;
 	memory_gone();
-	list = take_all(32768);
+	list = take_all_of_size(32768);
 	p = kmalloc_nolock(32768, 0, NUMA_NO_NODE);
 	memory_back();
 	assert_null(p);
-	give_all(list);
+	give_list(list);
 }
 
 static volatile sig_atomic_t handled, handler_failed;

@@ -14,7 +14,6 @@
 #include <stdlib.h>
 
 #include <stele/page.h>
-#include <stele/stats.h>
 
 #define ANY NUMA_NO_NODE
 
@@ -328,27 +327,6 @@ static void nothing_is_lost_by_any_route(void **state)
 
 /* ---- no memory ---- */
 
-static void **take_all(size_t size)
-{
-	void **list = NULL, **p;
-
-	while ((p = kmalloc(size, 0))) {
-		*p = list;
-		list = p;
-	}
-	return list;
-}
-
-static void give_all(void **list)
-{
-	while (list) {
-		void **next = *list;
-
-		kfree(list);
-		list = next;
-	}
-}
-
 static void null_means_that_both_buckets_are_empty(void **state)
 {
 	(void)state;
@@ -361,21 +339,21 @@ static void null_means_that_both_buckets_are_empty(void **state)
 
 		kfree(spare);
 		memory_gone();
-		list = take_all(size);
+		list = take_all_of_size(size);
 		p = kmalloc_nolock(size, __GFP_ZERO, ANY);
 		if (next) {
 			assert_non_null(p);
 			assert_int_equal(ksize(p), next);
 			assert_true(all_zero(p, 0, size));
-			larger = take_all(next);
+			larger = take_all_of_size(next);
 			assert_null(kmalloc_nolock(size, 0, ANY));
-			give_all(larger);
+			give_list(larger);
 			kfree_nolock(p);
 		} else {
 			assert_null(p);
 		}
 		memory_back();
-		give_all(list);
+		give_list(list);
 		kfree(kept);
 	}
 }
@@ -397,7 +375,7 @@ static void memory_in_idle_slabs_is_memory(void **state)
 		taken = page;
 	}
 	for (int i = 0; i < 2; i++) { /* the second time from slabs that became idle */
-		void **list = take_all(96), **other = take_all(112);
+		void **list = take_all_of_size(96), **other = take_all_of_size(112);
 
 		if (i)
 			empty();
@@ -407,8 +385,8 @@ static void memory_in_idle_slabs_is_memory(void **state)
 		else
 			assert_null(p);
 		kfree_nolock(p);
-		give_all(list);
-		give_all(other);
+		give_list(list);
+		give_list(other);
 	}
 	for (; taken; taken = page) {
 		page = *(struct page **)page_address(taken);

@@ -12,7 +12,6 @@
 #include <pthread.h>
 #include <signal.h>
 #include <stele/page.h>
-#include <stele/stats.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <time.h>
@@ -49,14 +48,6 @@ static int end(void **state)
 	return 0;
 }
 
-static uint64_t reports(void)
-{
-	struct stele_stats stats;
-
-	stele_stats_read(&stats);
-	return stats.reports;
-}
-
 static void nap_a_while(void)
 {
 	const struct timespec nap = { 0, 10000000 };
@@ -90,7 +81,7 @@ static bool is_free(const void *p)
 static void null_and_size_zero_are_no_op(void **state)
 {
 	struct item *none = NULL, *zero = ZERO_SIZE_PTR;
-	uint64_t before = reports();
+	uint64_t before = stats_now().reports;
 
 	(void)state;
 	kfree_rcu(none, rcu);
@@ -98,7 +89,7 @@ static void null_and_size_zero_are_no_op(void **state)
 	kfree_rcu(zero, rcu);
 	kfree_rcu_mightsleep(NULL);
 	kvfree_rcu_mightsleep(ZERO_SIZE_PTR);
-	assert_int_equal(reports(), before);
+	assert_int_equal(stats_now().reports, before);
 }
 
 static void the_argument_is_evaluated_once(void **state)
@@ -399,16 +390,16 @@ static void what_waits_is_counted(void **state)
 
 	(void)state;
 	kvfree_rcu_barrier();
-	stele_stats_read(&before);
+	before = stats_now();
 	toy_read_lock();
 	for (int i = 0; i < 1000; i++) {
 		p = kmem_cache_alloc(cache, 0);
 		kfree_rcu(p, rcu);
 	}
-	stele_stats_read(&during);
+	during = stats_now();
 	toy_read_unlock();
 	barrier_and_flush();
-	stele_stats_read(&after);
+	after = stats_now();
 	assert_int_equal(before.rcu_bytes, 0);
 	assert_true(during.rcu_bytes >= (1000 - 123) * sizeof(*p));
 	assert_true(during.rcu_bytes <= 1000 * sizeof(*p));

@@ -12,7 +12,6 @@
 #include "rcu/rcu.h"
 #include <pthread.h>
 #include <stdlib.h>
-#include <stele/stats.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -48,14 +47,6 @@ static void nap_ms(long ms)
 	const struct timespec nap = { ms / 1000, ms % 1000 * 1000000 };
 
 	nanosleep(&nap, NULL);
-}
-
-static struct stele_stats stats_now(void)
-{
-	struct stele_stats stats;
-
-	stele_stats_read(&stats);
-	return stats;
 }
 
 /* ---- bounds ---- */

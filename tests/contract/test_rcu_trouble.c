@@ -11,7 +11,6 @@
 #include <errno.h>
 #include <pthread.h>
 #include <stdlib.h>
-#include <stele/stats.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -91,14 +90,6 @@ static int each(void **state)
 	return 0;
 }
 
-static uint64_t waiting(void)
-{
-	struct stele_stats stats;
-
-	stele_stats_read(&stats);
-	return stats.rcu_bytes;
-}
-
 static void give(struct kmem_cache *s)
 {
 	struct item *p = kmem_cache_alloc(s, 0);
@@ -130,7 +121,7 @@ static void without_a_thread_all_who_wait_get_their_rounds(void **state)
 		pthread_join(late, NULL);
 	}
 	assert_true(refused > 0);
-	assert_int_equal(waiting(), 0);
+	assert_int_equal(stats_now().rcu_bytes, 0);
 	kmem_cache_destroy(others);
 }
 
@@ -142,7 +133,7 @@ static void without_a_thread_the_mightsleep_forms_keep_the_limit(void **state)
 	(void)state;
 	for (uint64_t i = 0; i < 4 * max / sizeof(struct item); i++) {
 		kvfree_rcu_mightsleep(kmem_cache_alloc(cache, 0));
-		most = STELE_MAX(most, waiting());
+		most = STELE_MAX(most, stats_now().rcu_bytes);
 	}
 	assert_true(most > max / 2);
 	assert_true(most <= max + 123 * sizeof(struct item));
@@ -282,7 +273,7 @@ static void what_nobody_waits_with_holds_nobody_back(void **state)
 		give(cache);
 	}
 	kvfree_rcu_barrier();
-	assert_int_equal(waiting(), lost);
+	assert_int_equal(stats_now().rcu_bytes, lost);
 	atomic_fetch_sub(&stele_graces[0].waiting, lost);
 }
 
