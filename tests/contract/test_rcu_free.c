@@ -31,22 +31,7 @@ struct tail {
 	struct kvfree_rcu_head rcu;
 };
 
-static struct kmem_cache *cache;
-
-static int begin(void **state)
-{
-	(void)state;
-	assert_int_equal(stele_rcu_set_flavor(&toy_flavor), 0);
-	cache = kmem_cache_create("items", sizeof(struct item), NULL, SLAB_NO_MERGE);
-	return cache ? 0 : -1;
-}
-
-static int end(void **state)
-{
-	(void)state;
-	kmem_cache_destroy(cache);
-	return 0;
-}
+#include "items.h"
 
 static void nap_a_while(void)
 {

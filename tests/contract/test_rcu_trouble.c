@@ -19,6 +19,8 @@ struct item {
 	struct kvfree_rcu_head rcu;
 };
 
+#include "items.h"
+
 /* Other readers than toy_flavor's, none of which ever reads. */
 static int other_ongoing(void)
 {
@@ -58,7 +60,7 @@ int __wrap_pthread_create(pthread_t *thread, const pthread_attr_t *attr, void *(
 	return EAGAIN;
 }
 
-static struct kmem_cache *cache, *others;
+static struct kmem_cache *others;
 
 static struct kmem_cache *cache_of_others(const char *name, void (*dtor)(void *))
 {
@@ -67,20 +69,10 @@ static struct kmem_cache *cache_of_others(const char *name, void (*dtor)(void *)
 	return kmem_cache_create(name, sizeof(struct item), &args, SLAB_TYPESAFE_BY_RCU);
 }
 
-static int begin(void **state)
+static int begin_without_threads(void **state)
 {
-	(void)state;
-	assert_int_equal(stele_rcu_set_flavor(&toy_flavor), 0);
 	no_threads = true;
-	cache = kmem_cache_create("items", sizeof(struct item), NULL, SLAB_NO_MERGE);
-	return cache ? 0 : -1;
-}
-
-static int end(void **state)
-{
-	(void)state;
-	kmem_cache_destroy(cache);
-	return 0;
+	return begin(state);
 }
 
 static int each(void **state)
@@ -304,8 +296,8 @@ int main(int argc, char **argv)
 	stele_heap_start();
 	stele_opt.rcu_max = 1 << 20;
 	stele_opt.rcu_wait = 100000; /* a busy machine is no reader */
-	failed = cmocka_run_group_tests(tests, begin, end);
+	failed = cmocka_run_group_tests(tests, begin_without_threads, end);
 	return failed		      ? failed
-	       : FORKS_BESIDE_THREADS ? cmocka_run_group_tests(forking, begin, end)
+	       : FORKS_BESIDE_THREADS ? cmocka_run_group_tests(forking, begin_without_threads, end)
 				      : 0;
 }
