@@ -208,33 +208,34 @@ static void no_frames_means_no_objects_and_no_loss(void **state)
 	stele_slabs_give(&cache, objects, n);
 }
 
-static void giving_twice_is_told_and_changes_nothing(void **state)
+/* Gives a batch in which @bad was free before; that is told, once. */
+static void give_and_be_told(uint64_t *batch, unsigned n, uint64_t bad)
 {
 	static struct stderr_text said;
 	char expected[256];
+
+	snprintf(expected, sizeof(expected),
+		 "stele: free(%p): object was already free in cache 'slabs'; not freed\n",
+		 (void *)bad);
+	assert_true(stderr_begin(&said));
+	stele_slabs_give(&cache, batch, n);
+	stderr_end(&said);
+	assert_string_equal(said.text, expected);
+}
+
+static void giving_twice_is_told_and_changes_nothing(void **state)
+{
 	uint64_t twice[2];
 
 	(void)state;
 	assert_int_equal(take(objects, 3), 3);
-	snprintf(expected, sizeof(expected),
-		 "stele: free(%p): object was already free in cache 'slabs'; not freed\n",
-		 (void *)objects[1]);
 	twice[0] = objects[1];
 	stele_slabs_give(&cache, twice, 1);
 	twice[0] = objects[1];
-	assert_true(stderr_begin(&said));
-	stele_slabs_give(&cache, twice, 1);
-	stderr_end(&said);
-	assert_string_equal(said.text, expected);
+	give_and_be_told(twice, 1, objects[1]);
 	/* Both in one batch. */
 	twice[0] = twice[1] = objects[0];
-	snprintf(expected, sizeof(expected),
-		 "stele: free(%p): object was already free in cache 'slabs'; not freed\n",
-		 (void *)objects[0]);
-	assert_true(stderr_begin(&said));
-	stele_slabs_give(&cache, twice, 2);
-	stderr_end(&said);
-	assert_string_equal(said.text, expected);
+	give_and_be_told(twice, 2, objects[0]);
 	assert_int_equal(slabs_now(), 1);
 	twice[0] = objects[2];
 	stele_slabs_give(&cache, twice, 1);
@@ -243,21 +244,13 @@ static void giving_twice_is_told_and_changes_nothing(void **state)
 /* Freed twice; then its slab went, and came to lie a few frames on. The second is not another's. */
 static void what_lies_inside_of_an_object_now_is_not_given(void **state)
 {
-	static struct stderr_text said;
-	char expected[256];
 	uint64_t given[2];
 
 	(void)state;
 	assert_int_equal(take(objects, 3), 3);
 	given[0] = objects[0];
 	given[1] = objects[1] + 32;
-	snprintf(expected, sizeof(expected),
-		 "stele: free(%p): object was already free in cache 'slabs'; not freed\n",
-		 (void *)given[1]);
-	assert_true(stderr_begin(&said));
-	stele_slabs_give(&cache, given, 2);
-	stderr_end(&said);
-	assert_string_equal(said.text, expected);
+	give_and_be_told(given, 2, given[1]);
 	assert_false(stele_object_is_free(stele_run_of((void *)objects[1]), (void *)objects[1]));
 	stele_slabs_give(&cache, objects + 1, 2);
 }
