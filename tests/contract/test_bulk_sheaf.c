@@ -19,13 +19,6 @@ static struct kmem_cache *cache(size_t size)
 	return s;
 }
 
-/* L5: nothing lost, nothing held twice. */
-static void done_with(struct kmem_cache *s)
-{
-	assert_int_equal(kmem_cache_shrink(s), 0);
-	kmem_cache_destroy(s);
-}
-
 static void assert_all_own(size_t n, size_t size)
 {
 	for (size_t i = 0; i < n; i++) {
@@ -48,7 +41,7 @@ static void a_bulk_is_that_many_objects(void **state)
 		assert_all_own(counts[k], 56);
 		kmem_cache_free_bulk(s, counts[k], objects);
 	}
-	done_with(s);
+	destroy_empty(s);
 }
 
 static void a_cleared_bulk_is_clear(void **state)
@@ -63,7 +56,7 @@ static void a_cleared_bulk_is_clear(void **state)
 	for (size_t i = 0; i < 100; i++)
 		assert_true(all_zero(objects[i], 0, 56));
 	kmem_cache_free_bulk(s, 100, objects);
-	done_with(s);
+	destroy_empty(s);
 }
 
 static void a_bulk_of_none_is_false(void **state)
@@ -75,7 +68,7 @@ static void a_bulk_of_none_is_false(void **state)
 	kmem_cache_free_bulk(s, 0, objects);
 	kmem_cache_free_bulk(NULL, 0, objects);
 	kfree_bulk(0, objects);
-	done_with(s);
+	destroy_empty(s);
 }
 
 /* L22: a bulk that cannot be had whole takes nothing. */
@@ -96,7 +89,7 @@ static void a_bulk_that_fails_keeps_nothing(void **state)
 			assert_true(kmem_cache_alloc_bulk(s, GFP_KERNEL, 5, objects));
 		if (!had)
 			kmem_cache_free_bulk(s, 5, objects);
-		done_with(s);
+		destroy_empty(s);
 	}
 }
 
@@ -109,7 +102,7 @@ static void a_bulk_without_memory_is_false(void **state)
 	memory_gone();
 	STDERR_OF(&t, assert_false(kmem_cache_alloc_bulk(s, GFP_NOWAIT, MOST, objects)));
 	memory_back();
-	done_with(s);
+	destroy_empty(s);
 }
 
 static void a_mixed_bulk_goes_back_to_its_owners(void **state)
@@ -125,8 +118,8 @@ static void a_mixed_bulk_goes_back_to_its_owners(void **state)
 					  : kmalloc(40000 + i, GFP_KERNEL);
 	kmem_cache_free_bulk(NULL, 300, objects);
 	kfree_bulk(300, objects + 300);
-	done_with(a);
-	done_with(b);
+	destroy_empty(a);
+	destroy_empty(b);
 }
 
 /* ---- sheaves ---- */
@@ -160,7 +153,7 @@ static void set_aside_objects_are_there_when_memory_is_not(void **state)
 		memory_back();
 		kmem_cache_return_sheaf(s, GFP_KERNEL, sheaf);
 		kmem_cache_free_bulk(s, counts[k], objects);
-		done_with(s);
+		destroy_empty(s);
 	}
 }
 
@@ -177,7 +170,7 @@ static void an_empty_sheaf_gives_nothing(void **state)
 	assert_null(kmem_cache_alloc_from_sheaf(s, GFP_KERNEL, sheaf));
 	kmem_cache_return_sheaf(s, GFP_KERNEL, sheaf);
 	kmem_cache_free_bulk(s, n, objects);
-	done_with(s);
+	destroy_empty(s);
 }
 
 /* Those in the hands of a call that never ends are tests/storms/leave.c's. */
@@ -194,7 +187,7 @@ static void all_sheaves_are_at_rest_between_calls(void **state)
 	stele_stats_read(&now);
 	assert_true(now.sheaves > before.sheaves);
 	assert_int_equal(now.sheaves_out, before.sheaves_out);
-	done_with(s);
+	destroy_empty(s);
 	stele_stats_read(&now);
 	assert_int_equal(now.sheaves_out, before.sheaves_out);
 }
@@ -205,7 +198,7 @@ static void a_sheaf_of_none_is_null(void **state)
 
 	(void)state;
 	assert_null(kmem_cache_prefill_sheaf(s, GFP_KERNEL, 0));
-	done_with(s);
+	destroy_empty(s);
 }
 
 static void a_cleared_object_of_a_sheaf_is_clear(void **state)
@@ -225,7 +218,7 @@ static void a_cleared_object_of_a_sheaf_is_clear(void **state)
 	}
 	kmem_cache_return_sheaf(s, GFP_KERNEL, sheaf);
 	kmem_cache_free_bulk(s, 40, objects);
-	done_with(s);
+	destroy_empty(s);
 }
 
 static void a_sheaf_returned_full_loses_nothing(void **state)
@@ -239,7 +232,7 @@ static void a_sheaf_returned_full_loses_nothing(void **state)
 		assert_non_null(sheaf);
 		kmem_cache_return_sheaf(s, GFP_KERNEL, sheaf);
 	}
-	done_with(s);
+	destroy_empty(s);
 }
 
 static void a_refilled_sheaf_keeps_its_promise(void **state)
@@ -259,7 +252,7 @@ static void a_refilled_sheaf_keeps_its_promise(void **state)
 		kmem_cache_free_bulk(s, counts[k], objects);
 	}
 	kmem_cache_return_sheaf(s, GFP_KERNEL, sheaf);
-	done_with(s);
+	destroy_empty(s);
 }
 
 static void a_refill_of_nothing_is_refused(void **state)
@@ -270,7 +263,7 @@ static void a_refill_of_nothing_is_refused(void **state)
 	(void)state;
 	assert_int_equal(kmem_cache_refill_sheaf(s, GFP_KERNEL, NULL, 4), -EINVAL);
 	assert_int_equal(kmem_cache_refill_sheaf(s, GFP_KERNEL, &none, 4), -EINVAL);
-	done_with(s);
+	destroy_empty(s);
 }
 
 /* The sheaf stays the caller's, with at least what it had. */
@@ -292,7 +285,7 @@ static void a_refill_without_memory_keeps_the_sheaf(void **state)
 	drain(s, sheaf, had);
 	kmem_cache_return_sheaf(s, GFP_KERNEL, sheaf);
 	kmem_cache_free_bulk(s, had, objects);
-	done_with(s);
+	destroy_empty(s);
 }
 
 /* Every request for pages on the way fails once: a sheaf or NULL, and nothing lost. */
@@ -309,7 +302,7 @@ static void a_fill_that_fails_keeps_nothing(void **state)
 		memory_back();
 		if (sheaf)
 			kmem_cache_return_sheaf(s, GFP_KERNEL, sheaf);
-		done_with(s);
+		destroy_empty(s);
 	}
 }
 
@@ -328,7 +321,7 @@ static void sheaf_capacity_is_at_least_what_was_asked(void **state)
 	memory_back();
 	kmem_cache_return_sheaf(s, GFP_KERNEL, sheaf);
 	kmem_cache_free_bulk(s, 100, objects);
-	done_with(s);
+	destroy_empty(s);
 }
 
 int main(void)

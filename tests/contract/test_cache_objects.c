@@ -18,12 +18,6 @@ static struct kmem_cache *cache(size_t size)
 	return s;
 }
 
-static void done_with(struct kmem_cache *s)
-{
-	assert_int_equal(kmem_cache_shrink(s), 0);
-	kmem_cache_destroy(s);
-}
-
 static void every_byte_has_one_owner(void **state)
 {
 	static const size_t sizes[] = { 8, 24, 56, 104, 700, 3000, 9000 };
@@ -49,7 +43,7 @@ static void every_byte_has_one_owner(void **state)
 			assert_true(signed_by(p[i], kmem_cache_size(s), i));
 			kmem_cache_free(s, p[i]);
 		}
-		done_with(s);
+		destroy_empty(s);
 	}
 }
 
@@ -68,7 +62,7 @@ static void a_cleared_object_is_clear(void **state)
 		for (int i = 0; i < 50; i++)
 			kmem_cache_free(s, p[i]);
 	}
-	done_with(s);
+	destroy_empty(s);
 }
 
 static void the_other_ways_to_allocate_allocate(void **state)
@@ -94,7 +88,7 @@ static void the_other_ways_to_allocate_allocate(void **state)
 	assert_true(all_zero(p[4], 0, 72));
 	for (size_t i = 0; i < sizeof(p) / sizeof(p[0]); i++)
 		kmem_cache_free(s, p[i]);
-	done_with(s);
+	destroy_empty(s);
 }
 
 static void kfree_takes_an_object_of_any_cache(void **state)
@@ -104,7 +98,7 @@ static void kfree_takes_an_object_of_any_cache(void **state)
 
 	(void)state;
 	kfree(p);
-	done_with(s);
+	destroy_empty(s);
 }
 
 static void memory_can_be_asked_for(void **state)
@@ -135,8 +129,8 @@ static void an_object_of_another_cache_is_kept_and_reported(void **state)
 	}
 	assert_true(signed_by(p, 96, 3));
 	kmem_cache_free(other, p);
-	done_with(mine);
-	done_with(other);
+	destroy_empty(mine);
+	destroy_empty(other);
 }
 
 static void memory_that_is_not_ours_is_reported_and_left_alone(void **state)
@@ -152,7 +146,7 @@ static void memory_that_is_not_ours_is_reported_and_left_alone(void **state)
 	STDERR_OF(&t, kmem_cache_free(s, p + 8));
 	assert_says(&t, "kmem_cache_free");
 	kmem_cache_free(s, p);
-	done_with(s);
+	destroy_empty(s);
 }
 
 /* Takes objects until there are none; returns how many, linked through their first word. */
@@ -196,7 +190,7 @@ static void no_memory_is_null_and_passes(void **state)
 		kmem_cache_free(s, list);
 		list = next;
 	}
-	done_with(s);
+	destroy_empty(s);
 }
 
 struct relay {
@@ -228,7 +222,7 @@ static void objects_freed_elsewhere_come_back(void **state)
 		assert_int_equal(pthread_create(&thread, NULL, free_them, relay), 0);
 		pthread_join(thread, NULL);
 	}
-	done_with(relay->s);
+	destroy_empty(relay->s);
 	free(relay);
 }
 

@@ -34,8 +34,7 @@ static void the_old_memory_is_freed(void **state)
 		assert_ptr_equal(kvrealloc(kmem_cache_alloc(s, GFP_KERNEL), 0, GFP_KERNEL),
 				 ZERO_SIZE_PTR);
 	}
-	assert_int_equal(kmem_cache_shrink(s), 0);
-	kmem_cache_destroy(s);
+	destroy_empty(s);
 	kfree_bulk(10, grown);
 }
 

@@ -206,8 +206,7 @@ static void without_sheaves_only_the_head_is_written(void **state)
 	}
 	toy_read_unlock();
 	kvfree_rcu_barrier_on_cache(plain);
-	assert_int_equal(kmem_cache_shrink(plain), 0);
-	kmem_cache_destroy(plain);
+	destroy_empty(plain);
 }
 
 static void without_memory_for_a_sheaf_the_object_waits_all_the_same(void **state)
@@ -229,8 +228,7 @@ static void without_memory_for_a_sheaf_the_object_waits_all_the_same(void **stat
 	kfree_rcu_mightsleep(headless);
 	stele_inject_page_fail = 0;
 	barrier_and_flush();
-	assert_int_equal(kmem_cache_shrink(fresh), 0);
-	kmem_cache_destroy(fresh);
+	destroy_empty(fresh);
 }
 
 /* ---- what is reported, and how ---- */
