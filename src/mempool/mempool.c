@@ -4,8 +4,8 @@
  *
  * Idea      Three sources in this order. Who may wait joins the queue as soon as others are in it,
  *           so that nobody who came first is passed; who may not, takes what is there.
- * Context   as <stele/mempool.h> says. Callbacks are never called under a lock of ours, but for
- *           the one that keeps two mempool_resize() apart.
+ * Context   as <stele/mempool.h> says. Callbacks are never called under a lock of ours, nor is
+ *           anything allocated: that may lead to a destructor, which may do anything.
  * Failure   NULL only for those who may not wait, or no longer.
  * Tests     tests/contract/test_mempool.c, tests/stress/mempool.c, tests/model/
  */
@@ -369,21 +369,34 @@ unsigned int mempool_free_bulk(mempool_t *pool, void **elems, unsigned int count
 
 /* ---- beginning, size and end ---- */
 
-/* The places of a reserve of @limit elements. Parts that are there stay. */
-static int make_places(struct reserve *r, unsigned limit)
+/* False: somebody else was faster. Under `resizing`. */
+static bool add_part(struct reserve *r, unsigned part, unsigned places, void *p)
 {
-	unsigned wanted = limit + RESERVE_SPARE, places = load_relaxed(&r->places);
+	if (load_relaxed(&r->places) != places)
+		return false;
+	store_release(&r->part[part], p);
+	store_release(&r->places, reserve_part_start(part) + reserve_part_size(part));
+	return true;
+}
 
-	while (places < wanted) {
+/* The places of a reserve of @limit elements. Parts that are there stay. */
+static int make_places(struct pool *in, unsigned limit)
+{
+	unsigned wanted = limit + RESERVE_SPARE, places;
+
+	while ((places = load_relaxed(&in->reserve.places)) < wanted) {
 		unsigned part = places ? reserve_part(places) : 0;
 		size_t bytes = reserve_part_size(part) * sizeof(reserve_place_t);
 		void *p = kmalloc(bytes, GFP_KERNEL | __GFP_ZERO | __GFP_NOWARN);
+		int error = p ? stele_lock(&in->resizing) : -ENOMEM;
 
-		if (!p)
-			return -ENOMEM;
-		store_release(&r->part[part], p);
-		places = reserve_part_start(part) + reserve_part_size(part);
-		store_release(&r->places, places);
+		if (!error && add_part(&in->reserve, part, places, p))
+			p = NULL;
+		if (!error)
+			stele_unlock(&in->resizing);
+		kfree(p);
+		if (error)
+			return error;
 	}
 	return 0;
 }
@@ -413,7 +426,7 @@ static int begin(mempool_t *pool, unsigned limit, gfp_t gfp)
 {
 	struct pool *in = inside(pool);
 
-	if (make_places(&in->reserve, limit) != 0)
+	if (make_places(in, limit) != 0)
 		return -ENOMEM;
 	/* After the first allocation: the options are read by then. */
 	in->checks = stele_opt.mempool_debug || stele_opt.fail_mempool_alloc ||
@@ -496,18 +509,15 @@ int mempool_resize(mempool_t *pool, int new_min_nr)
 
 	if (!valid("mempool_resize", pool, new_min_nr, 1))
 		return -EINVAL;
-	error = stele_lock(&in->resizing);
+	error = make_places(in, (unsigned)new_min_nr);
+	if (!error)
+		error = stele_lock(&in->resizing);
 	if (error)
 		return error;
-	error = make_places(&in->reserve, (unsigned)new_min_nr);
-	if (!error) {
-		reserve_set_limit(&in->reserve, (unsigned)new_min_nr);
-		store_relaxed(&in->was_full, mempool_is_saturated(pool));
-		pool->min_nr = new_min_nr;
-	}
+	reserve_set_limit(&in->reserve, (unsigned)new_min_nr);
+	store_relaxed(&in->was_full, mempool_is_saturated(pool));
+	pool->min_nr = new_min_nr;
 	stele_unlock(&in->resizing);
-	if (error)
-		return error;
 	drop_surplus(pool);
 	fill_up(pool, GFP_KERNEL | NEVER_NEEDED);
 	/* Who needs more than there was may find enough now. */
