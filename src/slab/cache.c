@@ -27,7 +27,7 @@ static struct stele_mutex walking, list_lock;
 static struct kmem_cache *caches;
 static struct kmem_cache *pinned;     /* by the walk under way */
 static struct kmem_cache cache_cache; /* where struct kmem_cache comes from */
-static bool cache_cache_ready;
+static _Atomic bool cache_cache_ready;
 
 #define OBJECTS_MAX 512u
 #define LINE 64u
@@ -353,20 +353,33 @@ static struct kmem_cache *find_mergeable(const struct request *r, uint32_t align
 	return NULL;
 }
 
-static struct kmem_cache *new_cache(const struct request *r, uint32_t align)
+static int boot_cache_cache(void)
 {
-	struct kmem_cache *s;
+	int error = stele_lock(&list_lock);
 
-	if (!cache_cache_ready) {
+	if (error)
+		return error;
+	if (!load_relaxed(&cache_cache_ready)) {
 		stele_cache_boot(&cache_cache, "kmem_cache", sizeof(struct kmem_cache), 64,
 				 SLAB_NO_MERGE | SLAB_NO_SHEAVES);
 		/* ORDER(LIST) release: the child of a fork may have to boot it again. */
-		fence_release();
-		cache_cache_ready = true;
+		store_release(&cache_cache_ready, true);
 	}
-	s = kmem_cache_alloc(&cache_cache, __GFP_ZERO);
-	if (!s)
+	stele_unlock(&list_lock);
+	return 0;
+}
+
+/* Not under the lock: what allocates may find slabs to retire, and run their destructors. */
+static struct kmem_cache *cache_memory(void)
+{
+	/* ORDER(LIST) acquire: it is complete. */
+	if (!load_acquire(&cache_cache_ready) && boot_cache_cache() != 0)
 		return NULL;
+	return kmem_cache_alloc(&cache_cache, __GFP_ZERO);
+}
+
+static void fill_cache(struct kmem_cache *s, const struct request *r, uint32_t align)
+{
 	set_name(s, r->name);
 	s->refcount = 1;
 	s->ctor = r->args.ctor;
@@ -375,11 +388,10 @@ static struct kmem_cache *new_cache(const struct request *r, uint32_t align)
 	set_geometry(s, (uint32_t)r->size, align,
 		     r->flags | (r->args.sheaf_capacity || r->args.usersize ? SLAB_NO_MERGE : 0));
 	set_sheaves(s, r->args.sheaf_capacity);
-	return s;
 }
 
-/* Finds or makes the cache; *error says why not. */
-static struct kmem_cache *create_locked(struct request *r, int *error)
+/* Finds the cache, or makes it of @memory, unless that is NULL. */
+static struct kmem_cache *create_locked(struct request *r, struct kmem_cache *memory)
 {
 	uint32_t align = wanted_align(r);
 	struct kmem_cache *s = mergeable(r) ? find_mergeable(r, align) : NULL;
@@ -389,12 +401,41 @@ static struct kmem_cache *create_locked(struct request *r, int *error)
 		s->object_size = STELE_MAX(s->object_size, (uint32_t)r->size);
 		return s;
 	}
-	s = new_cache(r, align);
-	if (!s) {
-		*error = -ENOMEM;
+	if (!memory)
 		return NULL;
+	fill_cache(memory, r, align);
+	push_list(memory);
+	return memory;
+}
+
+/* Odd names work, but say so: whoever reads slabinfo will wonder. Under the lock. */
+static void warn_name(const struct request *r)
+{
+	const char *problem = strchr(r->name, ' ') ? "has a space" : NULL;
+
+	for (struct kmem_cache *s = caches; s && !problem; s = s->next)
+		if (!strncmp(s->name, r->name, CACHE_NAME_MAX - 1))
+			problem = "is taken";
+	if (problem && !stele_opt.quiet)
+		stele_say("stele: kmem_cache_create(%s): the name %s\n", r->name, problem);
+}
+
+/* *error says why it is NULL. */
+static struct kmem_cache *find_or_make(struct request *r, int *error)
+{
+	uint64_t signals = stele_os_signals_hold();
+	struct kmem_cache *memory = cache_memory(), *s = NULL;
+
+	*error = stele_lock(&list_lock);
+	if (!*error) {
+		warn_name(r);
+		s = create_locked(r, memory);
+		stele_unlock(&list_lock);
+		*error = s ? 0 : -ENOMEM;
 	}
-	push_list(s);
+	if (memory && memory != s)
+		kmem_cache_free(&cache_cache, memory);
+	stele_os_signals_release(signals);
 	return s;
 }
 
@@ -408,18 +449,6 @@ static void create_failed(const struct request *r, int error)
 	if (!stele_opt.quiet)
 		stele_say("stele: kmem_cache_create(%s) failed with error %d\n",
 			  r->name ? r->name : "(null)", error);
-}
-
-/* Odd names work, but say so: whoever reads slabinfo will wonder. Under the lock. */
-static void warn_name(const struct request *r)
-{
-	const char *problem = strchr(r->name, ' ') ? "has a space" : NULL;
-
-	for (struct kmem_cache *s = caches; s && !problem; s = s->next)
-		if (!strncmp(s->name, r->name, CACHE_NAME_MAX - 1))
-			problem = "is taken";
-	if (problem && !stele_opt.quiet)
-		stele_say("stele: kmem_cache_create(%s): the name %s\n", r->name, problem);
 }
 
 struct kmem_cache *kmem_cache_create_args(const char *name, size_t size,
@@ -437,12 +466,7 @@ struct kmem_cache *kmem_cache_create_args(const char *name, size_t size,
 	if (!error)
 		error = find_grace(&r);
 	if (!error)
-		error = stele_lock(&list_lock);
-	if (!error) {
-		warn_name(&r);
-		s = create_locked(&r, &error);
-		stele_unlock(&list_lock);
-	}
+		s = find_or_make(&r, &error);
 	if (!s)
 		create_failed(&r, error);
 	return s;

@@ -3,15 +3,18 @@
  * tests/any_context/lock_destructor.c - a destructor creates, shrinks, trims and destroys
  *
  * Idea      Destructors run when a slab is given back: by shrinking, trimming and destroying, which
- *           hold locks. Whatever a destructor calls of that kind must come back, its own cache and
+ *           hold locks, and by whoever allocates next after kfree_nolock() has emptied one, which
+ *           may be the creation of a cache, or the resizing of a mempool. Whatever a destructor calls of that kind must come back, its own cache and
  *           the one that is being destroyed included.
  * Failure   a hang (the alarm), a report, or a destructor that never ran.
  */
 #include "../stress/stress.h"
+#include <stele/mempool.h>
 
 #define OBJECTS 2000
 
 static struct kmem_cache *own, *other;
+static mempool_t *resized; /* unless NULL, by a destructor, too */
 static unsigned calls, inside;
 
 static void create_and_destroy(void)
@@ -41,6 +44,8 @@ static void destructor(void *p)
 	kmem_cache_shrink(own);
 	stele_trim(0);
 	destroy_other();
+	if (resized)
+		MUST(mempool_resize(resized, 3000) == 0);
 	inside = 0;
 }
 
@@ -88,6 +93,45 @@ static void trim_destroys_itself(void)
 	MUST(calls > 0 && !own);
 }
 
+/* Slabs of `own` are empty, and left to whoever comes next. */
+static void leave_to_others(void)
+{
+	static void *p[OBJECTS];
+
+	start();
+	for (int i = 0; i < OBJECTS; i++)
+		p[i] = kmem_cache_alloc(own, GFP_KERNEL);
+	stele_deferred_barrier();
+	calls = 0;
+	for (int i = 0; i < OBJECTS; i++)
+		kfree_nolock(p[i]);
+	MUST(calls == 0);
+}
+
+static void create_finds_them(void)
+{
+	struct kmem_cache *s;
+
+	leave_to_others();
+	s = kmem_cache_create("meanwhile", 328, 0, SLAB_NO_MERGE, NULL);
+	MUST(s && calls > 0);
+	kmem_cache_destroy(s);
+	kmem_cache_destroy(own);
+}
+
+static void resizing_finds_them(void)
+{
+	mempool_t *pool = mempool_create_kmalloc_pool(2, 64);
+
+	MUST(pool);
+	leave_to_others();
+	resized = pool;
+	MUST(mempool_resize(pool, 4000) == 0 && calls > 0);
+	resized = NULL;
+	mempool_destroy(pool);
+	kmem_cache_destroy(own);
+}
+
 int main(void)
 {
 	alarm(60);
@@ -108,6 +152,8 @@ int main(void)
 	kmem_cache_destroy(own);
 	MUST(calls > 0);
 
+	create_finds_them();
+	resizing_finds_them();
 	trim_destroys_itself();
 	step_done();
 	return finish(4u << 20);
