@@ -36,6 +36,8 @@ enum stele_profile { STELE_PROFILE_DEFAULT, STELE_PROFILE_TINY, STELE_NR_PROFILE
 #define STELE_OPTION_TABLE(STELE_OPTION) \
 	STELE_OPTION(abort_on_error, BOOL, 0, 0, 1, \
 		"die after reporting a bad free; otherwise report it and go on") \
+	STELE_OPTION(abort_on_order, BOOL, 0, 0, 1, \
+		"debug builds: die after reporting a lock waited for out of order, or where nothing may") \
 	STELE_OPTION(arena_size, SIZE, 0, STELE_ARENA_SMALLEST, STELE_ARENA_LARGEST, \
 		"address space to reserve; 0 chooses by the machine and its limits") \
 	STELE_OPTION(barn_max, SIZE, STELE_M(1), 0, STELE_T(1), \

@@ -20,7 +20,8 @@ struct kmem_cache stele_kmalloc_caches[STELE_NR_CLASSES];
 _Atomic uint8_t stele_class_table[STELE_TABLE_ENTRIES];
 
 static _Atomic bool started;
-static struct stele_mutex starting; /* a child that finds it abandoned starts anew */
+/* A child that finds it abandoned starts anew. */
+static struct stele_mutex starting = STELE_MUTEX(CLASSES);
 
 /* The kernel writes powers of two from 1024 on as 1k, 2k, ... */
 static void name_class(struct stele_out *out, size_t size)

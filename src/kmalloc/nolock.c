@@ -18,6 +18,7 @@
 
 #include "kmalloc/warn.h"
 #include "page/run.h"
+#include "sync/held.h"
 
 #define PERMITTED (__GFP_ZERO | __GFP_ACCOUNT | __GFP_NOWARN | __GFP_NOMEMALLOC)
 
@@ -63,7 +64,7 @@ static __attribute__((noinline)) void *nolock_slow(size_t size, gfp_t gfp, int n
 	return stele_request_report(&r, p, p ? s->size : 0);
 }
 
-void *kmalloc_nolock(size_t size, gfp_t gfp, int node)
+STELE_NEVER_WAITS void *kmalloc_nolock(size_t size, gfp_t gfp, int node)
 {
 	struct kmem_cache *s = stele_cache_for(size);
 	void *p = stele_likely(s != NULL) && permitted(gfp) ? pcpu_pop(s->words) : NULL;
@@ -85,7 +86,7 @@ static __attribute__((noinline)) void *cache_nolock_slow(struct kmem_cache *s, g
 	return p;
 }
 
-void *kmem_cache_alloc_nolock(struct kmem_cache *s, gfp_t gfp, int node)
+STELE_NEVER_WAITS void *kmem_cache_alloc_nolock(struct kmem_cache *s, gfp_t gfp, int node)
 {
 	void *p = permitted(gfp) ? pcpu_pop(s->words) : NULL;
 
@@ -112,7 +113,7 @@ static __attribute__((noinline)) void kfree_nolock_slow(void *p, const void *sit
 		stele_free_bounded("kfree_nolock", p, site);
 }
 
-void kfree_nolock(const void *p)
+STELE_NEVER_WAITS void kfree_nolock(const void *p)
 {
 	probe_kfree(p);
 	if (stele_unlikely(!slab_free_fast((void *)p)))

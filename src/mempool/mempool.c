@@ -426,6 +426,8 @@ static int begin(mempool_t *pool, unsigned limit, gfp_t gfp)
 {
 	struct pool *in = inside(pool);
 
+	in->resizing = (struct stele_mutex)STELE_MUTEX(RESIZING);
+	in->queue.lock = (struct stele_mutex)STELE_MUTEX(WAITERS);
 	if (make_places(in, limit) != 0)
 		return -ENOMEM;
 	/* After the first allocation: the options are read by then. */

@@ -2,6 +2,7 @@
 #include "mempool/wait.h"
 #include "base/bits.h"
 #include "os/os.h"
+#include "sync/held.h"
 #include <pthread.h>
 #include <stddef.h>
 #include <time.h>
@@ -121,7 +122,7 @@ static void queue_leave(struct wait_queue *q, struct reserve *r)
 		stele_wait_kick(q, r);
 }
 
-void stele_wait_kick(struct wait_queue *q, struct reserve *r)
+STELE_NEVER_WAITS void stele_wait_kick(struct wait_queue *q, struct reserve *r)
 {
 	do {
 		/* ORDER(WAITING) sequentially consistent: the element is counted. */

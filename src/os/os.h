@@ -44,6 +44,9 @@ int stele_os_move(void *from, void *to, size_t size);
 /* Asks that no huge pages appear in the range by themselves. */
 void stele_os_no_hugepage(void *p, size_t size);
 
+/* Whether the eight bytes at @p can be read. */
+bool stele_os_is_readable(const void *p);
+
 size_t stele_os_page_size(void);
 unsigned stele_os_cpus_possible(void); /* at least 1, at most 4096 */
 uint64_t stele_os_ram_bytes(void);     /* RAM plus swap; 0 when unknown */

@@ -128,6 +128,18 @@ uint64_t stele_os_signals_hold(void)
 	return set_mask(SIG_SETMASK, ~SYNCHRONOUS, &old) == 0 ? old : NOT_HELD;
 }
 
+/* Of a change that is none the system reads the mask, and then refuses. */
+bool stele_os_is_readable(const void *p)
+{
+	int saved = errno;
+	bool readable;
+
+	readable = syscall(SYS_rt_sigprocmask, -1, p, NULL, sizeof(uint64_t)) == 0 ||
+		   errno != EFAULT;
+	errno = saved;
+	return readable;
+}
+
 uint64_t stele_os_signal_open(int signal)
 {
 	uint64_t old;

@@ -29,7 +29,8 @@ struct stele_heap stele_heap;
 
 enum { HEAP_NONE, HEAP_READY, HEAP_FAILED };
 static _Atomic uint32_t heap_state;
-static struct stele_mutex starting; /* a child that finds it abandoned starts anew */
+/* A child that finds it abandoned starts anew. */
+static struct stele_mutex starting = STELE_MUTEX(HEAP);
 
 /* A stack's index names 4 TiB from the base; maps and descriptors lie before the arena. */
 #define ARENA_MAX ((uint64_t)STELE_ARENA_LARGEST)

@@ -13,6 +13,7 @@
 #include "base/options.h"
 #include "page/run.h"
 #include "percpu/system.h"
+#include "sync/held.h"
 #include <stdlib.h>
 #include <stele/page.h>
 
@@ -158,7 +159,7 @@ static void warn_flags(gfp_t gfp)
 		stele_say("stele: alloc_pages_nolock: flags 0x%x are not for this call\n", gfp);
 }
 
-struct page *alloc_pages_nolock(gfp_t gfp, int node, unsigned int order)
+STELE_NEVER_WAITS struct page *alloc_pages_nolock(gfp_t gfp, int node, unsigned int order)
 {
 	gfp_t strange = gfp & ~(__GFP_ACCOUNT | NOLOCK_IMPLIED);
 
@@ -167,7 +168,7 @@ struct page *alloc_pages_nolock(gfp_t gfp, int node, unsigned int order)
 	return alloc_pages_node(node, gfp | NOLOCK_IMPLIED, order);
 }
 
-void free_pages_nolock(struct page *page, unsigned int order)
+STELE_NEVER_WAITS void free_pages_nolock(struct page *page, unsigned int order)
 {
 	void *p = page_address(page);
 	struct run *run;

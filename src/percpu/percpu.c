@@ -513,7 +513,7 @@ static void take_slots(uint64_t words, const struct words *which, unsigned first
  * One taker at a time (percpu/steal.h). With two, the mark that one finds after its barrier could
  * be the other's, put there after the owner had moved the top: it would take a top out of date.
  */
-static struct stele_mutex taking;
+static struct stele_mutex taking = STELE_MUTEX(TAKING);
 
 static void for_each_line(void (*each)(uint64_t line, uint64_t arg), uint64_t arg)
 {

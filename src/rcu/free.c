@@ -18,6 +18,7 @@
  */
 #include "rcu/rcu.h"
 #include "base/fmt.h"
+#include "sync/held.h"
 #include <errno.h>
 
 #define TWICE "object was already given to kfree_rcu"
@@ -185,7 +186,7 @@ static __attribute__((noinline)) void give_nolock(void *p, void *head)
 	give_any(&giving, p);
 }
 
-void stele_kfree_rcu_nolock(void *p, void *head)
+STELE_NEVER_WAITS void stele_kfree_rcu_nolock(void *p, void *head)
 {
 	if (stele_unlikely(!slab_free_by(pcpu_push_rcu, p)))
 		give_nolock(p, head);

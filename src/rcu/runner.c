@@ -50,7 +50,7 @@ struct runner {
 
 static struct runner runners[STELE_GRACES];
 static _Atomic uint32_t pauses; /* futex: forks under way */
-static struct stele_mutex starting;
+static struct stele_mutex starting = STELE_MUTEX(RUNNER);
 static const struct rcu_flavor_struct *chosen, *suggested;
 static _Thread_local uint32_t inside; /* of rounds: a bit per flavour */
 

@@ -23,7 +23,8 @@
 #include <errno.h>
 #include <stdlib.h>
 
-static struct stele_mutex walking, list_lock;
+static struct stele_mutex walking = STELE_MUTEX(WALKING);
+static struct stele_mutex list_lock = STELE_MUTEX(LIST);
 static struct kmem_cache *caches;
 static struct kmem_cache *pinned;     /* by the walk under way */
 static struct kmem_cache cache_cache; /* where struct kmem_cache comes from */

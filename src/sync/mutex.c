@@ -7,8 +7,9 @@
  * Tests     tests/unit/sync/test_mutex.c
  */
 #include "sync/mutex.h"
-#include "sync/inject.h"
 #include "os/os.h"
+#include "sync/held.h"
+#include "sync/inject.h"
 #include <errno.h>
 #include <linux/futex.h>
 #include <pthread.h>
@@ -114,10 +115,11 @@ static void wait_and_enter(struct stele_mutex *mutex, uint64_t me)
 	}
 }
 
-static void entered(struct stele_mutex *mutex, uint64_t signals)
+static void entered(struct stele_mutex *mutex, uint64_t signals, const void *frame)
 {
 	store_relaxed(&mutex->owner, (uintptr_t)pthread_self());
 	mutex->signals = signals;
+	stele_held_add(mutex, frame);
 }
 
 bool stele_trylock(struct stele_mutex *mutex)
@@ -131,7 +133,7 @@ bool stele_trylock(struct stele_mutex *mutex)
 		stele_os_signals_release(signals);
 		return false;
 	}
-	entered(mutex, signals);
+	entered(mutex, signals, STELE_FRAME);
 	return true;
 }
 
@@ -142,8 +144,9 @@ int stele_lock(struct stele_mutex *mutex)
 	if (is_inside(mutex))
 		return -EDEADLK;
 	signals = stele_os_signals_hold();
+	stele_held_wait(mutex, STELE_FRAME);
 	wait_and_enter(mutex, process_half() | stele_os_thread());
-	entered(mutex, signals);
+	entered(mutex, signals, STELE_FRAME);
 	return 0;
 }
 
@@ -162,6 +165,7 @@ void stele_unlock(struct stele_mutex *mutex)
 {
 	uint64_t signals = mutex->signals, word = load_relaxed(&mutex->word);
 
+	stele_held_remove(mutex);
 	store_relaxed(&mutex->owner, 0);
 	/* ORDER(MUTEX) release */
 	if (word & FUTEX_WAITERS || !cas_release(&mutex->word, &word, word & ~(uint64_t)UINT32_MAX))
@@ -174,6 +178,7 @@ bool stele_mutex_after_fork(struct stele_mutex *mutex)
 	/* Between lock and owner nothing was done yet, and after it nothing is left to do. */
 	if (load_relaxed(&mutex->owner) == (uintptr_t)pthread_self()) {
 		store_relaxed(&mutex->word, process_half() | stele_os_thread());
+		stele_held_again(mutex);
 		return false;
 	}
 	store_relaxed(&mutex->owner, 0);

@@ -13,6 +13,7 @@
  * Context   ordinary threads; never waited for in a signal handler or on the data path.
  * Fork      nobody waits for it before fork(). A child finds it abandoned, unless its thread is
  *           inside (a constructor or destructor forked): then it goes back there and leaves it.
+ * Ranks     each has one, and debug builds see to their order (sync/ranks.h, sync/held.h).
  * Failure   where the kernel refuses inheriting futexes, a plain futex is waited for.
  * Tests     tests/unit/sync/test_mutex.c  tests/any_context/
  */
@@ -20,13 +21,20 @@
 #define STELE_SYNC_MUTEX_H
 
 #include "sync/atomic.h"
+#include "sync/ranks.h"
 
 struct stele_mutex {
 	_Atomic uint64_t word;	 /* {process:32, futex:32} */
 	_Atomic uintptr_t owner; /* the thread inside, or 0; others' may be out of date */
 	uint64_t signals;	 /* under the lock: the thread's own mask */
 	bool abandoned;		 /* under the lock: the last one inside never left */
+	uint8_t rank;		 /* fixed: an enum stele_rank */
 };
+
+#define STELE_MUTEX(NAME)                                                                          \
+	{                                                                                          \
+		.rank = STELE_RANK_##NAME                                                          \
+	}
 
 /* 0, or -EDEADLK: this thread is inside already. */
 int stele_lock(struct stele_mutex *mutex) __attribute__((warn_unused_result));

@@ -16,13 +16,14 @@
 #include "os/os.h"
 #include "percpu/percpu.h"
 #include "percpu/system.h"
+#include "sync/held.h"
 #include "sync/mutex.h"
 #include "trace/entry.h"
 #include <errno.h>
 
 _Atomic uint32_t stele_trace_wanted;
 
-static struct stele_mutex lock;
+static struct stele_mutex lock = STELE_MUTEX(TRACE);
 static struct trace_entry table[STELE_TRACE_MAX];
 
 /* The thread's word: three bits for each place, the depth above them. */
@@ -43,7 +44,8 @@ static unsigned depth(void)
 
 /* ---- an event ---- */
 
-static void call_place(unsigned place, const struct stele_trace_event *event)
+/* A callback may do what a handler may. */
+static STELE_NEVER_WAITS void call_place(unsigned place, const struct stele_trace_event *event)
 {
 	struct trace_entry *entry = &table[place];
 	volatile uint32_t *mine = stele_thread_trace();

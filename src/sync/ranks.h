@@ -1,0 +1,99 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * sync/ranks.h - every lock of Stele, outermost first, in one table
+ *
+ * Idea      One row per lock, or per kind where each object has one. A thread that holds a lock
+ *           waits only for locks of rows further down. So no two threads wait for each other.
+ *           The row's number is the lock's rank. The table feeds the enum, the check in debug
+ *           builds (sync/held.h), docs/locks.md, and the order of what the child of a fork does.
+ * Columns   STELE_RANK(NAME, name, where, waits, guards, inside, child)
+ *           name     as reports say it
+ *           where    the file that has the lock; "-": none yet
+ *           waits    ORDINARY  waited for by threads that may sleep, and where nothing is promised
+ *                    ANYWHERE  also by calls that else never wait: the first ones of all
+ *                    NEVER     a word and no mutex: tried, never waited for
+ *           guards, inside, child  for docs/locks.md: what is changed under it, what may be done
+ *                    there, and what happens to it in the child of a fork
+ * Trying    needs no order: who does not get it goes on without. What was got counts as held.
+ * Again     who holds a lock and waits for it gets -EDEADLK, which is no report.
+ * Same      two locks of one row are not waited for by one thread, one inside of the other.
+ * Fork      In the child, innermost first: what the work of an outer row calls is whole again.
+ * Tests     tests/unit/sync/test_ranks.c  tests/death/lock_order.c  scripts/check-locks
+ */
+#ifndef STELE_SYNC_RANKS_H
+#define STELE_SYNC_RANKS_H
+
+/* clang-format off */
+#define STELE_RANK_TABLE(STELE_RANK) \
+	STELE_RANK(WATCH, "watch", "-", ORDINARY, \
+		"whether a thread follows the machine's processors", \
+		"a thread is made", \
+		"free; there is no such thread") \
+	STELE_RANK(CPUS, "cpus", "-", ORDINARY, \
+		"which slots are in use, while one of them comes or goes", \
+		"the steps of a slot that comes or goes; walks over slots that must not change", \
+		"free, unless this thread is inside") \
+	STELE_RANK(STEPS, "steps", "-", ORDINARY, \
+		"the table of steps that a slot takes", \
+		"a step that is added or taken out runs for the slots there are", \
+		"free, unless this thread is inside") \
+	STELE_RANK(WALKING, "walking", "slab/cache.c", ORDINARY, \
+		"that caches stay while somebody walks over all of them", \
+		"constructors and destructors, which may create, destroy and walk", \
+		"free, unless this thread is inside; the cache that a walk had pinned is let go") \
+	STELE_RANK(LIST, "list", "slab/cache.c", ORDINARY, \
+		"the list of caches and their reference counts", \
+		"no constructor, no destructor; a cache is made, but nobody else's is touched", \
+		"free, unless this thread is inside; the list is whole at every moment") \
+	STELE_RANK(RUNNER, "runner", "rcu/runner.c", ORDINARY, \
+		"which flavour of readers each queue of grace periods has", \
+		"no call that waits; registering with the C library", \
+		"free; queues have no runner, and one is started when it is needed") \
+	STELE_RANK(RESIZING, "resizing", "mempool/pool.h", ORDINARY, \
+		"a mempool's limit and the number of its places; one for each pool", \
+		"nothing is allocated or freed, no callback", \
+		"found abandoned, and taken, by who comes next") \
+	STELE_RANK(WAITERS, "waiters", "mempool/wait.h", ORDINARY, \
+		"a mempool's queue of threads that wait; one for each pool", \
+		"elements are handed out; nothing is allocated, no callback", \
+		"found abandoned, and taken, by who comes next; the queue is then another process's " \
+		"and emptied") \
+	STELE_RANK(TRACE, "trace", "trace/trace.c", ORDINARY, \
+		"the table of callbacks", \
+		"waits for callbacks under way, which never wait themselves", \
+		"free, unless this thread is inside; half-made entries are dropped") \
+	STELE_RANK(TAKING, "taking", "percpu/percpu.c", ORDINARY, \
+		"the marks by which one thread takes what other slots have", \
+		"no callback: what was found is looked at when it is let go", \
+		"free, unless this thread is inside; marks and slots of threads that are gone are " \
+		"cleared") \
+	STELE_RANK(PURGING, "purging", "page/purge.c", NEVER, \
+		"who gives free pages back to the system", \
+		"system calls; nothing is waited for", \
+		"free") \
+	STELE_RANK(CLASSES, "classes", "kmalloc/classes.c", ANYWHERE, \
+		"the start of the caches behind kmalloc()", \
+		"the start of the heap", \
+		"found abandoned by who comes next, who starts them anew") \
+	STELE_RANK(HEAP, "heap", "page/heap.c", ANYWHERE, \
+		"the start of the heap", \
+		"system calls", \
+		"found abandoned by who comes next, who starts it anew")
+/* clang-format on */
+
+#define STELE_RANK_NUMBER(NAME, ...) STELE_RANK_##NAME,
+enum stele_rank {
+	STELE_RANK_NONE, /* a lock of no row, for tests: nothing is checked */
+	STELE_RANK_TABLE(STELE_RANK_NUMBER) STELE_NR_RANKS
+};
+#undef STELE_RANK_NUMBER
+
+enum stele_rank_waits { STELE_RANK_ORDINARY, STELE_RANK_ANYWHERE, STELE_RANK_NEVER };
+
+/* What @rank needs in the child of a fork. Called when nobody can fork, or from a lock. */
+void stele_rank_in_child(enum stele_rank rank, void (*work)(void));
+
+/* In the child of a fork: what was asked for, from the last rank to the first. */
+void stele_ranks_after_fork(void);
+
+#endif
