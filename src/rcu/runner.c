@@ -285,13 +285,14 @@ static void say_once(struct stele_grace *g, const char *what)
 
 static void before_fork(void);
 static void after_fork_parent(void);
-static void after_fork_child(void);
+static void start_all_again(void);
 
 static void watch_fork(void)
 {
 	static bool watched;
 
-	if (!watched && pthread_atfork(before_fork, after_fork_parent, after_fork_child) == 0)
+	stele_rank_in_child(STELE_RANK_RUNNER, start_all_again);
+	if (!watched && pthread_atfork(before_fork, after_fork_parent, NULL) == 0)
 		watched = true;
 }
 
@@ -576,7 +577,8 @@ static void start_again(struct stele_grace *g)
 	put_back(&g->heads, &r->heads);
 }
 
-static void after_fork_child(void)
+/* In the child, with the other locks. */
+static void start_all_again(void)
 {
 	atomic_store(&pauses, 0);
 	stele_mutex_after_fork(&starting);

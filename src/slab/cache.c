@@ -19,6 +19,7 @@
 #include "base/options.h"
 #include "os/os.h"
 #include "slab/slab.h"
+#include "sync/held.h"
 #include "sync/mutex.h"
 #include <errno.h>
 #include <stdlib.h>
@@ -702,24 +703,44 @@ static void unpin(void)
 	pinned = NULL;
 }
 
-/* The list is whole at every moment (push_list()), so a child only needs the lock. */
-void stele_slab_after_fork_child(void)
+STELE_NEVER_WAITS void stele_slab_after_fork_child(void)
 {
 	stele_os_process_forked();
-	if (stele_heap_started()) {
-		stele_pcpu_after_fork();
-		stele_page_after_fork();
-	}
-	stele_deferred_after_fork();
+	stele_ranks_after_fork();
+}
+
+static void walking_in_child(void)
+{
 	if (stele_mutex_after_fork(&walking))
 		unpin();
-	stele_rcu_after_fork();
+}
+
+/* The list is whole at every moment (push_list()), so a child only needs the lock. */
+static void list_in_child(void)
+{
 	stele_mutex_after_fork(&list_lock);
-	stele_trace_after_fork();
+	stele_deferred_after_fork();
+	stele_rcu_after_fork();
+}
+
+static void taking_in_child(void)
+{
+	if (stele_heap_started())
+		stele_pcpu_after_fork();
+}
+
+static void ask_for_children(void)
+{
+	stele_rank_in_child(STELE_RANK_WALKING, walking_in_child);
+	stele_rank_in_child(STELE_RANK_LIST, list_in_child);
+	stele_rank_in_child(STELE_RANK_TRACE, stele_trace_after_fork);
+	stele_rank_in_child(STELE_RANK_TAKING, taking_in_child);
+	stele_rank_in_child(STELE_RANK_PURGING, stele_page_after_fork);
 }
 
 /* Here and not in start.c: from an archive a program gets only the files that it names. */
 static __attribute__((constructor)) void start_early(void)
 {
+	ask_for_children();
 	stele_slab_watch_fork();
 }
