@@ -8,6 +8,12 @@
  *           creator raises `high`, then fills the slots that were begun; a slot is begun,
  *           looks at `high`, is filled, and only then shown. So a slot that is shown has
  *           every word that anybody can know of.
+ * Closing   A slot whose CPU was taken away shows a second block without sheaves. To close: take
+ *           its memory out of slots[] and abort what is in flight; then no step can reach it, and
+ *           all words of all caches are emptied without a mark. A slot is shown only over the
+ *           first block (compare-and-swap), so that who was about to set it up cannot open it.
+ *           Whoever looks at slots from outside looks at all that were begun, shown or not.
+ * States    slots[n]: never used -> shown <-> closed -> to be shown at its next use
  * Order     SLOT_READY: slots[] is published with release after its words are filled.
  *           SLOT_HIGH: sequentially consistent on both sides (store one, load the other).
  * Failure   memory for a slot cannot be committed: the slot stays on the shared block and
@@ -46,6 +52,12 @@ static inline uint64_t dummy(void)
 	return (uint64_t)(uintptr_t)(stele_hot.base + STELE_DUMMY_OFFSET);
 }
 
+/* All its lines are lines of the dummy: each is the one after its own there. */
+static inline uint64_t closed(void)
+{
+	return dummy() + STELE_WORDS_SIZE;
+}
+
 static inline word_t *word_at(uint64_t slot_base, uint64_t offset)
 {
 	return (word_t *)(uintptr_t)(slot_base + offset);
@@ -71,7 +83,7 @@ static void fill(uint64_t slot_base, uint32_t from, uint32_t to, uint64_t main, 
 /* Makes slot @number usable. */
 static void slot_start(unsigned number)
 {
-	uint64_t mine = slot_memory(number);
+	uint64_t mine = slot_memory(number), unused = dummy();
 
 	/* ORDER(SLOT_HIGH) sequentially consistent: begun, then high. Who raises it after this
 	 * look finds the slot begun. */
@@ -79,8 +91,14 @@ static void slot_start(unsigned number)
 	STELE_POINT("slot:begun");
 	fill(mine, 0, load_seq(&high), SHEAF_EMPTY, 0);
 	STELE_POINT("slot:fill");
-	/* ORDER(SLOT_READY) release: after its words. */
-	store_release(&slots()[number], mine);
+	/* ORDER(SLOT_READY) release: after its words. Not over a closed one. */
+	cas_release(&slots()[number], &unused, mine);
+}
+
+/* The memory of a slot that may have something in it, else 0. */
+static uint64_t memory_begun(unsigned slot)
+{
+	return load_seq(&begun[slot]) ? slot_memory(slot) : 0;
 }
 
 /* A line was given out: its words exist in every slot before anyone can use them. */
@@ -88,7 +106,7 @@ static void line_start(uint32_t line)
 {
 	uint32_t end = line + STELE_WORDS_SIZE, old = load_seq(&high);
 
-	fill(dummy(), line, end, SHEAF_UNINIT, SHEAF_UNINIT);
+	fill(dummy(), line, end + STELE_WORDS_SIZE, SHEAF_UNINIT, SHEAF_UNINIT);
 	while (end > old && !atomic_compare_exchange_weak(&high, &old, end))
 		;
 	STELE_POINT("slot:high");
@@ -110,7 +128,7 @@ void stele_pcpu_init(char *memory, unsigned count)
 		*(uint64_t *)(uintptr_t)stele_sentinel(i) = STELE_SHEAF_END;
 	for (unsigned slot = 0; slot < STELE_MAX(count, SLOTS_AT_LEAST); slot++)
 		store_relaxed(&slots()[slot], dummy());
-	fill(dummy(), 0, FIRST_WORDS, SHEAF_UNINIT, SHEAF_UNINIT);
+	fill(dummy(), 0, FIRST_WORDS + STELE_WORDS_SIZE, SHEAF_UNINIT, SHEAF_UNINIT);
 	or_relaxed(&lines_taken[0], 1);
 }
 
@@ -141,9 +159,9 @@ static bool word_is_free(uint64_t value)
 static bool line_is_free(uint64_t words)
 {
 	for (unsigned slot = 0; slot < slots_count; slot++) {
-		uint64_t line = load_acquire(&slots()[slot]) + words;
+		uint64_t base = memory_begun(slot), line = base + words;
 
-		if (line - words != dummy() &&
+		if (base &&
 		    !(word_is_free(load_relaxed(word_at(line, WORD_MAIN))) &&
 		      word_is_free(load_relaxed(word_at(line, WORD_SPARE))) &&
 		      word_is_free(load_relaxed(word_at(line, WORD_RCU))) &&
@@ -175,6 +193,33 @@ unsigned stele_slot_now(void)
 	return stele_likely(slot < slots_count) ? slot : 0;
 }
 
+/* In the fallback: another slot than this closed one. False: there is none. */
+static bool move_to_open_slot(unsigned slot)
+{
+	for (unsigned i = 1; i < slots_count; i++) {
+		unsigned other = (slot + i) % slots_count;
+
+		if (load_acquire(&slots()[other]) != closed()) {
+			stele_thread_move(other);
+			return true;
+		}
+	}
+	return false;
+}
+
+/* This thread's slot is not shown. True: now it is, or another one will do. */
+static __attribute__((noinline, cold)) bool slot_come_up(unsigned slot)
+{
+	if (load_acquire(&slots()[slot]) == closed()) {
+		if (by_sequence() || !move_to_open_slot(slot))
+			return false;
+		slot = stele_thread_slot();
+	}
+	if (load_acquire(&slots()[slot]) == dummy())
+		slot_start(slot);
+	return true;
+}
+
 /* Whether this thread's slot can hold sheaves; sets it up at its first use. */
 static bool slot_usable(void)
 {
@@ -184,8 +229,9 @@ static bool slot_usable(void)
 	    !stele_thread_register())
 		return false;
 	slot = stele_slot_now();
-	if (stele_unlikely(load_acquire(&slots()[slot]) == dummy()))
-		slot_start(slot);
+	/* Both blocks lie side by side. */
+	if (stele_unlikely(load_acquire(&slots()[slot]) - dummy() <= STELE_WORDS_SIZE))
+		return slot_come_up(slot);
 	return true;
 }
 
@@ -205,9 +251,23 @@ static void line_unlock(word_t *lock)
 	store_release(lock, 0);
 }
 
-static uint64_t fallback_line(unsigned slot, uint64_t words)
+/*
+ * Locks this thread's line: its address, or 0. One who empties a closed slot takes each lock after
+ * it was closed: whoever comes later sees that it is.
+ */
+static uint64_t lock_line(uint64_t words)
 {
-	return load_acquire(&slots()[slot]) + words;
+	word_t *shown = &slots()[stele_thread_slot()];
+	uint64_t base = load_acquire(shown), line = base + words;
+
+	STELE_POINT("fallback:line");
+	if (!line_trylock(word_at(line, WORD_LOCK)))
+		return 0;
+	/* ORDER(SLOT) as the emptier's unlock was acquired: it had closed the slot before. */
+	if (stele_likely(load_relaxed(shown) == base))
+		return line;
+	line_unlock(word_at(line, WORD_LOCK));
+	return 0;
 }
 
 static void *pop_locked(uint64_t line)
@@ -237,10 +297,10 @@ static bool push_locked(word_t *word, void *p)
 
 static void *fallback_pop(uint64_t words)
 {
-	uint64_t line = fallback_line(stele_thread_slot(), words);
+	uint64_t line = lock_line(words);
 	void *p;
 
-	if (!line_trylock(word_at(line, WORD_LOCK)))
+	if (!line)
 		return NULL;
 	p = pop_locked(line);
 	line_unlock(word_at(line, WORD_LOCK));
@@ -249,10 +309,10 @@ static void *fallback_pop(uint64_t words)
 
 static bool fallback_push(uint64_t words, enum stele_word which, void *p)
 {
-	uint64_t line = fallback_line(stele_thread_slot(), words);
+	uint64_t line = lock_line(words);
 	bool done;
 
-	if (!line_trylock(word_at(line, WORD_LOCK)))
+	if (!line)
 		return false;
 	done = push_locked(word_at(line, which), p);
 	line_unlock(word_at(line, WORD_LOCK));
@@ -261,10 +321,10 @@ static bool fallback_push(uint64_t words, enum stele_word which, void *p)
 
 static bool fallback_cas(uint64_t words, enum stele_word which, uint64_t old, uint64_t new)
 {
-	uint64_t line = fallback_line(stele_thread_slot(), words);
+	uint64_t line = lock_line(words);
 	bool same;
 
-	if (!line_trylock(word_at(line, WORD_LOCK)))
+	if (!line)
 		return false;
 	same = load_relaxed(word_at(line, which)) == old;
 	STELE_POINT("fallback:cas");
@@ -276,10 +336,10 @@ static bool fallback_cas(uint64_t words, enum stele_word which, uint64_t old, ui
 
 static bool fallback_on_top(uint64_t words, enum stele_word which, const void *p)
 {
-	uint64_t line = fallback_line(stele_thread_slot(), words);
+	uint64_t line = lock_line(words);
 	bool same;
 
-	if (!line_trylock(word_at(line, WORD_LOCK)))
+	if (!line)
 		return false;
 	same = ((uint64_t *)(uintptr_t)load_relaxed(word_at(line, which)))[-1] ==
 	       (uint64_t)(uintptr_t)p;
@@ -412,7 +472,7 @@ static uint64_t nothing(enum stele_word which)
  */
 #define WAIT_YIELDS 500
 
-static void take_locked(uint64_t line, const struct words *which, bool wait, uint64_t found[2])
+static void take_locked(uint64_t line, const struct words *which, bool wait, uint64_t *found)
 {
 	for (int i = 0; !line_trylock(word_at(line, WORD_LOCK)); i++) {
 		if (!wait || i == WAIT_YIELDS)
@@ -447,7 +507,7 @@ static void put_back(uint64_t words, const struct words *which, unsigned first, 
 		     uint64_t found[TAKE_SLOTS][2])
 {
 	for (unsigned slot = first; slot < last; slot++) {
-		uint64_t line = load_acquire(&slots()[slot]) + words;
+		uint64_t line = slot_memory(slot) + words;
 
 		for (int i = 0; i < which->n; i++) {
 			uint64_t remote = SHEAF_REMOTE;
@@ -468,9 +528,9 @@ static int take_marked(uint64_t words, const struct words *which, unsigned first
 	int error = 0;
 
 	for (unsigned slot = first; slot < last; slot++) {
-		uint64_t line = load_acquire(&slots()[slot]) + words;
+		uint64_t base = memory_begun(slot), line = base + words;
 
-		for (int i = 0; i < which->n; i++) {
+		for (int i = 0; base && i < which->n; i++) {
 			found[slot - first][i] = mark_remote(word_at(line, which->at[i]));
 			any |= found[slot - first][i] != 0;
 		}
@@ -483,7 +543,7 @@ static int take_marked(uint64_t words, const struct words *which, unsigned first
 	if (error || !any)
 		return error;
 	for (unsigned slot = first; slot < last; slot++) {
-		uint64_t line = load_acquire(&slots()[slot]) + words;
+		uint64_t line = slot_memory(slot) + words;
 
 		for (int i = 0; i < which->n; i++) {
 			uint64_t *top = &found[slot - first][i];
@@ -502,9 +562,9 @@ static void take_slots(uint64_t words, const struct words *which, unsigned first
 		       bool wait, uint64_t found[TAKE_SLOTS][2])
 {
 	for (unsigned slot = first; slot < last; slot++) {
-		uint64_t base = load_acquire(&slots()[slot]);
+		uint64_t base = memory_begun(slot);
 
-		if (base != dummy())
+		if (base)
 			take_locked(base + words, which, wait, found[slot - first]);
 	}
 }
@@ -518,9 +578,9 @@ static struct stele_mutex taking = STELE_MUTEX(TAKING);
 static void for_each_line(void (*each)(uint64_t line, uint64_t arg), uint64_t arg)
 {
 	for (unsigned slot = 0; slot < slots_count; slot++) {
-		uint64_t base = load_acquire(&slots()[slot]);
+		uint64_t base = memory_begun(slot);
 
-		for (uint32_t at = 0; base != dummy() && at < load_relaxed(&high);
+		for (uint32_t at = 0; base && at < load_relaxed(&high);
 		     at += STELE_WORDS_SIZE)
 			each(base + at, arg);
 	}
@@ -589,9 +649,9 @@ unsigned stele_pcpu_sheaves(uint64_t words)
 	unsigned n = 0;
 
 	for (unsigned slot = 0; slot < slots_count; slot++) {
-		uint64_t base = load_acquire(&slots()[slot]);
+		uint64_t base = memory_begun(slot);
 
-		for (enum stele_word which = WORD_MAIN; which < WORD_LOCK && base != dummy();
+		for (enum stele_word which = WORD_MAIN; which < WORD_LOCK && base;
 		     which += WORD_SPARE)
 			n += stele_is_sheaf(load_relaxed(word_at(base + words, which)));
 	}
@@ -606,6 +666,107 @@ int stele_pcpu_take_all(uint64_t words, bool wait, void (*each)(uint64_t, void *
 int stele_pcpu_take_rcu(uint64_t words, void (*each)(uint64_t, void *), void *arg)
 {
 	return take_all(words, &take_rcu, true, each, arg);
+}
+
+/* ---- slots that come and go ---- */
+
+bool stele_slot_is_shown(unsigned slot)
+{
+	return load_acquire(&slots()[slot]) == slot_memory(slot);
+}
+
+/* Under `taking`, so that no mark is anywhere. */
+static int close_slot(unsigned slot)
+{
+	uint64_t now = closed(), was = atomic_exchange(&slots()[slot], now);
+	int error = 0;
+
+	STELE_POINT("slot:hidden");
+	/* ORDER(SLOT) the barrier ends every step that had found the slot's memory. */
+	if (was == slot_memory(slot) && by_sequence())
+		error = stele_os_membarrier();
+	if (error)
+		cas_release(&slots()[slot], &now, was);
+	return error;
+}
+
+int stele_slot_close(unsigned slot)
+{
+	int error;
+
+	if (!begin_taking(true))
+		return -EDEADLK;
+	error = close_slot(slot);
+	stele_unlock(&taking);
+	return error;
+}
+
+void stele_slot_open(unsigned slot)
+{
+	uint64_t now = closed();
+
+	/* ORDER(SLOT_READY) its words are complete since it was begun. */
+	cas_release(&slots()[slot], &now, dummy());
+}
+
+/* Under `taking`; the slot is closed. */
+static void empty_line(unsigned slot, uint64_t words, bool wait, uint64_t found[3])
+{
+	uint64_t line = memory_begun(slot) + words;
+
+	if (line == words)
+		return;
+	if (by_sequence()) {
+		for (int i = 0; i < 3; i++) {
+			enum stele_word which = (enum stele_word)(i * WORD_SPARE);
+			word_t *word = word_at(line, which);
+
+			/* ORDER(SLOT) the barrier has made the owner's stores visible. */
+			found[i] = atomic_exchange(word, nothing(which));
+		}
+	} else {
+		take_locked(line, &take_words, wait, found);
+		take_locked(line, &take_rcu, wait, found + 2);
+	}
+}
+
+void stele_slot_empty(unsigned slot, uint64_t words, uint64_t found[3])
+{
+	if (!begin_taking(true))
+		return;
+	empty_line(slot, words, true, found);
+	stele_unlock(&taking);
+}
+
+bool stele_slot_empty_cold(unsigned slot, void (*each)(unsigned, void *), void *arg)
+{
+	if (!stele_slot_is_shown(slot) || !begin_taking(false))
+		return false;
+	if (stele_slot_is_shown(slot) && close_slot(slot) == 0) {
+		each(slot, arg);
+		stele_slot_open(slot);
+	}
+	stele_unlock(&taking);
+	return true;
+}
+
+void stele_slot_empty_held(unsigned slot, uint64_t words, uint64_t found[3])
+{
+	empty_line(slot, words, false, found);
+}
+
+uint64_t stele_slot_signature(unsigned slot)
+{
+	uint64_t base = memory_begun(slot), sum = 0;
+	uint32_t end = load_relaxed(&high);
+
+	for (uint32_t at = 0; base && at < end; at += 8) {
+		uint64_t word = load_relaxed(word_at(base, at));
+
+		if (at % STELE_WORDS_SIZE != WORD_LOCK && stele_is_sheaf(word))
+			sum = (sum << 5 | sum >> 59) + word;
+	}
+	return sum;
 }
 
 void stele_pcpu_mend(void)

@@ -13,7 +13,7 @@
  *           Three sentinels look like a sheaf that is empty and full at once:
  *             EMPTY   nothing here; a sheaf may be attached
  *             REMOTE  another thread is taking this word; nothing may be attached
- *             UNINIT  the slot was never used (all such slots share one block)
+ *             UNINIT  the slot was never used, or is closed (all such share one block)
  * States    MAIN, RCU: UNINIT -> EMPTY <-> sheaf, any but UNINIT -> REMOTE -> EMPTY
  * Order     SLOT: a sheaf is attached and detached by a step on its own slot. The kernel
  *           orders a slot's memory between the threads that own it one after another;
@@ -148,6 +148,26 @@ void stele_pcpu_free(uint64_t words);
 
 /* The number of this thread's slot just now, for hints and statistics. */
 unsigned stele_slot_now(void);
+
+/*
+ * A slot whose CPU goes away (percpu/hotplug.c): closed, no step reaches its words, and its threads
+ * work without sheaves; in the fallback they take another. Ordinary threads.
+ */
+int stele_slot_close(unsigned slot); /* 0; -errno: the system refuses the barrier; as before */
+void stele_slot_open(unsigned slot); /* it will be shown when it is used */
+bool stele_slot_is_shown(unsigned slot);
+/* MAIN, SPARE and RCU of one line of a closed slot, which are then empty; what is no sheaf is to be
+ * passed over. In the fallback a line that is locked for good stays as it is. */
+void stele_slot_empty(unsigned slot, uint64_t words, uint64_t found[3]);
+
+/*
+ * The same for a slot that nobody seems to use, in any context: closes it, calls @each, which may
+ * call stele_slot_empty_held(), and opens it. False: somebody else is at it.
+ */
+bool stele_slot_empty_cold(unsigned slot, void (*each)(unsigned slot, void *arg), void *arg);
+void stele_slot_empty_held(unsigned slot, uint64_t words, uint64_t found[3]);
+/* Another number when a sheaf was used, attached or detached there; 0 when it has none. */
+uint64_t stele_slot_signature(unsigned slot);
 
 /* Where slots live; called once by the page floor's start. */
 void stele_pcpu_init(char *slots_base, unsigned slots);

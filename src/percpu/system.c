@@ -38,9 +38,10 @@ struct stele_tls {
 	struct rseq_area area;
 	struct dead_area dead;
 	uint32_t token; /* 0: not yet given */
-	uint32_t slot;
+	uint16_t slot;
+	uint16_t nested; /* how many children of a vfork's child there are, inside of each other */
 	uint32_t parent; /* in the child of a vfork: the parent's token; 0 otherwise */
-	uint32_t nested; /* how many children of such a child there are, inside of each other */
+	uint32_t cpus;	 /* the CPU set's (percpu/cpus.c) */
 };
 static __thread struct stele_tls stele_tls
 	__attribute__((tls_model("initial-exec"), aligned(32))) = { .area = { .cpu_id = -1 },
@@ -111,7 +112,7 @@ unsigned stele_thread_token(void)
 	if (stele_likely(stele_tls.token))
 		return stele_tls.token;
 	stele_tls.token = add_relaxed(&tokens, 1) + 1;
-	stele_tls.slot = (stele_tls.token - 1) % stele_system_facts.slots;
+	stele_tls.slot = (uint16_t)((stele_tls.token - 1) % stele_system_facts.slots);
 	return stele_tls.token;
 }
 
@@ -119,6 +120,17 @@ unsigned stele_thread_slot(void)
 {
 	stele_thread_token();
 	return stele_tls.slot;
+}
+
+void stele_thread_move(unsigned slot)
+{
+	stele_thread_token();
+	stele_tls.slot = (uint16_t)slot;
+}
+
+uint32_t *stele_thread_cpus(void)
+{
+	return &stele_tls.cpus;
 }
 
 int stele_thread_register(void)

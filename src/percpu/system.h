@@ -61,5 +61,10 @@ unsigned stele_thread_end_vfork(void);
 /* This thread's lock token (never 0) and its fallback slot. */
 unsigned stele_thread_token(void);
 unsigned stele_thread_slot(void);
+/* From now on its fallback slot is this one. */
+void stele_thread_move(unsigned slot);
+
+/* A word of this thread that belongs to percpu/cpus.c; 0 at first. */
+uint32_t *stele_thread_cpus(void);
 
 #endif
