@@ -42,6 +42,8 @@ enum stele_profile { STELE_PROFILE_DEFAULT, STELE_PROFILE_TINY, STELE_NR_PROFILE
 		"address space to reserve; 0 chooses by the machine and its limits") \
 	STELE_OPTION(barn_max, SIZE, STELE_M(1), 0, STELE_T(1), \
 		"bytes per cache that may rest in barns, between CPUs") \
+	STELE_OPTION(cpu_look, INT, 1000, 0, 3600000, \
+		"ms between looks at slots that nobody uses, whose objects go back; 0 for never") \
 	STELE_OPTION(dirty_grow, SIZE, STELE_M(32), 0, STELE_T(64), \
 		"bytes by which dirty_max may grow while pages given back are soon wanted again") \
 	STELE_OPTION(dirty_max, SIZE, STELE_K(256), 0, STELE_T(64), \

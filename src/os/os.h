@@ -49,6 +49,12 @@ bool stele_os_is_readable(const void *p);
 
 size_t stele_os_page_size(void);
 unsigned stele_os_cpus_possible(void); /* at least 1, at most 4096 */
+#define STELE_OS_CPUS 4096 /* bits of a mask of processors, in words of 64 */
+/* From a list such as "0-3,8-11". False: there is no number in it. */
+bool stele_os_cpu_list(const char *list, uint64_t mask[]);
+bool stele_os_cpus_of_file(const char *path, uint64_t mask[]);
+/* Those that some thread of this process may run on. False: not to be had. Ordinary threads. */
+bool stele_os_cpus_allowed(uint64_t mask[]);
 uint64_t stele_os_ram_bytes(void);     /* RAM plus swap; 0 when unknown */
 size_t stele_os_address_limit(void);   /* RLIMIT_AS minus what is mapped now; SIZE_MAX if none */
 
@@ -81,6 +87,8 @@ void stele_os_futex_wake(_Atomic uint32_t *word, int count);
 bool stele_os_futex_wait_until(_Atomic uint32_t *word, uint32_t value,
 			       const struct timespec *until);
 int stele_os_priority(void); /* of the calling thread among real-time ones, 1 to 100; else 0 */
+/* CLOCK_MONOTONIC in milliseconds, as of the last tick: without a system call where it can be. */
+uint64_t stele_os_ms(void);
 void stele_os_yield(void);
 void stele_os_nap(void); /* a millisecond or so; for the control path */
 

@@ -102,6 +102,16 @@ int stele_os_priority(void)
 	return priority;
 }
 
+uint64_t stele_os_ms(void)
+{
+	struct timespec now = { 0 };
+	int saved = errno;
+
+	clock_gettime(CLOCK_MONOTONIC_COARSE, &now);
+	errno = saved;
+	return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
+}
+
 /* ---- signals ---- */
 
 /* By the system call: the C library would leave out those that it uses for cancelling. */

@@ -675,6 +675,11 @@ bool stele_slot_is_shown(unsigned slot)
 	return load_acquire(&slots()[slot]) == slot_memory(slot);
 }
 
+bool stele_slot_is_closed(unsigned slot)
+{
+	return load_acquire(&slots()[slot]) == closed();
+}
+
 /* Under `taking`, so that no mark is anywhere. */
 static int close_slot(unsigned slot)
 {

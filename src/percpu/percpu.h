@@ -156,6 +156,7 @@ unsigned stele_slot_now(void);
 int stele_slot_close(unsigned slot); /* 0; -errno: the system refuses the barrier; as before */
 void stele_slot_open(unsigned slot); /* it will be shown when it is used */
 bool stele_slot_is_shown(unsigned slot);
+bool stele_slot_is_closed(unsigned slot);
 /* MAIN, SPARE and RCU of one line of a closed slot, which are then empty; what is no sheaf is to be
  * passed over. In the fallback a line that is locked for good stays as it is. */
 void stele_slot_empty(unsigned slot, uint64_t words, uint64_t found[3]);

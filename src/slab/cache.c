@@ -6,7 +6,10 @@
  *           empties every slot and barn; if a slab is left, an object is alive: it is
  *           reported and the cache stays in memory, unlisted, so that late frees are safe.
  * Objects   list and refcounts are under the list lock. Geometry is fixed at create.
- * Locks     walking, then list. No constructor or destructor ever runs under the list lock, so
+ * Locks     the CPU set for reading (percpu/cpus.h), walking, then list. Making a cache takes the last
+ *           only: it is complete, with its words in every slot, before it is listed. No grace
+ *           period is waited for while the CPU set is held: what is called after one may need it.
+ *           No constructor or destructor ever runs under the list lock, so
  *           either may create and destroy caches. Who walks pins the cache it is at by a
  *           reference; walking keeps other threads from destroying it meanwhile.
  * Context   ordinary threads, except stele_cache_boot() (any, idempotent). Signals are held back
@@ -18,6 +21,8 @@
 #include "base/fmt.h"
 #include "base/options.h"
 #include "os/os.h"
+#include "percpu/cpus.h"
+#include "slab/broken.h"
 #include "slab/slab.h"
 #include "sync/held.h"
 #include "sync/mutex.h"
@@ -245,12 +250,14 @@ void stele_cache_each(void (*each)(struct kmem_cache *, void *), void *arg)
 {
 	struct kmem_cache *s = NULL;
 
+	cpus_read_lock();
 	/* Refused: a destructor wants to walk from within a walk, which does its work as well. */
-	if (stele_lock(&walking) != 0)
-		return;
-	while ((s = next_pinned(s)))
-		each(s, arg);
-	stele_unlock(&walking);
+	if (stele_lock(&walking) == 0) {
+		while ((s = next_pinned(s)))
+			each(s, arg);
+		stele_unlock(&walking);
+	}
+	cpus_read_unlock();
 }
 
 static bool is_listed(const struct kmem_cache *s)
@@ -392,6 +399,18 @@ static void fill_cache(struct kmem_cache *s, const struct request *r, uint32_t a
 	set_sheaves(s, r->args.sheaf_capacity);
 }
 
+/* A mistake that tests make on purpose: others find it before it is complete. */
+static void list_half_made(struct kmem_cache *s, const struct request *r)
+{
+	set_name(s, r->name);
+	s->refcount = 1;
+	push_list(s);
+	stele_unlock(&list_lock);
+	STELE_POINT("cache:making");
+	if (stele_lock(&list_lock) != 0)
+		abort();
+}
+
 /* Finds the cache, or makes it of @memory, unless that is NULL. */
 static struct kmem_cache *create_locked(struct request *r, struct kmem_cache *memory)
 {
@@ -405,8 +424,13 @@ static struct kmem_cache *create_locked(struct request *r, struct kmem_cache *me
 	}
 	if (!memory)
 		return NULL;
+	if (STELE_BROKEN_LIST_EARLY)
+		list_half_made(memory, r);
 	fill_cache(memory, r, align);
-	push_list(memory);
+	STELE_POINT("cache:complete");
+	if (!STELE_BROKEN_LIST_EARLY)
+		push_list(memory);
+	STELE_POINT("cache:listed");
 	return memory;
 }
 
@@ -489,9 +513,14 @@ static int empty_held(struct kmem_cache *s)
 	uint64_t signals = stele_os_signals_hold();
 	int error;
 
+	/* What a slot that goes had is in somebody's hands until it has gone. */
+	if (!STELE_BROKEN_FLUSH_UNHELD)
+		cpus_read_lock();
 	stele_deferred_drain_all();
 	error = stele_slab_flush_all(s, true);
 	stele_slabs_tidy(s);
+	if (!STELE_BROKEN_FLUSH_UNHELD)
+		cpus_read_unlock();
 	stele_os_signals_release(signals);
 	return error;
 }
@@ -721,6 +750,7 @@ static void list_in_child(void)
 	stele_mutex_after_fork(&list_lock);
 	stele_deferred_after_fork();
 	stele_rcu_after_fork();
+	stele_cold_after_fork();
 }
 
 static void taking_in_child(void)
@@ -731,6 +761,9 @@ static void taking_in_child(void)
 
 static void ask_for_children(void)
 {
+	stele_rank_in_child(STELE_RANK_WATCH, stele_cpu_watch_after_fork);
+	stele_rank_in_child(STELE_RANK_CPUS, stele_cpus_after_fork);
+	stele_rank_in_child(STELE_RANK_STEPS, stele_cpu_steps_after_fork);
 	stele_rank_in_child(STELE_RANK_WALKING, walking_in_child);
 	stele_rank_in_child(STELE_RANK_LIST, list_in_child);
 	stele_rank_in_child(STELE_RANK_TRACE, stele_trace_after_fork);
@@ -743,4 +776,5 @@ static __attribute__((constructor)) void start_early(void)
 {
 	ask_for_children();
 	stele_slab_watch_fork();
+	stele_slab_watch_cpus();
 }

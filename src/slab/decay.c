@@ -27,6 +27,7 @@ void stele_decay_grown(unsigned more)
 
 	while (now > seen && !cas_relaxed(&mark, &seen, now))
 		;
+	stele_cold_note();
 }
 
 static void empty_cache(struct kmem_cache *s, void *arg)

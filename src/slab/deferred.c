@@ -43,7 +43,7 @@ void stele_defer(struct run *run)
 
 bool stele_deferred_pending(void)
 {
-	return !later_is_empty(&later) || stele_purge_is_due();
+	return !later_is_empty(&later) || stele_purge_is_due() || stele_cold_due();
 }
 
 /* False: there was nothing. */
@@ -68,6 +68,8 @@ void stele_deferred_drain(enum stele_purging when)
 		;
 	if (when == PURGE_NOW)
 		stele_purge_due();
+	if (when == PURGE_NOW && stele_cold_due())
+		stele_cold_look();
 }
 
 void stele_deferred_drain_all(void)

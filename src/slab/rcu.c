@@ -23,6 +23,7 @@
 #include "os/os.h"
 #include "slab/in_hand.h"
 #include "slab/slab.h"
+#include <stele/cpu.h>
 
 static struct in_hand handing;
 static _Atomic uint64_t sheaves; /* that wait */
@@ -132,6 +133,21 @@ static void queue_taken(uint64_t top, void *arg)
 		stele_sheaf_put(s, top);
 }
 
+void stele_rcu_hold(void)
+{
+	in_hand_enter(&handing);
+}
+
+void stele_rcu_let_go(void)
+{
+	in_hand_leave(&handing);
+}
+
+void stele_rcu_give_sheaf(struct kmem_cache *s, uint64_t top)
+{
+	queue_taken(top, s);
+}
+
 /* This slot's own needs no barrier of the system's. */
 static void flush_own(struct kmem_cache *s)
 {
@@ -145,10 +161,13 @@ static void flush_own(struct kmem_cache *s)
 static int empty_slots(struct kmem_cache *s)
 {
 	uint64_t signals = stele_os_signals_hold();
-	int error = stele_pcpu_take_rcu(s->words, queue_taken, s);
+	int error;
 
+	cpus_read_lock();
+	error = stele_pcpu_take_rcu(s->words, queue_taken, s);
 	if (error)
 		flush_own(s);
+	cpus_read_unlock();
 	stele_os_signals_release(signals);
 	return error;
 }

@@ -13,6 +13,7 @@
  *             cache.c   create, destroy, shrink, merge
  *             decay.c   giving memory back while the program frees
  *             rcu.c     what readers may still look at
+ *             cpus.c    slots that go, and slots that nobody uses
  *             bulk.c    bulk calls and sheaves held by the user
  *             report.c  bad pointers
  *             info.c    slabinfo
@@ -158,6 +159,20 @@ void stele_rcu_retire(struct kmem_cache *s, struct run *run);
 /* Sheaves that wait, for statistics. */
 uint64_t stele_rcu_sheaves(void);
 void stele_rcu_after_fork(void);
+
+/* For who takes such a sheaf from a slot: before, and after it was given; so a barrier waits. */
+void stele_rcu_hold(void);
+void stele_rcu_let_go(void);
+void stele_rcu_give_sheaf(struct kmem_cache *s, uint64_t top);
+
+/* ---- cpus.c ---- */
+/* Tells the floor of slots what to do when one goes. Once, before anything happens. */
+void stele_slab_watch_cpus(void);
+/* A slab was made: perhaps it is time for a look at slots that nobody uses. Any context. */
+void stele_cold_note(void);
+bool stele_cold_due(void);
+void stele_cold_look(void);
+void stele_cold_after_fork(void);
 
 /* ---- decay.c ---- */
 void stele_decay_grown(unsigned frames);

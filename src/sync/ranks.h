@@ -25,15 +25,15 @@
 
 /* clang-format off */
 #define STELE_RANK_TABLE(STELE_RANK) \
-	STELE_RANK(WATCH, "watch", "-", ORDINARY, \
+	STELE_RANK(WATCH, "watch", "percpu/watch.c", ORDINARY, \
 		"whether a thread follows the machine's processors", \
 		"a thread is made", \
 		"free; there is no such thread") \
-	STELE_RANK(CPUS, "cpus", "-", ORDINARY, \
+	STELE_RANK(CPUS, "cpus", "percpu/cpus.c", ORDINARY, \
 		"which slots are in use, while one of them comes or goes", \
 		"the steps of a slot that comes or goes; walks over slots that must not change", \
 		"free, unless this thread is inside") \
-	STELE_RANK(STEPS, "steps", "-", ORDINARY, \
+	STELE_RANK(STEPS, "steps", "percpu/hotplug.c", ORDINARY, \
 		"the table of steps that a slot takes", \
 		"a step that is added or taken out runs for the slots there are", \
 		"free, unless this thread is inside") \

@@ -1,0 +1,118 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * os/cpus.c - which processors there are, and which of them this process may use
+ *
+ * Idea      A process may run where any of its threads may: each has its own affinity, which a
+ *           cpuset bounds. So the threads are read from /proc, as far as it can be had, and this
+ *           one is asked in any case.
+ * Context   ordinary threads. Errno is kept.
+ * Tests     tests/unit/os/test_os.c
+ */
+#include "os/os.h"
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#define MASK_BYTES (STELE_OS_CPUS / 8)
+
+static void set_range(uint64_t mask[], unsigned from, unsigned to)
+{
+	for (unsigned i = from; i <= to && i < STELE_OS_CPUS; i++)
+		mask[i / 64] |= 1ull << i % 64;
+}
+
+static unsigned read_number(const char **at)
+{
+	unsigned number = 0;
+
+	while (**at >= '0' && **at <= '9' && number < STELE_OS_CPUS)
+		number = number * 10 + (unsigned)(*(*at)++ - '0');
+	return number;
+}
+
+bool stele_os_cpu_list(const char *list, uint64_t mask[])
+{
+	bool any = false;
+
+	memset(mask, 0, MASK_BYTES);
+	while (*list >= '0' && *list <= '9') {
+		unsigned from = read_number(&list), to = from;
+
+		if (*list == '-') {
+			list++;
+			to = read_number(&list);
+		}
+		set_range(mask, from, to);
+		any |= from < STELE_OS_CPUS;
+		if (*list != ',')
+			break;
+		list++;
+	}
+	return any;
+}
+
+bool stele_os_cpus_of_file(const char *path, uint64_t mask[])
+{
+	char buf[2048];
+
+	return stele_os_read_file(path, buf, sizeof(buf)) > 0 && stele_os_cpu_list(buf, mask);
+}
+
+/* Adds where thread @number (0: this one) may run. */
+static bool add_thread(unsigned number, uint64_t mask[])
+{
+	uint64_t own[MASK_BYTES / 8] = { 0 };
+
+	if (syscall(SYS_sched_getaffinity, number, sizeof(own), own) <= 0)
+		return false;
+	for (unsigned i = 0; i < MASK_BYTES / 8; i++)
+		mask[i] |= own[i];
+	return true;
+}
+
+/* As the kernel gives entries of a directory: {inode:64, offset:64, length:16, type:8, name}. */
+#define ENTRY_LENGTH 16
+#define ENTRY_NAME 19
+
+static void add_entries(const char *buf, long bytes, uint64_t mask[])
+{
+	uint16_t length;
+
+	for (long at = 0; at < bytes; at += length) {
+		const char *name = buf + at + ENTRY_NAME;
+		unsigned number = read_number(&name);
+
+		memcpy(&length, buf + at + ENTRY_LENGTH, sizeof(length));
+		if (number)
+			add_thread(number, mask);
+	}
+}
+
+static void add_threads(uint64_t mask[])
+{
+	char buf[1024] __attribute__((aligned(8)));
+	int fd = (int)syscall(SYS_openat, AT_FDCWD, "/proc/self/task",
+			      O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	long bytes;
+
+	if (fd < 0)
+		return;
+	while ((bytes = syscall(SYS_getdents64, fd, buf, sizeof(buf))) > 0)
+		add_entries(buf, bytes, mask);
+	syscall(SYS_close, fd);
+}
+
+bool stele_os_cpus_allowed(uint64_t mask[])
+{
+	int saved = errno;
+	bool any;
+
+	memset(mask, 0, MASK_BYTES);
+	any = add_thread(0, mask);
+	if (any)
+		add_threads(mask);
+	errno = saved;
+	return any;
+}

@@ -1,0 +1,324 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * percpu/cpus.c - which slots are online, and who may change that
+ *
+ * Idea      percpu/cpus.h. What is online follows from how slots are numbered:
+ *           by CPU      those that the machine has online; else those that may be used; else all
+ *           mm_cid      compact, so as many as there are processors that may be used
+ *           by thread   all: a thread keeps its number, wherever it runs
+ *           A slot that is in use is online whatever the system says.
+ * Context   questions: any once somebody has asked; the first one looks at the system. The rest:
+ *           ordinary threads.
+ */
+#include "percpu/cpus.h"
+#include "base/fmt.h"
+#include "base/options.h"
+#include "os/os.h"
+#include "percpu/system.h"
+#include "sync/inject.h"
+#include "sync/mutex.h"
+#include <errno.h>
+#include <string.h>
+
+struct stele_cpus stele_cpus;
+int (*stele_cpus_start)(void);
+
+static struct stele_mutex changing = STELE_MUTEX(CPUS);
+static _Atomic uint32_t readers; /* threads; futex for the writer */
+static _Atomic uint32_t writing;
+static _Atomic uint32_t ready;
+
+_Static_assert(STELE_OS_CPUS == STELE_SLOTS_MAX, "one mask for both");
+
+/* ---- the set ---- */
+
+unsigned stele_cpus_possible(void)
+{
+	return STELE_MAX(stele_system_facts.slots, 1u);
+}
+
+static void all_slots(uint64_t mask[CPUS_WORDS], unsigned n)
+{
+	memset(mask, 0, CPUS_WORDS * sizeof(mask[0]));
+	for (unsigned slot = 0; slot < n; slot++)
+		mask[slot / 64] |= 1ull << slot % 64;
+}
+
+static unsigned count(const uint64_t mask[CPUS_WORDS])
+{
+	unsigned n = 0;
+
+	for (unsigned i = 0; i < CPUS_WORDS; i++)
+		n += (unsigned)__builtin_popcountll(mask[i]);
+	return n;
+}
+
+static bool cut_to_possible(uint64_t mask[CPUS_WORDS])
+{
+	uint64_t possible[CPUS_WORDS];
+
+	all_slots(possible, stele_cpus_possible());
+	for (unsigned i = 0; i < CPUS_WORDS; i++)
+		mask[i] &= possible[i];
+	return count(mask) > 0;
+}
+
+void stele_cpus_wanted(uint64_t mask[CPUS_WORDS])
+{
+	unsigned possible = stele_cpus_possible();
+
+	switch (stele_system_facts.mode) {
+	case STELE_MODE_CPU_ID:
+		if ((stele_os_cpus_of_file("/sys/devices/system/cpu/online", mask) ||
+		     stele_os_cpus_allowed(mask)) &&
+		    cut_to_possible(mask))
+			return;
+		break;
+	case STELE_MODE_MM_CID:
+		if (stele_os_cpus_allowed(mask))
+			possible = STELE_MIN(STELE_MAX(count(mask), 1u), possible);
+		break;
+	default:
+		break;
+	}
+	all_slots(mask, possible);
+}
+
+static void find_present(void)
+{
+	uint64_t *mask = stele_cpus.present;
+
+	if (stele_system_facts.mode != STELE_MODE_CPU_ID ||
+	    !stele_os_cpus_of_file("/sys/devices/system/cpu/present", mask) ||
+	    !cut_to_possible(mask))
+		all_slots(mask, stele_cpus_possible());
+}
+
+static void find_all(void)
+{
+	find_present();
+	stele_cpus_wanted(stele_cpus.seen);
+	for (unsigned slot = 0; slot < stele_cpus_possible(); slot++) {
+		bool online = cpus_bit(stele_cpus.seen, slot) || stele_slot_is_shown(slot);
+
+		stele_cpus_set_online(slot, online);
+		stele_cpus.reached[slot] = online ? CPUHP_ONLINE : CPUHP_OFFLINE;
+	}
+}
+
+int stele_cpus_ready(void)
+{
+	int error = 0;
+
+	if (stele_likely(load_acquire(&ready)))
+		return 0;
+	if (stele_cpus_start)
+		error = stele_cpus_start();
+	if (!error && !stele_hot.base)
+		error = -ENODEV;
+	if (!error)
+		error = stele_lock(&changing);
+	if (error)
+		return error;
+	if (!load_relaxed(&ready))
+		find_all();
+	/* ORDER(CPUS) release: the set is complete. */
+	store_release(&ready, 1);
+	stele_unlock(&changing);
+	return 0;
+}
+
+void stele_cpus_set_online(unsigned slot, bool online)
+{
+	uint64_t bit = 1ull << slot % 64;
+
+	if (online)
+		or_release(&stele_cpus.online[slot / 64], bit);
+	else
+		and_release(&stele_cpus.online[slot / 64], ~bit);
+}
+
+/* ---- reading ---- */
+
+/* ORDER(CPUS) sequentially consistent: counted, then look for a writer, who says so and then looks
+ * at the count. */
+static bool enter(void)
+{
+	atomic_fetch_add(&readers, 1);
+	STELE_POINT("cpus:counted");
+	return !load_seq(&writing);
+}
+
+static void leave(void)
+{
+	if (atomic_fetch_sub(&readers, 1) == 1 && load_seq(&writing))
+		stele_os_futex_wake(&readers, 1);
+}
+
+/* Until the writer is gone. One that never left its mutex has left this behind. */
+static void wait_for_writer(void)
+{
+	if (stele_lock(&changing) != 0)
+		return;
+	store_seq(&writing, 0);
+	stele_unlock(&changing);
+}
+
+/* Who writes or reads already may read: its depth only. */
+static bool deepen(uint32_t *mine)
+{
+	if (*mine)
+		++*mine;
+	return *mine;
+}
+
+void cpus_read_lock(void)
+{
+	uint32_t *mine = stele_thread_cpus();
+
+	if (deepen(mine))
+		return;
+	while (!enter()) {
+		leave();
+		wait_for_writer();
+	}
+	*mine = 1;
+}
+
+int cpus_read_trylock(void)
+{
+	uint32_t *mine = stele_thread_cpus();
+
+	if (deepen(mine))
+		return 1;
+	if (!enter()) {
+		leave();
+		return 0;
+	}
+	*mine = 1;
+	return 1;
+}
+
+void cpus_read_unlock(void)
+{
+	uint32_t *mine = stele_thread_cpus();
+
+	if (!(*mine & ~CPUS_WRITER))
+		stele_say("stele: cpus_read_unlock: this thread does not hold it\n");
+	else if (!--*mine)
+		leave();
+}
+
+/* ---- writing ---- */
+
+bool stele_cpus_is_writer(void)
+{
+	return *stele_thread_cpus() & CPUS_WRITER;
+}
+
+bool stele_cpus_is_reader(void)
+{
+	return *stele_thread_cpus() & ~CPUS_WRITER;
+}
+
+int stele_cpus_write_lock(void)
+{
+	uint32_t *mine = stele_thread_cpus(), seen;
+
+	if (*mine || stele_lock(&changing) != 0)
+		return -EDEADLK;
+	store_seq(&writing, 1);
+	STELE_POINT("cpus:writing");
+	while ((seen = load_seq(&readers)))
+		stele_os_futex_wait(&readers, seen);
+	*mine = CPUS_WRITER;
+	return 0;
+}
+
+void stele_cpus_write_unlock(void)
+{
+	*stele_thread_cpus() = 0;
+	store_seq(&writing, 0);
+	stele_unlock(&changing);
+}
+
+/* ---- questions ---- */
+
+unsigned int num_possible_cpus(void)
+{
+	stele_cpus_ready();
+	return stele_cpus_possible();
+}
+
+unsigned int num_present_cpus(void)
+{
+	return stele_cpus_ready() == 0 ? count(stele_cpus.present) : 1;
+}
+
+unsigned int num_online_cpus(void)
+{
+	unsigned n = 0;
+
+	if (stele_cpus_ready() != 0)
+		return 1;
+	for (unsigned i = 0; i < CPUS_WORDS; i++)
+		n += (unsigned)__builtin_popcountll(load_acquire(&stele_cpus.online[i]));
+	return n;
+}
+
+bool cpu_possible(unsigned int cpu)
+{
+	return cpu < num_possible_cpus();
+}
+
+bool cpu_present(unsigned int cpu)
+{
+	return cpu_possible(cpu) && cpus_bit(stele_cpus.present, cpu);
+}
+
+bool cpu_online(unsigned int cpu)
+{
+	return cpu_possible(cpu) && cpus_is_online(cpu);
+}
+
+unsigned int stele_cpu_next(unsigned int cpu, bool (*is)(unsigned int cpu))
+{
+	unsigned possible = num_possible_cpus();
+
+	while (cpu < possible && !is(cpu))
+		cpu++;
+	return STELE_MIN(cpu, possible);
+}
+
+unsigned int raw_smp_processor_id(void)
+{
+	return stele_cpus_ready() == 0 ? stele_slot_now() : 0;
+}
+
+/* ---- fork ---- */
+
+/* A change that another thread was at: a slot whose steps stand above the one that hides it is in
+ * use, one below is not. */
+static void mend_set(void)
+{
+	for (unsigned slot = 0; slot < stele_cpus_possible(); slot++) {
+		bool online = stele_cpus.reached[slot] >= CPUHP_BRINGUP_CPU;
+
+		stele_cpus_set_online(slot, online);
+		if (online)
+			stele_slot_open(slot);
+	}
+}
+
+void stele_cpus_after_fork(void)
+{
+	uint32_t mine = *stele_thread_cpus();
+
+	if (!stele_mutex_after_fork(&changing)) {
+		store_seq(&readers, 0); /* this thread is the writer, and goes on */
+		return;
+	}
+	store_seq(&readers, mine ? 1 : 0);
+	if (exchange_acq_rel(&writing, 0) && load_relaxed(&ready))
+		mend_set();
+}

@@ -1,0 +1,74 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * percpu/cpus.h - the set of slots that are online, and the lock around its changes
+ *
+ * Idea      Any number of threads may keep the set as it is, each as often as it likes; who changes
+ *           it waits until they are done, and keeps new ones out. Readers are counted, once per
+ *           thread: the depth is the thread's own. Who meets a writer waits on its mutex, which
+ *           lends it the priority, and tries again.
+ * Objects   online, present: bits by slot. reached: how far up each slot is, as the number of the
+ *           last step done; so whoever finds a change half done goes on from there.
+ *           seen: what the system had online at the last look. All but `online` under the writer.
+ * States    of a thread's word: 0; n > 0, how often it reads; CPUS_WRITER and more: it writes, and
+ *           how often it reads besides.
+ * Order     CPUS: a reader counts itself, then looks for a writer; a writer says so, then looks at
+ *           the count; all sequentially consistent. The set is what the last writer left.
+ * Locks     cpus > steps (hotplug.c) > walking > list (slab/cache.c) > taking (percpu.c).
+ * Fork      the child has no other thread: only its own depth counts. A change that another thread
+ *           was at is gone on with by the next one.
+ * Tests     tests/unit/percpu/test_hotplug.c  tests/model/hotplug.pml  tests/model/hotplug.c
+ */
+#ifndef STELE_PERCPU_CPUS_H
+#define STELE_PERCPU_CPUS_H
+
+#include "percpu/percpu.h"
+#include <stele/cpu.h>
+
+#define CPUS_WRITER 0x80000000u
+#define CPUS_WORDS (STELE_SLOTS_MAX / 64)
+
+struct stele_cpus {
+	_Atomic uint64_t online[CPUS_WORDS];
+	uint64_t present[CPUS_WORDS]; /* fixed at the first look */
+	uint64_t seen[CPUS_WORDS];
+	uint16_t reached[STELE_SLOTS_MAX];
+};
+extern struct stele_cpus stele_cpus __attribute__((visibility("hidden")));
+
+/* What a higher floor has to do before there are slots; NULL: nothing. */
+extern int (*stele_cpus_start)(void) __attribute__((visibility("hidden")));
+
+/* Fills in the set as the system has it, once, before anybody writes. 0 or -errno. */
+int stele_cpus_ready(void);
+unsigned stele_cpus_possible(void);
+/* What the system has online now, by slot. */
+void stele_cpus_wanted(uint64_t mask[CPUS_WORDS]);
+
+static inline bool cpus_bit(const uint64_t mask[], unsigned slot)
+{
+	return mask[slot / 64] >> slot % 64 & 1;
+}
+
+static inline bool cpus_is_online(unsigned slot)
+{
+	return load_acquire(&stele_cpus.online[slot / 64]) >> slot % 64 & 1;
+}
+void stele_cpus_set_online(unsigned slot, bool online);
+
+/* 0; -EDEADLK: this thread reads or writes already. */
+int stele_cpus_write_lock(void);
+void stele_cpus_write_unlock(void);
+bool stele_cpus_is_writer(void);
+bool stele_cpus_is_reader(void);
+
+void stele_cpus_after_fork(void);
+
+/* ---- hotplug.c: steps of the library's own, before anything else happens ---- */
+void stele_cpu_step(enum cpuhp_state state, const char *name, int (*startup)(unsigned),
+		    int (*teardown)(unsigned));
+void stele_cpu_steps_after_fork(void);
+
+/* ---- watch.c ---- */
+void stele_cpu_watch_after_fork(void);
+
+#endif

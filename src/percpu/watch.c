@@ -1,0 +1,137 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * percpu/watch.c - a thread that follows the machine, for who asks for one
+ *
+ * Idea      It waits for the kernel's events about devices, of which CPUs are some, and for a second
+ *           at most, then looks. Where the events are not to be had, the second remains.
+ * Objects   watcher, stop: under `lock`. A thread that was told to stop is waited for without it.
+ * Fork      the child has no watcher.
+ * Tests     tests/contract/test_cpus.c
+ */
+#include "os/os.h"
+#include "percpu/cpus.h"
+#include "sync/mutex.h"
+#include <errno.h>
+#include <linux/netlink.h>
+#include <poll.h>
+#include <pthread.h>
+#include <signal.h>
+#include <sys/eventfd.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#define LOOK_MS 1000
+
+static struct stele_mutex lock = STELE_MUTEX(WATCH);
+static pthread_t watcher;
+static bool watching;
+static int stop = -1; /* readable: it shall end */
+
+static int listen_to_kernel(void)
+{
+	struct sockaddr_nl address = { .nl_family = AF_NETLINK, .nl_groups = 1 };
+	int fd = socket(AF_NETLINK, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK,
+			NETLINK_KOBJECT_UEVENT);
+
+	if (fd >= 0 && bind(fd, (struct sockaddr *)&address, sizeof(address)) != 0) {
+		close(fd);
+		return -1;
+	}
+	return fd;
+}
+
+/* What they say does not matter: a look tells all. */
+static void drop_events(int fd)
+{
+	char buf[256];
+
+	while (recv(fd, buf, sizeof(buf), MSG_DONTWAIT | MSG_TRUNC) > 0)
+		;
+}
+
+static void *watch(void *arg)
+{
+	struct pollfd fds[] = {
+		{ .fd = (int)(intptr_t)arg, .events = POLLIN },
+		{ .fd = listen_to_kernel(), .events = POLLIN },
+	};
+
+	while (!(fds[0].revents)) {
+		stele_cpu_refresh();
+		if (poll(fds, 2, LOOK_MS) > 0 && fds[1].revents)
+			drop_events(fds[1].fd);
+	}
+	if (fds[1].fd >= 0)
+		close(fds[1].fd);
+	close(fds[0].fd);
+	return NULL;
+}
+
+/* Its signals are everybody else's. */
+static int make_thread(int fd)
+{
+	sigset_t all, before;
+	int error;
+
+	sigfillset(&all);
+	pthread_sigmask(SIG_SETMASK, &all, &before);
+	error = pthread_create(&watcher, NULL, watch, (void *)(intptr_t)fd);
+	pthread_sigmask(SIG_SETMASK, &before, NULL);
+	return error ? -EAGAIN : 0;
+}
+
+static int start(void)
+{
+	int error;
+
+	if (watching)
+		return 0;
+	stop = eventfd(0, EFD_CLOEXEC);
+	if (stop < 0)
+		return -EAGAIN;
+	error = make_thread(stop);
+	if (error)
+		close(stop);
+	watching = !error;
+	return error;
+}
+
+/* True: @thread is to be waited for. */
+static bool tell_to_stop(pthread_t *thread)
+{
+	bool told = watching;
+
+	if (told) {
+		*thread = watcher;
+		watching = false;
+		eventfd_write(stop, 1);
+	}
+	return told;
+}
+
+int stele_cpu_watch(bool on)
+{
+	int saved = errno, error = 0;
+	pthread_t thread;
+	bool told = false;
+
+	if (stele_cpus_is_reader() || stele_cpus_is_writer() || stele_lock(&lock) != 0)
+		return -EDEADLK;
+	if (on)
+		error = start();
+	else
+		told = tell_to_stop(&thread);
+	stele_unlock(&lock);
+	if (told)
+		pthread_join(thread, NULL);
+	errno = saved;
+	return error;
+}
+
+void stele_cpu_watch_after_fork(void)
+{
+	stele_mutex_after_fork(&lock);
+	if (watching)
+		close(stop);
+	watching = false;
+}

@@ -1,0 +1,142 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * slab/cpus.c - what the caches keep in a slot, when the slot goes or nobody seems to use it
+ *
+ * Idea      A slot that is taken away is closed first (percpu/percpu.c): no step reaches it. Then
+ *           every cache in the list gives up what it has there: sheaves go to the barn, or their
+ *           objects to the slabs, those that wait for readers to their grace period. A cache that
+ *           is being made is not in the list and has nothing there; one that is being destroyed
+ *           is not there any more, and empties all slots itself, closed ones too.
+ *           A slot whose words have not changed for some looks is cold: the kernel gives its
+ *           number to nobody, or the threads there do something else. It is closed for a moment
+ *           and emptied in the same way, into the slabs.
+ * Looks     When a slab is made, `cpu_look` milliseconds after the last look at the earliest, it is
+ *           noted that one is due; the next ordinary slow call looks at LOOK_SLOTS slots.
+ * Objects   signatures, ages: by slot, under the turn of who looks (`looking`).
+ * Order     CPUS, SLOT, HANDOVER.
+ * Context   stele_slot_died(): the writer of the CPU set. Looking: any; what is busy is left alone.
+ * Limits    What a cold slot keeps of caches with a destructor stays, as in decay.c.
+ * Tests     tests/contract/test_cpus.c  tests/unit/slab/test_cold.c
+ */
+#include "slab/slab.h"
+#include "base/options.h"
+#include "os/os.h"
+#include "percpu/cpus.h"
+#include "percpu/system.h"
+
+static void give_sheaf(uint64_t top, void *arg)
+{
+	if (stele_is_sheaf(top))
+		stele_sheaf_put(arg, top);
+}
+
+/* ---- a slot is taken away ---- */
+
+static void empty_dead(struct kmem_cache *s, void *arg)
+{
+	uint64_t found[3] = { 0 };
+
+	if (!s->capacity)
+		return;
+	stele_slot_empty(*(unsigned *)arg, s->words, found);
+	STELE_POINT("cpus:in-hand");
+	give_sheaf(found[0], s);
+	give_sheaf(found[1], s);
+	if (stele_is_sheaf(found[2]))
+		stele_rcu_give_sheaf(s, found[2]);
+}
+
+static int slot_died(unsigned slot)
+{
+	stele_cache_each(empty_dead, &slot);
+	stele_deferred_drain_all();
+	return 0;
+}
+
+void stele_slab_watch_cpus(void)
+{
+	stele_cpus_start = stele_heap_start;
+	/* On the way up a node's own state would come first; each exists from the start. */
+	stele_cpu_step(CPUHP_SLUB_DEAD, "slab:dead", NULL, slot_died);
+}
+
+/* ---- cold slots ---- */
+
+#define LOOK_SLOTS 16u
+#define COLD_AGE 3 /* looks */
+
+static _Atomic uint64_t last_look; /* ms */
+static _Atomic uint32_t due, looking;
+static uint64_t signatures[STELE_SLOTS_MAX];
+static uint8_t ages[STELE_SLOTS_MAX];
+static unsigned next_slot;
+
+void stele_cold_note(void)
+{
+	uint64_t now, last = load_relaxed(&last_look);
+
+	if (!stele_opt.cpu_look || load_relaxed(&due))
+		return;
+	now = stele_os_ms();
+	if (now - last >= (uint64_t)stele_opt.cpu_look && cas_relaxed(&last_look, &last, now))
+		store_relaxed(&due, 1);
+}
+
+bool stele_cold_due(void)
+{
+	return load_relaxed(&due);
+}
+
+static void empty_cold(struct kmem_cache *s, void *arg)
+{
+	uint64_t found[3] = { 0 };
+
+	if (!s->capacity || s->dtor)
+		return;
+	stele_rcu_hold();
+	stele_slot_empty_held(*(unsigned *)arg, s->words, found);
+	if (stele_is_sheaf(found[2]))
+		stele_rcu_give_sheaf(s, found[2]);
+	stele_rcu_let_go();
+	for (int i = 0; i < 2; i++)
+		if (stele_is_sheaf(found[i]))
+			stele_sheaf_dissolve(s, found[i]);
+}
+
+static void empty_slot(unsigned slot, void *arg)
+{
+	(void)arg;
+	STELE_POINT("cpus:cold");
+	stele_cache_try_each(empty_cold, &slot);
+}
+
+static void look_at(unsigned slot)
+{
+	uint64_t signature = stele_slot_signature(slot);
+
+	if (!signature || signature != signatures[slot] || slot == stele_slot_now()) {
+		signatures[slot] = signature;
+		ages[slot] = 0;
+	} else if (++ages[slot] >= COLD_AGE && stele_slot_empty_cold(slot, empty_slot, NULL)) {
+		ages[slot] = 0;
+	}
+}
+
+void stele_cold_look(void)
+{
+	unsigned slots = stele_system_facts.slots, most = STELE_MIN(slots, LOOK_SLOTS);
+
+	store_relaxed(&due, 0);
+	if (atomic_exchange(&looking, 1))
+		return;
+	for (unsigned i = 0; i < most; i++) {
+		look_at(next_slot % slots);
+		next_slot++;
+	}
+	store_release(&looking, 0);
+}
+
+void stele_cold_after_fork(void)
+{
+	store_relaxed(&looking, 0);
+}

@@ -1,0 +1,531 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Tests of percpu/cpus.c and percpu/hotplug.c: steps in order and in reverse, failures at every
+ * position, who may change the set and who keeps it, and what a closed slot still gives.
+ */
+#include "percpu/cpus.h"
+#include "slots.h"
+
+#include "../base/stderr_of.h"
+
+#include <stdio.h>
+
+#define SLOTS 4u
+#define STEPS 6u /* half of them before the slot is in use */
+#define THREADS 6
+#define ROUNDS 400
+
+static uint64_t words;
+static struct test_sheaf sheaves[3];
+
+static int four_slots(void **state)
+{
+	struct stele_reservation r;
+	unsigned cpu;
+
+	(void)state;
+	stele_options_parse(environ);
+	stele_system_choose();
+	stele_system_facts.slots = SLOTS;
+	if (stele_os_reserve(&r, SLOTS_AT + SLOTS * STELE_SLOT_SIZE, 2ul << 20) != 0)
+		return -1;
+	stele_hot.base = r.base;
+	stele_pcpu_init(r.base + SLOTS_AT, SLOTS);
+	words = stele_pcpu_alloc();
+	for_each_possible_cpu(cpu)
+		if (!cpu_online(cpu) && stele_cpu_up(cpu) != 0)
+			return -1;
+	return words ? 0 : -1;
+}
+
+static void assert_said(struct stderr_text *t, const char *what)
+{
+	stderr_end(t);
+	if (strcmp(t->text, what) != 0)
+		fail_msg("expected \"%s\", said \"%s\"", what, t->text);
+}
+
+/* ---- questions ---- */
+
+static void every_slot_is_counted_once(void **state)
+{
+	unsigned cpu, n = 0, online = 0;
+
+	(void)state;
+	assert_int_equal(num_possible_cpus(), SLOTS);
+	assert_true(num_present_cpus() >= 1 && num_present_cpus() <= SLOTS);
+	for_each_online_cpu(cpu) {
+		assert_true(cpu_online(cpu));
+		online++;
+	}
+	for_each_present_cpu(cpu)
+		n++;
+	assert_int_equal(online, num_online_cpus());
+	assert_int_equal(n, num_present_cpus());
+	assert_false(cpu_possible(SLOTS));
+	assert_false(cpu_online(SLOTS) || cpu_present(SLOTS) || cpu_online(~0u));
+	assert_true(raw_smp_processor_id() < SLOTS);
+}
+
+/* ---- steps ---- */
+
+static char calls[256];
+static int failing = -1; /* this step's next call in this direction fails */
+static bool failing_up;
+static int numbers[STEPS];
+static bool done[STEPS][SLOTS];
+
+static int step(unsigned i, unsigned cpu, bool up)
+{
+	size_t len = strlen(calls);
+
+	snprintf(calls + len, sizeof(calls) - len, "%c%u", up ? '+' : '-', i);
+	if (failing == (int)i && failing_up == up) {
+		failing = -1;
+		return -EIO;
+	}
+	assert_int_equal(done[i][cpu], !up);
+	done[i][cpu] = up;
+	return 0;
+}
+
+#define STEP(i)                                                                                    \
+	static int up##i(unsigned cpu)                                                             \
+	{                                                                                          \
+		return step(i, cpu, true);                                                         \
+	}                                                                                          \
+	static int down##i(unsigned cpu)                                                           \
+	{                                                                                          \
+		return step(i, cpu, false);                                                        \
+	}
+STEP(0) STEP(1) STEP(2) STEP(3) STEP(4) STEP(5)
+
+static int (*const ups[STEPS])(unsigned) = { up0, up1, up2, up3, up4, up5 };
+static int (*const downs[STEPS])(unsigned) = { down0, down1, down2, down3, down4, down5 };
+static const char *const names[STEPS] = { "zero", "one", "two", "three", "four", "five" };
+
+static void install_all(void)
+{
+	for (unsigned i = 0; i < STEPS; i++) {
+		numbers[i] = cpuhp_setup_state(i < STEPS / 2 ? CPUHP_BP_PREPARE_DYN :
+							       CPUHP_AP_ONLINE_DYN,
+					       names[i], ups[i], downs[i]);
+		assert_true(numbers[i] > 0);
+	}
+	calls[0] = 0;
+}
+
+static void remove_all(void)
+{
+	for (unsigned i = STEPS; i-- > 0;)
+		cpuhp_remove_state((enum cpuhp_state)numbers[i]);
+	for (unsigned i = 0; i < STEPS; i++)
+		for (unsigned cpu = 0; cpu < SLOTS; cpu++)
+			assert_false(done[i][cpu]);
+}
+
+static void assert_called(const char *what)
+{
+	assert_string_equal(calls, what);
+	calls[0] = 0;
+}
+
+static void steps_run_up_in_order_and_down_in_reverse(void **state)
+{
+	(void)state;
+	install_all();
+	assert_int_equal(stele_cpu_down(1), 0);
+	assert_called("-5-4-3-2-1-0");
+	assert_false(cpu_online(1));
+	assert_int_equal(num_online_cpus(), SLOTS - 1);
+	assert_int_equal(stele_cpu_up(1), 0);
+	assert_called("+0+1+2+3+4+5");
+	assert_true(cpu_online(1));
+	remove_all();
+}
+
+static void expect_up(char *text, int from, int to)
+{
+	for (int i = from; i <= to; i++)
+		sprintf(text + strlen(text), "+%d", i);
+}
+
+static void expect_down(char *text, int from, int to)
+{
+	for (int i = from; i >= to; i--)
+		sprintf(text + strlen(text), "-%d", i);
+}
+
+static void a_step_that_fails_on_the_way_up_undoes_those_before(void **state)
+{
+	struct stderr_text t;
+	char text[128], said[128];
+
+	(void)state;
+	install_all();
+	for (int i = 0; i < (int)STEPS; i++) {
+		assert_int_equal(stele_cpu_down(2), 0);
+		calls[0] = text[0] = 0;
+		failing = i;
+		failing_up = true;
+		expect_up(text, 0, i);
+		expect_down(text, i - 1, 0);
+		assert_true(stderr_begin(&t));
+		assert_int_equal(stele_cpu_up(2), -EIO);
+		sprintf(said, "stele: stele_cpu_up(2): step '%s' failed with error -5; undone\n",
+			names[i]);
+		assert_said(&t, said);
+		assert_called(text);
+		assert_false(cpu_online(2));
+		assert_true(stele_slot_is_closed(2));
+		assert_int_equal(stele_cpu_up(2), 0);
+	}
+	remove_all();
+}
+
+static void a_step_that_fails_on_the_way_down_starts_those_before_again(void **state)
+{
+	struct stderr_text t;
+	char text[128], said[128];
+
+	(void)state;
+	install_all();
+	for (int i = 0; i < (int)STEPS; i++) {
+		calls[0] = text[0] = 0;
+		failing = i;
+		failing_up = false;
+		expect_down(text, STEPS - 1, i);
+		expect_up(text, i + 1, STEPS - 1);
+		assert_true(stderr_begin(&t));
+		assert_int_equal(stele_cpu_down(2), -EIO);
+		sprintf(said, "stele: stele_cpu_down(2): step '%s' failed with error -5; undone\n",
+			names[i]);
+		assert_said(&t, said);
+		assert_called(text);
+		assert_true(cpu_online(2));
+		assert_false(stele_slot_is_closed(2));
+	}
+	remove_all();
+}
+
+static unsigned fails_at;
+
+static int fail_at(unsigned cpu)
+{
+	if (cpu == fails_at)
+		return -ENOMEM;
+	done[0][cpu] = true;
+	return 0;
+}
+
+static int undo(unsigned cpu)
+{
+	done[0][cpu] = false;
+	return 0;
+}
+
+static void a_step_that_some_slot_refuses_is_not_installed(void **state)
+{
+	struct stderr_text t;
+	char said[128];
+
+	(void)state;
+	for (fails_at = 0; fails_at < SLOTS; fails_at++) {
+		assert_true(stderr_begin(&t));
+		assert_int_equal(cpuhp_setup_state(CPUHP_AP_ONLINE_DYN, "picky", fail_at, undo),
+				 -ENOMEM);
+		sprintf(said, "stele: cpuhp_setup_state(picky): slot %u failed with error -12; "
+			      "undone\n",
+			fails_at);
+		assert_said(&t, said);
+		for (unsigned cpu = 0; cpu < SLOTS; cpu++)
+			assert_false(done[0][cpu]);
+	}
+}
+
+static void numbers_are_given_out_and_come_back(void **state)
+{
+	struct stderr_text t;
+	int first = 0, n = 0, number;
+
+	(void)state;
+	assert_true(stderr_begin(&t));
+	while ((number = cpuhp_setup_state_nocalls(CPUHP_BP_PREPARE_DYN, "many", NULL, NULL)) > 0) {
+		first = first ? first : number;
+		n++;
+	}
+	assert_int_equal(number, -ENOSPC);
+	assert_said(&t, "stele: cpuhp_setup_state(many): state 2: no number left\n");
+	assert_int_equal(n, CPUHP_BP_PREPARE_DYN_END - CPUHP_BP_PREPARE_DYN + 1);
+	for (int i = 0; i < n; i++)
+		cpuhp_remove_state_nocalls((enum cpuhp_state)(first + i));
+	assert_int_equal(cpuhp_setup_state(CPUHP_AP_ONLINE_DYN_END, "fixed", NULL, NULL), 0);
+	assert_true(stderr_begin(&t));
+	assert_int_equal(cpuhp_setup_state(CPUHP_AP_ONLINE_DYN_END, "other", NULL, NULL), -EBUSY);
+	assert_said(&t, "stele: cpuhp_setup_state(other): state 64: taken\n");
+	cpuhp_remove_state(CPUHP_AP_ONLINE_DYN_END);
+}
+
+/* ---- refusals ---- */
+
+static void what_cannot_be_is_refused_and_said(void **state)
+{
+	struct stderr_text t;
+
+	(void)state;
+	assert_true(stderr_begin(&t));
+	assert_int_equal(stele_cpu_down(SLOTS), -EINVAL);
+	assert_int_equal(stele_cpu_up(~0u), -EINVAL);
+	assert_int_equal(stele_cpu_up(0), -EINVAL);
+	assert_int_equal(cpuhp_setup_state(CPUHP_ONLINE, "late", NULL, NULL), -EINVAL);
+	assert_int_equal(cpuhp_setup_state(CPUHP_OFFLINE, "early", NULL, NULL), -EINVAL);
+	assert_int_equal(cpuhp_setup_state(CPUHP_BRINGUP_CPU, "ours", NULL, NULL), -EBUSY);
+	assert_int_equal(cpuhp_setup_state(CPUHP_AP_ONLINE_DYN, NULL, NULL, NULL), -EINVAL);
+	cpuhp_remove_state(CPUHP_AP_ONLINE_DYN);
+	cpuhp_remove_state(CPUHP_BRINGUP_CPU);
+	cpuhp_remove_state(CPUHP_INVALID);
+	cpus_read_unlock();
+	assert_said(&t, "stele: stele_cpu_down(4): no such slot; there are 4\n"
+			"stele: stele_cpu_up(4294967295): no such slot; there are 4\n"
+			"stele: stele_cpu_up(0): the slot is online already\n"
+			"stele: cpuhp_setup_state(late): state 65: no such state\n"
+			"stele: cpuhp_setup_state(early): state 0: no such state\n"
+			"stele: cpuhp_setup_state(ours): state 23: taken\n"
+			"stele: cpuhp_setup_state: no name\n"
+			"stele: cpuhp_remove_state(24): no such step\n"
+			"stele: cpuhp_remove_state(23): the library's own; it stays\n"
+			"stele: cpuhp_remove_state(-1): no such step\n"
+			"stele: cpus_read_unlock: this thread does not hold it\n");
+}
+
+static void the_last_slot_stays(void **state)
+{
+	struct stderr_text t;
+
+	(void)state;
+	for (unsigned cpu = 1; cpu < SLOTS; cpu++)
+		assert_int_equal(stele_cpu_down(cpu), 0);
+	assert_true(stderr_begin(&t));
+	assert_int_equal(stele_cpu_down(0), -EBUSY);
+	assert_int_equal(stele_cpu_down(1), -EINVAL);
+	assert_said(&t, "stele: stele_cpu_down(0): the slot is the last one online\n"
+			"stele: stele_cpu_down(1): the slot is offline already\n");
+	assert_int_equal(num_online_cpus(), 1);
+	for (unsigned cpu = 1; cpu < SLOTS; cpu++)
+		assert_int_equal(stele_cpu_up(cpu), 0);
+}
+
+static int inside_number, errors[4];
+
+static int try_from_inside(unsigned cpu)
+{
+	errors[0] = stele_cpu_up(cpu);
+	errors[1] = stele_cpu_down(0);
+	errors[2] = cpuhp_setup_state(CPUHP_AP_ONLINE_DYN, "inner", NULL, NULL);
+	errors[3] = stele_cpu_refresh();
+	cpuhp_remove_state((enum cpuhp_state)inside_number);
+	cpus_read_lock(); /* this may be: it is the writer's own */
+	errors[0] |= cpus_read_trylock() ? 0 : 1;
+	cpus_read_unlock();
+	cpus_read_unlock();
+	return 0;
+}
+
+static void a_step_changes_nothing_itself(void **state)
+{
+	struct stderr_text t;
+	char said[512];
+
+	(void)state;
+	inside_number = cpuhp_setup_state_nocalls(CPUHP_AP_ONLINE_DYN, "inside", try_from_inside,
+						  NULL);
+	assert_int_equal(stele_cpu_down(3), 0);
+	assert_true(stderr_begin(&t));
+	assert_int_equal(stele_cpu_up(3), 0);
+	sprintf(said,
+		"stele: stele_cpu_up(3): called from within a step\n"
+		"stele: stele_cpu_down(0): called from within a step\n"
+		"stele: cpuhp_setup_state(inner): called from within a step\n"
+		"stele: stele_cpu_refresh(): called from within a step\n"
+		"stele: cpuhp_remove_state(%d): called from within a step; it stays\n",
+		inside_number);
+	assert_said(&t, said);
+	for (int i = 0; i < 4; i++)
+		assert_int_equal(errors[i], -EDEADLK);
+	cpuhp_remove_state_nocalls((enum cpuhp_state)inside_number);
+}
+
+static void who_keeps_the_set_cannot_change_it(void **state)
+{
+	struct stderr_text t;
+
+	(void)state;
+	cpus_read_lock();
+	cpus_read_lock();
+	assert_true(stderr_begin(&t));
+	assert_int_equal(stele_cpu_down(1), -EDEADLK);
+	assert_int_equal(stele_cpu_watch(true), -EDEADLK);
+	assert_said(&t, "stele: stele_cpu_down(1): called by who holds cpus_read_lock()\n");
+	cpus_read_unlock();
+	cpus_read_unlock();
+	assert_int_equal(stele_cpu_down(1), 0);
+	assert_int_equal(stele_cpu_up(1), 0);
+}
+
+/* ---- readers and writers ---- */
+
+static _Atomic uint32_t wrong, inside;
+
+static int inside_alone(unsigned cpu)
+{
+	(void)cpu;
+	if (atomic_load(&inside))
+		add_relaxed(&wrong, 1);
+	return 0;
+}
+
+static void read_once(unsigned slot)
+{
+	bool online;
+
+	if (slot % 2) {
+		cpus_read_lock();
+	} else if (!cpus_read_trylock()) {
+		return;
+	}
+	atomic_fetch_add(&inside, 1);
+	online = cpu_online(slot);
+	cpus_read_lock();
+	sched_yield();
+	cpus_read_unlock();
+	if (online != cpu_online(slot))
+		add_relaxed(&wrong, 1);
+	atomic_fetch_sub(&inside, 1);
+	cpus_read_unlock();
+}
+
+static void *read_or_change(void *arg)
+{
+	unsigned me = (unsigned)(uintptr_t)arg;
+
+	for (int i = 0; i < ROUNDS; i++) {
+		if (me >= 2)
+			read_once(1 + me % 3);
+		else if (stele_cpu_down(1 + me) != 0 || stele_cpu_up(1 + me) != 0)
+			add_relaxed(&wrong, 1);
+	}
+	return NULL;
+}
+
+static void the_set_stays_as_long_as_somebody_reads(void **state)
+{
+	int number = cpuhp_setup_state_nocalls(CPUHP_AP_ONLINE_DYN, "alone", inside_alone,
+					       inside_alone);
+
+	(void)state;
+	meet_inside_steps(true);
+	in_threads(THREADS, read_or_change);
+	meet_inside_steps(false);
+	cpuhp_remove_state_nocalls((enum cpuhp_state)number);
+	assert_int_equal(load_relaxed(&wrong), 0);
+	assert_int_equal(num_online_cpus(), SLOTS);
+}
+
+/* ---- closed slots ---- */
+
+static unsigned put_sheaves_here(void)
+{
+	unsigned slot;
+
+	for (int i = 0; i < 3; i++)
+		sheaf_start(&sheaves[i]);
+	assert_int_not_equal(stele_pcpu_read(words, WORD_MAIN), SHEAF_UNINIT);
+	slot = stele_slot_now();
+	assert_true(stele_pcpu_cas(words, WORD_MAIN, SHEAF_EMPTY, (uint64_t)(uintptr_t)sheaves[0].entry));
+	assert_true(stele_pcpu_cas(words, WORD_SPARE, 0, (uint64_t)(uintptr_t)sheaves[1].entry));
+	assert_true(stele_pcpu_cas(words, WORD_RCU, SHEAF_EMPTY, (uint64_t)(uintptr_t)sheaves[2].entry));
+	assert_true(stele_pcpu_push(words, &sheaves));
+	return slot;
+}
+
+static void a_closed_slot_gives_nothing_and_loses_nothing(void **state)
+{
+	uint64_t found[3] = { 0 };
+	unsigned slot;
+
+	(void)state;
+	stay_here();
+	slot = put_sheaves_here();
+	assert_int_not_equal(stele_slot_signature(slot), 0);
+	assert_int_equal(stele_slot_close(slot), 0);
+	assert_true(stele_slot_is_closed(slot));
+	assert_null(pcpu_pop(words));
+	assert_false(pcpu_push(words, &words));
+	assert_null(stele_pcpu_pop(words));
+	assert_int_equal(stele_pcpu_sheaves(words), 3);
+	stele_slot_empty(slot, words, found);
+	assert_int_equal(found[0], (uintptr_t)sheaves[0].entry + 8);
+	assert_int_equal(found[1], (uintptr_t)sheaves[1].entry);
+	assert_int_equal(found[2], (uintptr_t)sheaves[2].entry);
+	assert_int_equal(stele_pcpu_sheaves(words), 0);
+	assert_int_equal(stele_slot_signature(slot), 0);
+	stele_slot_open(slot);
+	assert_null(stele_pcpu_pop(words));
+}
+
+static void count_taken(uint64_t top, void *arg)
+{
+	(void)top;
+	++*(unsigned *)arg;
+}
+
+static void what_a_closed_slot_holds_is_found_by_who_takes_all(void **state)
+{
+	unsigned slot, taken = 0;
+
+	(void)state;
+	slot = put_sheaves_here();
+	assert_int_equal(stele_slot_close(slot), 0);
+	assert_int_equal(stele_pcpu_take_all(words, true, count_taken, &taken), 0);
+	assert_int_equal(stele_pcpu_take_rcu(words, count_taken, &taken), 0);
+	assert_int_equal(taken, 3);
+	stele_slot_open(slot);
+}
+
+static void a_thread_without_sequences_takes_another_slot(void **state)
+{
+	unsigned slot = stele_slot_now();
+
+	(void)state;
+	assert_int_equal(stele_slot_close(slot), 0);
+	if (stele_system_facts.mode == STELE_MODE_FALLBACK) {
+		assert_int_equal(stele_pcpu_read(words, WORD_MAIN), SHEAF_EMPTY);
+		assert_int_not_equal(stele_slot_now(), slot);
+	} else if (stele_slot_now() == slot) {
+		assert_int_equal(stele_pcpu_read(words, WORD_MAIN), SHEAF_UNINIT);
+	}
+	stele_slot_open(slot);
+	assert_int_equal(stele_pcpu_read(words, WORD_MAIN), SHEAF_EMPTY);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(every_slot_is_counted_once),
+		cmocka_unit_test(steps_run_up_in_order_and_down_in_reverse),
+		cmocka_unit_test(a_step_that_fails_on_the_way_up_undoes_those_before),
+		cmocka_unit_test(a_step_that_fails_on_the_way_down_starts_those_before_again),
+		cmocka_unit_test(a_step_that_some_slot_refuses_is_not_installed),
+		cmocka_unit_test(numbers_are_given_out_and_come_back),
+		cmocka_unit_test(what_cannot_be_is_refused_and_said),
+		cmocka_unit_test(the_last_slot_stays),
+		cmocka_unit_test(a_step_changes_nothing_itself),
+		cmocka_unit_test(who_keeps_the_set_cannot_change_it),
+		cmocka_unit_test(the_set_stays_as_long_as_somebody_reads),
+		cmocka_unit_test(a_closed_slot_gives_nothing_and_loses_nothing),
+		cmocka_unit_test(what_a_closed_slot_holds_is_found_by_who_takes_all),
+		cmocka_unit_test(a_thread_without_sequences_takes_another_slot),
+	};
+
+	return cmocka_run_group_tests(tests, four_slots, NULL);
+}
