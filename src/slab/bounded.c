@@ -87,6 +87,8 @@ void *stele_slab_alloc_bounded(struct kmem_cache *s, gfp_t gfp)
 	for (int i = 0; !p && s->capacity && i < ROUNDS && bring_filled(s); i++)
 		p = stele_pcpu_pop(s->words);
 	if (!p)
+		p = stele_barn_take_one(s);
+	if (!p)
 		p = stele_slabs_take_bounded(s);
 	if (p && gfp & __GFP_ZERO)
 		stele_zero_object(s, p);

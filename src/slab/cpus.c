@@ -3,13 +3,13 @@
  * slab/cpus.c - what the caches keep in a slot, when the slot goes or nobody seems to use it
  *
  * Idea      A slot that is taken away is closed first (percpu/percpu.c): no step reaches it. Then
- *           every cache in the list gives up what it has there: sheaves go to the barn, or their
- *           objects to the slabs, those that wait for readers to their grace period. A cache that
+ *           every cache in the list gives up what it has there: objects go to their slabs, where
+ *           everybody can have them, those that wait for readers to their grace period. A cache that
  *           is being made is not in the list and has nothing there; one that is being destroyed
  *           is not there any more, and empties all slots itself, closed ones too.
  *           A slot whose words have not changed for some looks is cold: the kernel gives its
  *           number to nobody, or the threads there do something else. It is closed for a moment
- *           and emptied in the same way, into the slabs.
+ *           and emptied in the same way.
  * Looks     When a slab is made, `cpu_look` milliseconds after the last look at the earliest, it is
  *           noted that one is due; the next ordinary slow call looks at LOOK_SLOTS slots.
  * Objects   signatures, ages: by slot, under the turn of who looks (`looking`).
@@ -24,10 +24,11 @@
 #include "percpu/cpus.h"
 #include "percpu/system.h"
 
-static void give_sheaf(uint64_t top, void *arg)
+static void give(struct kmem_cache *s, const uint64_t found[2])
 {
-	if (stele_is_sheaf(top))
-		stele_sheaf_put(arg, top);
+	for (int i = 0; i < 2; i++)
+		if (stele_is_sheaf(found[i]))
+			stele_sheaf_dissolve(s, found[i]);
 }
 
 /* ---- a slot is taken away ---- */
@@ -40,8 +41,7 @@ static void empty_dead(struct kmem_cache *s, void *arg)
 		return;
 	stele_slot_empty(*(unsigned *)arg, s->words, found);
 	STELE_POINT("cpus:in-hand");
-	give_sheaf(found[0], s);
-	give_sheaf(found[1], s);
+	give(s, found);
 	if (stele_is_sheaf(found[2]))
 		stele_rcu_give_sheaf(s, found[2]);
 }
@@ -98,9 +98,7 @@ static void empty_cold(struct kmem_cache *s, void *arg)
 	if (stele_is_sheaf(found[2]))
 		stele_rcu_give_sheaf(s, found[2]);
 	stele_rcu_let_go();
-	for (int i = 0; i < 2; i++)
-		if (stele_is_sheaf(found[i]))
-			stele_sheaf_dissolve(s, found[i]);
+	give(s, found);
 }
 
 static void empty_slot(unsigned slot, void *arg)

@@ -106,6 +106,8 @@ bool stele_is_sheaf_cache(const struct kmem_cache *s);
 uint64_t stele_sheaf_get_empty(struct kmem_cache *s);
 /* A sheaf, empty or not, goes to the barn, or its objects to the slabs. */
 void stele_sheaf_put(struct kmem_cache *s, uint64_t top);
+/* One object of a sheaf in the barn, for who cannot have a sheaf: its slot is closed or busy. */
+void *stele_barn_take_one(struct kmem_cache *s);
 /* Its objects go to the slabs, and it is gone. */
 void stele_sheaf_dissolve(struct kmem_cache *s, uint64_t top);
 /* Empties every slot and the barn into the slabs; @wait and errors as in stele_pcpu_take_all(). */
