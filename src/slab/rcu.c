@@ -21,6 +21,7 @@
  * Tests     tests/contract/test_typesafe.c  tests/model/handover.pml  tests/stress/rcu.c
  */
 #include "os/os.h"
+#include "slab/broken.h"
 #include "slab/in_hand.h"
 #include "slab/slab.h"
 #include <stele/cpu.h>
@@ -163,11 +164,13 @@ static int empty_slots(struct kmem_cache *s)
 	uint64_t signals = stele_os_signals_hold();
 	int error;
 
-	cpus_read_lock();
+	if (!STELE_BROKEN_FLUSH_UNHELD)
+		cpus_read_lock();
 	error = stele_pcpu_take_rcu(s->words, queue_taken, s);
 	if (error)
 		flush_own(s);
-	cpus_read_unlock();
+	if (!STELE_BROKEN_FLUSH_UNHELD)
+		cpus_read_unlock();
 	stele_os_signals_release(signals);
 	return error;
 }
