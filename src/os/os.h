@@ -49,14 +49,14 @@ bool stele_os_is_readable(const void *p);
 
 size_t stele_os_page_size(void);
 unsigned stele_os_cpus_possible(void); /* at least 1, at most 4096 */
-#define STELE_OS_CPUS 4096 /* bits of a mask of processors, in words of 64 */
+#define STELE_OS_CPUS 4096	       /* bits of a mask of processors, in words of 64 */
 /* From a list such as "0-3,8-11". False: there is no number in it. */
 bool stele_os_cpu_list(const char *list, uint64_t mask[]);
 bool stele_os_cpus_of_file(const char *path, uint64_t mask[]);
 /* Those that some thread of this process may run on. False: not to be had. Ordinary threads. */
 bool stele_os_cpus_allowed(uint64_t mask[]);
-uint64_t stele_os_ram_bytes(void);     /* RAM plus swap; 0 when unknown */
-size_t stele_os_address_limit(void);   /* RLIMIT_AS minus what is mapped now; SIZE_MAX if none */
+uint64_t stele_os_ram_bytes(void);   /* RAM plus swap; 0 when unknown */
+size_t stele_os_address_limit(void); /* RLIMIT_AS minus what is mapped now; SIZE_MAX if none */
 
 /* Reads a small file; returns its length or -errno; the buffer is NUL-terminated. */
 ssize_t stele_os_read_file(const char *path, char *buf, size_t size);

@@ -357,9 +357,9 @@ static int setup_locked(int state, const struct step *step, bool calls)
 
 	if (at < 0)
 		SAY("cpuhp_setup_state(%s): state %d: %s\n", step->name, state,
-		    at == -EINVAL  ? "no such state" :
-		    at == -EBUSY   ? "taken" :
-				     "no number left");
+		    at == -EINVAL  ? "no such state"
+		    : at == -EBUSY ? "taken"
+				   : "no number left");
 	return error ? error : is_dynamic(state) ? at : 0;
 }
 

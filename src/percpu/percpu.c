@@ -161,11 +161,10 @@ static bool line_is_free(uint64_t words)
 	for (unsigned slot = 0; slot < slots_count; slot++) {
 		uint64_t base = memory_begun(slot), line = base + words;
 
-		if (base &&
-		    !(word_is_free(load_relaxed(word_at(line, WORD_MAIN))) &&
-		      word_is_free(load_relaxed(word_at(line, WORD_SPARE))) &&
-		      word_is_free(load_relaxed(word_at(line, WORD_RCU))) &&
-		      !load_relaxed(word_at(line, WORD_LOCK))))
+		if (base && !(word_is_free(load_relaxed(word_at(line, WORD_MAIN))) &&
+			      word_is_free(load_relaxed(word_at(line, WORD_SPARE))) &&
+			      word_is_free(load_relaxed(word_at(line, WORD_RCU))) &&
+			      !load_relaxed(word_at(line, WORD_LOCK))))
 			return false;
 	}
 	return true;
@@ -580,8 +579,7 @@ static void for_each_line(void (*each)(uint64_t line, uint64_t arg), uint64_t ar
 	for (unsigned slot = 0; slot < slots_count; slot++) {
 		uint64_t base = memory_begun(slot);
 
-		for (uint32_t at = 0; base && at < load_relaxed(&high);
-		     at += STELE_WORDS_SIZE)
+		for (uint32_t at = 0; base && at < load_relaxed(&high); at += STELE_WORDS_SIZE)
 			each(base + at, arg);
 	}
 }

@@ -529,6 +529,10 @@ int kmem_cache_shrink(struct kmem_cache *s)
 {
 	uint64_t dying;
 
+	if (STELE_DEBUG && s->destroyed) {
+		stele_report_destroyed("kmem_cache_shrink", s);
+		return 0;
+	}
 	if (stele_grace_used())
 		stele_rcu_flush(s);
 	empty_held(s);
@@ -621,13 +625,32 @@ static int empty_for_good(struct kmem_cache *s)
 	return error;
 }
 
+#define KEPT 64u /* destroyed caches whose names debug builds know */
+
+/* In debug builds: takes its sheaves away, so that every use goes the slow way, and keeps it. One
+ * that was kept long enough comes out instead, or NULL. */
+static struct kmem_cache *keep_for_a_while(struct kmem_cache *s)
+{
+	static _Atomic(struct kmem_cache *) kept[KEPT];
+	static _Atomic uint32_t next;
+
+	s->words = s->capacity = 0;
+	s->destroyed = true;
+	return exchange_acq_rel(&kept[add_relaxed(&next, 1) % KEPT], s);
+}
+
 static void release_cache(struct kmem_cache *s)
 {
+	uint64_t words = s->words;
+
 	/* What others buried after the last look. */
 	stele_slabs_tidy(s);
-	if (s->words)
-		stele_pcpu_free(s->words);
-	kmem_cache_free(&cache_cache, s);
+	if (STELE_DEBUG)
+		s = keep_for_a_while(s);
+	if (words)
+		stele_pcpu_free(words);
+	if (s)
+		kmem_cache_free(&cache_cache, s);
 }
 
 /* A cache that is in no list any more. */
@@ -659,6 +682,15 @@ static bool pin(struct kmem_cache *s)
 	return listed;
 }
 
+/* @s may be anything. */
+static bool was_destroyed(const struct kmem_cache *s)
+{
+	const struct run *run = stele_run_of(s);
+
+	return run && run->kind == RUN_SLAB && run->cache == &cache_cache &&
+	       run_has_object_at(run, s) && s->destroyed;
+}
+
 /* Takes @n references away. True: the last one went, and the cache is in no list any more. */
 static bool drop(struct kmem_cache *s, int n)
 {
@@ -673,7 +705,9 @@ static bool drop(struct kmem_cache *s, int n)
 	if (last)
 		unlist(s);
 	stele_unlock(&list_lock);
-	if (!listed)
+	if (!listed && STELE_DEBUG && was_destroyed(s))
+		stele_report_destroyed("kmem_cache_destroy", s);
+	else if (!listed)
 		stele_say("stele: kmem_cache_destroy(%p): not a cache, or already destroyed\n",
 			  (void *)s);
 	return last;

@@ -148,7 +148,9 @@ static void cache_free_any(struct kmem_cache *s, void *p, const struct stele_tra
 {
 	struct run *run = stele_run_of(p);
 
-	if (!run || run->cache != s || !run_has_object_at(run, p))
+	if (STELE_DEBUG && s->destroyed)
+		stele_report_destroyed("kmem_cache_free", s);
+	else if (!run || run->cache != s || !run_has_object_at(run, p))
 		report_wrong_cache(s, p);
 	else if (event || !pcpu_push_late(s->words, p))
 		free_object("kmem_cache_free", run, p, event);

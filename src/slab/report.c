@@ -36,6 +36,13 @@ void stele_report_cache(const void *p, const char *owner, const char *given)
 	reported();
 }
 
+void *stele_report_destroyed(const char *call, const struct kmem_cache *s)
+{
+	stele_say("stele: %s(%s): the cache was destroyed\n", call, s->name);
+	reported();
+	return NULL;
+}
+
 static void report(const char *call, const void *p, const char *what, const char *cache,
 		   const char *outcome)
 {

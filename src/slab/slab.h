@@ -77,6 +77,7 @@ struct kmem_cache {
 	struct kmem_cache *next __attribute__((aligned(64)));
 	int refcount;
 	bool is_static;
+	bool destroyed;	     /* debug builds keep it for a while, to name it when it is used */
 	const char *name_at; /* the name, for probes */
 	char name[CACHE_NAME_MAX];
 };
@@ -189,6 +190,8 @@ void stele_report_free(const char *call, const void *p, const char *what, const 
 void stele_report_resize(const char *call, const void *p, const char *what, const char *cache);
 /* The same for kmem_cache_free() with the wrong cache. */
 void stele_report_cache(const void *p, const char *owner, const char *given);
+/* A destroyed cache was used, and debug builds know it still. NULL, for who wanted an object. */
+void *stele_report_destroyed(const char *call, const struct kmem_cache *s);
 uint64_t stele_reports(void);
 
 /* ---- cache.c ---- */

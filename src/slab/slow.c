@@ -285,6 +285,8 @@ void *stele_slab_alloc_slow(struct kmem_cache *s, gfp_t gfp)
 {
 	void *p = pcpu_pop_late(s->words);
 
+	if (STELE_DEBUG && s->destroyed)
+		return stele_report_destroyed("kmem_cache_alloc", s);
 	if (stele_unlikely(stele_deferred_pending()))
 		stele_deferred_drain(PURGE_NOW);
 	if (!p)

@@ -330,8 +330,8 @@ static void steps_and_handlers_may_allocate_at_every_point(void **state)
 	(void)state;
 	inner = make("inner");
 	use(inner);
-	prepare = cpuhp_setup_state(CPUHP_BP_PREPARE_DYN, "prepare", step_allocates,
-				    step_allocates);
+	prepare =
+		cpuhp_setup_state(CPUHP_BP_PREPARE_DYN, "prepare", step_allocates, step_allocates);
 	online = cpuhp_setup_state(CPUHP_AP_ONLINE_DYN, "online", step_allocates, step_allocates);
 	assert_true(prepare > 0 && online > 0);
 	hook(true);
@@ -465,9 +465,7 @@ static int setup(void **state)
 		fprintf(stderr, "one slot is not enough for these tests\n");
 		return -1;
 	}
-	for_each_possible_cpu(cpu)
-		if (!cpu_online(cpu) && stele_cpu_up(cpu) != 0)
-			return -1;
+	for_each_possible_cpu(cpu) if (!cpu_online(cpu) && stele_cpu_up(cpu) != 0) return -1;
 	return 0;
 }
 

@@ -305,9 +305,7 @@ static int setup(void **state)
 	CPU_SET(sched_getcpu(), &set);
 	sched_setaffinity(0, sizeof(set), &set); /* so that a slot is the same a moment later */
 	stele_rcu_set_flavor(&toy_flavor);
-	for_each_possible_cpu(cpu)
-		if (!cpu_online(cpu) && stele_cpu_up(cpu) != 0)
-			return -1;
+	for_each_possible_cpu(cpu) if (!cpu_online(cpu) && stele_cpu_up(cpu) != 0) return -1;
 	return num_possible_cpus() < 2 ? -1 : 0;
 }
 

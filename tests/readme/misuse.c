@@ -15,6 +15,7 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
+#include <stele/cpu.h>
 #include <stele/page.h>
 #include <stele/slab.h>
 
@@ -178,12 +179,52 @@ static void destroy_live(void)
 	kmem_cache_destroy(cache_of("live", 0));
 }
 
-static void destroy_twice(void)
+static void destroy_foreign(void)
 {
-	struct kmem_cache *s = kmem_cache_create("once", 96, 0, SLAB_NO_MERGE, NULL);
+	kmem_cache_destroy(hidden(foreign));
+}
 
-	kmem_cache_destroy(s);
-	kmem_cache_destroy(hidden(s));
+/* ---- CPUs ---- */
+
+static void cpu_twice(void)
+{
+	if (stele_cpu_up(0) != -EINVAL)
+		exit(1);
+}
+
+static void cpu_held(void)
+{
+	cpus_read_lock();
+	if (stele_cpu_down(0) != -EDEADLK)
+		exit(1);
+	cpus_read_unlock();
+	cpus_read_unlock();
+}
+
+static int number;
+
+static int change_itself(unsigned int cpu)
+{
+	if (stele_cpu_down(cpu) != -EDEADLK)
+		exit(1);
+	return cpu ? 0 : -EIO;
+}
+
+static void step_fails(void)
+{
+	number = cpuhp_setup_state(CPUHP_AP_ONLINE_DYN, "app:step", change_itself, NULL);
+	if (number != -EIO)
+		exit(1);
+}
+
+static void step_wrong(void)
+{
+	if (cpuhp_setup_state(CPUHP_AP_ONLINE_DYN, NULL, NULL, NULL) != -EINVAL ||
+	    cpuhp_setup_state(CPUHP_ONLINE, "app:late", NULL, NULL) != -EINVAL ||
+	    cpuhp_setup_state(CPUHP_SLUB_DEAD, "app:ours", NULL, NULL) != -EBUSY)
+		exit(1);
+	cpuhp_remove_state(CPUHP_AP_ONLINE_DYN);
+	cpuhp_remove_state(CPUHP_SLUB_DEAD);
 }
 
 static void too_large(void)
@@ -350,7 +391,11 @@ static const struct {
 	{ "create-usercopy", create_usercopy },
 	{ "zero-made", zero_made },
 	{ "destroy-live", destroy_live },
-	{ "destroy-twice", destroy_twice },
+	{ "destroy-foreign", destroy_foreign },
+	{ "cpu-twice", cpu_twice },
+	{ "cpu-held", cpu_held },
+	{ "step-fails", step_fails },
+	{ "step-wrong", step_wrong },
 	{ "too-large", too_large },
 	{ "overflow", overflow },
 	{ "bad-align", bad_align },

@@ -32,9 +32,7 @@ static int four_slots(void **state)
 	stele_hot.base = r.base;
 	stele_pcpu_init(r.base + SLOTS_AT, SLOTS);
 	words = stele_pcpu_alloc();
-	for_each_possible_cpu(cpu)
-		if (!cpu_online(cpu) && stele_cpu_up(cpu) != 0)
-			return -1;
+	for_each_possible_cpu(cpu) if (!cpu_online(cpu) && stele_cpu_up(cpu) != 0) return -1;
 	return words ? 0 : -1;
 }
 
@@ -54,12 +52,12 @@ static void every_slot_is_counted_once(void **state)
 	(void)state;
 	assert_int_equal(num_possible_cpus(), SLOTS);
 	assert_true(num_present_cpus() >= 1 && num_present_cpus() <= SLOTS);
-	for_each_online_cpu(cpu) {
+	for_each_online_cpu(cpu)
+	{
 		assert_true(cpu_online(cpu));
 		online++;
 	}
-	for_each_present_cpu(cpu)
-		n++;
+	for_each_present_cpu(cpu) n++;
 	assert_int_equal(online, num_online_cpus());
 	assert_int_equal(n, num_present_cpus());
 	assert_false(cpu_possible(SLOTS));
@@ -98,17 +96,18 @@ static int step(unsigned i, unsigned cpu, bool up)
 	{                                                                                          \
 		return step(i, cpu, false);                                                        \
 	}
-STEP(0) STEP(1) STEP(2) STEP(3) STEP(4) STEP(5)
+STEP(0)
+STEP(1) STEP(2) STEP(3) STEP(4) STEP(5)
 
-static int (*const ups[STEPS])(unsigned) = { up0, up1, up2, up3, up4, up5 };
+	static int (*const ups[STEPS])(unsigned) = { up0, up1, up2, up3, up4, up5 };
 static int (*const downs[STEPS])(unsigned) = { down0, down1, down2, down3, down4, down5 };
 static const char *const names[STEPS] = { "zero", "one", "two", "three", "four", "five" };
 
 static void install_all(void)
 {
 	for (unsigned i = 0; i < STEPS; i++) {
-		numbers[i] = cpuhp_setup_state(i < STEPS / 2 ? CPUHP_BP_PREPARE_DYN :
-							       CPUHP_AP_ONLINE_DYN,
+		numbers[i] = cpuhp_setup_state(i < STEPS / 2 ? CPUHP_BP_PREPARE_DYN
+							     : CPUHP_AP_ONLINE_DYN,
 					       names[i], ups[i], downs[i]);
 		assert_true(numbers[i] > 0);
 	}
@@ -234,8 +233,9 @@ static void a_step_that_some_slot_refuses_is_not_installed(void **state)
 		assert_true(stderr_begin(&t));
 		assert_int_equal(cpuhp_setup_state(CPUHP_AP_ONLINE_DYN, "picky", fail_at, undo),
 				 -ENOMEM);
-		sprintf(said, "stele: cpuhp_setup_state(picky): slot %u failed with error -12; "
-			      "undone\n",
+		sprintf(said,
+			"stele: cpuhp_setup_state(picky): slot %u failed with error -12; "
+			"undone\n",
 			fails_at);
 		assert_said(&t, said);
 		for (unsigned cpu = 0; cpu < SLOTS; cpu++)
@@ -337,8 +337,8 @@ static void a_step_changes_nothing_itself(void **state)
 	char said[512];
 
 	(void)state;
-	inside_number = cpuhp_setup_state_nocalls(CPUHP_AP_ONLINE_DYN, "inside", try_from_inside,
-						  NULL);
+	inside_number =
+		cpuhp_setup_state_nocalls(CPUHP_AP_ONLINE_DYN, "inside", try_from_inside, NULL);
 	assert_int_equal(stele_cpu_down(3), 0);
 	assert_true(stderr_begin(&t));
 	assert_int_equal(stele_cpu_up(3), 0);
@@ -419,8 +419,8 @@ static void *read_or_change(void *arg)
 
 static void the_set_stays_as_long_as_somebody_reads(void **state)
 {
-	int number = cpuhp_setup_state_nocalls(CPUHP_AP_ONLINE_DYN, "alone", inside_alone,
-					       inside_alone);
+	int number =
+		cpuhp_setup_state_nocalls(CPUHP_AP_ONLINE_DYN, "alone", inside_alone, inside_alone);
 
 	(void)state;
 	meet_inside_steps(true);
@@ -441,9 +441,11 @@ static unsigned put_sheaves_here(void)
 		sheaf_start(&sheaves[i]);
 	assert_int_not_equal(stele_pcpu_read(words, WORD_MAIN), SHEAF_UNINIT);
 	slot = stele_slot_now();
-	assert_true(stele_pcpu_cas(words, WORD_MAIN, SHEAF_EMPTY, (uint64_t)(uintptr_t)sheaves[0].entry));
+	assert_true(stele_pcpu_cas(words, WORD_MAIN, SHEAF_EMPTY,
+				   (uint64_t)(uintptr_t)sheaves[0].entry));
 	assert_true(stele_pcpu_cas(words, WORD_SPARE, 0, (uint64_t)(uintptr_t)sheaves[1].entry));
-	assert_true(stele_pcpu_cas(words, WORD_RCU, SHEAF_EMPTY, (uint64_t)(uintptr_t)sheaves[2].entry));
+	assert_true(stele_pcpu_cas(words, WORD_RCU, SHEAF_EMPTY,
+				   (uint64_t)(uintptr_t)sheaves[2].entry));
 	assert_true(stele_pcpu_push(words, &sheaves));
 	return slot;
 }
