@@ -59,6 +59,8 @@ ROWS = [
     Row("rcu-2", "the same, 2 threads", "x", LIMIT, 0.25),
     Row("rcu-peak", "its peak RSS in a flood", "x", LIMIT, 0.25),
     Row("typesafe", "type-stable to plain cache", "x", LIMIT, 1.05),
+    Row("cache-life", "empty cache made, destroyed", "us", LIMIT, 20),
+    Row("slot-down", "slot of 100 caches down", "us", LIMIT, 2000),
     Row("insns", "instructions/pair, stepped", "", LIMIT, 45),
     Row("insns-callgrind", "instr./pair, callgrind", "", LIMIT, 45),
     Row("demo-cpu", "demo, CPU, geo. mean", "x", FASTEST, 1.00),

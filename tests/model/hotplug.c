@@ -18,7 +18,7 @@
 #include "model.h"
 
 static _Atomic uint32_t readers, writing;
-static struct payload set; /* held by the writer while it changes it */
+static struct payload set;		/* held by the writer while it changes it */
 static volatile uint64_t first, second; /* always the same, but for a change */
 
 #ifdef BROKEN_CPUS_COUNT

@@ -1,0 +1,109 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * tests/stress/plugins.c PLUGIN ROUNDS LIVES - a plugin is loaded and unloaded while slots flap, the
+ * loop that crashed the kernel in 2004; then caches are made and destroyed, and no memory is kept
+ *
+ * Idea      Linked with the shared library, as the plugin is. Nothing may be said on standard error
+ *           but that a name is taken, and no bad free counted; that memory stays is told by what
+ *           the process has resident after a tenth of the lives and at the end.
+ */
+#include <dlfcn.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include <stele/cpu.h>
+#include <stele/slab.h>
+#include <stele/stats.h>
+
+#define GROWTH_MAX_KIB 512
+
+static atomic_bool over;
+static atomic_ulong flaps, failed;
+
+static void *flap(void *arg)
+{
+	unsigned int cpu = num_possible_cpus() - 1;
+
+	(void)arg;
+	while (!over) {
+		if (stele_cpu_down(cpu) != 0 || stele_cpu_up(cpu) != 0)
+			failed++;
+		flaps++;
+	}
+	return NULL;
+}
+
+static int load_and_unload(const char *plugin, unsigned long rounds)
+{
+	for (unsigned long i = 0; i < rounds; i++) {
+		void *handle = dlopen(plugin, RTLD_NOW);
+
+		if (!handle || dlclose(handle) != 0) {
+			fprintf(stderr, "round %lu: %s\n", i, dlerror());
+			return 1;
+		}
+	}
+	return 0;
+}
+
+static long resident_kib(void)
+{
+	long size, pages = 0;
+	FILE *file = fopen("/proc/self/statm", "r");
+
+	if (!file || fscanf(file, "%ld %ld", &size, &pages) != 2)
+		exit(2);
+	fclose(file);
+	return pages * (sysconf(_SC_PAGESIZE) / 1024);
+}
+
+static void live(unsigned long lives)
+{
+	for (unsigned long i = 0; i < lives; i++) {
+		struct kmem_cache *s = kmem_cache_create("life", 72, 0, SLAB_NO_MERGE, NULL);
+		void *p = s ? kmem_cache_alloc(s, GFP_KERNEL) : NULL;
+
+		if (!p)
+			exit(2);
+		kmem_cache_free(s, p);
+		kmem_cache_destroy(s);
+	}
+}
+
+static int stays_flat(unsigned long lives)
+{
+	long before, after;
+
+	live(lives / 10);
+	before = resident_kib();
+	live(lives);
+	after = resident_kib();
+	printf("%lu lives: %ld KiB before, %ld KiB after\n", lives, before, after);
+	return after - before > GROWTH_MAX_KIB;
+}
+
+int main(int argc, char **argv)
+{
+	struct stele_stats stats;
+	pthread_t flapper;
+	unsigned int cpu;
+	int wrong;
+
+	if (argc != 4)
+		return 2;
+	for_each_possible_cpu(cpu) if (!cpu_online(cpu)) stele_cpu_up(cpu);
+	if (num_possible_cpus() < 2 || pthread_create(&flapper, NULL, flap, NULL) != 0)
+		return 2;
+	wrong = load_and_unload(argv[1], strtoul(argv[2], NULL, 10));
+	over = true;
+	pthread_join(flapper, NULL);
+	wrong |= stays_flat(strtoul(argv[3], NULL, 10));
+	stele_stats_read(&stats);
+	printf("%lu flaps, %lu failed, %lu bad frees\n", (unsigned long)flaps,
+	       (unsigned long)failed, (unsigned long)stats.reports);
+	return wrong || !flaps || failed || stats.reports;
+}

@@ -1,0 +1,123 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Tests of slab/cpus.c: what rests in a slot that nobody uses goes back to its slabs after some
+ * looks, and what is used stays.
+ */
+#include "base/options.h"
+#include "percpu/cpus.h"
+#include "percpu/system.h"
+#include "slab/slab.h"
+
+#include "../unit.h"
+
+#define OBJECTS 200
+#define LOOKS 8
+
+static struct kmem_cache *cache;
+static void *objects[OBJECTS];
+static unsigned left_in;
+
+static void use(void)
+{
+	for (int i = 0; i < OBJECTS; i++) {
+		objects[i] = kmem_cache_alloc(cache, 0);
+		assert_non_null(objects[i]);
+	}
+	for (int i = 0; i < OBJECTS; i++)
+		kmem_cache_free(cache, objects[i]);
+}
+
+/* Sheaves in a slot by hand: where the threads of this test run is the kernel's business. */
+static void *leave_in_slot(void *arg)
+{
+	(void)arg;
+	for (int i = 0; i < OBJECTS; i++)
+		objects[i] = kmem_cache_alloc(cache, 0);
+	for (int i = 0; i < OBJECTS; i++)
+		kmem_cache_free(cache, objects[i]);
+	left_in = stele_slot_now();
+	return NULL;
+}
+
+static void look(unsigned times)
+{
+	/* Each looks at sixteen, in turn. */
+	for (unsigned i = 0; i < times * ((stele_system_facts.slots + 15) / 16); i++)
+		stele_cold_look();
+}
+
+static void stay_elsewhere(void)
+{
+	cpu_set_t all, one;
+
+	assert_int_equal(sched_getaffinity(0, sizeof(all), &all), 0);
+	for (int cpu = 0; cpu < CPU_SETSIZE; cpu++) {
+		if (!CPU_ISSET(cpu, &all))
+			continue;
+		CPU_ZERO(&one);
+		CPU_SET(cpu, &one);
+		assert_int_equal(sched_setaffinity(0, sizeof(one), &one), 0);
+		if (stele_slot_now() != left_in)
+			return;
+	}
+}
+
+static void what_rests_in_a_cold_slot_goes_back(void **state)
+{
+	(void)state;
+	in_threads(1, leave_in_slot);
+	stay_elsewhere();
+	if (stele_slot_now() == left_in) {
+		/* mm_cid gives a lone thread the only number there is: it is not cold. */
+		look(LOOKS);
+		assert_true(stele_pcpu_sheaves(cache->words) > 0);
+		return;
+	}
+	assert_true(stele_pcpu_sheaves(cache->words) > 0);
+	look(1);
+	assert_true(stele_pcpu_sheaves(cache->words) > 0);
+	look(LOOKS);
+	assert_int_equal(stele_pcpu_sheaves(cache->words), 0);
+	assert_false(stele_slot_is_closed(left_in));
+}
+
+static void what_is_used_stays(void **state)
+{
+	(void)state;
+	for (int i = 0; i < 20; i++) {
+		use();
+		look(1);
+		assert_true(stele_pcpu_sheaves(cache->words) > 0);
+	}
+}
+
+static void nothing_is_lost(void **state)
+{
+	(void)state;
+	use();
+	look(LOOKS);
+	use();
+	assert_int_equal(kmem_cache_shrink(cache), 0);
+	assert_int_equal(stele_reports(), 0);
+}
+
+static int setup(void **state)
+{
+	(void)state;
+	if (stele_heap_start() != 0)
+		return -1;
+	stele_opt.cpu_look = 0; /* the looks of this test are its own */
+	cache = kmem_cache_create("cold", 96, 0, SLAB_NO_MERGE, NULL);
+	return cache ? 0 : -1;
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(what_rests_in_a_cold_slot_goes_back),
+		cmocka_unit_test(what_is_used_stays),
+		cmocka_unit_test(nothing_is_lost),
+	};
+
+	return cmocka_run_group_tests(tests, setup, NULL);
+}
