@@ -254,7 +254,7 @@ static void line_unlock(word_t *lock)
  * Locks this thread's line: its address, or 0. One who empties a closed slot takes each lock after
  * it was closed: whoever comes later sees that it is.
  */
-static uint64_t lock_line(uint64_t words)
+static inline __attribute__((always_inline)) uint64_t lock_line(uint64_t words)
 {
 	word_t *shown = &slots()[stele_thread_slot()];
 	uint64_t base = load_acquire(shown), line = base + words;

@@ -96,9 +96,9 @@ static int step(unsigned i, unsigned cpu, bool up)
 	{                                                                                          \
 		return step(i, cpu, false);                                                        \
 	}
-STEP(0)
-STEP(1)
-STEP(2) STEP(3) STEP(4) STEP(5)
+/* clang-format off */
+STEP(0) STEP(1) STEP(2) STEP(3) STEP(4) STEP(5)
+	/* clang-format on */
 
 	static int (*const ups[STEPS])(unsigned) = { up0, up1, up2, up3, up4, up5 };
 static int (*const downs[STEPS])(unsigned) = { down0, down1, down2, down3, down4, down5 };
