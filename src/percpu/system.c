@@ -197,6 +197,7 @@ unsigned stele_thread_end_vfork(void)
 
 struct probe {
 	long area;
+	uint64_t spins;
 	bool aborted;
 };
 
@@ -204,15 +205,26 @@ static void spin_in_sequence(void *arg)
 {
 	struct probe *probe = arg;
 
-	probe->aborted = step_spin(probe->area, 2000000);
+	probe->aborted = step_spin(probe->area, probe->spins);
 }
 
-/* Whether a signal aborts a sequence. A preemption may come first; it proves as much. */
+/*
+ * Whether a signal aborts a sequence. A preemption may come first; it proves as much. On a slow
+ * machine the signal may come before the sequence has begun, which proves nothing: so later ones
+ * follow, and longer sequences, which cost time only where none is aborted.
+ */
 static bool sequence_is_aborted(long area)
 {
-	struct probe probe = { .area = area };
+	struct probe probe = { .area = area, .spins = 400000 };
 
-	return stele_os_with_signal(20000, spin_in_sequence, &probe) == 0 && probe.aborted;
+	for (long nanoseconds = 20000; nanoseconds < 20000000; nanoseconds *= 8) {
+		if (stele_os_with_signal(nanoseconds, spin_in_sequence, &probe) != 0)
+			return false;
+		if (probe.aborted)
+			return true;
+		probe.spins *= 8;
+	}
+	return false;
 }
 
 /* The area to use, or 0 with the reason why there is none. */
