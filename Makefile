@@ -9,7 +9,9 @@
 PREFIX ?= /usr/local
 DESTDIR ?=
 
-.PHONY: all check demo bench stress install uninstall tidy clean help
+LAB ?= release debug
+
+.PHONY: all check demo bench stress lab install uninstall tidy clean help
 
 all:
 	scripts/build release
@@ -35,6 +37,11 @@ stress:
 	scripts/build release
 	meson test -C build/release --no-rebuild --suite stress --print-errorlogs
 
+lab:
+	scripts/setup lab
+	for variant in $(LAB); do scripts/build $$variant || exit 1; done
+	scripts/lab $(LAB:%=--build build/%)
+
 install:
 	scripts/install '$(PREFIX)' '$(DESTDIR)'
 
@@ -54,6 +61,7 @@ help:
 	@echo 'make demo       real programs with glibc malloc and with Stele, side by side'
 	@echo 'make bench      speed and memory against other allocators'
 	@echo 'make stress     the long-running stress tests; STORM_SECONDS=60 shortens the half hour'
+	@echo 'make lab        the tests in real kernels under QEMU, where CPUs go and come: the long form'
 	@echo 'make install    install under PREFIX (now $(PREFIX)), staged under DESTDIR if set'
 	@echo 'make uninstall  remove from there what make install put there'
 	@echo 'make tidy       formatting and static checks'
