@@ -32,10 +32,10 @@ def why_no_qemu():
     return None if shutil.which(QEMU) else f"{QEMU} is not here; run scripts/setup lab"
 
 
-def command(guest, kernel, initramfs, files, accel):
+def command(guest, kernel, initramfs, files):
     """files: (console, results)."""
     words = [QEMU, "-no-user-config", "-nodefaults", "-display", "none", "-no-reboot",
-             "-machine", "pc", "-accel", accel, "-cpu", "max", "-smp", str(guest.cpus),
+             "-machine", "pc", "-accel", "tcg,thread=multi", "-cpu", "max", "-smp", str(guest.cpus),
              "-m", f"{guest.memory}M", "-kernel", str(kernel), "-initrd", str(initramfs),
              "-append", COMMAND_LINE]
     for path in files:
