@@ -1,0 +1,158 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * os/nodes.c - /sys/devices/system/node, mbind and get_mempolicy
+ *
+ * Idea      Lists are read piece by piece, as those of big machines are longer than a frame may
+ *           be. The kernel's masks of nodes are as long as it was built for.
+ * Tests     tests/unit/os/test_nodes.c
+ */
+#include "os/nodes.h"
+#include "base/fmt.h"
+#include "os/os.h"
+#include <errno.h>
+#include <fcntl.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#define POLICY_DEFAULT 0
+#define POLICY_PREFERRED 1
+#define POLICY_FLAGS (3 << 14)
+#define POLICY_ALLOWED 4 /* get_mempolicy: the nodes that are allowed, not the policy */
+
+#define KERNEL_NODES 1024u
+#define BITS_OF_LONG (8 * sizeof(unsigned long))
+
+/* A number that is being read, and what it may be the end of. */
+struct reading {
+	unsigned number, from;
+	bool digit, range;
+	int count;
+};
+
+static void number_ends(struct reading *r, uint64_t *mask, unsigned words)
+{
+	unsigned from = r->range ? r->from : r->number;
+
+	if (!r->digit)
+		return;
+	for (unsigned i = from; i <= r->number && i < words * 64; i++)
+		mask[i / 64] |= 1ull << i % 64;
+	r->count += r->number >= from ? (int)(r->number - from + 1) : 0;
+	r->digit = r->range = false;
+}
+
+static void read_char(struct reading *r, char c, uint64_t *mask, unsigned words)
+{
+	if (c >= '0' && c <= '9') {
+		r->number = (r->digit ? r->number * 10 : 0) + (unsigned)(c - '0');
+		r->digit = true;
+	} else if (c == '-' && r->digit) {
+		r->from = r->number;
+		r->range = true;
+		r->digit = false;
+	} else {
+		number_ends(r, mask, words);
+	}
+}
+
+int stele_os_read_list(const char *path, uint64_t *mask, unsigned words)
+{
+	struct reading r = { 0 };
+	int saved = errno;
+	int fd = (int)syscall(SYS_openat, AT_FDCWD, path, O_RDONLY | O_CLOEXEC);
+	long n = fd;
+	char buf[64];
+
+	while (fd >= 0 && (n = syscall(SYS_read, fd, buf, sizeof(buf))) > 0)
+		for (long i = 0; i < n; i++)
+			read_char(&r, buf[i], mask, words);
+	n = n < 0 ? -errno : 0;
+	if (fd >= 0)
+		syscall(SYS_close, fd);
+	errno = saved;
+	number_ends(&r, mask, words);
+	return n < 0 ? (int)n : r.count;
+}
+
+#define PATH_BYTES 64
+
+uint64_t stele_os_nodes(const char *what)
+{
+	char path[PATH_BYTES];
+	struct stele_out out;
+	uint64_t mask = 0;
+
+	stele_out_init(&out, path, sizeof(path));
+	stele_fmt(&out, "/sys/devices/system/node/%s", what);
+	stele_os_read_list(path, &mask, 1);
+	return mask;
+}
+
+int stele_os_node_cpus(unsigned node, uint64_t *mask)
+{
+	char path[PATH_BYTES];
+	struct stele_out out;
+
+	for (unsigned i = 0; i < STELE_OS_CPUS / 64; i++)
+		mask[i] = 0;
+	stele_out_init(&out, path, sizeof(path));
+	stele_fmt(&out, "/sys/devices/system/node/node%u/cpulist", node);
+	return stele_os_read_list(path, mask, STELE_OS_CPUS / 64);
+}
+
+int stele_os_node_distances(unsigned node, uint16_t *distance, unsigned most)
+{
+	char path[PATH_BYTES], text[STELE_NODES_MAX * 4 + 1];
+	struct stele_out out;
+	unsigned n = 0;
+	ssize_t length;
+
+	stele_out_init(&out, path, sizeof(path));
+	stele_fmt(&out, "/sys/devices/system/node/node%u/distance", node);
+	length = stele_os_read_file(path, text, sizeof(text));
+	if (length < 0)
+		return (int)length;
+	for (const char *c = text; n < most && *c >= '0' && *c <= '9'; n++) {
+		distance[n] = 0;
+		for (; *c >= '0' && *c <= '9'; c++)
+			distance[n] = (uint16_t)(distance[n] * 10 + (*c - '0'));
+		while (*c == ' ')
+			c++;
+	}
+	return (int)n;
+}
+
+uint64_t stele_os_nodes_allowed(void)
+{
+	unsigned long mask[KERNEL_NODES / BITS_OF_LONG] = { 0 };
+	int saved = errno, policy = POLICY_DEFAULT;
+	bool told = syscall(SYS_get_mempolicy, &policy, NULL, 0, NULL, 0) == 0 &&
+		    (policy & ~POLICY_FLAGS) == POLICY_DEFAULT &&
+		    syscall(SYS_get_mempolicy, NULL, mask, KERNEL_NODES, NULL, POLICY_ALLOWED) == 0;
+
+	errno = saved;
+	return told ? mask[0] : 0;
+}
+
+int stele_os_prefer_node(void *p, size_t size, unsigned node)
+{
+	unsigned long mask = 1ul << node;
+	int saved = errno, error = 0;
+
+	/* The kernel takes one from the number of bits it is told. */
+	if (syscall(SYS_mbind, p, size, POLICY_PREFERRED, &mask, BITS_OF_LONG + 1, 0) != 0)
+		error = -errno;
+	errno = saved;
+	return error;
+}
+
+unsigned stele_os_cpu(void)
+{
+	unsigned cpu = 0;
+	int saved = errno;
+
+	if (syscall(SYS_getcpu, &cpu, NULL, NULL) != 0)
+		cpu = 0;
+	errno = saved;
+	return cpu;
+}
