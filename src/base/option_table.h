@@ -58,6 +58,10 @@ enum stele_profile { STELE_PROFILE_DEFAULT, STELE_PROFILE_TINY, STELE_NR_PROFILE
 		"ms after which who waits in a mempool tries its allocation again; 0 for never") \
 	STELE_OPTION(mm_cid, BOOL, 1, 0, 1, \
 		"slots by the kernel's mm_cid where it has one; 0 numbers them by CPU") \
+	STELE_OPTION(nodes, INT, 0, 1, 64, \
+		"for tests: pretend so many memory nodes, slots dealt out to them; 0 takes the machine's") \
+	STELE_OPTION(nodes_late, INT, 0, 0, 63, \
+		"for tests: of those pretended, how many have no memory until they are prepared") \
 	STELE_OPTION(nomerge, BOOL, 0, 0, 1, \
 		"give every cache its own slabs, even where two could share") \
 	STELE_OPTION(page_size, POW2, 0, STELE_K(4), STELE_K(64), \

@@ -22,6 +22,7 @@
 #include "percpu/percpu.h"
 #include "base/options.h"
 #include "os/os.h"
+#include "percpu/nodes.h"
 #include "percpu/steal.h"
 #include "percpu/system.h"
 #include "sync/inject.h"
@@ -81,10 +82,11 @@ static void fill(uint64_t slot_base, uint32_t from, uint32_t to, uint64_t main, 
 }
 
 /* Makes slot @number usable. */
-static void slot_start(unsigned number)
+static __attribute__((noinline, cold)) void slot_start(unsigned number)
 {
 	uint64_t mine = slot_memory(number), unused = dummy();
 
+	stele_node_of_new_slot(number);
 	/* ORDER(SLOT_HIGH) sequentially consistent: begun, then high. Who raises it after this
 	 * look finds the slot begun. */
 	store_seq(&begun[number], 1);

@@ -14,6 +14,7 @@
 #include "percpu/system.h"
 #include "base/options.h"
 #include "os/os.h"
+#include "percpu/nodes.h"
 #include "percpu/percpu.h"
 #include <stdint.h>
 #include <sys/auxv.h>
@@ -276,6 +277,7 @@ void stele_system_choose(void)
 	struct stele_system *facts = &stele_system_facts;
 
 	facts->slots = stele_os_cpus_possible();
+	stele_nodes_choose();
 	choose_fast_path(dead_area_offset());
 	if (!choose_rseq(&facts->why)) {
 		facts->mode = STELE_MODE_FALLBACK;
@@ -285,7 +287,7 @@ void stele_system_choose(void)
 			facts->slots = (unsigned)stele_opt.slots;
 		return;
 	}
-	if (stele_opt.mm_cid && getauxval(AT_RSEQ_FEATURE_SIZE) >= MM_CID_END) {
+	if (stele_opt.mm_cid && !nodes_several() && getauxval(AT_RSEQ_FEATURE_SIZE) >= MM_CID_END) {
 		facts->mode = STELE_MODE_MM_CID;
 		stele_rseq.id = stele_rseq.area + (long)offsetof(struct rseq_area, mm_cid);
 		choose_fast_path(stele_rseq.area);

@@ -1,0 +1,203 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * percpu/nodes.c - the nodes of this machine, or of the one that is pretended
+ *
+ * Idea      see percpu/nodes.h. The order of nodes by distance is fixed at start, for those too
+ *           that have no memory yet; who looks for memory passes over these.
+ * Tests     tests/unit/percpu/test_nodes.c
+ */
+#include "percpu/nodes.h"
+#include "base/options.h"
+#include "percpu/percpu.h"
+#include "percpu/system.h"
+
+struct stele_nodes stele_nodes = { .count = 1, .memory = 1 };
+
+static _Atomic uint8_t node_of_cpu[STELE_OS_CPUS];
+static _Atomic uint8_t node_of_slot[STELE_SLOTS_MAX]; /* in the fallback; elsewhere its CPU's */
+static uint8_t order[STELE_NODES_MAX][STELE_NODES_MAX];
+_Static_assert(STELE_OS_CPUS == STELE_SLOTS_MAX, "a slot for each CPU");
+
+#define FAR 0xffffu /* a node that is not there yet */
+
+static uint64_t bits_from_to(unsigned from, unsigned to)
+{
+	return to > from ? (~0ull >> (64 - (to - from))) << from : 0;
+}
+
+/* ---- the order of distance ---- */
+
+static void read_distances(unsigned node, uint16_t *distance)
+{
+	uint16_t told[STELE_NODES_MAX];
+	uint64_t online = stele_os_nodes("online");
+	int n = stele_os_node_distances(node, told, STELE_NODES_MAX), at = 0;
+
+	for (unsigned i = 0; i < stele_nodes.count; i++)
+		distance[i] = online >> i & 1 && at < n ? told[at++] : FAR;
+}
+
+/* A pretended machine is a ring. */
+static void make_distances(unsigned node, uint16_t *distance)
+{
+	for (unsigned i = 0; i < stele_nodes.count; i++) {
+		unsigned up = (i + stele_nodes.count - node) % stele_nodes.count;
+
+		distance[i] = (uint16_t)STELE_MIN(up, stele_nodes.count - up);
+	}
+}
+
+static void sort_by_distance(unsigned node, const uint16_t *distance)
+{
+	uint8_t *row = order[node];
+
+	row[0] = (uint8_t)node;
+	for (unsigned i = 0, n = 1, at; i < stele_nodes.count; i++) {
+		if (i == node)
+			continue;
+		for (at = n++; at > 1 && distance[row[at - 1]] > distance[i]; at--)
+			row[at] = row[at - 1];
+		row[at] = (uint8_t)i;
+	}
+}
+
+static void set_order(void)
+{
+	uint16_t distance[STELE_NODES_MAX];
+
+	for (unsigned node = 0; node < stele_nodes.count; node++) {
+		if (stele_nodes.pretended)
+			make_distances(node, distance);
+		else
+			read_distances(node, distance);
+		sort_by_distance(node, distance);
+	}
+}
+
+unsigned stele_node_near(unsigned node, unsigned which)
+{
+	return order[node][which];
+}
+
+unsigned stele_node_with_memory(unsigned node)
+{
+	for (unsigned i = 0; i < stele_nodes.count; i++)
+		if (node_has_memory(order[node][i]))
+			return order[node][i];
+	return 0;
+}
+
+/* ---- CPUs ---- */
+
+static void read_cpus(unsigned node)
+{
+	static uint64_t cpus[STELE_OS_CPUS / 64]; /* not on the stack; one reader at a time */
+
+	if (stele_os_node_cpus(node, cpus) <= 0)
+		return;
+	for (unsigned cpu = 0; cpu < STELE_OS_CPUS; cpu++)
+		if (cpus[cpu / 64] >> cpu % 64 & 1)
+			store_relaxed(&node_of_cpu[cpu], (uint8_t)node);
+}
+
+static void pretend_cpus(uint64_t memory)
+{
+	unsigned nodes = (unsigned)__builtin_popcountll(memory);
+
+	for (unsigned cpu = 0; cpu < STELE_SLOTS_MAX; cpu++)
+		store_relaxed(&node_of_cpu[cpu], (uint8_t)(cpu % nodes));
+}
+
+unsigned stele_node_of_cpu(unsigned cpu)
+{
+	return cpu < STELE_OS_CPUS ? load_relaxed(&node_of_cpu[cpu]) : 0;
+}
+
+static bool slots_are_cpus(void)
+{
+	return stele_nodes.pretended || stele_system_facts.mode != STELE_MODE_FALLBACK;
+}
+
+void stele_node_of_new_slot(unsigned slot)
+{
+	if (nodes_several() && !slots_are_cpus())
+		store_relaxed(&node_of_slot[slot], (uint8_t)stele_node_of_cpu(stele_os_cpu()));
+}
+
+unsigned stele_node_here_slow(void)
+{
+	unsigned slot = stele_slot_now();
+	unsigned node = slots_are_cpus() ? stele_node_of_cpu(slot)
+					 : load_relaxed(&node_of_slot[slot]);
+
+	return stele_likely(node_has_memory(node)) ? node : stele_node_with_memory(node);
+}
+
+/* ---- choosing ---- */
+
+/* Most machines have one: nothing more is asked of them. */
+static uint64_t found_memory(void)
+{
+	uint64_t memory = stele_os_nodes("has_memory");
+
+	return memory & (memory - 1) ? memory & stele_os_nodes_allowed() : 0;
+}
+
+static bool choose_pretended(void)
+{
+	unsigned count = (unsigned)stele_opt.nodes, late = (unsigned)stele_opt.nodes_late;
+
+	if (count < 2)
+		return count == 1;
+	stele_nodes.count = count;
+	stele_nodes.pretended = true;
+	store_relaxed(&stele_nodes.memory, bits_from_to(0, late < count ? count - late : 1));
+	pretend_cpus(load_relaxed(&stele_nodes.memory));
+	return true;
+}
+
+static unsigned highest(uint64_t bits)
+{
+	return bits ? 63 - (unsigned)__builtin_clzll(bits) : 0;
+}
+
+static bool choose_machine(void)
+{
+	uint64_t memory = found_memory();
+
+	if (!(memory & (memory - 1)) || stele_os_prefer_node(NULL, 0, highest(memory)) != 0)
+		return false;
+	stele_nodes.count = highest(memory | stele_os_nodes("possible")) + 1;
+	store_relaxed(&stele_nodes.memory, memory);
+	for (unsigned node = 0; node < stele_nodes.count; node++)
+		read_cpus(node);
+	return true;
+}
+
+void stele_nodes_choose(void)
+{
+	if (choose_pretended() || choose_machine())
+		set_order();
+}
+
+void stele_nodes_forget(void)
+{
+	stele_nodes.count = 1;
+	store_relaxed(&stele_nodes.memory, 1);
+}
+
+uint64_t stele_nodes_look(void)
+{
+	if (stele_nodes.pretended) {
+		pretend_cpus(bits_from_to(0, stele_nodes.count));
+		return bits_from_to(0, stele_nodes.count);
+	}
+	for (unsigned node = 0; node < stele_nodes.count; node++)
+		read_cpus(node);
+	return found_memory() & bits_from_to(0, stele_nodes.count);
+}
+
+void stele_node_shown(unsigned node)
+{
+	atomic_fetch_or(&stele_nodes.memory, 1ull << node);
+}

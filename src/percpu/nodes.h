@@ -1,0 +1,68 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * percpu/nodes.h - which memory node a slot belongs to, and which others are near
+ *
+ * Idea      Where memory has one node, or all it takes to have more is refused, `count` is 1, and
+ *           nobody reads anything else. Where it has several, slots are CPU numbers, and a slot
+ *           has its CPU's node. In the fallback a slot has the node on which it was first used.
+ *           A node without memory stands for the nearest one that has some.
+ * Choice    one node as well when the process came with a memory policy (numactl): whoever has
+ *           chosen where memory comes from has the last word.
+ * Objects   memory: bits are only ever set. A slot's node: read racily; an old value costs time.
+ * Context   any, but for stele_nodes_choose() and stele_nodes_look(): one at a time.
+ * Tests     tests/unit/percpu/test_nodes.c
+ */
+#ifndef STELE_PERCPU_NODES_H
+#define STELE_PERCPU_NODES_H
+
+#include "base/bits.h"
+#include "os/nodes.h"
+#include "sync/atomic.h"
+
+struct stele_nodes {
+	unsigned count;		 /* nodes have numbers below; fixed at start */
+	bool pretended;		 /* by the option: nothing is asked of the system */
+	_Atomic uint64_t memory; /* a bit for each that has some */
+};
+extern struct stele_nodes stele_nodes __attribute__((visibility("hidden")));
+
+static inline bool nodes_several(void)
+{
+	return stele_unlikely(stele_nodes.count > 1);
+}
+
+static inline bool node_has_memory(unsigned node)
+{
+	return node < stele_nodes.count && load_relaxed(&stele_nodes.memory) >> node & 1;
+}
+
+/* At start: how many nodes there are. */
+void stele_nodes_choose(void);
+
+/* There is no room for several, so there is one. At start. */
+void stele_nodes_forget(void);
+
+/* Looks again at CPUs and memory; the nodes that have memory now. */
+uint64_t stele_nodes_look(void);
+/* @node, found by it, may be taken from. */
+void stele_node_shown(unsigned node);
+
+/* The nodes by their distance from @node: itself (0), the nearest (1), ... up to the count. */
+unsigned stele_node_near(unsigned node, unsigned which);
+/* @node, or the nearest that has memory. */
+unsigned stele_node_with_memory(unsigned node);
+
+unsigned stele_node_of_cpu(unsigned cpu);
+
+/* A fallback slot is used for the first time. */
+void stele_node_of_new_slot(unsigned slot);
+
+unsigned stele_node_here_slow(void);
+
+/* The node that this thread's slot takes memory from. */
+static inline unsigned stele_node_here(void)
+{
+	return nodes_several() ? stele_node_here_slow() : 0;
+}
+
+#endif
