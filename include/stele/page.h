@@ -37,6 +37,13 @@ STELE_API int get_order(size_t size);
  * Context: any.
  */
 STELE_API STELE_MUST_CHECK struct page *alloc_pages(gfp_t gfp, unsigned int order);
+/**
+ * alloc_pages_node - alloc_pages(), preferably of one node's memory
+ * @node: node number, or NUMA_NO_NODE for the one this thread runs on. A node without memory, or
+ *        that there is none of, stands for the nearest; with __GFP_THISNODE that is NULL.
+ *
+ * Context: any.
+ */
 STELE_API STELE_MUST_CHECK struct page *alloc_pages_node(int node, gfp_t gfp, unsigned int order);
 #define alloc_page(gfp) alloc_pages((gfp), 0)
 
@@ -92,6 +99,8 @@ STELE_API void free_pages(unsigned long address, unsigned int order);
  * Context: any.
  */
 STELE_API STELE_MUST_CHECK void *alloc_pages_exact(size_t size, gfp_t gfp);
+/** alloc_pages_exact_nid - the same, with the node as for alloc_pages_node(). Context: any. */
+STELE_API STELE_MUST_CHECK void *alloc_pages_exact_nid(int node, size_t size, gfp_t gfp);
 STELE_API void free_pages_exact(void *p, size_t size);
 
 /** page_address - the memory of a page. NULL for NULL. Context: any. */
@@ -102,6 +111,14 @@ STELE_API void *page_address(const struct page *page);
  * Context: any.
  */
 STELE_API struct page *virt_to_page(const void *p);
+
+/**
+ * page_to_nid - the memory node that a page is of; NUMA_NO_NODE when it is not of this allocator
+ *
+ * It is the node whose memory the page prefers; where that is full, the system takes another.
+ * Context: any.
+ */
+STELE_API int page_to_nid(const struct page *page);
 
 STELE_EXTERN_C_END
 

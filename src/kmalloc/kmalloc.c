@@ -38,7 +38,7 @@ void *stele_request_pages(const struct stele_request *r, size_t *bytes)
 
 	/* Whole pages, so that a cleared allocation is clear up to ksize(). */
 	*bytes = STELE_ALIGN_UP(r->size, page);
-	return stele_large_take(*bytes, STELE_MAX(r->align, page), r->gfp);
+	return stele_large_take(*bytes, STELE_MAX(r->align, page), r->gfp, r->node);
 }
 
 /*

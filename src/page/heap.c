@@ -43,6 +43,24 @@ static size_t round_page(size_t n)
 	return STELE_ALIGN_UP(n, (size_t)65536);
 }
 
+/* A power of two of areas each, so that an address tells its node by a shift. */
+static void set_zones(struct stele_heap *h, uint32_t areas)
+{
+	unsigned n = stele_nodes.count;
+	uint32_t each = n > 1 ? 1u << stele_ilog2(areas / n) : areas;
+
+	h->areas_max = n * each;
+	h->zone_shift = n > 1 ? stele_ilog2(each) : 31;
+	for (unsigned node = 0; node < n; node++) {
+		struct stele_zone *zone = &h->zones[node];
+
+		zone->first = node * each;
+		zone->end = zone->first + each;
+		store_relaxed(&zone->high, zone->first);
+		store_relaxed(&zone->low, zone->first);
+	}
+}
+
 /* Fills in offsets for an arena of @arena bytes; returns the whole size. */
 static size_t lay_out(struct stele_heap *h, size_t arena, unsigned slots)
 {
@@ -68,7 +86,7 @@ static size_t lay_out(struct stele_heap *h, size_t arena, unsigned slots)
 	at += round_page(descriptors);
 	h->descriptors_end = at;
 	h->arena_at = STELE_ALIGN_UP(at, AREA_SIZE);
-	h->areas_max = (uint32_t)areas;
+	set_zones(h, (uint32_t)areas);
 	return h->arena_at + arena;
 }
 
@@ -83,7 +101,7 @@ static size_t share_of(size_t limit)
 static size_t wanted_arena(void)
 {
 	size_t limit = stele_os_address_limit(), ram = stele_os_ram_bytes() * 4;
-	size_t size = ram > ARENA_USUAL ? ram : ARENA_USUAL;
+	size_t size = (ram > ARENA_USUAL ? ram : ARENA_USUAL) * stele_nodes.count;
 
 	if (stele_opt.arena_size)
 		size = stele_opt.arena_size;
@@ -102,14 +120,23 @@ int stele_heap_commit(const void *p, size_t size)
 	return stele_os_commit(&stele_heap.range, (void *)from, to - from);
 }
 
+/* A block lies in one zone: where limits leave little, it is not divided. */
+static size_t zone_least(void)
+{
+	return stele_nodes.pretended ? AREA_SIZE : 1ul << 30;
+}
+
 static int reserve(unsigned slots)
 {
 	struct stele_heap *h = &stele_heap;
 	size_t arena = wanted_arena();
 
 	for (; arena >= ARENA_MIN; arena = arena / 2 / AREA_SIZE * AREA_SIZE) {
-		size_t size = lay_out(h, arena, slots);
+		size_t size;
 
+		if (arena / stele_nodes.count < zone_least())
+			stele_nodes_forget();
+		size = lay_out(h, arena, slots);
 		if (stele_os_reserve(&h->range, size, AREA_SIZE) == 0) {
 			stele_system_facts.arena_bytes = arena;
 			return 0;
@@ -149,6 +176,7 @@ static int start(void)
 		return -ENOMEM;
 	if (!stele_opt.thp && !facts->stepwise)
 		stele_os_no_hugepage(stele_heap.range.base, stele_heap.range.size);
+	stele_zones_bind();
 	stele_hot.base = stele_heap.range.base;
 	stele_hot.refs = stele_heap.range.base + stele_heap.refs_at;
 	stele_pcpu_init(stele_heap.range.base + stele_heap.slots_at, facts->slots);

@@ -8,7 +8,15 @@
 #include "os/os.h"
 #include "page/area.h"
 #include "page/run.h"
+#include "percpu/nodes.h"
 #include "percpu/percpu.h"
+
+/* The areas of one node: a stretch of the arena. */
+struct stele_zone {
+	uint32_t first, end;   /* fixed at start */
+	_Atomic uint32_t high; /* areas [first, high) have been opened; grows only */
+	_Atomic uint32_t low;  /* areas below were seen full (run.c) */
+};
 
 struct stele_heap {
 	struct stele_reservation range;
@@ -20,9 +28,10 @@ struct stele_heap {
 	size_t descriptors_at, descriptors_end;
 	size_t arena_at;
 	uint32_t areas_max;
+	uint32_t zone_shift; /* an area's number to its node's */
 	/* Grows only. */
 	_Atomic uint64_t next_descriptor; /* offset of the first never used */
-	_Atomic uint32_t areas_high;	  /* areas below have been opened */
+	struct stele_zone zones[STELE_NODES_MAX];
 };
 extern struct stele_heap stele_heap __attribute__((visibility("hidden")));
 
@@ -49,6 +58,29 @@ static inline uint32_t area_of(uintptr_t address)
 	return (uint32_t)((address - (uintptr_t)stele_hot.base - stele_heap.arena_at) / AREA_SIZE);
 }
 
+static inline struct stele_zone *zone_of_area(uint32_t number)
+{
+	return &stele_heap.zones[number >> stele_heap.zone_shift];
+}
+
+/* The areas that were opened, from the highest to the lowest: begins with AREA_NONE, and ends. */
+#define AREA_NONE UINT32_MAX
+static inline uint32_t areas_below(uint32_t number)
+{
+	unsigned node = number < stele_heap.areas_max ? number >> stele_heap.zone_shift
+						      : stele_nodes.count - 1;
+
+	for (;; node--) {
+		const struct stele_zone *zone = &stele_heap.zones[node];
+		uint32_t end = STELE_MIN(number, load_relaxed(&zone->high));
+
+		if (end > zone->first)
+			return end - 1;
+		if (!node)
+			return AREA_NONE;
+	}
+}
+
 /* Frames are counted from the arena's start. */
 static inline uint64_t frame_of(uintptr_t address)
 {
@@ -70,7 +102,10 @@ uint64_t stele_dirty_free(void);
 /* A huge block of @bytes was freed: keep as much for the next one, within reason. */
 void stele_dirty_keep(size_t bytes);
 
-/* Makes areas [first, first+n) usable and raises areas_high over them. 0 or -ENOMEM. */
+/* zones.c: at start, tells the system which node each zone prefers. */
+void stele_zones_bind(void);
+
+/* Makes areas [first, first+n), of one zone, usable and raises its `high` over them. 0 or -ENOMEM. */
 int stele_areas_open(uint32_t first, uint32_t n);
 
 /* Marks frames dirty; returns how many of them already were. */

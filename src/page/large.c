@@ -61,11 +61,11 @@ static uint32_t align_area(uint32_t first, uint32_t align)
 }
 
 /* First fit among the areas that were opened, else new ones at the end. -1: no room. */
-static int64_t find_areas(uint32_t n, uint32_t align)
+static int64_t find_in_zone(struct stele_zone *zone, uint32_t n, uint32_t align)
 {
-	uint32_t high = load_acquire(&stele_heap.areas_high), first, got;
+	uint32_t high = load_acquire(&zone->high), first, got;
 
-	for (first = align_area(0, align); (uint64_t)first + n <= high;
+	for (first = align_area(zone->first, align); (uint64_t)first + n <= high;
 	     first = align_area(first + got + 1, align)) {
 		for (got = 0; got < n && !load_relaxed(area_count(first + got)); got++)
 			;
@@ -73,16 +73,32 @@ static int64_t find_areas(uint32_t n, uint32_t align)
 			return first;
 	}
 	for (;;) {
-		high = load_acquire(&stele_heap.areas_high);
+		high = load_acquire(&zone->high);
 		/* Empty areas at the end are part of the new block. */
-		for (first = high; first > 0 && !load_relaxed(area_count(first - 1)); first--)
+		for (first = high; first > zone->first && !load_relaxed(area_count(first - 1));
+		     first--)
 			;
 		first = align_area(first, align);
-		if ((uint64_t)first + n > stele_heap.areas_max || stele_areas_open(first, n) != 0)
+		if ((uint64_t)first + n > zone->end || stele_areas_open(first, n) != 0)
 			return -1;
 		if (take_areas(first, n))
 			return first;
 	}
+}
+
+/* In the wanted node's zone, else in the others, the nearest first. */
+static int64_t find_areas(unsigned where, uint32_t n, uint32_t align)
+{
+	unsigned node = where_node(where);
+	int64_t first = find_in_zone(&stele_heap.zones[node], n, align);
+
+	for (unsigned i = 1; first < 0 && !(where & WHERE_ONLY) && i < stele_nodes.count; i++) {
+		unsigned other = stele_node_near(node, i);
+
+		if (node_has_memory(other))
+			first = find_in_zone(&stele_heap.zones[other], n, align);
+	}
+	return first;
 }
 
 /* More than there is: refused as the system itself would refuse it. */
@@ -98,7 +114,7 @@ static bool absurd(size_t bytes)
 	return ram && bytes > ram;
 }
 
-static struct run *huge_run(size_t bytes, size_t align)
+static struct run *huge_run(size_t bytes, size_t align, unsigned where)
 {
 	uint32_t n = areas_for(bytes);
 	int64_t first;
@@ -109,7 +125,7 @@ static struct run *huge_run(size_t bytes, size_t align)
 	run = stele_descriptor_take();
 	if (!run)
 		return NULL;
-	first = find_areas(n, align > AREA_SIZE ? (uint32_t)(align / AREA_SIZE) : 1);
+	first = find_areas(where, n, align > AREA_SIZE ? (uint32_t)(align / AREA_SIZE) : 1);
 	if (first < 0) {
 		stele_run_return_descriptor(run);
 		return NULL;
@@ -138,9 +154,10 @@ static void zero_dirty(struct run *run)
 	}
 }
 
-static void *huge_alloc(size_t bytes, size_t align, bool zero)
+static void *huge_alloc(size_t bytes, size_t align, bool zero, unsigned where)
 {
-	struct run *run = huge_run(STELE_ALIGN_UP(bytes, stele_system_facts.page_size), align);
+	struct run *run =
+		huge_run(STELE_ALIGN_UP(bytes, stele_system_facts.page_size), align, where);
 	uint64_t dirty;
 
 	if (!run)
@@ -155,7 +172,7 @@ static void *huge_alloc(size_t bytes, size_t align, bool zero)
 	return (void *)run->base;
 }
 
-static void *large_alloc(size_t bytes, size_t align, bool zero)
+static void *large_alloc(size_t bytes, size_t align, bool zero, unsigned where)
 {
 	size_t frames = (bytes + FRAME_SIZE - 1) / FRAME_SIZE, page = stele_system_facts.page_size;
 	struct run *run;
@@ -164,9 +181,9 @@ static void *large_alloc(size_t bytes, size_t align, bool zero)
 	if (bytes > PTRDIFF_MAX || align > AREA_SIZE * 1024)
 		return NULL;
 	if (frames > LARGE_FRAMES || align > AREA_SIZE / 2)
-		return huge_alloc(bytes, align, zero);
+		return huge_alloc(bytes, align, zero, where);
 	align = align > page ? align : page;
-	run = stele_run_take((unsigned)frames, (unsigned)(align / FRAME_SIZE), &clean);
+	run = stele_run_take_from(where, (unsigned)frames, (unsigned)(align / FRAME_SIZE), &clean);
 	if (!run)
 		return NULL;
 	run->kind = RUN_LARGE;
@@ -204,9 +221,12 @@ void stele_pages_given(const void *p, size_t bytes)
 		given_event(p, bytes);
 }
 
-void *stele_large_take(size_t bytes, size_t align, unsigned gfp)
+void *stele_large_take(size_t bytes, size_t align, unsigned gfp, int node)
 {
-	void *p = large_alloc(bytes, align, gfp & __GFP_ZERO);
+	unsigned where;
+	void *p = stele_where(node, gfp, &where)
+			  ? large_alloc(bytes, align, gfp & __GFP_ZERO, where)
+			  : NULL;
 
 	stele_pages_taken(p, bytes, p ? stele_large_usable(stele_run_of(p)) : bytes, gfp);
 	return p;
@@ -214,7 +234,7 @@ void *stele_large_take(size_t bytes, size_t align, unsigned gfp)
 
 void *stele_large_alloc(size_t bytes, size_t align, bool zero)
 {
-	return stele_large_take(bytes, align, zero ? __GFP_ZERO : 0);
+	return stele_large_take(bytes, align, zero ? __GFP_ZERO : 0, NUMA_NO_NODE);
 }
 
 /* ---- freeing ---- */
@@ -311,7 +331,7 @@ static bool huge_resize_in_place(struct run *run, size_t bytes)
 	uint64_t dirty;
 
 	if (want > have) {
-		if ((uint64_t)first + want > stele_heap.areas_max ||
+		if ((uint64_t)first + want > zone_of_area(first)->end ||
 		    stele_areas_open(first + have, want - have) != 0 ||
 		    !take_areas(first + have, want - have))
 			return false;
@@ -352,7 +372,7 @@ static void areas_moved_out(uint32_t first, uint32_t n, size_t bytes)
 static void *huge_move(struct run *run, size_t bytes)
 {
 	size_t old = run->bytes;
-	char *to = huge_alloc(bytes, 1, false), *from = (char *)run->base;
+	char *from = (char *)run->base, *to = huge_alloc(bytes, 1, false, node_at(from));
 	uint32_t first = area_of(run->base), n = run->frames;
 	int moved;
 
@@ -382,11 +402,12 @@ static void *huge_move(struct run *run, size_t bytes)
 static bool large_resize_in_place(struct run *run, unsigned want)
 {
 	uint64_t end = frame_of(run->base) + want;
+	const struct stele_zone *zone = zone_of_area(area_of(run->base));
 
 	if (want < run->frames) {
 		stele_run_trim(run, want);
 	} else if (want > run->frames) {
-		if (end > (uint64_t)load_acquire(&stele_heap.areas_high) * AREA_FRAMES ||
+		if (end > (uint64_t)load_acquire(&zone->high) * AREA_FRAMES ||
 		    !stele_row_take(end - (want - run->frames), want - run->frames))
 			return false;
 		stele_run_extend(run, want);

@@ -56,13 +56,13 @@ struct page *virt_to_page(const void *p)
 	return (struct page *)stele_hot.refs + (offset >> FRAME_SHIFT);
 }
 
-static void *block_alloc(size_t bytes, size_t align, gfp_t gfp)
+static void *block_alloc(int node, size_t bytes, size_t align, gfp_t gfp)
 {
 	void *p;
 
 	if (stele_heap_start() != 0)
 		return NULL;
-	p = stele_large_take(bytes, align, gfp);
+	p = stele_large_take(bytes, align, gfp, node);
 	if (p)
 		stele_run_of(p)->kind |= RUN_PAGES_FLAG;
 	return p;
@@ -106,7 +106,8 @@ unsigned long __get_free_pages(gfp_t gfp, unsigned int order)
 {
 	if (order > MAX_PAGE_ORDER)
 		return 0;
-	return (unsigned long)block_alloc(order_bytes(order), order_bytes(order), gfp);
+	return (unsigned long)block_alloc(NUMA_NO_NODE, order_bytes(order), order_bytes(order),
+					  gfp);
 }
 
 unsigned long get_zeroed_page(gfp_t gfp)
@@ -124,17 +125,17 @@ void free_pages(unsigned long address, unsigned int order)
 
 struct page *alloc_pages(gfp_t gfp, unsigned int order)
 {
-	void *p = (void *)__get_free_pages(gfp, order);
-
-	return p ? virt_to_page(p) : NULL;
+	return alloc_pages_node(NUMA_NO_NODE, gfp, order);
 }
 
 struct page *alloc_pages_node(int node, gfp_t gfp, unsigned int order)
 {
-	/* One node of memory is managed; another one has nothing to give. */
-	if (node > 0 && gfp & __GFP_THISNODE)
+	void *p;
+
+	if (order > MAX_PAGE_ORDER)
 		return NULL;
-	return alloc_pages(gfp, order);
+	p = block_alloc(node, order_bytes(order), order_bytes(order), gfp);
+	return p ? virt_to_page(p) : NULL;
 }
 
 void __free_pages(struct page *page, unsigned int order)
@@ -189,11 +190,16 @@ static size_t exact_bytes(size_t size)
 	return STELE_ALIGN_UP(size, stele_page_size());
 }
 
-void *alloc_pages_exact(size_t size, gfp_t gfp)
+void *alloc_pages_exact_nid(int node, size_t size, gfp_t gfp)
 {
 	if (!size || size > PTRDIFF_MAX)
 		return NULL;
-	return block_alloc(exact_bytes(size), stele_page_size(), gfp);
+	return block_alloc(node, exact_bytes(size), stele_page_size(), gfp);
+}
+
+void *alloc_pages_exact(size_t size, gfp_t gfp)
+{
+	return alloc_pages_exact_nid(NUMA_NO_NODE, size, gfp);
 }
 
 void free_pages_exact(void *p, size_t size)

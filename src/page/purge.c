@@ -68,12 +68,21 @@ uint64_t stele_dirty_free(void)
 	return n > 0 ? (uint64_t)n : 0;
 }
 
+static uint64_t areas_opened(void)
+{
+	uint64_t n = 0;
+
+	for (unsigned node = 0; node < stele_nodes.count; node++)
+		n += load_relaxed(&stele_heap.zones[node].high) - stele_heap.zones[node].first;
+	return n;
+}
+
 struct stele_page_stats stele_page_stats(void)
 {
 	return (struct stele_page_stats){
 		.used = used_in_word(load_relaxed(&counts)) * FRAME_SIZE,
 		.dirty_free = stele_dirty_free() * FRAME_SIZE,
-		.areas = load_relaxed(&stele_heap.areas_high),
+		.areas = areas_opened(),
 	};
 }
 
@@ -237,7 +246,8 @@ static struct row upper_end(struct row row, uint64_t enough)
  */
 static void purge_pass(uint64_t keep, unsigned shortest)
 {
-	for (uint32_t number = load_relaxed(&stele_heap.areas_high); number-- > 0;) {
+	for (uint32_t number = areas_below(AREA_NONE); number != AREA_NONE;
+	     number = areas_below(number)) {
 		if (load_relaxed(area_count(number)) >= AREA_FRAMES)
 			continue;
 		for (unsigned from = 0; !keep || stele_dirty_free() > keep;) {
@@ -256,7 +266,8 @@ static int64_t dirty_by_counting(void)
 {
 	uint64_t n = 0;
 
-	for (uint32_t number = load_relaxed(&stele_heap.areas_high); number-- > 0;) {
+	for (uint32_t number = areas_below(AREA_NONE); number != AREA_NONE;
+	     number = areas_below(number)) {
 		struct area *area = area_at(number);
 
 		if (load_relaxed(area_count(number)) > AREA_FRAMES)

@@ -6,7 +6,9 @@
  *           and can be given back; each slot starts at the area it used last, so that
  *           CPUs rarely meet in one. Long rows are fitted from the lowest always, and over
  *           the border of two areas: they would leave holes elsewhere.
- * Objects   low: areas below were seen full. It is a hint and may be wrong; before a new
+ * Nodes     each has its zone, a stretch of areas, where all of this happens; the next one is
+ *           tried when no more of it can be opened.
+ * Objects   low of a zone: areas below were seen full. It is a hint and may be wrong; before a new
  *           area is opened all of them are looked at.
  * Order     AREA (page/area.h), PAGEMAP (page/run.h).
  * Failure   NULL; a claim that found no run is returned before the next area is tried.
@@ -21,7 +23,6 @@
 #define LARGE_ROW 17u /* frames: longer than any slab */
 
 static struct stele_stack free_descriptors;
-static _Atomic uint32_t low;
 static _Atomic uint32_t hints[HINTS];
 int stele_inject_page_fail;
 
@@ -131,7 +132,8 @@ void stele_run_unmap(struct run *run)
 
 int stele_areas_open(uint32_t first, uint32_t n)
 {
-	uint32_t high = load_acquire(&stele_heap.areas_high), end = first + n;
+	struct stele_zone *zone = zone_of_area(first);
+	uint32_t high = load_acquire(&zone->high), end = first + n;
 	size_t index;
 
 	/* What an alignment leaves out counts as opened, too. */
@@ -144,7 +146,7 @@ int stele_areas_open(uint32_t first, uint32_t n)
 	    stele_heap_commit(area_count(first), n * 4ul) != 0 ||
 	    stele_heap_commit(area_at(first), n * sizeof(struct area)) != 0)
 		return -1;
-	while (high < end && !atomic_compare_exchange_weak(&stele_heap.areas_high, &high, end))
+	while (high < end && !atomic_compare_exchange_weak(&zone->high, &high, end))
 		;
 	return 0;
 }
@@ -264,11 +266,13 @@ static unsigned free_at_start(struct area *area)
 }
 
 /* Frames at the end of area @number - 1 and at the start of area @number. */
-static int64_t take_across(uint32_t number, unsigned frames, unsigned align)
+static int64_t take_across(const struct stele_zone *zone, uint32_t number, unsigned frames,
+			   unsigned align)
 {
 	uint64_t border = (uint64_t)number * AREA_FRAMES, frame;
 
-	if (frames < LARGE_ROW || !number || load_relaxed(area_count(number)) >= AREA_FRAMES ||
+	if (frames < LARGE_ROW || number == zone->first ||
+	    load_relaxed(area_count(number)) >= AREA_FRAMES ||
 	    load_relaxed(area_count(number - 1)) >= AREA_FRAMES)
 		return -1;
 	frame = STELE_ALIGN_UP(border - free_at_end(area_at(number - 1)), (uint64_t)align);
@@ -278,12 +282,13 @@ static int64_t take_across(uint32_t number, unsigned frames, unsigned align)
 }
 
 /* Looks at areas [from, high). */
-static int64_t take_from(uint32_t from, unsigned frames, unsigned align, bool raise_low)
+static int64_t take_from(struct stele_zone *zone, uint32_t from, unsigned frames, unsigned align,
+			 bool raise_low)
 {
-	uint32_t high = load_acquire(&stele_heap.areas_high);
+	uint32_t high = load_acquire(&zone->high);
 
 	for (uint32_t number = from; number < high; number++) {
-		int64_t frame = take_across(number, frames, align);
+		int64_t frame = take_across(zone, number, frames, align);
 
 		if (frame < 0)
 			frame = take_in_area(number, frames, align);
@@ -292,45 +297,69 @@ static int64_t take_from(uint32_t from, unsigned frames, unsigned align, bool ra
 			return frame;
 		}
 		if (raise_low && load_relaxed(area_count(number)) >= AREA_FRAMES &&
-		    load_relaxed(&low) == number)
-			store_relaxed(&low, number + 1);
+		    load_relaxed(&zone->low) == number)
+			store_relaxed(&zone->low, number + 1);
 	}
 	return -1;
 }
 
 /* Long rows leave the area they started in: only the lowest place that fits keeps holes few. */
-static int64_t take_where_last(unsigned frames, unsigned align)
+static int64_t take_where_last(const struct stele_zone *zone, unsigned frames, unsigned align)
 {
 	uint32_t hint;
 
 	if (frames >= LARGE_ROW)
 		return -1;
 	hint = load_relaxed(&hints[stele_slot_now() % HINTS]);
-	return hint < load_acquire(&stele_heap.areas_high) ? take_in_area(hint, frames, align) : -1;
+	return hint >= zone->first && hint < load_acquire(&zone->high)
+		       ? take_in_area(hint, frames, align)
+		       : -1;
 }
 
-static int64_t take_frames(unsigned frames, unsigned align)
+static int64_t take_in_zone(struct stele_zone *zone, unsigned frames, unsigned align)
 {
-	int64_t frame = take_where_last(frames, align);
+	int64_t frame = take_where_last(zone, frames, align);
 	uint32_t high;
 
 	if (frame < 0)
-		frame = take_from(load_relaxed(&low), frames, align, true);
-	if (frame < 0 && load_relaxed(&low) > 0)
-		frame = take_from(0, frames, align, false);
+		frame = take_from(zone, load_relaxed(&zone->low), frames, align, true);
+	if (frame < 0 && load_relaxed(&zone->low) > zone->first)
+		frame = take_from(zone, zone->first, frames, align, false);
 	while (frame < 0) {
 		/* A new area. Somebody else may fill it before us: then the next one. */
-		high = load_acquire(&stele_heap.areas_high);
-		if (high >= stele_heap.areas_max || stele_areas_open(high, 1) != 0)
+		high = load_acquire(&zone->high);
+		if (high >= zone->end || stele_areas_open(high, 1) != 0)
 			return -1;
-		frame = take_from(high, frames, align, false);
+		frame = take_from(zone, high, frames, align, false);
 	}
 	return frame;
 }
 
+/* The other nodes in turn: the nearest first. */
+static int64_t take_elsewhere(unsigned node, unsigned frames, unsigned align)
+{
+	int64_t frame = -1;
+
+	for (unsigned i = 1; frame < 0 && i < stele_nodes.count; i++) {
+		unsigned other = stele_node_near(node, i);
+
+		if (node_has_memory(other))
+			frame = take_in_zone(&stele_heap.zones[other], frames, align);
+	}
+	return frame;
+}
+
+static int64_t take_frames(unsigned where, unsigned frames, unsigned align)
+{
+	unsigned node = where_node(where);
+	int64_t frame = take_in_zone(&stele_heap.zones[node], frames, align);
+
+	return frame < 0 && !(where & WHERE_ONLY) ? take_elsewhere(node, frames, align) : frame;
+}
+
 /* ---- runs ---- */
 
-struct run *stele_run_take(unsigned frames, unsigned align, bool *clean)
+struct run *stele_run_take_from(unsigned where, unsigned frames, unsigned align, bool *clean)
 {
 	struct run *run;
 	int64_t frame;
@@ -341,7 +370,7 @@ struct run *stele_run_take(unsigned frames, unsigned align, bool *clean)
 	if (!run)
 		return NULL;
 	STELE_POINT("run:descriptor");
-	frame = take_frames(frames, align);
+	frame = take_frames(where, frames, align);
 	if (frame < 0) {
 		stele_run_return_descriptor(run);
 		return NULL;
@@ -360,10 +389,12 @@ struct run *stele_run_take(unsigned frames, unsigned align, bool *clean)
 static void return_frames(uintptr_t base, unsigned frames, enum stele_purging when)
 {
 	uint64_t frame = frame_of(base);
-	uint32_t number = (uint32_t)(frame / AREA_FRAMES), seen = load_relaxed(&low);
+	uint32_t number = (uint32_t)(frame / AREA_FRAMES), seen;
+	struct stele_zone *zone = zone_of_area(number);
 
 	row_return(frame, frames);
-	while (number < seen && !cas_relaxed(&low, &seen, number))
+	seen = load_relaxed(&zone->low);
+	while (number < seen && !cas_relaxed(&zone->low, &seen, number))
 		;
 	stele_frames_returned(frames, when);
 }

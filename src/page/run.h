@@ -18,6 +18,7 @@
 #define STELE_PAGE_RUN_H
 
 #include "page/area.h"
+#include "page/where.h"
 #include "percpu/percpu.h"
 #include "sync/grace.h"
 #include "sync/later.h"
@@ -73,8 +74,14 @@ static inline struct run *stele_run_of(const void *p)
  * a descriptor whose base, bytes and frames are set. *clean says that it reads as zero.
  * The caller fills the rest and calls stele_run_publish(). NULL: no memory.
  */
-struct run *stele_run_take(unsigned frames, unsigned align, bool *clean);
+struct run *stele_run_take_from(unsigned where, unsigned frames, unsigned align, bool *clean);
 void stele_run_publish(struct run *run);
+
+/* The same from where this thread is. */
+static inline struct run *stele_run_take(unsigned frames, unsigned align, bool *clean)
+{
+	return stele_run_take_from(stele_node_here(), frames, align, clean);
+}
 
 static inline bool run_is_pages(const struct run *run)
 {
@@ -95,8 +102,8 @@ void stele_run_return_descriptor(struct run *run);
 /* One allocation of its own: exact frames below an area, whole areas above. Page aligned,
  * or to @align (a power of two). NULL: no memory. Size 0 is not for here. */
 void *stele_large_alloc(size_t bytes, size_t align, bool zero);
-/* The same with the flags that were asked for; __GFP_ZERO clears. */
-void *stele_large_take(size_t bytes, size_t align, unsigned gfp);
+/* The same with the flags and the node that were asked for; __GFP_ZERO clears. */
+void *stele_large_take(size_t bytes, size_t align, unsigned gfp, int node);
 void stele_large_free(struct run *run);
 void stele_large_free_later(struct run *run); /* PURGE_LATER: short, no system call */
 /* Grows or shrinks in place, or (may_move) by moving pages. NULL: not possible, @p untouched. */

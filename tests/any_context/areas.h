@@ -39,13 +39,14 @@ static inline bool area_is_unused(const struct areas *areas, uint32_t number)
 
 static inline uint32_t areas_opened(const struct areas *areas)
 {
-	return areas->heap->areas_high;
+	return areas->heap->zones[0].high;
 }
 
 static inline void areas_lower(const struct areas *areas)
 {
-	while (areas->heap->areas_high > 1 && area_is_unused(areas, areas->heap->areas_high - 1))
-		areas->heap->areas_high--;
+	while (areas->heap->zones[0].high > 1 &&
+	       area_is_unused(areas, areas->heap->zones[0].high - 1))
+		areas->heap->zones[0].high--;
 }
 
 /* As if all descriptors had never been used: what is taken until they are shown needs new ones. */

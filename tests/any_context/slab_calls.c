@@ -190,7 +190,7 @@ static void refused(void)
 	const gfp_t quietly = GFP_ATOMIC | __GFP_NOWARN, here = quietly | __GFP_THISNODE;
 
 	MUST(!kmalloc(KMALLOC_MAX_SIZE + 1, quietly));
-	MUST(!kmalloc_node(now->size, here, 1) && !kmem_cache_alloc_node(cache, here, 1));
+	MUST(!kmalloc_node(now->size, here, 1000) && !kmem_cache_alloc_node(cache, here, 1000));
 	MUST(!__get_free_pages(quietly, MAX_PAGE_ORDER + 1));
 	MUST(!alloc_pages_nolock(0, NUMA_NO_NODE, MAX_PAGE_ORDER + 1));
 }

@@ -33,8 +33,8 @@ static void strange_flags_are_told_once_and_not_taken_away(void **state)
 			    "stele: kmalloc_nolock: flags 0x200000 are not for this call\n");
 	assert_non_null(p);
 	kfree_nolock(p);
-	/* Told once; the flag still counts: there is no node 1 to give. */
-	STDERR_OF(&t, p = kmalloc_nolock(64, __GFP_THISNODE, 1));
+	/* Told once; the flag still counts: there is no such node to give. */
+	STDERR_OF(&t, p = kmalloc_nolock(64, __GFP_THISNODE, 1000));
 	assert_silent(&t);
 	assert_null(p);
 	STDERR_OF(&t, p = kmem_cache_alloc_nolock(s, GFP_ATOMIC, ANY));
@@ -360,14 +360,14 @@ static void null_means_that_both_buckets_are_empty(void **state)
 static void memory_in_idle_slabs_is_memory(void **state)
 {
 	struct kmem_cache *s = watched("holder");
-	uint32_t max = stele_heap.areas_max;
+	uint32_t max = stele_heap.zones[0].end;
 	struct page *taken = NULL, *page;
 	void *p = NULL;
 
 	(void)state;
 	stele_trim(0);
 	fill(s);
-	stele_heap.areas_max = load_relaxed(&stele_heap.areas_high);
+	stele_heap.zones[0].end = load_relaxed(&stele_heap.zones[0].high);
 	while ((page = alloc_pages_nolock(0, ANY, 0))) {
 		*(struct page **)page_address(page) = taken;
 		taken = page;
@@ -390,7 +390,7 @@ static void memory_in_idle_slabs_is_memory(void **state)
 		page = *(struct page **)page_address(taken);
 		free_pages_nolock(taken, 0);
 	}
-	stele_heap.areas_max = max;
+	stele_heap.zones[0].end = max;
 	kmem_cache_destroy(s);
 }
 

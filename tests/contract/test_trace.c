@@ -193,8 +193,8 @@ static void every_call_for_a_cache_is_one_event(void **state)
 	expect_alloc(STELE_TRACE_KMEM_CACHE_ALLOC, p, 100, 104, GFP_KERNEL, 0);
 	kfree(p);
 	expect_kfree(p);
-	assert_null(kmem_cache_alloc_node(s, __GFP_THISNODE, 5));
-	expect_alloc(STELE_TRACE_KMEM_CACHE_ALLOC, NULL, 100, 104, __GFP_THISNODE, 5);
+	assert_null(kmem_cache_alloc_node(s, __GFP_THISNODE, 1000));
+	expect_alloc(STELE_TRACE_KMEM_CACHE_ALLOC, NULL, 100, 104, __GFP_THISNODE, 1000);
 	p = kmem_cache_zalloc(s, GFP_KERNEL);
 	expect_alloc(STELE_TRACE_KMEM_CACHE_ALLOC, p, 100, 104, GFP_KERNEL | __GFP_ZERO,
 		     NUMA_NO_NODE);

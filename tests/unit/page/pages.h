@@ -39,7 +39,7 @@ static inline unsigned areas_in_use(void)
 {
 	unsigned n = 0;
 
-	for (uint32_t i = 0; i < load_relaxed(&stele_heap.areas_high); i++)
+	for (uint32_t i = areas_below(AREA_NONE); i != AREA_NONE; i = areas_below(i))
 		n += load_relaxed(area_count(i)) != 0;
 	return n;
 }
@@ -60,7 +60,7 @@ static inline uint64_t dirty_by_counting(void)
 {
 	uint64_t n = 0;
 
-	for (uint32_t i = 0; i < load_relaxed(&stele_heap.areas_high); i++)
+	for (uint32_t i = areas_below(AREA_NONE); i != AREA_NONE; i = areas_below(i))
 		for (unsigned w = 0; w < AREA_WORDS; w++)
 			n += load_relaxed(area_count(i)) > AREA_FRAMES
 				     ? 0

@@ -39,7 +39,7 @@ static struct run *take_filled(unsigned frames, unsigned char value)
 static size_t arena_resident(void)
 {
 	return resident_bytes(area_memory(0),
-			      (size_t)load_relaxed(&stele_heap.areas_high) * AREA_SIZE);
+			      (size_t)load_relaxed(&stele_heap.zones[0].high) * AREA_SIZE);
 }
 
 static void free_memory_is_counted_until_it_is_given_back(void **state)

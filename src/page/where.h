@@ -1,0 +1,45 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * page/where.h - the node that memory is wanted of, and the node that an address is of
+ *
+ * Idea      "where" is a node's number, and whether it has to be that one: what it has not is else
+ *           taken from the others, the nearest first. Each node's areas are one stretch of the
+ *           arena (page/heap.h), so an address names its node.
+ * Context   any, once the heap has started.
+ */
+#ifndef STELE_PAGE_WHERE_H
+#define STELE_PAGE_WHERE_H
+
+#include "percpu/nodes.h"
+
+#define WHERE_ONLY 0x100u
+
+static inline unsigned where_node(unsigned where)
+{
+	return where & ~WHERE_ONLY;
+}
+
+/*
+ * What a call's node and flags ask for. A node that has no memory, or that there is none of,
+ * stands for the nearest one that has. False: it has to be that one, so there is nothing.
+ */
+bool stele_where(int node, unsigned gfp, unsigned *where);
+
+unsigned stele_node_at_slow(const void *p);
+
+/* The node of an address in the arena. */
+static inline unsigned node_at(const void *p)
+{
+	return nodes_several() ? stele_node_at_slow(p) : 0;
+}
+
+/* Whether @p is of a node that this thread's slot does not take memory from. */
+static inline bool is_remote(const void *p)
+{
+	return nodes_several() && stele_node_at_slow(p) != stele_node_here_slow();
+}
+
+/* Looks for nodes that got memory since the start, and lets them be taken from. */
+void stele_zones_look(void);
+
+#endif

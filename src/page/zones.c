@@ -1,0 +1,96 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * page/zones.c - the stretches of the arena that belong to nodes
+ *
+ * Idea      Each node has one stretch, with one policy: the system is told once, before anything in
+ *           it was touched, and the process has one mapping more for each node, not for each area.
+ *           The policy is a preference: where the node is full, the system takes another. That
+ *           memory is of a node means here that its address is.
+ * Context   binding and looking: the start, and one thread at a time. Else any.
+ * Failure   the system refuses the policy: pages come from where they are touched first, which is
+ *           near to who touches them.
+ * Tests     tests/unit/page/test_zones.c, tests/contract/test_node.c
+ */
+#include "page/heap.h"
+#include "page/where.h"
+#include "percpu/system.h"
+#include <stele/gfp.h>
+#include <stele/page.h>
+#include <stele/topology.h>
+
+static char *zone_memory(const struct stele_zone *zone)
+{
+	return stele_heap.range.base + stele_heap.arena_at + (size_t)zone->first * AREA_SIZE;
+}
+
+static void bind_zone(unsigned node)
+{
+	const struct stele_zone *zone = &stele_heap.zones[node];
+
+	if (!stele_nodes.pretended)
+		stele_os_prefer_node(zone_memory(zone),
+				     (size_t)(zone->end - zone->first) * AREA_SIZE, node);
+}
+
+void stele_zones_bind(void)
+{
+	for (unsigned node = 0; nodes_several() && node < stele_nodes.count; node++)
+		if (node_has_memory(node))
+			bind_zone(node);
+}
+
+void stele_zones_look(void)
+{
+	uint64_t found = stele_nodes_look();
+
+	for (unsigned node = 0; node < stele_nodes.count; node++) {
+		if (!(found >> node & 1) || node_has_memory(node))
+			continue;
+		bind_zone(node);
+		stele_node_shown(node);
+	}
+}
+
+bool stele_where(int node, unsigned gfp, unsigned *where)
+{
+	unsigned number = (unsigned)node, only = gfp & __GFP_THISNODE ? WHERE_ONLY : 0;
+
+	if (node < 0) {
+		*where = stele_node_here() | only;
+	} else if (node_has_memory(number)) {
+		*where = number | only;
+	} else {
+		*where = number < stele_nodes.count ? stele_node_with_memory(number)
+						    : stele_node_here();
+		return !only;
+	}
+	return true;
+}
+
+unsigned stele_node_at_slow(const void *p)
+{
+	return area_of((uintptr_t)p) >> stele_heap.zone_shift;
+}
+
+/* ---- the public questions ---- */
+
+int page_to_nid(const struct page *page)
+{
+	const char *p = page_address(page);
+
+	if (!p || p < stele_hot.base + stele_heap.arena_at)
+		return NUMA_NO_NODE;
+	return (int)node_at(p);
+}
+
+int cpu_to_node(int cpu)
+{
+	stele_heap_start();
+	return cpu < 0 ? NUMA_NO_NODE : (int)stele_node_of_cpu((unsigned)cpu);
+}
+
+int numa_mem_id(void)
+{
+	stele_heap_start();
+	return (int)stele_node_here();
+}
