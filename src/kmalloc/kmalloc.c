@@ -50,10 +50,12 @@ static size_t size_for_align(size_t size, size_t align)
 	return align > ARCH_KMALLOC_MINALIGN ? STELE_ALIGN_UP(size, align) : size;
 }
 
-/* One node of memory is managed; another one has nothing to give. */
-static bool elsewhere_only(const struct stele_request *r)
+/* Where memory has several nodes, no fast path is open; where it has one, that gives. */
+static void *alloc_object(struct kmem_cache *s, const struct stele_request *r)
 {
-	return r->node > 0 && r->gfp & __GFP_THISNODE;
+	if (nodes_several() || (r->node > 0 && r->gfp & __GFP_THISNODE))
+		return stele_slab_alloc_node(s, r->gfp, r->node);
+	return slab_alloc(s, r->gfp);
 }
 
 void *stele_request_serve(const struct stele_request *r, size_t *bytes)
@@ -72,7 +74,7 @@ void *stele_request_serve(const struct stele_request *r, size_t *bytes)
 	if (!s)
 		return NULL;
 	*bytes = s->size;
-	return elsewhere_only(r) ? NULL : slab_alloc(s, r->gfp);
+	return alloc_object(s, r);
 }
 
 void stele_kmalloc_event(const void *site, const void *p, size_t req, size_t alloc, gfp_t gfp,

@@ -38,12 +38,6 @@ static bool permitted(gfp_t gfp)
 					(gfp) & ~PERMITTED);                                       \
 	} while (0)
 
-/* One node of memory is managed; another one has nothing to give. */
-static bool elsewhere_only(gfp_t gfp, int node)
-{
-	return node > 0 && gfp & __GFP_THISNODE;
-}
-
 static __attribute__((noinline)) void *nolock_slow(size_t size, gfp_t gfp, int node,
 						   const void *site)
 {
@@ -56,11 +50,11 @@ static __attribute__((noinline)) void *nolock_slow(size_t size, gfp_t gfp, int n
 	WARN_FLAGS("kmalloc_nolock", gfp);
 	stele_kmalloc_init(0);
 	s = stele_cache_for(size);
-	if (!s || elsewhere_only(gfp, node)) /* too large, not started, or not here */
+	if (!s) /* too large, or not started */
 		return stele_request_report(&r, NULL, 0);
-	p = stele_slab_alloc_bounded(s, gfp);
+	p = stele_slab_alloc_bounded(s, gfp, node);
 	if (!p && (s = stele_cache_for((size_t)s->object_size + 1)))
-		p = stele_slab_alloc_bounded(s, gfp);
+		p = stele_slab_alloc_bounded(s, gfp, node);
 	return stele_request_report(&r, p, p ? s->size : 0);
 }
 
@@ -81,7 +75,7 @@ static __attribute__((noinline)) void *cache_nolock_slow(struct kmem_cache *s, g
 	void *p;
 
 	WARN_FLAGS("kmem_cache_alloc_nolock", gfp);
-	p = elsewhere_only(gfp, node) ? NULL : stele_slab_alloc_bounded(s, gfp);
+	p = stele_slab_alloc_bounded(s, gfp, node);
 	stele_cache_alloc_event(s, p, gfp, node, site);
 	return p;
 }

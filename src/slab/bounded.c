@@ -26,11 +26,12 @@
 static void stow_whole(struct kmem_cache *s, uint64_t top)
 {
 	struct sheaf *sheaf = sheaf_of(top, s->sheaf_size);
+	struct barn *barn = cache_barn(s, node_at(sheaf));
 	unsigned n = sheaf_count(top, s->sheaf_size);
 
 	if (stele_pcpu_cas(s->words, WORD_SPARE, 0, top))
 		return;
-	barn_put(n ? &s->barn.full : &s->barn.empty, sheaf, top, UINT32_MAX);
+	barn_put(n ? &barn->full : &barn->empty, sheaf, top, UINT32_MAX);
 	if (n)
 		SHEAF_EVENT(BARN_PUT, "barn_put", s, sheaf, n);
 }
@@ -69,7 +70,7 @@ static bool bring_filled(struct kmem_cache *s)
 		return true;
 	top = take_spare(s, 1, s->capacity);
 	if (!top) {
-		top = barn_get(&s->barn.full);
+		top = barn_get(&cache_barn(s, stele_node_here())->full);
 		if (!top)
 			return false;
 		SHEAF_EVENT(BARN_GET, "barn_get", s, sheaf_of(top, s->sheaf_size),
@@ -80,16 +81,38 @@ static bool bring_filled(struct kmem_cache *s)
 	return true;
 }
 
-void *stele_slab_alloc_bounded(struct kmem_cache *s, gfp_t gfp)
+static void *alloc_here(struct kmem_cache *s)
 {
 	void *p = s->capacity ? stele_pcpu_pop(s->words) : NULL;
 
 	for (int i = 0; !p && s->capacity && i < ROUNDS && bring_filled(s); i++)
 		p = stele_pcpu_pop(s->words);
+	return p ? p : stele_barn_take_one(s);
+}
+
+/* Of @where: out of this slot's sheaves if that is here, and what they give is of it as well. */
+static void *alloc_from(struct kmem_cache *s, unsigned where)
+{
+	void *p = where_node(where) == stele_node_here() ? alloc_here(s) : NULL;
+
+	if (p && nodes_several() && node_at(p) != where_node(where)) {
+		stele_slabs_give_bounded(s, p);
+		p = NULL;
+	}
 	if (!p)
-		p = stele_barn_take_one(s);
-	if (!p)
-		p = stele_slabs_take_bounded(s);
+		p = stele_slabs_take_bounded(s, where);
+	if (p || !nodes_several() || where & WHERE_ONLY)
+		return p;
+	/* There is no memory: now it may take longer. */
+	p = alloc_here(s);
+	return p ? p : stele_barns_take(s);
+}
+
+void *stele_slab_alloc_bounded(struct kmem_cache *s, gfp_t gfp, int node)
+{
+	unsigned where;
+	void *p = stele_where(node, gfp, &where) ? alloc_from(s, where) : NULL;
+
 	if (p && gfp & __GFP_ZERO)
 		stele_zero_object(s, p);
 	return p;
@@ -98,12 +121,13 @@ void *stele_slab_alloc_bounded(struct kmem_cache *s, gfp_t gfp)
 /* An empty sheaf, if the full one that it replaces has a place: the slot, or a barn below its limit. */
 static uint64_t room_for(struct kmem_cache *s, uint64_t main)
 {
+	struct barn *barn = cache_barn(s, stele_node_here());
 	uint64_t top;
 
 	if (stele_is_sheaf(main) && stele_is_sheaf(stele_pcpu_read(s->words, WORD_SPARE)) &&
-	    barn_depth(&s->barn.full) >= load_relaxed(&s->barn.limit))
+	    barn_depth(&barn->full) >= load_relaxed(&barn->limit))
 		return 0;
-	top = barn_get(&s->barn.empty);
+	top = barn_get(&barn->empty);
 	return top || stele_is_sheaf(main) ? top : stele_sheaf_new(s);
 }
 
@@ -128,9 +152,10 @@ static bool bring_room(struct kmem_cache *s)
 
 void stele_slab_free_bounded(struct kmem_cache *s, void *p)
 {
-	bool done = s->capacity && stele_pcpu_push(s->words, p);
+	bool by_sheaf = s->capacity && !is_remote(p),
+	     done = by_sheaf && stele_pcpu_push(s->words, p);
 
-	for (int i = 0; !done && s->capacity && i < ROUNDS && bring_room(s); i++)
+	for (int i = 0; !done && by_sheaf && i < ROUNDS && bring_room(s); i++)
 		done = stele_pcpu_push(s->words, p);
 	if (!done)
 		stele_slabs_give_bounded(s, p);

@@ -28,11 +28,9 @@ bool kmem_cache_alloc_bulk(struct kmem_cache *s, gfp_t gfp, size_t n, void **p)
 
 void *kmem_cache_alloc_node(struct kmem_cache *s, gfp_t gfp, int node)
 {
-	/* One node of memory is managed; another one has nothing to give. */
-	if (node > 0 && gfp & __GFP_THISNODE) {
-		stele_cache_alloc_event(s, NULL, gfp, node, STELE_CALLER);
-		return NULL;
-	}
+	/* Where memory has several nodes, no fast path is open. */
+	if (node > 0 && gfp & __GFP_THISNODE)
+		return stele_cache_alloc_slow(s, gfp, node, STELE_CALLER);
 	return cache_alloc(s, gfp, node);
 }
 

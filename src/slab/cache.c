@@ -97,8 +97,8 @@ static void set_barn(struct kmem_cache *s)
 	size_t sheaf = (size_t)s->capacity * s->size;
 
 	s->barn_max = (uint32_t)STELE_MAX(stele_opt.barn_max / sheaf, (size_t)1);
-	store_relaxed(&s->barn.limit, (uint32_t)STELE_MIN(STELE_MAX(32768 / sheaf, (size_t)1),
-							  (size_t)s->barn_max));
+	stele_cache_barns_limit(s, (uint32_t)STELE_MIN(STELE_MAX(32768 / sheaf, (size_t)1),
+						       (size_t)s->barn_max));
 }
 
 static void set_geometry(struct kmem_cache *s, uint32_t size, uint32_t align, uint32_t flags)
@@ -194,6 +194,10 @@ static void push_list(struct kmem_cache *s)
 
 void stele_cache_list(struct kmem_cache *row, unsigned n)
 {
+	/* Failed: node 0's serve. */
+	for (unsigned i = 0; i < n; i++)
+		stele_cache_nodes_make(&row[i]);
+	stele_sheaf_nodes_make();
 	if (stele_lock(&list_lock) != 0)
 		return;
 	while (n-- > 0)
@@ -258,6 +262,43 @@ void stele_cache_each(void (*each)(struct kmem_cache *, void *), void *arg)
 		stele_unlock(&walking);
 	}
 	cpus_read_unlock();
+}
+
+/* ---- memory nodes ---- */
+
+static void make_nodes(struct kmem_cache *s, void *arg)
+{
+	int *error = arg, failed = stele_cache_nodes_make(s);
+
+	*error = failed ? failed : *error;
+}
+
+/* What the machine has now. */
+static int look_for_nodes(void)
+{
+	int error = stele_lock(&list_lock);
+
+	if (error)
+		return error;
+	stele_zones_look();
+	stele_unlock(&list_lock);
+	return 0;
+}
+
+/* A cache that is being made meanwhile finds the node, or is in the list when the walk begins. Any
+ * node's number will do: what is missing is made, whatever node it is missing for. */
+int stele_nodes_prepare(int node)
+{
+	int error = stele_heap_start();
+
+	if (error || node < 0 || (unsigned)node >= stele_nodes.count || !nodes_several())
+		return error;
+	error = look_for_nodes();
+	if (error)
+		return error;
+	error = stele_sheaf_nodes_make();
+	stele_cache_each(make_nodes, &error);
+	return error;
 }
 
 static bool is_listed(const struct kmem_cache *s)
@@ -378,13 +419,39 @@ static int boot_cache_cache(void)
 	return 0;
 }
 
+/* Gives back what a cache without slabs has beside its own memory. */
+static void free_parts(struct kmem_cache *s)
+{
+	uint64_t words = s->words;
+
+	s->words = s->capacity = 0;
+	stele_cache_nodes_free(s);
+	if (words)
+		stele_pcpu_free(words);
+}
+
+static void free_cache(struct kmem_cache *s)
+{
+	free_parts(s);
+	kmem_cache_free(&cache_cache, s);
+}
+
+/* What each node needs is there as well; NULL if not. */
+static struct kmem_cache *with_nodes(struct kmem_cache *s)
+{
+	if (!s || stele_cache_nodes_make(s) == 0)
+		return s;
+	free_cache(s);
+	return NULL;
+}
+
 /* Not under the lock: what allocates may find slabs to retire, and run their destructors. */
 static struct kmem_cache *cache_memory(void)
 {
 	/* ORDER(LIST) acquire: it is complete. */
 	if (!load_acquire(&cache_cache_ready) && boot_cache_cache() != 0)
 		return NULL;
-	return kmem_cache_alloc(&cache_cache, __GFP_ZERO);
+	return with_nodes(kmem_cache_alloc(&cache_cache, __GFP_ZERO));
 }
 
 static void fill_cache(struct kmem_cache *s, const struct request *r, uint32_t align)
@@ -446,13 +513,26 @@ static void warn_name(const struct request *r)
 		stele_say("stele: kmem_cache_create(%s): the name %s\n", r->name, problem);
 }
 
+/* Takes the list's lock when a node that got memory meanwhile has what it needs in *memory. */
+static int lock_with_nodes(struct kmem_cache **memory)
+{
+	for (;;) {
+		int error = stele_lock(&list_lock);
+
+		if (error || !*memory || stele_cache_nodes_whole(*memory))
+			return error;
+		stele_unlock(&list_lock);
+		*memory = with_nodes(*memory);
+	}
+}
+
 /* *error says why it is NULL. */
 static struct kmem_cache *find_or_make(struct request *r, int *error)
 {
 	uint64_t signals = stele_os_signals_hold();
 	struct kmem_cache *memory = cache_memory(), *s = NULL;
 
-	*error = stele_lock(&list_lock);
+	*error = lock_with_nodes(&memory);
 	if (!*error) {
 		warn_name(r);
 		s = create_locked(r, memory);
@@ -460,7 +540,7 @@ static struct kmem_cache *find_or_make(struct request *r, int *error)
 		*error = s ? 0 : -ENOMEM;
 	}
 	if (memory && memory != s)
-		kmem_cache_free(&cache_cache, memory);
+		free_cache(memory);
 	stele_os_signals_release(signals);
 	return s;
 }
@@ -627,28 +707,24 @@ static int empty_for_good(struct kmem_cache *s)
 
 #define KEPT 64u /* destroyed caches whose names debug builds know */
 
-/* In debug builds: takes its sheaves away, so that every use goes the slow way, and keeps it. One
- * that was kept long enough comes out instead, or NULL. */
+/* In debug builds: keeps it, every use of which goes the slow way. One that was kept long enough
+ * comes out instead, or NULL. */
 static struct kmem_cache *keep_for_a_while(struct kmem_cache *s)
 {
 	static _Atomic(struct kmem_cache *) kept[KEPT];
 	static _Atomic uint32_t next;
 
-	s->words = s->capacity = 0;
 	s->destroyed = true;
 	return exchange_acq_rel(&kept[add_relaxed(&next, 1) % KEPT], s);
 }
 
 static void release_cache(struct kmem_cache *s)
 {
-	uint64_t words = s->words;
-
 	/* What others buried after the last look. */
 	stele_slabs_tidy(s);
+	free_parts(s);
 	if (STELE_DEBUG)
 		s = keep_for_a_while(s);
-	if (words)
-		stele_pcpu_free(words);
 	if (s)
 		kmem_cache_free(&cache_cache, s);
 }

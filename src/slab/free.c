@@ -8,6 +8,12 @@
  */
 #include "slab/slab.h"
 
+/* What is of another node's memory goes to its slab, not onto a sheaf of this one. */
+static inline __attribute__((always_inline)) bool push_late(uint64_t words, void *p)
+{
+	return !is_remote(p) && pcpu_push_late(words, p);
+}
+
 /* Why @p cannot be freed: it lies in @run but is not the start of anything there. */
 static bool report_inside(const char *call, const void *p, const struct run *run)
 {
@@ -88,7 +94,7 @@ bool stele_free_slow(const char *call, void *p, const void *site)
 {
 	if (trace_asked(STELE_TRACE_KFREE) && site)
 		return free_reported(call, p, site);
-	return slab_free_by(pcpu_push_late, p) || free_any(call, p, NULL);
+	return slab_free_by(push_late, p) || free_any(call, p, NULL);
 }
 
 bool stele_free(const char *call, void *p, const void *site)
@@ -116,7 +122,7 @@ bool stele_free_bounded(const char *call, void *p, const void *site)
 	/* What is traced is not bounded: its callback is not ours. */
 	if (trace_asked(STELE_TRACE_KFREE) && site)
 		return free_reported(call, p, site);
-	return slab_free_by(pcpu_push_late, p) || free_bounded(call, p);
+	return slab_free_by(push_late, p) || free_bounded(call, p);
 }
 
 size_t stele_usable(const void *p)
@@ -152,7 +158,7 @@ static void cache_free_any(struct kmem_cache *s, void *p, const struct stele_tra
 		stele_report_destroyed("kmem_cache_free", s);
 	else if (!run || run->cache != s || !run_has_object_at(run, p))
 		report_wrong_cache(s, p);
-	else if (event || !pcpu_push_late(s->words, p))
+	else if (event || !push_late(s->words, p))
 		free_object("kmem_cache_free", run, p, event);
 }
 

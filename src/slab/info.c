@@ -107,8 +107,11 @@ static void sum_resting(struct kmem_cache *s, void *arg)
 {
 	uint64_t *resting = arg;
 
-	*resting += stele_pcpu_sheaves(s->words) + barn_depth(&s->barn.full) +
-		    barn_depth(&s->barn.empty);
+	*resting += stele_pcpu_sheaves(s->words);
+	for (unsigned node = 0; node < stele_nodes.count; node++)
+		if (cache_has_node(s, node))
+			*resting += barn_depth(&cache_barn(s, node)->full) +
+				    barn_depth(&cache_barn(s, node)->empty);
 }
 
 static void sum_graces(struct stele_stats *stats)

@@ -12,6 +12,7 @@
  *             deferred.c what those leave to others
  *             cache.c   create, destroy, shrink, merge
  *             decay.c   giving memory back while the program frees
+ *             nodes.c   what a cache has for each memory node
  *             rcu.c     what readers may still look at
  *             cpus.c    slots that go, and slots that nobody uses
  *             bulk.c    bulk calls and sheaves held by the user
@@ -47,6 +48,16 @@ struct object_facts {
 };
 _Static_assert(sizeof(struct object_facts) == STELE_WORDS_SIZE, "found by the words' offset");
 
+/* Of a node other than 0, whose own are in the cache itself. Any thread, ORDER(STACK). */
+struct kmem_cache_node {
+	struct stele_stack partial __attribute__((aligned(64)));
+	struct barn barn __attribute__((aligned(64)));
+};
+
+struct kmem_cache_nodes {
+	_Atomic(struct kmem_cache_node *) at[STELE_NODES_MAX]; /* NULL: node 0's are used */
+};
+
 struct kmem_cache {
 	/* Fixed at create; the first line is what the fast path needs. */
 	uint64_t words;	     /* per-CPU words; 0: no sheaves */
@@ -66,6 +77,8 @@ struct kmem_cache {
 	void (*ctor)(void *);
 	void (*dtor)(void *);
 	struct stele_grace *grace; /* of its readers; NULL: the process's */
+	/* Of memory with several nodes: only ever set, under the list lock, ORDER(NODES). */
+	_Atomic(struct kmem_cache_nodes *) nodes;
 
 	/* Any thread, ORDER(STACK). */
 	struct stele_stack partial __attribute__((aligned(64)));
@@ -91,8 +104,41 @@ struct kmem_cache {
 	} while (0)
 #define SHEAF_EVENT(kind, probe, s, sheaf, n) CACHE_EVENT(kind, probe, s, sheaf, n, 0)
 
+/* ---- nodes.c ---- */
+/* Of a node above 0; NULL: it has none yet. */
+struct kmem_cache_node *stele_cache_node(struct kmem_cache *s, unsigned node);
+/* For every node that has memory. 0 or -ENOMEM: what there is then is gone on with. Any thread. */
+int stele_cache_nodes_make(struct kmem_cache *s);
+/* Whether there is nothing to make. */
+bool stele_cache_nodes_whole(struct kmem_cache *s);
+/* Full sheaves that each barn keeps at first. */
+void stele_cache_barns_limit(struct kmem_cache *s, uint32_t limit);
+/* Nothing is left in them. */
+void stele_cache_nodes_free(struct kmem_cache *s);
+
+static inline bool cache_has_node(struct kmem_cache *s, unsigned node)
+{
+	return !node || stele_cache_node(s, node);
+}
+
+static inline struct stele_stack *cache_partial(struct kmem_cache *s, unsigned node)
+{
+	struct kmem_cache_node *n = stele_unlikely(node) ? stele_cache_node(s, node) : NULL;
+
+	return n ? &n->partial : &s->partial;
+}
+
+static inline struct barn *cache_barn(struct kmem_cache *s, unsigned node)
+{
+	struct kmem_cache_node *n = stele_unlikely(node) ? stele_cache_node(s, node) : NULL;
+
+	return n ? &n->barn : &s->barn;
+}
+
 /* ---- slow.c ---- */
 void *stele_slab_alloc_slow(struct kmem_cache *s, gfp_t gfp);
+/* The same with the node that was asked for. */
+void *stele_slab_alloc_node(struct kmem_cache *s, gfp_t gfp, int node);
 /* The same for who called kmem_cache_alloc() and its kin from @site: reported. */
 void *stele_cache_alloc_slow(struct kmem_cache *s, gfp_t gfp, int node, const void *site);
 /* Reports kmem_cache_alloc. */
@@ -109,13 +155,17 @@ uint64_t stele_sheaf_get_empty(struct kmem_cache *s);
 void stele_sheaf_put(struct kmem_cache *s, uint64_t top);
 /* One object of a sheaf in the barn, for who cannot have a sheaf: its slot is closed or busy. */
 void *stele_barn_take_one(struct kmem_cache *s);
+/* stele_cache_nodes_make() of the caches that sheaves are of. */
+int stele_sheaf_nodes_make(void);
+/* There is no memory: an object out of any node's barn. */
+void *stele_barns_take(struct kmem_cache *s);
 /* Its objects go to the slabs, and it is gone. */
 void stele_sheaf_dissolve(struct kmem_cache *s, uint64_t top);
 /* Empties every slot and the barn into the slabs; @wait and errors as in stele_pcpu_take_all(). */
 int stele_slab_flush_all(struct kmem_cache *s, bool wait);
 
 /* ---- bounded.c: the same for calls that promise to be short ---- */
-void *stele_slab_alloc_bounded(struct kmem_cache *s, gfp_t gfp);
+void *stele_slab_alloc_bounded(struct kmem_cache *s, gfp_t gfp, int node);
 void stele_slab_free_bounded(struct kmem_cache *s, void *p);
 
 /* ---- deferred.c: what such calls leave to others ---- */
@@ -130,13 +180,18 @@ void stele_deferred_after_fork(void);
 
 /* ---- slabs.c ---- */
 /* Up to @n objects into @out, highest address first where it can. How many. */
-unsigned stele_slabs_take(struct kmem_cache *s, uint64_t *out, unsigned n);
+unsigned stele_slabs_take_from(struct kmem_cache *s, unsigned where, uint64_t *out, unsigned n);
 /* One object, looking at few slabs. NULL: there is no memory, however long one looks. */
-void *stele_slabs_take_bounded(struct kmem_cache *s);
+void *stele_slabs_take_bounded(struct kmem_cache *s, unsigned where);
 /* Returns objects to their slabs; reports those that were free already. Reorders @objects. */
 void stele_slabs_give(struct kmem_cache *s, uint64_t *objects, unsigned n);
 /* Returns one object without retiring its slab: an idle one is left to stele_deferred_drain(). */
 void stele_slabs_give_bounded(struct kmem_cache *s, void *p);
+/* From where this thread is. */
+static inline unsigned stele_slabs_take(struct kmem_cache *s, uint64_t *out, unsigned n)
+{
+	return stele_slabs_take_from(s, stele_node_here(), out, n);
+}
 /* Retires the slab in this descriptor if it is idle. */
 void stele_slab_retire_idle(struct run *run, enum stele_purging when);
 /* Pops descriptors of dead slabs, retires idle ones; fuller slabs come to the top. Ordinary
@@ -198,6 +253,9 @@ uint64_t stele_reports(void);
 /* A cache in static memory, for the floors above; no lock, no list. */
 void stele_cache_boot(struct kmem_cache *s, const char *name, uint32_t size, uint32_t align,
 		      uint32_t flags);
+/* What a new node needs in every cache, before the first of its CPUs runs. 0 or -ENOMEM: may be
+ * called again, and goes on where it was. Ordinary threads. */
+int stele_nodes_prepare(int node);
 /* Shows a row of @n booted caches in slabinfo and to shrink-all. Ordinary threads. */
 void stele_cache_list(struct kmem_cache *row, unsigned n);
 /* @each may create, shrink and destroy caches. */

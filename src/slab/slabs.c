@@ -7,6 +7,9 @@
  *           without free objects is popped. A slab that becomes empty gives its frames back
  *           at once, wherever it is on the stack; only its descriptor waits there (DEAD).
  * Order     STACK, SLABBITS, SLABSTATE (slab/bitmap.h), SLABHEAD (slab/partial.h).
+ * Nodes     each has a partial stack, of slabs in its memory. A taker begins with the node it
+ *           wants: its partial slabs, then a new one; then come the others, the nearest first.
+ *           A cache that has nothing for a node yet keeps that node's slabs on node 0's stack.
  * Failure   no frames: fewer objects, or none.
  * Tests     tests/model/partial.c, tests/unit/slab/
  */
@@ -25,7 +28,7 @@ static struct run *run_of_link(struct stele_link *link)
 
 static void list(struct kmem_cache *s, struct run *run)
 {
-	stack_push(&s->partial, stele_hot.base, &run->link);
+	stack_push(cache_partial(s, node_at((void *)run->base)), stele_hot.base, &run->link);
 }
 
 /* ---- taking ---- */
@@ -60,9 +63,10 @@ static void take_claimed(struct kmem_cache *s, struct run *run, uint64_t *out, u
 }
 
 /* The top slab has nothing: takes it off the stack unless that changed. */
-static void pop_exhausted(struct kmem_cache *s, struct run *run, const struct partial_look *look)
+static void pop_exhausted(struct kmem_cache *s, struct stele_stack *stack, struct run *run,
+			  const struct partial_look *look)
 {
-	switch (partial_pop(&s->partial, stele_hot.base, look)) {
+	switch (partial_pop(stack, stele_hot.base, look)) {
 	case UNLIST_DEAD:
 		stele_run_return_descriptor(run);
 		break;
@@ -77,11 +81,12 @@ static void pop_exhausted(struct kmem_cache *s, struct run *run, const struct pa
 
 #define ANY_NUMBER ~0u
 
-/* Some objects from the top of the partial stack; 0 when it is empty, or @pops slabs had none. */
-static unsigned take_partial(struct kmem_cache *s, uint64_t *out, unsigned want, unsigned pops)
+/* Some objects from the top of a partial stack; 0 when it is empty, or @pops slabs had none. */
+static unsigned take_listed(struct kmem_cache *s, struct stele_stack *stack, uint64_t *out,
+			    unsigned want, unsigned pops)
 {
 	for (;;) {
-		struct partial_look look = partial_look(&s->partial, stele_hot.base);
+		struct partial_look look = partial_look(stack, stele_hot.base);
 		struct run *run;
 		unsigned n;
 
@@ -91,7 +96,7 @@ static unsigned take_partial(struct kmem_cache *s, uint64_t *out, unsigned want,
 		if (!(look.state & STATE_FREE)) {
 			if (!pops--)
 				return 0;
-			pop_exhausted(s, run, &look);
+			pop_exhausted(s, stack, run, &look);
 			continue;
 		}
 		n = state_claim(&run->state, look.state, want);
@@ -100,6 +105,19 @@ static unsigned take_partial(struct kmem_cache *s, uint64_t *out, unsigned want,
 			return n;
 		}
 	}
+}
+
+/* The same of a node's stack, where also slabs of others may be (see Nodes): these do not count. */
+static unsigned take_partial(struct kmem_cache *s, unsigned where, uint64_t *out, unsigned want,
+			     unsigned pops)
+{
+	unsigned node = where_node(where);
+	unsigned n = take_listed(s, cache_partial(s, node), out, want, pops);
+
+	if (stele_likely(!n || !(where & WHERE_ONLY) || node_at((void *)(uintptr_t)*out) == node))
+		return n;
+	stele_slabs_give(s, out, n);
+	return 0;
 }
 
 /* ---- new slabs ---- */
@@ -126,11 +144,11 @@ static void start_bits(struct run *run, unsigned from)
 }
 
 /* A new slab; up to @want of its objects go to @out, the rest to the partial stack. */
-static unsigned take_new(struct kmem_cache *s, uint64_t *out, unsigned want)
+static unsigned take_new(struct kmem_cache *s, unsigned where, uint64_t *out, unsigned want)
 {
 	unsigned n = want < s->objects ? want : s->objects;
 	bool clean;
-	struct run *run = stele_run_take(s->frames, s->run_align, &clean);
+	struct run *run = stele_run_take_from(where, s->frames, s->run_align, &clean);
 
 	if (!run)
 		return 0;
@@ -157,8 +175,27 @@ static unsigned take_new(struct kmem_cache *s, uint64_t *out, unsigned want)
 	return n;
 }
 
+/* The node has nothing: the others, the nearest first. */
+static unsigned take_elsewhere(struct kmem_cache *s, unsigned where, uint64_t *out, unsigned want)
+{
+	unsigned node = where_node(where), n = 0;
+
+	if (where & WHERE_ONLY)
+		return 0;
+	for (unsigned i = 1; !n && i < stele_nodes.count; i++) {
+		unsigned other = stele_node_near(node, i);
+
+		if (!node_has_memory(other))
+			continue;
+		n = take_partial(s, other, out, want, ANY_NUMBER);
+		if (!n)
+			n = take_new(s, other | WHERE_ONLY, out, want);
+	}
+	return n;
+}
+
 /* Once more after slabs that nobody has retired yet: they may be of another cache. */
-static unsigned take_from_deferred(struct kmem_cache *s, uint64_t *out, unsigned n,
+static unsigned take_from_deferred(struct kmem_cache *s, unsigned where, uint64_t *out, unsigned n,
 				   enum stele_purging when)
 {
 	unsigned got;
@@ -166,24 +203,26 @@ static unsigned take_from_deferred(struct kmem_cache *s, uint64_t *out, unsigned
 	if (stele_likely(!stele_deferred_pending()))
 		return 0;
 	stele_deferred_drain(when);
-	got = take_partial(s, out, n, ANY_NUMBER);
-	return got ? got : take_new(s, out, n);
+	got = take_partial(s, where, out, n, ANY_NUMBER);
+	return got ? got : take_new(s, where, out, n);
 }
 
-unsigned stele_slabs_take(struct kmem_cache *s, uint64_t *out, unsigned n)
+unsigned stele_slabs_take_from(struct kmem_cache *s, unsigned where, uint64_t *out, unsigned n)
 {
 	unsigned got = 0;
 
 	while (got < n) {
-		unsigned more = take_partial(s, out + got, n - got, ANY_NUMBER);
+		unsigned more = take_partial(s, where, out + got, n - got, ANY_NUMBER);
 
 		/* A new slab only for the first object: what is partly filled is enough. */
 		if (!more && got)
 			break;
 		if (!more)
-			more = take_new(s, out + got, n - got);
+			more = take_new(s, where | WHERE_ONLY, out + got, n - got);
 		if (!more)
-			more = take_from_deferred(s, out + got, n - got, PURGE_NOW);
+			more = take_elsewhere(s, where, out + got, n - got);
+		if (!more)
+			more = take_from_deferred(s, where, out + got, n - got, PURGE_NOW);
 		if (!more)
 			break;
 		got += more;
@@ -193,14 +232,16 @@ unsigned stele_slabs_take(struct kmem_cache *s, uint64_t *out, unsigned n)
 
 #define FEW_POPS 8 /* spent slabs on top of the stack that a bounded call takes off it */
 
-void *stele_slabs_take_bounded(struct kmem_cache *s)
+void *stele_slabs_take_bounded(struct kmem_cache *s, unsigned where)
 {
 	uint64_t object;
 
-	if (take_partial(s, &object, 1, FEW_POPS) || take_new(s, &object, 1) ||
+	if (take_partial(s, where, &object, 1, FEW_POPS) ||
+	    take_new(s, where | WHERE_ONLY, &object, 1) ||
 	    /* There is no memory: now it may take longer. */
-	    take_partial(s, &object, 1, ANY_NUMBER) ||
-	    take_from_deferred(s, &object, 1, PURGE_LATER))
+	    take_partial(s, where, &object, 1, ANY_NUMBER) ||
+	    take_elsewhere(s, where, &object, 1) ||
+	    take_from_deferred(s, where, &object, 1, PURGE_LATER))
 		return (void *)(uintptr_t)object;
 	return NULL;
 }
@@ -406,9 +447,9 @@ void stele_slabs_give_bounded(struct kmem_cache *s, void *p)
 
 /* ---- tidying ---- */
 
-void stele_slabs_tidy(struct kmem_cache *s)
+static void tidy_stack(struct kmem_cache *s, struct stele_stack *stack)
 {
-	struct stele_link *link = stack_take_all(&s->partial, stele_hot.base), *below;
+	struct stele_link *link = stack_take_all(stack, stele_hot.base), *below;
 	struct stele_link *fuller = NULL;
 
 	/* Slabs that are more than half free go back first, so the fuller ones end above. */
@@ -433,4 +474,11 @@ void stele_slabs_tidy(struct kmem_cache *s)
 		below = stack_below(stele_hot.base, fuller);
 		list(s, run_of_link(fuller));
 	}
+}
+
+void stele_slabs_tidy(struct kmem_cache *s)
+{
+	for (unsigned node = 0; node < stele_nodes.count; node++)
+		if (cache_has_node(s, node))
+			tidy_stack(s, cache_partial(s, node));
 }

@@ -10,6 +10,9 @@
  *           A full and an empty sheaf in one slot are made two halves, so that at least
  *           half a sheaf of calls lies between two visits here.
  * States    a sheaf is in MAIN, in SPARE, in the barn, or in one thread's hands.
+ * Nodes     each has a barn. A slot takes from its node's; a sheaf goes to the one whose memory it
+ *           is itself, after what it holds of other nodes went to their slabs. What is freed on
+ *           another node than its own goes to its slab at once.
  * Order     SLOT, STACK.
  * Failure   a lost race or a busy slot: the sheaf in hand goes to the barn and the single
  *           object takes the next way; nothing waits.
@@ -41,6 +44,15 @@ static struct kmem_cache *sheaf_cache(unsigned bytes)
 	return s;
 }
 
+int stele_sheaf_nodes_make(void)
+{
+	int error = 0;
+
+	for (unsigned bytes = 256; !error && bytes <= 1024; bytes *= 2)
+		error = stele_cache_nodes_make(sheaf_cache(bytes));
+	return error;
+}
+
 bool stele_is_sheaf_cache(const struct kmem_cache *s)
 {
 	return s >= sheaf_caches && s < sheaf_caches + 3;
@@ -48,7 +60,8 @@ bool stele_is_sheaf_cache(const struct kmem_cache *s)
 
 uint64_t stele_sheaf_new(struct kmem_cache *s)
 {
-	struct sheaf *sheaf = stele_slabs_take_bounded(sheaf_cache(s->sheaf_size));
+	struct sheaf *sheaf =
+		stele_slabs_take_bounded(sheaf_cache(s->sheaf_size), stele_node_here());
 
 	if (!sheaf)
 		return 0;
@@ -79,13 +92,25 @@ static uint64_t sheaf_flush(struct kmem_cache *s, uint64_t top)
 
 /* ---- the barn ---- */
 
+/* The barn of the node whose memory a sheaf is. */
+static struct barn *barn_for(struct kmem_cache *s, struct sheaf *sheaf)
+{
+	return cache_barn(s, node_at(sheaf));
+}
+
+static struct barn *barn_here(struct kmem_cache *s)
+{
+	return cache_barn(s, stele_node_here());
+}
+
 static void put_empty(struct kmem_cache *s, uint64_t top)
 {
-	uint64_t limit = load_relaxed(&s->barn.limit), full = barn_depth(&s->barn.full);
+	struct sheaf *sheaf = sheaf_of(top, s->sheaf_size);
+	struct barn *barn = barn_for(s, sheaf);
+	uint64_t limit = load_relaxed(&barn->limit), full = barn_depth(&barn->full);
 
 	limit = STELE_MAX(limit > full ? limit - full : 0, (uint64_t)EMPTY_MIN);
-	if (!barn_put(&s->barn.empty, sheaf_of(top, s->sheaf_size), top,
-		      (uint32_t)STELE_MIN(limit, (uint64_t)EMPTY_MAX)))
+	if (!barn_put(&barn->empty, sheaf, top, (uint32_t)STELE_MIN(limit, (uint64_t)EMPTY_MAX)))
 		sheaf_destroy(s, top);
 }
 
@@ -93,17 +118,39 @@ static void put_empty(struct kmem_cache *s, uint64_t top)
 static void put_filled(struct kmem_cache *s, uint64_t top)
 {
 	struct sheaf *sheaf = sheaf_of(top, s->sheaf_size);
+	struct barn *barn = barn_for(s, sheaf);
 
-	if (barn_put(&s->barn.full, sheaf, top, load_relaxed(&s->barn.limit))) {
+	if (barn_put(&barn->full, sheaf, top, load_relaxed(&barn->limit))) {
 		SHEAF_EVENT(BARN_PUT, "barn_put", s, sheaf, sheaf_count(top, s->sheaf_size));
 		return;
 	}
-	store_relaxed(&s->barn.overflow, 1);
+	store_relaxed(&barn->overflow, 1);
 	put_empty(s, sheaf_flush(s, top));
+}
+
+/* Gives what a sheaf holds of other nodes than its own to their slabs; its new top. */
+static uint64_t sort_out(struct kmem_cache *s, uint64_t top)
+{
+	struct sheaf *sheaf = sheaf_of(top, s->sheaf_size);
+	unsigned node = node_at(sheaf), n = sheaf_count(top, s->sheaf_size), kept = 0;
+
+	for (unsigned i = 0; i < n; i++) {
+		uint64_t object = sheaf->entry[i];
+
+		if (node_at((void *)(uintptr_t)object) != node)
+			continue;
+		sheaf->entry[i] = sheaf->entry[kept];
+		sheaf->entry[kept++] = object;
+	}
+	if (kept < n)
+		stele_slabs_give(s, sheaf->entry + kept, n - kept);
+	return sheaf_bottom(sheaf) + kept * 8ul;
 }
 
 void stele_sheaf_put(struct kmem_cache *s, uint64_t top)
 {
+	if (nodes_several())
+		top = sort_out(s, top);
 	if (top == sheaf_bottom(sheaf_of(top, s->sheaf_size)))
 		put_empty(s, top);
 	else
@@ -112,25 +159,55 @@ void stele_sheaf_put(struct kmem_cache *s, uint64_t top)
 
 uint64_t stele_sheaf_get_empty(struct kmem_cache *s)
 {
-	uint64_t top = barn_get(&s->barn.empty);
+	uint64_t top = barn_get(&barn_here(s)->empty);
 
 	return top ? top : stele_sheaf_new(s);
+}
+
+static void *take_one(struct kmem_cache *s, struct barn *barn)
+{
+	uint64_t top = s->capacity ? barn_get(&barn->full) : 0;
+	void *p;
+
+	if (stele_likely(!top))
+		return NULL;
+	top -= 8;
+	p = *(void **)(uintptr_t)top;
+	/* Where it came from: past a limit only if others were faster. */
+	barn_put(sheaf_is_empty(top, s->sheaf_size) ? &barn->empty : &barn->full,
+		 sheaf_of(top, s->sheaf_size), top, UINT32_MAX);
+	return p;
+}
+
+void *stele_barn_take_one(struct kmem_cache *s)
+{
+	return take_one(s, barn_here(s));
+}
+
+void *stele_barns_take(struct kmem_cache *s)
+{
+	void *p = NULL;
+
+	for (unsigned node = 0; !p && node < stele_nodes.count; node++)
+		p = take_one(s, cache_barn(s, node));
+	return p;
 }
 
 /* A miss after an overflow means that more depth would have served: deepen, within bounds. */
 static uint64_t get_filled(struct kmem_cache *s)
 {
-	uint64_t top = barn_get(&s->barn.full);
+	struct barn *barn = barn_here(s);
+	uint64_t top = barn_get(&barn->full);
 	uint32_t limit;
 
 	if (top)
 		SHEAF_EVENT(BARN_GET, "barn_get", s, sheaf_of(top, s->sheaf_size),
 			    sheaf_count(top, s->sheaf_size));
-	if (top || !load_relaxed(&s->barn.overflow))
+	if (top || !load_relaxed(&barn->overflow))
 		return top;
-	store_relaxed(&s->barn.overflow, 0);
-	limit = load_relaxed(&s->barn.limit);
-	store_relaxed(&s->barn.limit, limit * 2 < s->barn_max ? limit * 2 : s->barn_max);
+	store_relaxed(&barn->overflow, 0);
+	limit = load_relaxed(&barn->limit);
+	store_relaxed(&barn->limit, limit * 2 < s->barn_max ? limit * 2 : s->barn_max);
 	return 0;
 }
 
@@ -231,25 +308,10 @@ static bool provide_filled(struct kmem_cache *s)
 
 #define ROUNDS 4 /* others may empty what we provide; then one object is taken directly */
 
-void *stele_barn_take_one(struct kmem_cache *s)
-{
-	uint64_t top = s->capacity ? barn_get(&s->barn.full) : 0;
-	void *p;
-
-	if (stele_likely(!top))
-		return NULL;
-	p = *(void **)(uintptr_t)(top - 8);
-	top -= 8;
-	/* Where it came from: past a limit only if others were faster. */
-	barn_put(sheaf_is_empty(top, s->sheaf_size) ? &s->barn.empty : &s->barn.full,
-		 sheaf_of(top, s->sheaf_size), top, UINT32_MAX);
-	return p;
-}
-
 static void *alloc_any_way(struct kmem_cache *s)
 {
 	uint64_t object;
-	void *one;
+	void *last;
 
 	for (int i = 0; s->capacity && i < ROUNDS; i++) {
 		void *p;
@@ -260,12 +322,13 @@ static void *alloc_any_way(struct kmem_cache *s)
 		if (p)
 			return p;
 	}
-	one = stele_barn_take_one(s);
-	if (one)
-		return one;
+	last = stele_barn_take_one(s);
+	if (last)
+		return last;
 	if (stele_slabs_take(s, &object, 1))
 		return (void *)(uintptr_t)object;
-	return s->capacity ? stele_pcpu_pop(s->words) : NULL;
+	last = s->capacity ? stele_pcpu_pop(s->words) : NULL;
+	return last || !nodes_several() ? last : stele_barns_take(s);
 }
 
 /* A constructed object is what its constructor made it; zeroing one is a mistake to tell. */
@@ -296,6 +359,45 @@ void *stele_slab_alloc_slow(struct kmem_cache *s, gfp_t gfp)
 	return p;
 }
 
+/* Of @where: out of this slot's sheaves if that is here, and what they give is of it as well. */
+static void *alloc_from(struct kmem_cache *s, unsigned where)
+{
+	uint64_t object;
+	void *p;
+
+	if (where_node(where) == stele_node_here()) {
+		p = pcpu_pop_late(s->words);
+		if (!p)
+			p = alloc_any_way(s);
+		if (!p || node_at(p) == where_node(where))
+			return p;
+		object = (uint64_t)(uintptr_t)p;
+		stele_slabs_give(s, &object, 1);
+	}
+	if (stele_slabs_take_from(s, where, &object, 1))
+		return (void *)(uintptr_t)object;
+	return where & WHERE_ONLY ? NULL : alloc_any_way(s);
+}
+
+void *stele_slab_alloc_node(struct kmem_cache *s, gfp_t gfp, int node)
+{
+	unsigned where;
+	void *p;
+
+	if (node < 0)
+		return stele_slab_alloc_slow(s, gfp);
+	if (!stele_where(node, gfp, &where))
+		return NULL;
+	if (!nodes_several())
+		return stele_slab_alloc_slow(s, gfp);
+	if (stele_unlikely(stele_deferred_pending()))
+		stele_deferred_drain(PURGE_NOW);
+	p = alloc_from(s, where);
+	if (p && gfp & __GFP_ZERO)
+		stele_zero_object(s, p);
+	return p;
+}
+
 void stele_cache_alloc_event(struct kmem_cache *s, void *p, gfp_t gfp, int node, const void *site)
 {
 	probe_kmem_cache_alloc(p, &s->name_at, &s->object_size, &s->size, gfp);
@@ -305,7 +407,7 @@ void stele_cache_alloc_event(struct kmem_cache *s, void *p, gfp_t gfp, int node,
 
 void *stele_cache_alloc_slow(struct kmem_cache *s, gfp_t gfp, int node, const void *site)
 {
-	void *p = stele_slab_alloc_slow(s, gfp);
+	void *p = stele_slab_alloc_node(s, gfp, node);
 
 	stele_cache_alloc_event(s, p, gfp, node, site);
 	return p;
@@ -338,10 +440,11 @@ static bool provide_room(struct kmem_cache *s)
 bool stele_slab_free_slow(struct kmem_cache *s, void *p)
 {
 	uint64_t object = (uint64_t)(uintptr_t)p;
+	bool by_sheaf = s->capacity && !is_remote(p);
 
 	if (stele_unlikely(stele_deferred_pending()))
 		stele_deferred_drain(PURGE_NOW);
-	for (int i = 0; s->capacity && i < ROUNDS; i++) {
+	for (int i = 0; by_sheaf && i < ROUNDS; i++) {
 		if (!provide_room(s))
 			break;
 		if (stele_pcpu_push(s->words, p))
@@ -394,7 +497,9 @@ int stele_slab_flush_all(struct kmem_cache *s, bool wait)
 	error = stele_pcpu_take_all(s->words, wait, flush_taken, s);
 	if (error)
 		flush_own(s);
-	flush_stack(s, &s->barn.full);
-	flush_stack(s, &s->barn.empty);
+	for (unsigned node = 0; node < stele_nodes.count; node++) {
+		flush_stack(s, &cache_barn(s, node)->full);
+		flush_stack(s, &cache_barn(s, node)->empty);
+	}
 	return error;
 }

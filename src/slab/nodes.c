@@ -1,0 +1,135 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * slab/nodes.c - what a cache has for each memory node
+ *
+ * Idea      A partial stack and a barn for each node; node 0's lie in the cache itself, so that
+ *           where memory has one node nothing is added. The others' are made with the cache, and in
+ *           all caches when a node gets memory: before one of its CPUs runs. They stay until the
+ *           cache goes.
+ * Missing   is no fault: the node's slabs and sheaves are then where node 0's are. So caches
+ *           that exist before the list, and their first objects, need no order at start.
+ * Locks     none: two may make the same, and one of them gives his back. What a new node needs is
+ *           made outside of all locks, as it allocates (slab/cache.c).
+ * Order     NODES
+ * Failure   -ENOMEM: what was made stays and is gone on with the next time.
+ * Tests     tests/contract/test_node.c
+ */
+#include "slab/slab.h"
+#include <errno.h>
+
+static struct kmem_cache table_cache, node_cache; /* of the two structures; node 0's stack only */
+static _Atomic uint32_t caches_ready;
+
+struct kmem_cache_node *stele_cache_node(struct kmem_cache *s, unsigned node)
+{
+	/* ORDER(NODES) acquire: it is empty before it is found. */
+	struct kmem_cache_nodes *nodes = load_acquire(&s->nodes);
+
+	return nodes ? load_acquire(&nodes->at[node]) : NULL;
+}
+
+static void give(struct kmem_cache *s, void *p)
+{
+	uint64_t object = (uint64_t)(uintptr_t)p;
+
+	stele_slabs_give(s, &object, 1);
+}
+
+static void boot_caches(void)
+{
+	if (stele_likely(load_acquire(&caches_ready)))
+		return;
+	/* Idempotent: two threads write the same values. */
+	stele_cache_boot(&table_cache, "kmem_cache_nodes", sizeof(struct kmem_cache_nodes), 64,
+			 SLAB_NO_MERGE | SLAB_NO_SHEAVES);
+	stele_cache_boot(&node_cache, "kmem_cache_node", sizeof(struct kmem_cache_node), 64,
+			 SLAB_NO_MERGE | SLAB_NO_SHEAVES);
+	store_release(&caches_ready, 1);
+}
+
+static void *take_zeroed(struct kmem_cache *s, unsigned node)
+{
+	uint64_t object;
+
+	boot_caches();
+	if (!stele_slabs_take_from(s, node, &object, 1))
+		return NULL;
+	return memset((void *)(uintptr_t)object, 0, s->size);
+}
+
+static struct kmem_cache_nodes *table_of(struct kmem_cache *s)
+{
+	struct kmem_cache_nodes *nodes = load_acquire(&s->nodes), *mine;
+
+	if (nodes)
+		return nodes;
+	mine = take_zeroed(&table_cache, 0);
+	/* ORDER(NODES) release: it is empty. */
+	if (!mine || cas_acq_rel(&s->nodes, &nodes, mine))
+		return mine;
+	give(&table_cache, mine);
+	return nodes;
+}
+
+static int make(struct kmem_cache *s, unsigned node)
+{
+	struct kmem_cache_nodes *nodes = table_of(s);
+	struct kmem_cache_node *n, *none = NULL;
+
+	if (!nodes)
+		return -ENOMEM;
+	if (load_relaxed(&nodes->at[node]))
+		return 0;
+	n = take_zeroed(&node_cache, node);
+	if (!n)
+		return -ENOMEM;
+	store_relaxed(&n->barn.limit, load_relaxed(&s->barn.limit));
+	/* ORDER(NODES) release: its stacks are empty. */
+	if (!cas_acq_rel(&nodes->at[node], &none, n))
+		give(&node_cache, n);
+	return 0;
+}
+
+static bool lacks(struct kmem_cache *s, unsigned node)
+{
+	return node_has_memory(node) && !cache_has_node(s, node);
+}
+
+int stele_cache_nodes_make(struct kmem_cache *s)
+{
+	int error = 0;
+
+	for (unsigned node = 1; !error && node < stele_nodes.count; node++)
+		if (lacks(s, node))
+			error = make(s, node);
+	return error;
+}
+
+bool stele_cache_nodes_whole(struct kmem_cache *s)
+{
+	for (unsigned node = 1; node < stele_nodes.count; node++)
+		if (lacks(s, node))
+			return false;
+	return true;
+}
+
+void stele_cache_barns_limit(struct kmem_cache *s, uint32_t limit)
+{
+	store_relaxed(&s->barn.limit, limit);
+	for (unsigned node = 1; node < stele_nodes.count; node++)
+		if (cache_has_node(s, node))
+			store_relaxed(&cache_barn(s, node)->limit, limit);
+}
+
+void stele_cache_nodes_free(struct kmem_cache *s)
+{
+	struct kmem_cache_nodes *nodes = load_relaxed(&s->nodes);
+
+	if (!nodes)
+		return;
+	store_relaxed(&s->nodes, NULL);
+	for (unsigned node = 1; node < stele_nodes.count; node++)
+		if (load_relaxed(&nodes->at[node]))
+			give(&node_cache, load_relaxed(&nodes->at[node]));
+	give(&table_cache, nodes);
+}
