@@ -168,6 +168,7 @@ static int start(void)
 	facts->page_size = stele_opt.page_size > stele_os_page_size() ? stele_opt.page_size
 								      : stele_os_page_size();
 	stele_system_choose();
+	stele_nodes_start();
 	STELE_POINT("heap:starting");
 	if (reserve(facts->slots) != 0)
 		return -ENOMEM;

@@ -14,7 +14,7 @@
 struct stele_nodes stele_nodes = { .count = 1, .memory = 1 };
 
 static _Atomic uint8_t node_of_cpu[STELE_OS_CPUS];
-static _Atomic uint8_t node_of_slot[STELE_SLOTS_MAX]; /* in the fallback; elsewhere its CPU's */
+static _Atomic uint8_t node_of_slot[STELE_SLOTS_MAX]; /* one with memory */
 static uint8_t order[STELE_NODES_MAX][STELE_NODES_MAX];
 _Static_assert(STELE_OS_CPUS == STELE_SLOTS_MAX, "a slot for each CPU");
 
@@ -118,19 +118,28 @@ static bool slots_are_cpus(void)
 	return stele_nodes.pretended || stele_system_facts.mode != STELE_MODE_FALLBACK;
 }
 
+static void set_slot(unsigned slot, unsigned cpu)
+{
+	unsigned node = stele_node_with_memory(stele_node_of_cpu(cpu));
+
+	store_relaxed(&node_of_slot[slot], (uint8_t)node);
+}
+
+static void set_slots(void)
+{
+	for (unsigned cpu = 0; slots_are_cpus() && cpu < STELE_OS_CPUS; cpu++)
+		set_slot(cpu, cpu);
+}
+
 void stele_node_of_new_slot(unsigned slot)
 {
 	if (nodes_several() && !slots_are_cpus())
-		store_relaxed(&node_of_slot[slot], (uint8_t)stele_node_of_cpu(stele_os_cpu()));
+		set_slot(slot, stele_os_cpu());
 }
 
 unsigned stele_node_here_slow(void)
 {
-	unsigned slot = stele_slot_now();
-	unsigned node = slots_are_cpus() ? stele_node_of_cpu(slot)
-					 : load_relaxed(&node_of_slot[slot]);
-
-	return stele_likely(node_has_memory(node)) ? node : stele_node_with_memory(node);
+	return load_relaxed(&node_of_slot[stele_slot_now()]);
 }
 
 /* ---- choosing ---- */
@@ -188,16 +197,27 @@ void stele_nodes_forget(void)
 
 uint64_t stele_nodes_look(void)
 {
+	uint64_t all = bits_from_to(0, stele_nodes.count), found = all;
+
 	if (stele_nodes.pretended) {
-		pretend_cpus(bits_from_to(0, stele_nodes.count));
-		return bits_from_to(0, stele_nodes.count);
+		pretend_cpus(all);
+	} else {
+		for (unsigned node = 0; node < stele_nodes.count; node++)
+			read_cpus(node);
+		found = found_memory() & all;
 	}
-	for (unsigned node = 0; node < stele_nodes.count; node++)
-		read_cpus(node);
-	return found_memory() & bits_from_to(0, stele_nodes.count);
+	set_slots();
+	return found;
 }
 
 void stele_node_shown(unsigned node)
 {
 	atomic_fetch_or(&stele_nodes.memory, 1ull << node);
+	set_slots();
+}
+
+void stele_nodes_start(void)
+{
+	if (nodes_several())
+		set_slots();
 }

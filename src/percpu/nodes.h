@@ -39,6 +39,8 @@ static inline bool node_has_memory(unsigned node)
 /* At start: how many nodes there are. */
 void stele_nodes_choose(void);
 
+/* The same, once it is known what slots are. */
+void stele_nodes_start(void);
 /* There is no room for several, so there is one. At start. */
 void stele_nodes_forget(void);
 
