@@ -116,7 +116,8 @@ static unsigned take_partial(struct kmem_cache *s, unsigned where, uint64_t *out
 
 	if (stele_likely(!n || !(where & WHERE_ONLY) || node_at((void *)(uintptr_t)*out) == node))
 		return n;
-	stele_slabs_give(s, out, n);
+	while (n)
+		stele_slabs_give_bounded(s, (void *)(uintptr_t)out[--n]);
 	return 0;
 }
 

@@ -37,16 +37,25 @@ static inline bool area_is_unused(const struct areas *areas, uint32_t number)
 	return counts[number] == 0;
 }
 
+/* Of each memory node. */
+#define FOR_EACH_ZONE(areas, zone)                                                                 \
+	for (struct stele_zone *zone = (areas)->heap->zones;                                       \
+	     zone < (areas)->heap->zones + STELE_NODES_MAX && zone->end; zone++)
+
 static inline uint32_t areas_opened(const struct areas *areas)
 {
-	return areas->heap->zones[0].high;
+	uint32_t n = 0;
+
+	FOR_EACH_ZONE(areas, zone)
+	n += zone->high - zone->first;
+	return n;
 }
 
 static inline void areas_lower(const struct areas *areas)
 {
-	while (areas->heap->zones[0].high > 1 &&
-	       area_is_unused(areas, areas->heap->zones[0].high - 1))
-		areas->heap->zones[0].high--;
+	FOR_EACH_ZONE(areas, zone)
+	while (zone->high > zone->first + 1 && area_is_unused(areas, zone->high - 1))
+		zone->high--;
 }
 
 /* As if all descriptors had never been used: what is taken until they are shown needs new ones. */

@@ -360,14 +360,17 @@ static void null_means_that_both_buckets_are_empty(void **state)
 static void memory_in_idle_slabs_is_memory(void **state)
 {
 	struct kmem_cache *s = watched("holder");
-	uint32_t max = stele_heap.zones[0].end;
+	uint32_t end[STELE_NODES_MAX];
 	struct page *taken = NULL, *page;
 	void *p = NULL;
 
 	(void)state;
 	stele_trim(0);
 	fill(s);
-	stele_heap.zones[0].end = load_relaxed(&stele_heap.zones[0].high);
+	for (unsigned node = 0; node < stele_nodes.count; node++) {
+		end[node] = stele_heap.zones[node].end;
+		stele_heap.zones[node].end = load_relaxed(&stele_heap.zones[node].high);
+	}
 	while ((page = alloc_pages_nolock(0, ANY, 0))) {
 		*(struct page **)page_address(page) = taken;
 		taken = page;
@@ -390,7 +393,8 @@ static void memory_in_idle_slabs_is_memory(void **state)
 		page = *(struct page **)page_address(taken);
 		free_pages_nolock(taken, 0);
 	}
-	stele_heap.zones[0].end = max;
+	for (unsigned node = 0; node < stele_nodes.count; node++)
+		stele_heap.zones[node].end = end[node];
 	kmem_cache_destroy(s);
 }
 

@@ -7,7 +7,8 @@
  *           zeroes there; who frees finds only its own number. Threads sweep through all
  *           sizes, by every way to allocate, and exchange blocks. What the allocator knows
  *           about a block is kept apart from it, so a block can be filled to the brim.
- * Limit     The map takes addresses modulo 32 GiB, which is much more than is ever live.
+ * Limit     The map takes addresses modulo 32 GiB, which is much more than is ever live. The
+ *           stretches of memory nodes are a power of two apart: each TiB begins 2 GiB further on.
  * Argument  seconds to run.
  */
 #include "stress.h"
@@ -34,7 +35,9 @@ static struct kmem_cache *cache;
 
 static _Atomic unsigned char *owner_at(const unsigned char *p)
 {
-	return &owners[(uintptr_t)p / GRANULE % MAP_BYTES];
+	uintptr_t apart = ((uintptr_t)p >> 40) * (MAP_BYTES / 16);
+
+	return &owners[((uintptr_t)p / GRANULE + apart) % MAP_BYTES];
 }
 
 static void change_owner(const unsigned char *p, size_t size, unsigned char from, unsigned char to)
