@@ -37,6 +37,14 @@ struct stele_stats {
 /** stele_stats_read - fill @stats with what is true about now */
 STELE_API void stele_stats_read(struct stele_stats *stats);
 
+/* Of one memory node, by address: where a node is full, the system takes pages of another. */
+struct stele_node_stats {
+	uint64_t slab_bytes, slab_free_bytes, large_bytes, areas; /* as above */
+};
+
+/** stele_node_stats_read - the same of one node. 0, or -EINVAL when it has no memory here */
+STELE_API int stele_node_stats_read(int node, struct stele_node_stats *stats);
+
 /**
  * stele_slabinfo_write - write every cache to @fd in the format of /proc/slabinfo 2.1
  *

@@ -68,12 +68,17 @@ uint64_t stele_dirty_free(void)
 	return n > 0 ? (uint64_t)n : 0;
 }
 
+uint64_t stele_areas_of_node(unsigned node)
+{
+	return load_relaxed(&stele_heap.zones[node].high) - stele_heap.zones[node].first;
+}
+
 static uint64_t areas_opened(void)
 {
 	uint64_t n = 0;
 
 	for (unsigned node = 0; node < stele_nodes.count; node++)
-		n += load_relaxed(&stele_heap.zones[node].high) - stele_heap.zones[node].first;
+		n += stele_areas_of_node(node);
 	return n;
 }
 

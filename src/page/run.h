@@ -142,6 +142,7 @@ struct stele_page_stats {
 	uint64_t used, dirty_free, areas;
 };
 struct stele_page_stats stele_page_stats(void);
+uint64_t stele_areas_of_node(unsigned node);
 
 /* Tests: 0 off; n > 0: the n-th request for frames from now on and all after it fail, -1: all fail. */
 extern int stele_inject_page_fail;

@@ -10,6 +10,7 @@
 #include "base/fmt.h"
 #include "slab/bitmap.h"
 #include "slab/slab.h"
+#include <errno.h>
 #include <stele/stats.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -101,6 +102,38 @@ static STELE_RACY_LOOK void sum_run(struct run *run, void *arg)
 		stats->large_bytes += run->bytes;
 		stats->large_count++;
 	}
+}
+
+struct node_sum {
+	unsigned node;
+	struct stele_node_stats *stats;
+};
+
+static STELE_RACY_LOOK void sum_run_of_node(struct run *run, void *arg)
+{
+	const struct node_sum *sum = arg;
+	bool slab = run->kind == RUN_SLAB && run->recip;
+
+	if (run->kind == RUN_NONE || node_at((void *)run->base) != sum->node)
+		return;
+	if (slab) {
+		sum->stats->slab_bytes += run->bytes;
+		sum->stats->slab_free_bytes += (load_relaxed(&run->state) & STATE_FREE) * run->size;
+	} else if (run->kind != RUN_SLAB) {
+		sum->stats->large_bytes += run->bytes;
+	}
+}
+
+int stele_node_stats_read(int node, struct stele_node_stats *stats)
+{
+	struct node_sum sum = { (unsigned)node, stats };
+
+	memset(stats, 0, sizeof(*stats));
+	if (stele_heap_start() != 0 || node < 0 || !node_has_memory((unsigned)node))
+		return -EINVAL;
+	stele_run_each(sum_run_of_node, &sum);
+	stats->areas = stele_areas_of_node((unsigned)node);
+	return 0;
 }
 
 static void sum_resting(struct kmem_cache *s, void *arg)

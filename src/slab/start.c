@@ -25,6 +25,17 @@ static void write_rcu(const struct stele_stats *stats)
 		  getpid(), stats->rcu_bytes >> 10, stats->rcu_bytes_most >> 10, stats->rcu_rounds);
 }
 
+static void write_node(int node)
+{
+	struct stele_node_stats stats;
+
+	if (stele_node_stats_read(node, &stats) == 0)
+		stele_say("stele: pid %d: node %d: slabs %lu KiB (%lu KiB free in them), "
+			  "large %lu KiB, address space opened %lu MiB\n",
+			  getpid(), node, stats.slab_bytes >> 10, stats.slab_free_bytes >> 10,
+			  stats.large_bytes >> 10, stats.areas * AREA_SIZE >> 20);
+}
+
 static void write_stats(void)
 {
 	struct stele_stats stats;
@@ -36,6 +47,8 @@ static void write_stats(void)
 		  getpid(), stats.slab_bytes >> 10, stats.slab_free_bytes >> 10,
 		  stats.large_bytes >> 10, stats.large_count, stats.dirty_free_bytes >> 10,
 		  stats.areas * AREA_SIZE >> 20, stats.sheaves, stats.sheaves_out, stats.reports);
+	for (unsigned node = 0; nodes_several() && node < stele_nodes.count; node++)
+		write_node((int)node);
 	if (stele_grace_used())
 		write_rcu(&stats);
 }

@@ -417,6 +417,37 @@ static void a_live_object_of_any_node_is_told_at_the_end(void **state)
 	}
 }
 
+static void what_nodes_hold_is_what_there_is(void **state)
+{
+	struct kmem_cache *s = cache("counted");
+	struct stele_stats all;
+	struct stele_node_stats before, now, sum = { 0 };
+	void *p = kmem_cache_alloc_node(s, GFP_KERNEL, 1), *large;
+
+	(void)state;
+	assert_int_equal(stele_node_stats_read(1, &before), 0);
+	large = kmalloc_node(3 << 20, GFP_KERNEL, 1);
+	assert_int_equal(stele_node_stats_read(1, &now), 0);
+	assert_int_equal(now.large_bytes - before.large_bytes, 3 << 20);
+	assert_true(now.slab_bytes > now.slab_free_bytes);
+	for (int node = 0; node < NODES; node++) {
+		assert_int_equal(stele_node_stats_read(node, &now), 0);
+		sum.slab_bytes += now.slab_bytes;
+		sum.large_bytes += now.large_bytes;
+		sum.areas += now.areas;
+	}
+	stele_stats_read(&all);
+	assert_int_equal(sum.slab_bytes, all.slab_bytes);
+	assert_int_equal(sum.large_bytes, all.large_bytes);
+	assert_int_equal(sum.areas, all.areas);
+	assert_int_equal(stele_node_stats_read(2, &now), -EINVAL);
+	assert_int_equal(stele_node_stats_read(-1, &now), -EINVAL);
+	assert_int_equal(stele_node_stats_read(64, &now), -EINVAL);
+	kfree(large);
+	kmem_cache_free(s, p);
+	kmem_cache_destroy(s);
+}
+
 /* ---- making ---- */
 
 /* What a cache has for nodes is made with it, or it is not made. */
@@ -529,6 +560,7 @@ int main(void)
 		cmocka_unit_test(a_barn_holds_what_is_of_its_node),
 		cmocka_unit_test(a_cache_leaves_nothing_on_any_node),
 		cmocka_unit_test(a_live_object_of_any_node_is_told_at_the_end),
+		cmocka_unit_test(what_nodes_hold_is_what_there_is),
 		cmocka_unit_test(a_cache_that_cannot_have_its_nodes_is_not_made),
 		cmocka_unit_test(preparing_what_is_no_new_node_does_nothing),
 		cmocka_unit_test(a_new_node_is_prepared_in_the_end),
