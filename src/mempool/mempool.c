@@ -466,7 +466,7 @@ int mempool_init_node(mempool_t *pool, int min_nr, mempool_alloc_t *alloc_fn,
 {
 	int error;
 
-	(void)node; /* one node of memory is managed */
+	(void)node; /* of the pool itself: mempool_create_node() */
 	if (!valid("mempool_init", pool, min_nr, 0) ||
 	    !valid_callbacks(pool, alloc_fn, free_fn, pool_data))
 		return -EINVAL;
@@ -489,7 +489,7 @@ int mempool_init(mempool_t *pool, int min_nr, mempool_alloc_t *alloc_fn, mempool
 mempool_t *mempool_create_node(int min_nr, mempool_alloc_t *alloc_fn, mempool_free_t *free_fn,
 			       void *pool_data, gfp_t gfp, int node)
 {
-	mempool_t *pool = kzalloc(sizeof(*pool), gfp);
+	mempool_t *pool = kzalloc_node(sizeof(*pool), gfp, node);
 
 	if (pool && mempool_init_node(pool, min_nr, alloc_fn, free_fn, pool_data, gfp, node) != 0) {
 		kfree(pool);
