@@ -17,47 +17,10 @@
 
 #define MASK_BYTES (STELE_OS_CPUS / 8)
 
-static void set_range(uint64_t mask[], unsigned from, unsigned to)
-{
-	for (unsigned i = from; i <= to && i < STELE_OS_CPUS; i++)
-		mask[i / 64] |= 1ull << i % 64;
-}
-
-static unsigned read_number(const char **at)
-{
-	unsigned number = 0;
-
-	while (**at >= '0' && **at <= '9' && number < STELE_OS_CPUS)
-		number = number * 10 + (unsigned)(*(*at)++ - '0');
-	return number;
-}
-
-bool stele_os_cpu_list(const char *list, uint64_t mask[])
-{
-	bool any = false;
-
-	memset(mask, 0, MASK_BYTES);
-	while (*list >= '0' && *list <= '9') {
-		unsigned from = read_number(&list), to = from;
-
-		if (*list == '-') {
-			list++;
-			to = read_number(&list);
-		}
-		set_range(mask, from, to);
-		any |= from < STELE_OS_CPUS;
-		if (*list != ',')
-			break;
-		list++;
-	}
-	return any;
-}
-
 bool stele_os_cpus_of_file(const char *path, uint64_t mask[])
 {
-	char buf[2048];
-
-	return stele_os_read_file(path, buf, sizeof(buf)) > 0 && stele_os_cpu_list(buf, mask);
+	memset(mask, 0, MASK_BYTES);
+	return stele_os_read_list(path, mask, STELE_OS_CPUS / 64) > 0;
 }
 
 /* Adds where thread @number (0: this one) may run. */
@@ -72,6 +35,16 @@ static bool add_thread(unsigned number, uint64_t mask[])
 	return true;
 }
 
+/* The number that a name is; 0 where it is none. */
+static unsigned number_of(const char *name)
+{
+	unsigned number = 0;
+
+	while (*name >= '0' && *name <= '9')
+		number = number * 10 + (unsigned)(*name++ - '0');
+	return number;
+}
+
 /* As the kernel gives entries of a directory: {inode:64, offset:64, length:16, type:8, name}. */
 #define ENTRY_LENGTH 16
 #define ENTRY_NAME 19
@@ -81,8 +54,7 @@ static void add_entries(const char *buf, long bytes, uint64_t mask[])
 	uint16_t length;
 
 	for (long at = 0; at < bytes; at += length) {
-		const char *name = buf + at + ENTRY_NAME;
-		unsigned number = read_number(&name);
+		unsigned number = number_of(buf + at + ENTRY_NAME);
 
 		memcpy(&length, buf + at + ENTRY_LENGTH, sizeof(length));
 		if (number)

@@ -2,15 +2,13 @@
 /*
  * os/nodes.c - /sys/devices/system/node, mbind and get_mempolicy
  *
- * Idea      Lists are read piece by piece, as those of big machines are longer than a frame may
- *           be. The kernel's masks of nodes are as long as it was built for.
+ * Idea      The kernel's masks of nodes are as long as it was built for.
  * Tests     tests/unit/os/test_nodes.c
  */
 #include "os/nodes.h"
 #include "base/fmt.h"
 #include "os/os.h"
 #include <errno.h>
-#include <fcntl.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -21,58 +19,6 @@
 
 #define KERNEL_NODES 1024u
 #define BITS_OF_LONG (8 * sizeof(unsigned long))
-
-/* A number that is being read, and what it may be the end of. */
-struct reading {
-	unsigned number, from;
-	bool digit, range;
-	int count;
-};
-
-static void number_ends(struct reading *r, uint64_t *mask, unsigned words)
-{
-	unsigned from = r->range ? r->from : r->number;
-
-	if (!r->digit)
-		return;
-	for (unsigned i = from; i <= r->number && i < words * 64; i++)
-		mask[i / 64] |= 1ull << i % 64;
-	r->count += r->number >= from ? (int)(r->number - from + 1) : 0;
-	r->digit = r->range = false;
-}
-
-static void read_char(struct reading *r, char c, uint64_t *mask, unsigned words)
-{
-	if (c >= '0' && c <= '9') {
-		r->number = (r->digit ? r->number * 10 : 0) + (unsigned)(c - '0');
-		r->digit = true;
-	} else if (c == '-' && r->digit) {
-		r->from = r->number;
-		r->range = true;
-		r->digit = false;
-	} else {
-		number_ends(r, mask, words);
-	}
-}
-
-int stele_os_read_list(const char *path, uint64_t *mask, unsigned words)
-{
-	struct reading r = { 0 };
-	int saved = errno;
-	int fd = (int)syscall(SYS_openat, AT_FDCWD, path, O_RDONLY | O_CLOEXEC);
-	long n = fd;
-	char buf[64];
-
-	while (fd >= 0 && (n = syscall(SYS_read, fd, buf, sizeof(buf))) > 0)
-		for (long i = 0; i < n; i++)
-			read_char(&r, buf[i], mask, words);
-	n = n < 0 ? -errno : 0;
-	if (fd >= 0)
-		syscall(SYS_close, fd);
-	errno = saved;
-	number_ends(&r, mask, words);
-	return n < 0 ? (int)n : r.count;
-}
 
 #define PATH_BYTES 64
 

@@ -15,13 +15,6 @@
 #include <stdint.h>
 
 #define STELE_NODES_MAX 64u /* nodes that are numbered above count as ones without memory */
-#define STELE_OS_CPUS 4096u
-
-/*
- * Sets the bits of the numbers in the list of a file, such as "0-3,8": @words words, the rest is
- * left out. How many numbers were read, or -errno.
- */
-int stele_os_read_list(const char *path, uint64_t *mask, unsigned words);
 
 /* The nodes in /sys/devices/system/node/@what ("online", "has_memory"); 0 when it does not say. */
 uint64_t stele_os_nodes(const char *what);

@@ -49,14 +49,19 @@ bool stele_os_is_readable(const void *p);
 
 size_t stele_os_page_size(void);
 unsigned stele_os_cpus_possible(void); /* at least 1, at most 4096 */
-#define STELE_OS_CPUS 4096	       /* bits of a mask of processors, in words of 64 */
-/* From a list such as "0-3,8-11". False: there is no number in it. */
-bool stele_os_cpu_list(const char *list, uint64_t mask[]);
+#define STELE_OS_CPUS 4096u	       /* bits of a mask of processors, in words of 64 */
+/* Those in a file such as /sys/devices/system/cpu/online. False: not to be had, or none. */
 bool stele_os_cpus_of_file(const char *path, uint64_t mask[]);
 /* Those that some thread of this process may run on. False: not to be had. Ordinary threads. */
 bool stele_os_cpus_allowed(uint64_t mask[]);
 uint64_t stele_os_ram_bytes(void);   /* RAM plus swap; 0 when unknown */
 size_t stele_os_address_limit(void); /* RLIMIT_AS minus what is mapped now; SIZE_MAX if none */
+
+/*
+ * Sets the bits of the numbers in the list of a file, such as "0-3,8": @words words, the rest is
+ * left out. How many numbers were read, or -errno.
+ */
+int stele_os_read_list(const char *path, uint64_t *mask, unsigned words);
 
 /* Reads a small file; returns its length or -errno; the buffer is NUL-terminated. */
 ssize_t stele_os_read_file(const char *path, char *buf, size_t size);

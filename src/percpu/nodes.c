@@ -8,6 +8,7 @@
  */
 #include "percpu/nodes.h"
 #include "base/options.h"
+#include "os/os.h"
 #include "percpu/percpu.h"
 #include "percpu/system.h"
 

@@ -53,11 +53,16 @@ static int slot_died(unsigned slot)
 	return 0;
 }
 
+/* Before anybody runs there: its memory node's part of every cache. */
+static int slot_will_come(unsigned slot)
+{
+	return stele_nodes_prepare((int)stele_node_of_cpu(slot));
+}
+
 void stele_slab_watch_cpus(void)
 {
 	stele_cpus_start = stele_heap_start;
-	/* On the way up a node's own state would come first; each exists from the start. */
-	stele_cpu_step(CPUHP_SLUB_DEAD, "slab:dead", NULL, slot_died);
+	stele_cpu_step(CPUHP_SLUB_DEAD, "slab:dead", slot_will_come, slot_died);
 }
 
 /* ---- cold slots ---- */

@@ -4,6 +4,7 @@
  * slot takes, what a node without memory stands for.
  */
 #include "base/options.h"
+#include "os/os.h"
 #include "percpu/nodes.h"
 #include "percpu/system.h"
 
