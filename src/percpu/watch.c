@@ -63,7 +63,6 @@ static void *watch(void *arg)
 	}
 	if (fds[1].fd >= 0)
 		close(fds[1].fd);
-	close(fds[0].fd);
 	return NULL;
 }
 
@@ -96,24 +95,21 @@ static int start(void)
 	return error;
 }
 
-/* True: @thread is to be waited for. */
-static bool tell_to_stop(pthread_t *thread)
+/* The event by which @thread was told, to be closed when it is gone; -1: there is none. */
+static int tell_to_stop(pthread_t *thread)
 {
-	bool told = watching;
-
-	if (told) {
-		*thread = watcher;
-		watching = false;
-		eventfd_write(stop, 1);
-	}
-	return told;
+	if (!watching)
+		return -1;
+	*thread = watcher;
+	watching = false;
+	eventfd_write(stop, 1);
+	return stop;
 }
 
 int stele_cpu_watch(bool on)
 {
-	int saved = errno, error = 0;
+	int saved = errno, error = 0, told = -1;
 	pthread_t thread;
-	bool told = false;
 
 	if (stele_cpus_is_reader() || stele_cpus_is_writer() || stele_lock(&lock) != 0)
 		return -EDEADLK;
@@ -122,8 +118,10 @@ int stele_cpu_watch(bool on)
 	else
 		told = tell_to_stop(&thread);
 	stele_unlock(&lock);
-	if (told)
+	if (told >= 0) {
 		pthread_join(thread, NULL);
+		close(told);
+	}
 	errno = saved;
 	return error;
 }

@@ -287,6 +287,7 @@ static int step_allocates(unsigned cpu)
 }
 
 #if STELE_DEBUG
+static _Atomic bool hooked;
 static _Atomic unsigned points;
 
 /* Not every time: a step that is tried again until nobody came between must get through. */
@@ -295,15 +296,23 @@ static void point_allocates(const char *point)
 	static _Thread_local unsigned seed;
 
 	(void)point;
+	if (!hooked)
+		return;
 	points++;
 	seed = seed * 1664525 + 1013904223;
 	if (seed >> 16 & 1)
 		allocate_within();
 }
 
+/* The pointer is set before there are other threads, and stays. */
 static void hook(bool on)
 {
-	stele_inject = on ? point_allocates : NULL;
+	hooked = on;
+}
+
+static void hook_start(void)
+{
+	stele_inject = point_allocates;
 }
 
 static bool hook_was_called(void)
@@ -315,6 +324,8 @@ static void hook(bool on)
 {
 	(void)on;
 }
+
+static void hook_start(void) {}
 
 static bool hook_was_called(void)
 {
@@ -369,7 +380,7 @@ static int in_child(struct kmem_cache *s)
 	return wrong ? 6 : 0;
 }
 
-static void a_child_goes_on_whatever_was_under_way(void **state)
+static __attribute__((unused)) void a_child_goes_on_whatever_was_under_way(void **state)
 {
 	struct kmem_cache *s = make("forked");
 	pthread_t flapper;
@@ -458,6 +469,7 @@ static int setup(void **state)
 	unsigned cpu;
 
 	(void)state;
+	hook_start();
 	stele_rcu_set_flavor(&toy_flavor);
 	if (sched_getaffinity(0, sizeof(allowed), &allowed) != 0)
 		return -1;

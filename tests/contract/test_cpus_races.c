@@ -76,7 +76,6 @@ static bool meet(const char *point, void (*work)(void), void (*other)(void))
 	sem_init(&free_done, 0, 0);
 	held_work = work;
 	free_work = other;
-	stele_inject = hold;
 	assert_int_equal(pthread_create(&a, NULL, run_held, NULL), 0);
 	sem_wait(&held.arrived);
 	assert_int_equal(pthread_create(&b, NULL, run_free, NULL), 0);
@@ -88,7 +87,6 @@ static bool meet(const char *point, void (*work)(void), void (*other)(void))
 	sem_post(&held.go);
 	pthread_join(a, NULL);
 	pthread_join(b, NULL);
-	stele_inject = NULL;
 	return held.reached;
 }
 
@@ -304,6 +302,7 @@ static int setup(void **state)
 	CPU_ZERO(&set);
 	CPU_SET(sched_getcpu(), &set);
 	sched_setaffinity(0, sizeof(set), &set); /* so that a slot is the same a moment later */
+	stele_inject = hold;			 /* before there are other threads */
 	stele_rcu_set_flavor(&toy_flavor);
 	for_each_possible_cpu(cpu) if (!cpu_online(cpu) && stele_cpu_up(cpu) != 0) return -1;
 	return num_possible_cpus() < 2 ? -1 : 0;
