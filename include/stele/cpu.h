@@ -145,8 +145,9 @@ STELE_API int stele_cpu_refresh(void);
 /**
  * stele_cpu_watch - a thread that calls stele_cpu_refresh() for you, or its end
  *
- * It listens to the kernel's events where the process may, and looks once a second besides. Nobody
- * gets such a thread without asking. A child of fork() has none.
+ * It listens to the kernel's events where the process may, and looks once a second besides: also at
+ * slots that nobody uses any more, whose objects go back (option `cpu_look`). Nobody gets such a
+ * thread without asking. A child of fork() has none.
  *
  * Return:  0, also when there is one already, or none. -EAGAIN: no thread to be had. -EDEADLK: it
  *          cannot end itself, nor can who holds what it waits for.

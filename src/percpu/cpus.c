@@ -22,6 +22,7 @@
 
 struct stele_cpus stele_cpus;
 int (*stele_cpus_start)(void);
+void (*stele_cpus_look)(void);
 
 static struct stele_mutex changing = STELE_MUTEX(CPUS);
 static _Atomic uint32_t readers; /* threads; futex for the writer */

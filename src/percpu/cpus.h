@@ -37,6 +37,8 @@ extern struct stele_cpus stele_cpus __attribute__((visibility("hidden")));
 
 /* What a higher floor has to do before there are slots; NULL: nothing. */
 extern int (*stele_cpus_start)(void) __attribute__((visibility("hidden")));
+/* What it does besides when the watcher looks; NULL: nothing. */
+extern void (*stele_cpus_look)(void) __attribute__((visibility("hidden")));
 
 /* Fills in the set as the system has it, once, before anybody writes. 0 or -errno. */
 int stele_cpus_ready(void);

@@ -3,7 +3,8 @@
  * percpu/watch.c - a thread that follows the machine, for who asks for one
  *
  * Idea      It waits for the kernel's events about devices, of which CPUs are some, and for a second
- *           at most, then looks. Where the events are not to be had, the second remains.
+ *           at most, then looks. Where the events are not to be had, the second remains. Slots that
+ *           nobody uses are looked at as well: a program that has gone quiet has no slow calls.
  * Objects   watcher, stop: under `lock`. A thread that was told to stop is waited for without it.
  * Fork      the child has no watcher.
  * Tests     tests/contract/test_cpus.c
@@ -58,6 +59,8 @@ static void *watch(void *arg)
 
 	while (!(fds[0].revents)) {
 		stele_cpu_refresh();
+		if (stele_cpus_look)
+			stele_cpus_look();
 		if (poll(fds, 2, LOOK_MS) > 0 && fds[1].revents)
 			drop_events(fds[1].fd);
 	}

@@ -11,7 +11,8 @@
  *           number to nobody, or the threads there do something else. It is closed for a moment
  *           and emptied in the same way.
  * Looks     When a slab is made, `cpu_look` milliseconds after the last look at the earliest, it is
- *           noted that one is due; the next ordinary slow call looks at LOOK_SLOTS slots.
+ *           noted that one is due; the next ordinary slow call looks at LOOK_SLOTS slots. So does
+ *           the watcher (percpu/watch.c), where a program has asked for one.
  * Objects   signatures, ages: by slot, under the turn of who looks (`looking`).
  * Order     CPUS, SLOT, HANDOVER.
  * Context   stele_slot_died(): the writer of the CPU set. Looking: any; what is busy is left alone.
@@ -57,12 +58,6 @@ static int slot_died(unsigned slot)
 static int slot_will_come(unsigned slot)
 {
 	return stele_nodes_prepare((int)stele_node_of_cpu(slot));
-}
-
-void stele_slab_watch_cpus(void)
-{
-	stele_cpus_start = stele_heap_start;
-	stele_cpu_step(CPUHP_SLUB_DEAD, "slab:dead", slot_will_come, slot_died);
 }
 
 /* ---- cold slots ---- */
@@ -117,7 +112,7 @@ static void look_at(unsigned slot)
 {
 	uint64_t signature = stele_slot_signature(slot);
 
-	if (!signature || signature != signatures[slot] || slot == stele_slot_now()) {
+	if (!signature || signature != signatures[slot]) {
 		signatures[slot] = signature;
 		ages[slot] = 0;
 	} else if (++ages[slot] >= COLD_AGE && stele_slot_empty_cold(slot, empty_slot, NULL)) {
@@ -142,4 +137,20 @@ void stele_cold_look(void)
 void stele_cold_after_fork(void)
 {
 	store_relaxed(&looking, 0);
+}
+
+static void look_of_watcher(void)
+{
+	stele_cold_note();
+	if (stele_cold_due())
+		stele_cold_look();
+}
+
+/* ---- start ---- */
+
+void stele_slab_watch_cpus(void)
+{
+	stele_cpus_start = stele_heap_start;
+	stele_cpus_look = look_of_watcher;
+	stele_cpu_step(CPUHP_SLUB_DEAD, "slab:dead", slot_will_come, slot_died);
 }

@@ -10,6 +10,8 @@
 
 #include "../unit.h"
 
+#include <unistd.h>
+
 #define OBJECTS 200
 #define LOOKS 8
 
@@ -46,39 +48,31 @@ static void look(unsigned times)
 		stele_cold_look();
 }
 
-static void stay_elsewhere(void)
-{
-	cpu_set_t all, one;
-
-	assert_int_equal(sched_getaffinity(0, sizeof(all), &all), 0);
-	for (int cpu = 0; cpu < CPU_SETSIZE; cpu++) {
-		if (!CPU_ISSET(cpu, &all))
-			continue;
-		CPU_ZERO(&one);
-		CPU_SET(cpu, &one);
-		assert_int_equal(sched_setaffinity(0, sizeof(one), &one), 0);
-		if (stele_slot_now() != left_in)
-			return;
-	}
-}
-
 static void what_rests_in_a_cold_slot_goes_back(void **state)
 {
 	(void)state;
 	in_threads(1, leave_in_slot);
-	stay_elsewhere();
-	if (stele_slot_now() == left_in) {
-		/* mm_cid gives a lone thread the only number there is: it is not cold. */
-		look(LOOKS);
-		assert_true(stele_pcpu_sheaves(cache->words) > 0);
-		return;
-	}
 	assert_true(stele_pcpu_sheaves(cache->words) > 0);
 	look(1);
 	assert_true(stele_pcpu_sheaves(cache->words) > 0);
 	look(LOOKS);
 	assert_int_equal(stele_pcpu_sheaves(cache->words), 0);
 	assert_false(stele_slot_is_closed(left_in));
+}
+
+/* The watcher's looks are as far apart as the option says. */
+static void a_quiet_program_has_a_watcher_for_it(void **state)
+{
+	(void)state;
+	stele_opt.cpu_look = 1;
+	in_threads(1, leave_in_slot);
+	assert_true(stele_pcpu_sheaves(cache->words) > 0);
+	assert_int_equal(stele_cpu_watch(true), 0);
+	for (int i = 0; i < 600 && stele_pcpu_sheaves(cache->words); i++)
+		usleep(100000);
+	assert_int_equal(stele_cpu_watch(false), 0);
+	stele_opt.cpu_look = 0;
+	assert_int_equal(stele_pcpu_sheaves(cache->words), 0);
 }
 
 static void what_is_used_stays(void **state)
@@ -115,6 +109,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(what_rests_in_a_cold_slot_goes_back),
+		cmocka_unit_test(a_quiet_program_has_a_watcher_for_it),
 		cmocka_unit_test(what_is_used_stays),
 		cmocka_unit_test(nothing_is_lost),
 	};
