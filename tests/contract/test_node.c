@@ -16,6 +16,7 @@
 #include <sched.h>
 #include <stdlib.h>
 
+#include <stele/cpu.h>
 #include <stele/page.h>
 #include <stele/stats.h>
 #include <stele/topology.h>
@@ -514,6 +515,17 @@ static int prepare_with(unsigned slabs)
 	return error;
 }
 
+/* No CPU comes before what its node needs is there. */
+static int come_without_memory(unsigned slot)
+{
+	int error;
+
+	memory_gone();
+	error = stele_cpu_up(slot);
+	memory_back();
+	return error;
+}
+
 /* Last: from here on there are three. Refused at each of its allocations in turn. */
 static void a_new_node_is_prepared_in_the_end(void **state)
 {
@@ -526,6 +538,8 @@ static void a_new_node_is_prepared_in_the_end(void **state)
 		s[i] = cache(numbered("waits", (unsigned)i));
 	without = left = caches_without();
 	assert_true(without >= 100);
+	assert_int_equal(stele_cpu_down(1), 0);
+	assert_int_equal(come_without_memory(1), -ENOMEM);
 	while (prepare_with(refused % 2) != 0) {
 		assert_true(caches_without() <= left);
 		left = caches_without();
@@ -545,6 +559,7 @@ static void a_new_node_is_prepared_in_the_end(void **state)
 		kmem_cache_free(s[i], p);
 		kmem_cache_destroy(s[i]);
 	}
+	assert_int_equal(stele_cpu_up(1), 0);
 	s[0] = cache("after");
 	assert_true(cache_has_node(s[0], 2));
 	kmem_cache_destroy(s[0]);
