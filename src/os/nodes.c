@@ -48,7 +48,8 @@ int stele_os_node_cpus(unsigned node, uint64_t *mask)
 
 int stele_os_node_distances(unsigned node, uint16_t *distance, unsigned most)
 {
-	char path[PATH_BYTES], text[STELE_NODES_MAX * 4 + 1];
+	static char text[STELE_NODES_MAX * 4 + 1]; /* not on the stack; one reader at a time */
+	char path[PATH_BYTES];
 	struct stele_out out;
 	unsigned n = 0;
 	ssize_t length;

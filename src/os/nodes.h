@@ -22,7 +22,8 @@ uint64_t stele_os_nodes(const char *what);
 /* The CPUs of @node that are online, into STELE_OS_CPUS bits. How many, or -errno. */
 int stele_os_node_cpus(unsigned node, uint64_t *mask);
 
-/* The distances from @node to the nodes that are online, in their order. How many, or -errno. */
+/* The distances from @node to the nodes that are online, in their order. How many, or -errno. At
+ * start: one caller at a time. */
 int stele_os_node_distances(unsigned node, uint16_t *distance, unsigned most);
 
 /* The nodes that this thread may have memory of; 0 when the system does not tell, or when somebody

@@ -30,7 +30,7 @@ static uint64_t bits_from_to(unsigned from, unsigned to)
 
 static void read_distances(unsigned node, uint16_t *distance)
 {
-	uint16_t told[STELE_NODES_MAX];
+	static uint16_t told[STELE_NODES_MAX];
 	uint64_t online = stele_os_nodes("online");
 	int n = stele_os_node_distances(node, told, STELE_NODES_MAX), at = 0;
 
@@ -64,7 +64,7 @@ static void sort_by_distance(unsigned node, const uint16_t *distance)
 
 static void set_order(void)
 {
-	uint16_t distance[STELE_NODES_MAX];
+	static uint16_t distance[STELE_NODES_MAX]; /* not on the stack; at start */
 
 	for (unsigned node = 0; node < stele_nodes.count; node++) {
 		if (stele_nodes.pretended)
