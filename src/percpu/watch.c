@@ -82,7 +82,7 @@ static int make_thread(int fd)
 	return error ? -EAGAIN : 0;
 }
 
-static int start(void)
+static int start_watching(void)
 {
 	int error;
 
@@ -117,7 +117,7 @@ int stele_cpu_watch(bool on)
 	if (stele_cpus_is_reader() || stele_cpus_is_writer() || stele_lock(&lock) != 0)
 		return -EDEADLK;
 	if (on)
-		error = start();
+		error = start_watching();
 	else
 		told = tell_to_stop(&thread);
 	stele_unlock(&lock);
