@@ -70,10 +70,12 @@ SLOTS = (
 CPUS = (
     lab("cpus", "cpus", "{s}", expected="quiet"),
     lab("cpuset", "cpuset", "{s}", expected="quiet"),
+    lab("slots_follow", "slots_follow", "{s}", expected="quiet"),
 )
 CPUS_CONTROLS = (
     lab("cpus-leak", "cpus", "2", "leak", expected="noisy"),
     lab("cpuset-leak", "cpuset", "2", "leak", expected="noisy"),
+    lab("slots_follow-leak", "slots_follow", "2", "leak", expected="noisy"),
 )
 
 # What must hold on any kernel: most of it in a short lab, all in a long one. Most of weather/* is the
@@ -103,6 +105,8 @@ GUESTS = [
     Guest("mm_cid", "mm_cid", (
         *SLOTS, *CPUS,
         lab("cpus-fallback", "cpus", "{s}", expected="quiet", env=("STELE_RSEQ=0",)),
+        lab("slots_follow-fallback", "slots_follow", "{s}", expected="quiet",
+            env=("STELE_RSEQ=0",)),
         Known(("contract/cache_objects", "stress_quick/threads-quick")),
         ALL,
     ), nodes=1),
