@@ -78,6 +78,14 @@ CPUS_CONTROLS = (
     lab("slots_follow-leak", "slots_follow", "2", "leak", expected="noisy"),
 )
 
+# Memory by node, where the kernel moves no page of its own accord.
+NODES = (
+    Set("/proc/sys/kernel/numa_balancing", "0"),
+    lab("nodes", "nodes", expected="quiet"),
+    lab("nodes-fallback", "nodes", expected="quiet", env=("STELE_RSEQ=0",)),
+    lab("nodes-wrong", "nodes", "wrong", expected="fail"),
+)
+
 # What must hold on any kernel: most of it in a short lab, all in a long one. Most of weather/* is the
 # strict guest's: each page opened or given back makes all emulated CPUs wait for each other, and
 # with four of them on a busy host it takes hours. Nor can an emulator be asked for a signal at every
@@ -97,6 +105,7 @@ GUESTS = [
     # Slots by CPU number: the kernel has nothing better.
     Guest("plain", "plain", (
         *SLOTS, *CPUS, *CPUS_CONTROLS, QUICK,
+        *NODES,
         lab("cpus-unregistered", "cpus", "{s}", expected="quiet", env=UNREGISTERED),
         Known(("stress_quick/tokens-quick",), env=UNREGISTERED),
         ALL,
