@@ -175,7 +175,7 @@ static int start(void)
 	facts->stepwise = stele_heap.range.stepwise;
 	if (open_metadata(facts->slots) != 0)
 		return -ENOMEM;
-	if (!stele_opt.thp && !facts->stepwise)
+	if (!stele_opt.thp)
 		stele_os_no_hugepage(stele_heap.range.base, stele_heap.range.size);
 	stele_zones_bind();
 	stele_hot.base = stele_heap.range.base;

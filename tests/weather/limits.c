@@ -8,6 +8,7 @@
  *           refused, and the range must then be opened step by step.
  */
 #include "weather.h"
+#include <inttypes.h>
 
 #define MIB (1ul << 20)
 
@@ -147,6 +148,38 @@ static int many_blocks(size_t size)
 	return n < MANY ? 18 : wrong ? 19 : usual_child(1000);
 }
 
+/* Where huge pages come by themselves, a few bytes touched must not be two megabytes. */
+static bool may_be_huge(const void *p)
+{
+	FILE *f = access("/sys/kernel/mm/transparent_hugepage", F_OK) == 0
+			  ? fopen("/proc/self/smaps", "re")
+			  : NULL;
+	uintptr_t from, to;
+	char line[512];
+	bool here = false, huge = f != NULL;
+
+	while (f && fgets(line, sizeof(line), f)) {
+		if (sscanf(line, "%" SCNxPTR "-%" SCNxPTR " ", &from, &to) == 2)
+			here = (uintptr_t)p >= from && (uintptr_t)p < to;
+		else if (here && strncmp(line, "VmFlags:", 8) == 0)
+			huge = !strstr(line, " nh");
+	}
+	if (f)
+		fclose(f);
+	return huge;
+}
+
+static int stepwise(void)
+{
+	void *p = kmalloc(5000, GFP_KERNEL);
+	bool huge = may_be_huge(p);
+
+	kfree(p);
+	if (!stele_system()->stepwise)
+		return 16;
+	return huge ? 20 : usual_child(4000);
+}
+
 static int child(const char *what)
 {
 	if (strcmp(what, "blocks") == 0)
@@ -157,8 +190,8 @@ static int child(const char *what)
 		return no_memory_at_all() ? 15 : 0;
 	if (strcmp(what, "fill") == 0)
 		return fill();
-	if (strcmp(what, "stepwise") == 0 && !stele_system()->stepwise)
-		return 16;
+	if (strcmp(what, "stepwise") == 0)
+		return stepwise();
 	return usual_child(4000);
 }
 
