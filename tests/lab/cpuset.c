@@ -14,7 +14,6 @@
 
 #include <dirent.h>
 #include <sched.h>
-#include <sys/stat.h>
 
 #define GROUP "/sys/fs/cgroup/lab"
 
@@ -77,24 +76,12 @@ static void next(unsigned long round)
 		bind_all(round);
 }
 
-static void enter_group(void)
-{
-	char pid[16];
-	int error;
-
-	snprintf(pid, sizeof(pid), "%d", (int)getpid());
-	error = write_file("/sys/fs/cgroup/cgroup.subtree_control", "+cpuset");
-	MUST_FOR(error == 0, error);
-	MUST_FOR(mkdir(GROUP, 0755) == 0 || errno == EEXIST, errno);
-	error = write_file(GROUP "/cgroup.procs", pid);
-	MUST_FOR(error == 0, error);
-}
-
 int main(int argc, char **argv)
 {
-	int result;
+	int error, result;
 
-	enter_group();
+	error = enter_group(GROUP);
+	MUST_FOR(error == 0, error);
 	traffic_leak = argc > 2 && strcmp(argv[2], "leak") == 0;
 	result = traffic(seconds_asked(argc, argv), next);
 	write_file(GROUP "/cpuset.cpus", "0-3");

@@ -10,6 +10,7 @@
 #include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 /* 0 or the error. */
@@ -36,6 +37,19 @@ static inline const char *read_line(const char *path, char *text, int size)
 		fclose(file);
 	text[strcspn(text, "\n")] = 0;
 	return text;
+}
+
+/* This process becomes the only member of a control group with a cpuset. 0, or the error. */
+static inline int enter_group(const char *group)
+{
+	int error = write_file("/sys/fs/cgroup/cgroup.subtree_control", "+cpuset");
+	char path[128], pid[16];
+
+	if (!error && mkdir(group, 0755) != 0 && errno != EEXIST)
+		error = errno;
+	snprintf(path, sizeof(path), "%s/cgroup.procs", group);
+	snprintf(pid, sizeof(pid), "%d", (int)getpid());
+	return error ? error : write_file(path, pid);
 }
 
 /* 0, or the error: EBUSY when the kernel will not part with it now. */

@@ -16,7 +16,6 @@
 #include "traffic.h"
 
 #include <sched.h>
-#include <sys/stat.h>
 
 #include <stele/cpu.h>
 
@@ -114,19 +113,6 @@ static void allow(unsigned n)
 	allowed = n;
 }
 
-static void enter_group(void)
-{
-	char pid[16];
-	int error;
-
-	snprintf(pid, sizeof(pid), "%d", (int)getpid());
-	error = write_file("/sys/fs/cgroup/cgroup.subtree_control", "+cpuset");
-	MUST_FOR(error == 0, error);
-	MUST_FOR(mkdir(GROUP, 0755) == 0 || errno == EEXIST, errno);
-	error = write_file(GROUP "/cgroup.procs", pid);
-	MUST_FOR(error == 0, error);
-}
-
 /* ---- the parts ---- */
 
 static void by_refresh(void)
@@ -187,11 +173,12 @@ static void next(unsigned long round)
 int main(int argc, char **argv)
 {
 	unsigned long seen;
-	int step, result;
+	int error, step, result;
 
 	setlinebuf(stdout);
 	traffic_leak = argc > 2 && strcmp(argv[2], "leak") == 0;
-	enter_group();
+	error = enter_group(GROUP);
+	MUST_FOR(error == 0, error);
 	allow(CPUS);
 	MUST_FOR(num_possible_cpus() == CPUS, num_possible_cpus());
 	stele_cpu_refresh();
