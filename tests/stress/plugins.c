@@ -15,6 +15,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "said.h"
 #include <stele/cpu.h>
 #include <stele/slab.h>
 #include <stele/stats.h>
@@ -95,6 +96,7 @@ int main(int argc, char **argv)
 
 	if (argc != 4)
 		return 2;
+	said_begin();
 	for_each_possible_cpu(cpu) if (!cpu_online(cpu)) stele_cpu_up(cpu);
 	if (num_possible_cpus() < 2 || pthread_create(&flapper, NULL, flap, NULL) != 0)
 		return 2;
@@ -105,5 +107,6 @@ int main(int argc, char **argv)
 	stele_stats_read(&stats);
 	printf("%lu flaps, %lu failed, %lu bad frees\n", (unsigned long)flaps,
 	       (unsigned long)failed, (unsigned long)stats.reports);
+	wrong |= said_anything();
 	return wrong || !flaps || failed || stats.reports;
 }
