@@ -597,12 +597,32 @@ static void clear_mark(uint64_t line, uint64_t unused)
 	}
 }
 
+static unsigned cold; /* under `taking`: a slot that is closed for a moment, plus one; else 0 */
+
+/* One that was shown before: its words are complete, those of new caches too, as it is begun. */
+static void show_again(unsigned slot)
+{
+	uint64_t now = closed();
+
+	/* ORDER(SLOT_READY) release */
+	cas_release(&slots()[slot], &now, slot_memory(slot));
+}
+
+/* What a taker who is gone had begun. */
+static void end_taking(void)
+{
+	for_each_line(clear_mark, 0);
+	if (cold)
+		show_again(cold - 1);
+	cold = 0;
+}
+
 static bool begin_taking(bool wait)
 {
 	if (wait ? stele_lock(&taking) != 0 : !stele_trylock(&taking))
 		return false;
 	if (taking.abandoned)
-		for_each_line(clear_mark, 0);
+		end_taking();
 	return true;
 }
 
@@ -747,10 +767,12 @@ bool stele_slot_empty_cold(unsigned slot, void (*each)(unsigned, void *), void *
 {
 	if (!stele_slot_is_shown(slot) || !begin_taking(false))
 		return false;
+	cold = slot + 1;
 	if (stele_slot_is_shown(slot) && close_slot(slot) == 0) {
 		each(slot, arg);
-		stele_slot_open(slot);
+		show_again(slot);
 	}
+	cold = 0;
 	stele_unlock(&taking);
 	return true;
 }
@@ -800,7 +822,7 @@ void stele_pcpu_thread_gone(unsigned token)
 void stele_pcpu_after_fork(void)
 {
 	for_each_line(free_line, stele_thread_token());
-	/* Else something in the taker forked: the marks are its own. */
+	/* Else something in the taker forked: what it has begun is its own. */
 	if (stele_mutex_after_fork(&taking))
-		for_each_line(clear_mark, 0);
+		end_taking();
 }

@@ -21,6 +21,13 @@
 #include "../unit/base/stderr_of.h"
 #include "page/run.h"
 
+/* Neither ThreadSanitizer nor an emulator bears a fork that other threads are in the middle of. */
+#ifdef __SANITIZE_THREAD__
+#define FORKS_BESIDE_THREADS 0
+#else
+#define FORKS_BESIDE_THREADS (!STELE_TEST_EMULATED)
+#endif
+
 /* Runs @code and leaves what it wrote to standard error in @t. */
 #define STDERR_OF(t, code)                                                                         \
 	do {                                                                                       \

@@ -17,6 +17,7 @@
 #include <sched.h>
 #include <semaphore.h>
 #include <stele/cpu.h>
+#include <sys/wait.h>
 #include <time.h>
 
 #define OBJECTS 200
@@ -308,6 +309,39 @@ static int setup(void **state)
 	return num_possible_cpus() < 2 ? -1 : 0;
 }
 
+/* ---- a fork beside a look at cold slots, which closes one for a moment ---- */
+
+#define LOOKS 8 /* at each slot, sixteen at a time */
+
+static void look_at_cold_slots(void)
+{
+	rest_in_slot(cache, 0);
+	slot = stele_slot_now();
+	for (unsigned i = 0; i < LOOKS * ((num_possible_cpus() + 15) / 16); i++)
+		stele_cold_look();
+}
+
+static void fork_and_ask(void)
+{
+	int status = -1;
+	pid_t child = fork();
+
+	if (child == 0)
+		_exit(stele_slot_is_closed(slot));
+	if (waitpid(child, &status, 0) != child || status != 0)
+		wrong++;
+}
+
+static void a_child_has_the_slot_open_that_was_looked_at(void **state)
+{
+	(void)state;
+	create();
+	assert_true(meet("cpus:cold", look_at_cold_slots, fork_and_ask));
+	assert_false(stele_slot_is_closed(slot));
+	kmem_cache_destroy(cache);
+	assert_int_equal(wrong, 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -317,6 +351,11 @@ int main(void)
 		cmocka_unit_test(nothing_remains_when_the_slot_goes_while_it_is_destroyed),
 		cmocka_unit_test(a_shrink_beside_a_slot_that_goes_leaves_nothing),
 	};
+	const struct CMUnitTest forking[] = {
+		cmocka_unit_test(a_child_has_the_slot_open_that_was_looked_at),
+	};
+	int failed = cmocka_run_group_tests(tests, setup, NULL);
 
-	return cmocka_run_group_tests(tests, setup, NULL);
+	return failed || !FORKS_BESIDE_THREADS ? failed
+					       : cmocka_run_group_tests(forking, setup, NULL);
 }

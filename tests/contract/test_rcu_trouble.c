@@ -269,13 +269,6 @@ static void what_nobody_waits_with_holds_nobody_back(void **state)
 	atomic_fetch_sub(&stele_graces[0].waiting, lost);
 }
 
-/* Neither ThreadSanitizer nor an emulator bears a fork that other threads are in the middle of. */
-#ifdef __SANITIZE_THREAD__
-#define FORKS_BESIDE_THREADS 0
-#else
-#define FORKS_BESIDE_THREADS (!STELE_TEST_EMULATED)
-#endif
-
 int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
