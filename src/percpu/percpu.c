@@ -763,12 +763,18 @@ void stele_slot_empty(unsigned slot, uint64_t words, uint64_t found[3])
 	stele_unlock(&taking);
 }
 
+/* In the fallback each line is locked for itself; a closed slot would lose its threads to others. */
+static int close_for_a_moment(unsigned slot)
+{
+	return by_sequence() ? close_slot(slot) : 0;
+}
+
 bool stele_slot_empty_cold(unsigned slot, void (*each)(unsigned, void *), void *arg)
 {
 	if (!stele_slot_is_shown(slot) || !begin_taking(false))
 		return false;
 	cold = slot + 1;
-	if (stele_slot_is_shown(slot) && close_slot(slot) == 0) {
+	if (stele_slot_is_shown(slot) && close_for_a_moment(slot) == 0) {
 		each(slot, arg);
 		show_again(slot);
 	}
