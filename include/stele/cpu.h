@@ -64,7 +64,10 @@ STELE_API unsigned int raw_smp_processor_id(void);
  *
  * Any number of threads may hold it, and one may take it again. It is outside of every lock of the
  * library: take it before calling anything, or not at all. Who holds it may not call
- * stele_cpu_up(), stele_cpu_down() or stele_cpu_refresh(), nor end or leave by longjmp().
+ * stele_cpu_up(), stele_cpu_down() or stele_cpu_refresh(), nor end or leave by longjmp(). A cache
+ * destroyed meanwhile is emptied by the last cpus_read_unlock(), which then waits for readers of it;
+ * nobody else should wait for a grace period here, as by kvfree_rcu_barrier(): a destructor that is
+ * called after one may want to read the set, or a thread that changes it may be first.
  *
  * Context: ordinary threads; waits for a change that is under way, and lends it its priority.
  */

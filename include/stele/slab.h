@@ -187,7 +187,8 @@ kmem_cache_create_usercopy(const char *name, size_t size, unsigned int align, sl
  *
  * With live objects: each is reported, "kmem_cache_destroy NAME: Slab cache still has
  * objects", and the cache is taken off the list but kept, so that those objects stay valid.
- * A merged cache only loses this user.
+ * A merged cache only loses this user. Called by a destructor, by a step of stele/cpu.h or by who
+ * holds cpus_read_lock(): it is emptied when that is over, by the same thread.
  * Context: control. Nobody may use @s during or after the call.
  */
 STELE_API void kmem_cache_destroy(struct kmem_cache *s);

@@ -23,6 +23,7 @@
 struct stele_cpus stele_cpus;
 int (*stele_cpus_start)(void);
 void (*stele_cpus_look)(void);
+void (*stele_cpus_left)(void);
 
 static struct stele_mutex changing = STELE_MUTEX(CPUS);
 static _Atomic uint32_t readers; /* threads; futex for the writer */
@@ -173,6 +174,12 @@ static bool deepen(uint32_t *mine)
 	return *mine;
 }
 
+static void do_what_waited(void)
+{
+	if (stele_cpus_left)
+		stele_cpus_left();
+}
+
 void cpus_read_lock(void)
 {
 	uint32_t *mine = stele_thread_cpus();
@@ -200,6 +207,13 @@ int cpus_read_trylock(void)
 	return 1;
 }
 
+/* The last of this thread's. */
+static void stop_reading(void)
+{
+	leave();
+	do_what_waited();
+}
+
 void cpus_read_unlock(void)
 {
 	uint32_t *mine = stele_thread_cpus();
@@ -207,7 +221,7 @@ void cpus_read_unlock(void)
 	if (!(*mine & ~CPUS_WRITER))
 		stele_say("stele: cpus_read_unlock: this thread does not hold it\n");
 	else if (!--*mine)
-		leave();
+		stop_reading();
 }
 
 /* ---- writing ---- */
@@ -220,6 +234,11 @@ bool stele_cpus_is_writer(void)
 bool stele_cpus_is_reader(void)
 {
 	return *stele_thread_cpus() & ~CPUS_WRITER;
+}
+
+bool stele_cpus_are_held(void)
+{
+	return *stele_thread_cpus();
 }
 
 int stele_cpus_write_lock(void)
@@ -241,6 +260,7 @@ void stele_cpus_write_unlock(void)
 	*stele_thread_cpus() = 0;
 	store_seq(&writing, 0);
 	stele_unlock(&changing);
+	do_what_waited();
 }
 
 /* ---- questions ---- */

@@ -39,6 +39,8 @@ extern struct stele_cpus stele_cpus __attribute__((visibility("hidden")));
 extern int (*stele_cpus_start)(void) __attribute__((visibility("hidden")));
 /* What it does besides when the watcher looks; NULL: nothing. */
 extern void (*stele_cpus_look)(void) __attribute__((visibility("hidden")));
+/* What a higher floor has put off until a thread lets go of the set, called then; NULL: nothing. */
+extern void (*stele_cpus_left)(void) __attribute__((visibility("hidden")));
 
 /* Fills in the set as the system has it, once, before anybody writes. 0 or -errno. */
 int stele_cpus_ready(void);
@@ -62,6 +64,8 @@ int stele_cpus_write_lock(void);
 void stele_cpus_write_unlock(void);
 bool stele_cpus_is_writer(void);
 bool stele_cpus_is_reader(void);
+/* Either: it may wait for nobody who may want to read. */
+bool stele_cpus_are_held(void);
 
 void stele_cpus_after_fork(void);
 

@@ -30,6 +30,7 @@
 #include "rcu/rcu.h"
 #include "base/options.h"
 #include "os/os.h"
+#include "percpu/cpus.h"
 #include "rcu/flavor.h"
 #include "sync/mutex.h"
 #include <errno.h>
@@ -482,7 +483,7 @@ static bool may_wait(struct stele_grace *g, bool patient)
 {
 	if (inside || runner_of(g)->broken || (!patient && !load_acquire(&runner_of(g)->runner)))
 		return false;
-	if (stele_reading(g))
+	if (stele_reading(g) || stele_cpus_are_held())
 		return false;
 	return patient || load_relaxed(&runner_of(g)->gave_up) != load_acquire(&g->done) + 1;
 }

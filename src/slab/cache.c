@@ -9,6 +9,8 @@
  * Locks     the CPU set for reading (percpu/cpus.h), walking, then list. Making a cache takes the last
  *           only: it is complete, with its words in every slot, before it is listed. No grace
  *           period is waited for while the CPU set is held: what is called after one may need it.
+ *           So what a step, a constructor or a destructor destroys meanwhile leaves the list, and
+ *           is put off: the same thread empties it when it has let go of the set.
  *           No constructor or destructor ever runs under the list lock, so
  *           either may create and destroy caches. Who walks pins the cache it is at by a
  *           reference; walking keeps other threads from destroying it meanwhile.
@@ -22,6 +24,7 @@
 #include "base/options.h"
 #include "os/os.h"
 #include "percpu/cpus.h"
+#include "percpu/system.h"
 #include "slab/broken.h"
 #include "slab/slab.h"
 #include "sync/held.h"
@@ -32,8 +35,9 @@
 static struct stele_mutex walking = STELE_MUTEX(WALKING);
 static struct stele_mutex list_lock = STELE_MUTEX(LIST);
 static struct kmem_cache *caches;
-static struct kmem_cache *pinned;     /* by the walk under way */
-static struct kmem_cache cache_cache; /* where struct kmem_cache comes from */
+static struct kmem_cache *pinned;	     /* by the walk under way */
+static _Atomic(struct kmem_cache *) put_off; /* destroyed, not emptied yet; looked at racily */
+static struct kmem_cache cache_cache;	     /* where struct kmem_cache comes from */
 static _Atomic bool cache_cache_ready;
 
 #define OBJECTS_MAX 512u
@@ -224,7 +228,7 @@ void stele_cache_try_each(void (*each)(struct kmem_cache *, void *), void *arg)
 	stele_unlock(&list_lock);
 }
 
-static void empty_and_release(struct kmem_cache *s, const void *caller);
+static void finish(struct kmem_cache *s, const void *caller);
 
 /* The cache after @s in the list, pinned, or the first one; @s is let go. NULL at the end. */
 static struct kmem_cache *next_pinned(struct kmem_cache *s)
@@ -246,7 +250,7 @@ static struct kmem_cache *next_pinned(struct kmem_cache *s)
 		unlist(s);
 	stele_unlock(&list_lock);
 	if (gone)
-		empty_and_release(s, __builtin_return_address(0));
+		finish(s, __builtin_return_address(0));
 	return next;
 }
 
@@ -745,6 +749,62 @@ static void empty_and_release(struct kmem_cache *s, const void *caller)
 		report_leftovers(s, caller);
 }
 
+/* Like push_list(), for a cache that is in no list any more. */
+static void put_off_emptying(struct kmem_cache *s, const void *caller)
+{
+	s->put_off_by = stele_thread_cpus();
+	s->destroyed_from = caller;
+	if (stele_lock(&list_lock) != 0)
+		return;
+	s->next = load_relaxed(&put_off);
+	/* ORDER(LIST) release: the child of a fork finds the list whole. */
+	store_release(&put_off, s);
+	stele_unlock(&list_lock);
+}
+
+/* One that this thread has put off, or NULL. */
+static struct kmem_cache *take_put_off(void)
+{
+	struct kmem_cache *s, *before = NULL;
+
+	if (!load_relaxed(&put_off) || stele_lock(&list_lock) != 0)
+		return NULL;
+	for (s = load_relaxed(&put_off); s && s->put_off_by != stele_thread_cpus(); s = s->next)
+		before = s;
+	if (s && before)
+		before->next = s->next;
+	else if (s)
+		store_relaxed(&put_off, s->next);
+	stele_unlock(&list_lock);
+	return s;
+}
+
+/* This thread has let go of the CPU set. */
+static void empty_put_off(void)
+{
+	struct kmem_cache *s;
+	uint64_t signals;
+
+	if (!load_relaxed(&put_off))
+		return;
+	signals = stele_os_signals_hold();
+	while ((s = take_put_off())) {
+		if (stele_grace_used())
+			stele_rcu_barrier(s);
+		empty_and_release(s, s->destroyed_from);
+	}
+	stele_os_signals_release(signals);
+}
+
+/* What emptying takes, grace periods first, is not waited for while the CPU set is held. */
+static void finish(struct kmem_cache *s, const void *caller)
+{
+	if (stele_cpus_are_held())
+		put_off_emptying(s, caller);
+	else
+		empty_and_release(s, caller);
+}
+
 /* A reference more, so that the cache stays what it is. False: it is not in the list. */
 static bool pin(struct kmem_cache *s)
 {
@@ -792,7 +852,7 @@ static bool drop(struct kmem_cache *s, int n)
 /* What was given to kfree_rcu() comes back first. No lock is held: readers may take any. */
 static int wait_for_readers(struct kmem_cache *s)
 {
-	if (!stele_grace_used() || !pin(s))
+	if (!stele_grace_used() || stele_cpus_are_held() || !pin(s))
 		return 1;
 	stele_rcu_barrier(s);
 	return 2;
@@ -818,7 +878,7 @@ void kmem_cache_destroy(struct kmem_cache *s)
 	if (locked)
 		stele_unlock(&walking);
 	if (last)
-		empty_and_release(s, __builtin_return_address(0));
+		finish(s, __builtin_return_address(0));
 	stele_os_signals_release(signals);
 }
 
@@ -887,4 +947,5 @@ static __attribute__((constructor)) void start_early(void)
 	ask_for_children();
 	stele_slab_watch_fork();
 	stele_slab_watch_cpus();
+	stele_cpus_left = empty_put_off;
 }

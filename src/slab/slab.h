@@ -90,7 +90,9 @@ struct kmem_cache {
 	struct kmem_cache *next __attribute__((aligned(64)));
 	int refcount;
 	bool is_static;
-	bool destroyed;	     /* debug builds keep it for a while, to name it when it is used */
+	bool destroyed; /* debug builds keep it for a while, to name it when it is used */
+	const uint32_t *put_off_by; /* the thread that will empty it, destroyed as it is */
+	const void *destroyed_from;
 	const char *name_at; /* the name, for probes */
 	char name[CACHE_NAME_MAX];
 };
