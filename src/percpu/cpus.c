@@ -180,37 +180,47 @@ static void do_what_waited(void)
 		stele_cpus_left();
 }
 
+/* Signals are held back while the count and the thread's own word differ: a handler that never came
+ * back would leave a reader for good, and in the child of one that forks they would not agree. */
 void cpus_read_lock(void)
 {
 	uint32_t *mine = stele_thread_cpus();
+	uint64_t signals;
 
 	if (deepen(mine))
 		return;
+	signals = stele_os_signals_hold();
 	while (!enter()) {
 		leave();
 		wait_for_writer();
 	}
 	*mine = 1;
+	stele_os_signals_release(signals);
 }
 
 int cpus_read_trylock(void)
 {
 	uint32_t *mine = stele_thread_cpus();
+	uint64_t signals;
 
 	if (deepen(mine))
 		return 1;
-	if (!enter()) {
+	signals = stele_os_signals_hold();
+	*mine = enter();
+	if (!*mine)
 		leave();
-		return 0;
-	}
-	*mine = 1;
-	return 1;
+	stele_os_signals_release(signals);
+	return (int)*mine;
 }
 
 /* The last of this thread's. */
-static void stop_reading(void)
+static void stop_reading(uint32_t *mine)
 {
+	uint64_t signals = stele_os_signals_hold();
+
+	*mine = 0;
 	leave();
+	stele_os_signals_release(signals);
 	do_what_waited();
 }
 
@@ -220,8 +230,10 @@ void cpus_read_unlock(void)
 
 	if (!(*mine & ~CPUS_WRITER))
 		stele_say("stele: cpus_read_unlock: this thread does not hold it\n");
-	else if (!--*mine)
-		stop_reading();
+	else if (*mine == 1)
+		stop_reading(mine);
+	else
+		--*mine;
 }
 
 /* ---- writing ---- */

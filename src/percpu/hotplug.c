@@ -365,20 +365,22 @@ static int setup_locked(int state, const struct step *step, bool calls)
 
 static int setup(int state, const struct step *step, bool calls)
 {
+	uint64_t signals;
 	int error;
 
 	if (!step->name) {
 		SAY("cpuhp_setup_state: no name\n");
 		return -EINVAL;
 	}
+	signals = stele_os_signals_hold();
 	error = table_lock();
-	if (error) {
-		if (error == -EDEADLK)
-			SAY("cpuhp_setup_state(%s): called from within a step\n", step->name);
-		return error;
+	if (!error) {
+		error = setup_locked(state, step, calls);
+		table_unlock();
+	} else if (error == -EDEADLK) {
+		SAY("cpuhp_setup_state(%s): called from within a step\n", step->name);
 	}
-	error = setup_locked(state, step, calls);
-	table_unlock();
+	stele_os_signals_release(signals);
 	return error;
 }
 
@@ -419,14 +421,16 @@ static void remove_locked(int state, bool calls)
 
 static void remove_step(int state, bool calls)
 {
+	uint64_t signals = stele_os_signals_hold();
 	int error = table_lock();
 
-	if (error == -EDEADLK)
+	if (!error) {
+		remove_locked(state, calls);
+		table_unlock();
+	} else if (error == -EDEADLK) {
 		SAY("cpuhp_remove_state(%d): called from within a step; it stays\n", state);
-	if (error)
-		return;
-	remove_locked(state, calls);
-	table_unlock();
+	}
+	stele_os_signals_release(signals);
 }
 
 void cpuhp_remove_state(enum cpuhp_state state)

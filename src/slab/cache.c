@@ -256,6 +256,7 @@ static struct kmem_cache *next_pinned(struct kmem_cache *s)
 
 void stele_cache_each(void (*each)(struct kmem_cache *, void *), void *arg)
 {
+	uint64_t signals = stele_os_signals_hold();
 	struct kmem_cache *s = NULL;
 
 	cpus_read_lock();
@@ -266,6 +267,7 @@ void stele_cache_each(void (*each)(struct kmem_cache *, void *), void *arg)
 		stele_unlock(&walking);
 	}
 	cpus_read_unlock();
+	stele_os_signals_release(signals);
 }
 
 /* ---- memory nodes ---- */

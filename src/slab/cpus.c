@@ -120,18 +120,27 @@ static void look_at(unsigned slot)
 	}
 }
 
-void stele_cold_look(void)
+static void look(void)
 {
 	unsigned slots = stele_system_facts.slots, most = STELE_MIN(slots, LOOK_SLOTS);
 
-	store_relaxed(&due, 0);
-	if (atomic_exchange(&looking, 1))
-		return;
+	STELE_POINT("cpus:looking");
 	for (unsigned i = 0; i < most; i++) {
 		look_at(next_slot % slots);
 		next_slot++;
 	}
-	store_release(&looking, 0);
+}
+
+void stele_cold_look(void)
+{
+	uint64_t signals = stele_os_signals_hold(); /* or a handler could end all looks */
+
+	store_relaxed(&due, 0);
+	if (!atomic_exchange(&looking, 1)) {
+		look();
+		store_release(&looking, 0);
+	}
+	stele_os_signals_release(signals);
 }
 
 void stele_cold_after_fork(void)

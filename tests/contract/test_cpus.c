@@ -290,14 +290,34 @@ static int step_allocates(unsigned cpu)
 
 #if STELE_DEBUG
 static _Atomic bool hooked;
+static _Thread_local bool within_jump;
 static _Atomic unsigned points;
+
+static const char *left_at;
+static sigjmp_buf back;
+
+static void never_come_back(int signal)
+{
+	(void)signal;
+	siglongjmp(back, 1);
+}
+
+/* A signal there. */
+static void leave_at(const char *point)
+{
+	if (!left_at || strcmp(point, left_at) != 0)
+		return;
+	left_at = NULL;
+	raise(SIGUSR1);
+}
 
 /* Not every time: a step that is tried again until nobody came between must get through. */
 static void point_allocates(const char *point)
 {
 	static _Thread_local unsigned seed;
 
-	(void)point;
+	if (within_jump)
+		leave_at(point);
 	if (!hooked)
 		return;
 	points++;
@@ -320,6 +340,57 @@ static void hook_start(void)
 static bool hook_was_called(void)
 {
 	return points > 0;
+}
+
+static void walk(void)
+{
+	stele_trim(0);
+}
+
+static int no_step(unsigned cpu)
+{
+	(void)cpu;
+	return 0;
+}
+
+static void step_comes_and_goes(void)
+{
+	int step = cpuhp_setup_state(CPUHP_AP_ONLINE_DYN, "jumped", no_step, no_step);
+
+	if (step > 0)
+		cpuhp_remove_state((enum cpuhp_state)step);
+}
+
+static void read_a_little(void)
+{
+	if (cpus_read_trylock())
+		cpus_read_unlock();
+	stele_cold_look();
+}
+
+/* Whether a handler that came at @point, and left for good, came there. */
+static bool jump_out(const char *point, void (*work)(void))
+{
+	left_at = point;
+	within_jump = true;
+	if (sigsetjmp(back, 1) == 0)
+		work();
+	within_jump = false;
+	return !left_at;
+}
+
+static void a_handler_that_never_comes_back_leaves_no_reader(void **state)
+{
+	(void)state;
+	signal(SIGUSR1, never_come_back);
+	assert_true(jump_out("cpus:counted", walk));
+	assert_int_equal(stele_cpu_up(take_mine_down()), 0);
+	assert_true(jump_out("cpus:counted", step_comes_and_goes));
+	assert_int_equal(stele_cpu_up(take_mine_down()), 0);
+	for (int i = 0; i < 2; i++)
+		assert_true(jump_out("cpus:looking", read_a_little));
+	assert_int_equal(stele_cpu_up(take_mine_down()), 0);
+	signal(SIGUSR1, SIG_DFL);
 }
 #else
 static void hook(bool on)
@@ -672,6 +743,9 @@ int main(void)
 		cmocka_unit_test(caches_come_and_go_while_slots_do),
 		cmocka_unit_test(a_thousand_caches_lose_nothing),
 		cmocka_unit_test(steps_and_handlers_may_allocate_at_every_point),
+#if STELE_DEBUG
+		cmocka_unit_test(a_handler_that_never_comes_back_leaves_no_reader),
+#endif
 		cmocka_unit_test(who_destroys_a_cache_inside_does_not_wait_for_who_wants_in),
 #ifndef __SANITIZE_THREAD__
 		cmocka_unit_test(a_child_goes_on_whatever_was_under_way),
