@@ -562,6 +562,8 @@ STELE_API STELE_ALLOC_SIZE(2) STELE_MUST_CHECK
 /**
  * krealloc_node_align - krealloc() with an alignment and a preferred node
  * @align: a power of two, or 0 or 1 for none; memory that does not fit it is moved
+ * @node:  for memory that is moved; with __GFP_THISNODE what is on another node is moved to this
+ *         one, whatever its size
  *
  * Context: any.
  */
@@ -650,7 +652,7 @@ static inline STELE_ALLOC_SIZE2(1, 2) STELE_MUST_CHECK
 }
 
 /**
- * kvrealloc_node_align - krealloc() up to INT_MAX bytes
+ * kvrealloc_node_align - krealloc_node_align() up to INT_MAX bytes
  *
  * Context: any; not beside itself or kvfree() on the same memory.
  */

@@ -30,6 +30,12 @@ static void clear_from(void *p, size_t from, size_t to, gfp_t gfp)
 		memset((char *)p + from, 0, to - from);
 }
 
+/* Whether it has to be on another node than it is. */
+static bool elsewhere(const void *p, const struct stele_request *r)
+{
+	return r->gfp & __GFP_THISNODE && r->node >= 0 && (unsigned)r->node != node_at(p);
+}
+
 static bool fits_in_place(const void *p, size_t usable, const struct stele_request *r)
 {
 	return r->size <= usable && (r->align <= 1 || stele_is_aligned((uintptr_t)p, r->align));
@@ -97,10 +103,14 @@ void *stele_request_resize(const void *old, const struct stele_request *r)
 		STELE_WARN_ONCE("stele: krealloc: %p is not an allocation\n", p);
 		return NULL;
 	}
-	if (fits_in_place(p, usable, r))
-		return stay(p, usable, r);
-	q = grow_run(p, usable, r);
-	return q ? q : move(p, usable, r);
+	if (stele_likely(!elsewhere(p, r))) {
+		if (fits_in_place(p, usable, r))
+			return stay(p, usable, r);
+		q = grow_run(p, usable, r);
+		if (q)
+			return q;
+	}
+	return move(p, usable, r);
 }
 
 static void *resize_any(const void *p, size_t size, size_t align, gfp_t gfp, int node,

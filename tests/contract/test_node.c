@@ -224,6 +224,48 @@ static void a_number_that_is_no_node_is_served_from_near(void **state)
 	kmem_cache_destroy(s);
 }
 
+static void *kvrealloc_for(void *p, size_t size, gfp_t gfp, int node)
+{
+	return kvrealloc_node_align(p, size, 1, gfp, node);
+}
+
+static void *krealloc_for(void *p, size_t size, gfp_t gfp, int node)
+{
+	return krealloc_node_align(p, size, 1, gfp, node);
+}
+
+/* From @had to @size bytes: it moves to the node it has to be on, and else stays. */
+static void resized(void *(*resize)(void *, size_t, gfp_t, int), size_t had, size_t size)
+{
+	size_t kept = STELE_MIN(had, size);
+	void *p = kmalloc_node(had, GFP_KERNEL, 0), *q;
+
+	sign(p, had, 7);
+	assert_null(resize(p, size, GFP_KERNEL | __GFP_THISNODE, 3));
+	q = resize(p, size, GFP_KERNEL | __GFP_THISNODE, 1);
+	assert_int_equal(node_of(q), 1);
+	assert_true(signed_by(q, kept, 7));
+	p = resize(q, kept, GFP_KERNEL, 0);
+	assert_int_equal(node_of(p), 1);
+	p = resize(p, kept, GFP_KERNEL | __GFP_THISNODE, NUMA_NO_NODE);
+	assert_int_equal(node_of(p), 1);
+	kvfree(p);
+}
+
+static void what_changes_its_size_is_on_the_node_it_has_to_be(void **state)
+{
+	static const size_t sizes[][2] = {
+		{ 100, 90 },	 { 100, 100 },	       { 100, 3000 },	     { 50000, 40000 },
+		{ 5000, 60000 }, { 3 << 20, 2900000 }, { 3 << 20, 4 << 20 },
+	};
+
+	(void)state;
+	for (unsigned i = 0; i < sizeof(sizes) / sizeof(sizes[0]); i++) {
+		resized(krealloc_for, opaque(sizes[i][0]), opaque(sizes[i][1]));
+		resized(kvrealloc_for, opaque(sizes[i][0]), opaque(sizes[i][1]));
+	}
+}
+
 /* ---- a node that is full ---- */
 
 static struct page *take_all_pages(int node)
@@ -572,6 +614,7 @@ int main(void)
 		cmocka_unit_test(a_sheaf_with_other_nodes_objects_deceives_nobody),
 		cmocka_unit_test(what_was_not_asked_for_comes_from_near),
 		cmocka_unit_test(a_number_that_is_no_node_is_served_from_near),
+		cmocka_unit_test(what_changes_its_size_is_on_the_node_it_has_to_be),
 		cmocka_unit_test(a_full_node_is_helped_out_but_for_who_wants_no_other),
 		cmocka_unit_test(free_objects_in_another_nodes_barn_are_memory),
 		cmocka_unit_test(what_is_freed_far_away_goes_home),
