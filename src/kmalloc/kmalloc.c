@@ -107,7 +107,7 @@ static __attribute__((noinline)) void *kmalloc_slow(size_t size, gfp_t gfp, stru
 
 	if (!s)
 		return stele_request_alloc(&r);
-	return stele_request_report(&r, stele_slab_alloc_slow(s, gfp), s->size);
+	return stele_request_report(&r, stele_slab_alloc_node(s, gfp, NUMA_NO_NODE), s->size);
 }
 
 void *kmalloc(size_t size, gfp_t gfp)

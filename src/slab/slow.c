@@ -384,7 +384,7 @@ void *stele_slab_alloc_node(struct kmem_cache *s, gfp_t gfp, int node)
 	unsigned where;
 	void *p;
 
-	if (node < 0)
+	if (node < 0 && !(gfp & __GFP_THISNODE))
 		return stele_slab_alloc_slow(s, gfp);
 	if (!stele_where(node, gfp, &where))
 		return NULL;

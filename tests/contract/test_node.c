@@ -329,6 +329,41 @@ static void a_full_node_is_helped_out_but_for_who_wants_no_other(void **state)
 	kmem_cache_destroy(s);
 }
 
+/* Small or large: nobody named is the node of this thread. */
+static void only_this_node_is_meant_where_none_is_named(void **state)
+{
+	static const size_t sizes[] = { 96, 4000, 60000, 3 << 20 };
+	struct kmem_cache *s = cache("only-here");
+	int mine = here();
+	struct page *taken;
+	void **rest[4];
+	uint32_t end;
+
+	(void)state;
+	stele_trim(0);
+	end = closed((unsigned)mine);
+	taken = take_all_pages(mine);
+	for (unsigned i = 0; i < sizeof(sizes) / sizeof(sizes[0]); i++) {
+		void **p;
+
+		/* What slabs and sheaves still have is of this node. */
+		rest[i] = NULL;
+		while ((p = kmalloc(sizes[i], GFP_KERNEL | __GFP_THISNODE))) {
+			assert_int_equal(node_of(p), mine);
+			*p = rest[i];
+			rest[i] = p;
+		}
+		assert_null(kmalloc_node(sizes[i], GFP_KERNEL | __GFP_THISNODE, NUMA_NO_NODE));
+	}
+	assert_null(kmem_cache_alloc(s, GFP_KERNEL | __GFP_THISNODE));
+	assert_null(kmem_cache_alloc_node(s, GFP_KERNEL | __GFP_THISNODE, NUMA_NO_NODE));
+	for (unsigned i = 0; i < sizeof(sizes) / sizeof(sizes[0]); i++)
+		give_list(rest[i]);
+	give_pages(taken);
+	stele_heap.zones[mine].end = end;
+	kmem_cache_destroy(s);
+}
+
 /* Free objects are memory, wherever they rest. */
 static void free_objects_in_another_nodes_barn_are_memory(void **state)
 {
@@ -616,6 +651,7 @@ int main(void)
 		cmocka_unit_test(a_number_that_is_no_node_is_served_from_near),
 		cmocka_unit_test(what_changes_its_size_is_on_the_node_it_has_to_be),
 		cmocka_unit_test(a_full_node_is_helped_out_but_for_who_wants_no_other),
+		cmocka_unit_test(only_this_node_is_meant_where_none_is_named),
 		cmocka_unit_test(free_objects_in_another_nodes_barn_are_memory),
 		cmocka_unit_test(what_is_freed_far_away_goes_home),
 		cmocka_unit_test(a_slab_is_found_again_by_its_own_node),
