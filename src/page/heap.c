@@ -120,10 +120,15 @@ int stele_heap_commit(const void *p, size_t size)
 	return stele_os_commit(&stele_heap.range, (void *)from, to - from);
 }
 
-/* A block lies in one zone: where limits leave little, it is not divided. */
-static size_t zone_least(void)
+static void divide(size_t arena)
 {
-	return stele_nodes.pretended ? AREA_SIZE : 1ul << 30;
+	unsigned count = stele_zones_fit(arena, stele_nodes.count,
+					 load_relaxed(&stele_nodes.memory), stele_os_ram_bytes());
+
+	if (stele_nodes.pretended)
+		count = arena / stele_nodes.count < AREA_SIZE ? 1 : stele_nodes.count;
+	if (count < stele_nodes.count)
+		stele_nodes_keep(count);
 }
 
 static int reserve(unsigned slots)
@@ -134,8 +139,8 @@ static int reserve(unsigned slots)
 	for (; arena >= ARENA_MIN; arena = arena / 2 / AREA_SIZE * AREA_SIZE) {
 		size_t size;
 
-		if (arena / stele_nodes.count < zone_least())
-			stele_nodes_forget();
+		if (nodes_several())
+			divide(arena);
 		size = lay_out(h, arena, slots);
 		if (stele_os_reserve(&h->range, size, AREA_SIZE) == 0) {
 			stele_system_facts.arena_bytes = arena;

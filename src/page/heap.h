@@ -102,7 +102,9 @@ uint64_t stele_dirty_free(void);
 /* A huge block of @bytes was freed: keep as much for the next one, within reason. */
 void stele_dirty_keep(size_t bytes);
 
-/* zones.c: at start, tells the system which node each zone prefers. */
+/* zones.c: among how many of @count nodes, some with @memory, @arena can be divided (1: it cannot). */
+unsigned stele_zones_fit(size_t arena, unsigned count, uint64_t memory, uint64_t ram);
+/* At start, tells the system which node each zone prefers. */
 void stele_zones_bind(void);
 
 /* Makes areas [first, first+n), of one zone, usable and raises its `high` over them. 0 or -ENOMEM. */

@@ -18,6 +18,28 @@
 #include <stele/page.h>
 #include <stele/topology.h>
 
+#define ZONE_LEAST (1ul << 30) /* a block lies in one zone */
+
+/* Whether what there is has room, with no more than a quarter of the arena lost to powers of two. */
+static bool has_room(size_t arena, unsigned count, uint64_t memory, uint64_t ram)
+{
+	size_t areas = arena / AREA_SIZE / count, each;
+
+	each = areas ? AREA_SIZE << stele_ilog2(areas) : 0;
+	return each >= ZONE_LEAST && each * (unsigned)__builtin_popcountll(memory) >=
+					     STELE_MIN(ram, (uint64_t)arena / 4 * 3);
+}
+
+/* Those that have no memory yet may take nothing from the others: one block can be all there is. */
+unsigned stele_zones_fit(size_t arena, unsigned count, uint64_t memory, uint64_t ram)
+{
+	unsigned now = 64 - (unsigned)__builtin_clzll(memory);
+
+	if (has_room(arena, count, count > now ? 1 : memory, ram))
+		return count;
+	return has_room(arena, now, memory, ram) ? now : 1;
+}
+
 static char *zone_memory(const struct stele_zone *zone)
 {
 	return stele_heap.range.base + stele_heap.arena_at + (size_t)zone->first * AREA_SIZE;

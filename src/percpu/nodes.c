@@ -190,10 +190,16 @@ void stele_nodes_choose(void)
 		set_order();
 }
 
-void stele_nodes_forget(void)
+void stele_nodes_keep(unsigned count)
 {
-	stele_nodes.count = 1;
-	store_relaxed(&stele_nodes.memory, 1);
+	uint64_t memory = load_relaxed(&stele_nodes.memory) & bits_from_to(0, count);
+
+	stele_nodes.count = count;
+	store_relaxed(&stele_nodes.memory, count > 1 ? memory : 1);
+	if (nodes_several()) {
+		set_order();
+		set_slots();
+	}
 }
 
 uint64_t stele_nodes_look(void)

@@ -41,8 +41,8 @@ void stele_nodes_choose(void);
 
 /* The same, once it is known what slots are. */
 void stele_nodes_start(void);
-/* There is no room for several, so there is one. At start. */
-void stele_nodes_forget(void);
+/* There is room for those below @count only, or (1) for none apart. At start. */
+void stele_nodes_keep(unsigned count);
 
 /* Looks again at CPUs and memory; the nodes that have memory now. */
 uint64_t stele_nodes_look(void);

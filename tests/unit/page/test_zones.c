@@ -215,6 +215,32 @@ static void areas_are_walked_each_once_from_the_highest(void **state)
 	assert_int_equal(n, stele_page_stats().areas);
 }
 
+#define GIB (1ul << 30)
+#define ALL(n) (~0ull >> (64 - (n)))
+
+/* Neither by nodes that may come one day nor by rounding. */
+static void no_memory_is_out_of_reach_for_being_divided(void **state)
+{
+	static const struct {
+		uint64_t arena, memory, ram;
+		unsigned count, divided;
+	} machines[] = {
+		{ 2048 * GIB, ALL(2), 256 * GIB, 2, 2 },  { 4032 * GIB, ALL(8), 2000 * GIB, 8, 8 },
+		{ 4032 * GIB, ALL(8), 3000 * GIB, 8, 1 }, { 4032 * GIB, ALL(2), 3000 * GIB, 2, 1 },
+		{ 4032 * GIB, ALL(2), 512 * GIB, 64, 2 }, { 4032 * GIB, ALL(2), 60 * GIB, 64, 2 },
+		{ 4032 * GIB, ALL(2), 32 * GIB, 64, 64 }, { 4032 * GIB, 0x101, 400 * GIB, 64, 9 },
+		{ 35 * GIB, ALL(2), 256 * GIB, 2, 2 },	  { 35 * GIB, ALL(2), 256 * GIB, 64, 2 },
+		{ 35 * GIB, ALL(3), 256 * GIB, 3, 1 },	  { 2 * GIB, ALL(2), 256 * GIB, 2, 2 },
+		{ 2 * GIB - 1, ALL(2), 256 * GIB, 2, 1 }, { AREA_SIZE, ALL(64), 256 * GIB, 64, 1 },
+	};
+
+	(void)state;
+	for (unsigned i = 0; i < sizeof(machines) / sizeof(machines[0]); i++)
+		assert_int_equal(stele_zones_fit(machines[i].arena, machines[i].count,
+						 machines[i].memory, machines[i].ram),
+				 machines[i].divided);
+}
+
 /* Last: from here on node 2 has memory. */
 static void a_node_gets_memory_later(void **state)
 {
@@ -242,6 +268,7 @@ int main(void)
 		TEST(what_is_not_ours_is_of_no_node),
 		TEST(free_memory_of_all_nodes_goes_back),
 		TEST(areas_are_walked_each_once_from_the_highest),
+		TEST(no_memory_is_out_of_reach_for_being_divided),
 		TEST(a_node_gets_memory_later),
 	};
 

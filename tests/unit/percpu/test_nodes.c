@@ -12,7 +12,7 @@
 
 static void pretend(int nodes, int late)
 {
-	stele_nodes_forget();
+	stele_nodes_keep(1);
 	stele_nodes.pretended = false;
 	stele_opt.nodes = nodes;
 	stele_opt.nodes_late = late;
@@ -73,6 +73,25 @@ static void a_node_without_memory_stands_for_the_nearest(void **state)
 	assert_int_equal(stele_node_with_memory(2), 1);
 }
 
+/* Those with memory are found as before, and all others stand for one of them. */
+static void where_there_is_no_room_nodes_without_memory_go(void **state)
+{
+	(void)state;
+	pretend(6, 4);
+	stele_nodes_keep(2);
+	assert_int_equal(stele_nodes.count, 2);
+	assert_int_equal(load_relaxed(&stele_nodes.memory), 3);
+	for (unsigned node = 0; node < 2; node++) {
+		assert_int_equal(stele_node_near(node, 0), node);
+		assert_int_equal(stele_node_near(node, 1), !node);
+	}
+	for (unsigned node = 0; node < 6; node++)
+		assert_true(node_has_memory(stele_node_with_memory(node)));
+	assert_int_equal(stele_nodes_look(), 3);
+	stele_nodes_keep(1);
+	assert_false(nodes_several());
+}
+
 /* Slots are dealt out to the nodes that have memory. */
 static void a_slot_has_a_node_with_memory(void **state)
 {
@@ -111,6 +130,7 @@ int main(void)
 		cmocka_unit_test(every_node_has_an_order_of_all),
 		cmocka_unit_test(the_nearest_comes_first),
 		cmocka_unit_test(a_node_without_memory_stands_for_the_nearest),
+		cmocka_unit_test(where_there_is_no_room_nodes_without_memory_go),
 		cmocka_unit_test(a_slot_has_a_node_with_memory),
 		cmocka_unit_test(some_node_is_never_without_memory),
 		cmocka_unit_test(several_nodes_number_slots_by_cpu),
