@@ -49,7 +49,7 @@ static unsigned number_of(const char *name)
 #define ENTRY_LENGTH 16
 #define ENTRY_NAME 19
 
-static void add_entries(const char *buf, long bytes, uint64_t mask[])
+static void add_entries(const char *buf, long bytes, unsigned but, uint64_t mask[])
 {
 	uint16_t length;
 
@@ -57,12 +57,13 @@ static void add_entries(const char *buf, long bytes, uint64_t mask[])
 		unsigned number = number_of(buf + at + ENTRY_NAME);
 
 		memcpy(&length, buf + at + ENTRY_LENGTH, sizeof(length));
-		if (number)
+		if (number && number != but)
 			add_thread(number, mask);
 	}
 }
 
-static void add_threads(uint64_t mask[])
+/* All of this process, @but one. */
+static void add_threads(unsigned but, uint64_t mask[])
 {
 	char buf[1024] __attribute__((aligned(8)));
 	int fd = (int)syscall(SYS_openat, AT_FDCWD, "/proc/self/task",
@@ -72,7 +73,7 @@ static void add_threads(uint64_t mask[])
 	if (fd < 0)
 		return;
 	while ((bytes = syscall(SYS_getdents64, fd, buf, sizeof(buf))) > 0)
-		add_entries(buf, bytes, mask);
+		add_entries(buf, bytes, but, mask);
 	syscall(SYS_close, fd);
 }
 
@@ -84,7 +85,20 @@ bool stele_os_cpus_allowed(uint64_t mask[])
 	memset(mask, 0, MASK_BYTES);
 	any = add_thread(0, mask);
 	if (any)
-		add_threads(mask);
+		add_threads(0, mask);
 	errno = saved;
 	return any;
+}
+
+void stele_os_run_with_others(void)
+{
+	uint64_t mask[MASK_BYTES / 8] = { 0 }, any = 0;
+	int saved = errno;
+
+	add_threads(stele_os_thread(), mask);
+	for (unsigned i = 0; i < MASK_BYTES / 8; i++)
+		any |= mask[i];
+	if (any)
+		syscall(SYS_sched_setaffinity, 0, MASK_BYTES, mask);
+	errno = saved;
 }

@@ -54,6 +54,8 @@ unsigned stele_os_cpus_possible(void); /* at least 1, at most 4096 */
 bool stele_os_cpus_of_file(const char *path, uint64_t mask[]);
 /* Those that some thread of this process may run on. False: not to be had. Ordinary threads. */
 bool stele_os_cpus_allowed(uint64_t mask[]);
+/* Lets this thread run where the others may, as far as they are told. Ordinary threads. */
+void stele_os_run_with_others(void);
 uint64_t stele_os_ram_bytes(void);   /* RAM plus swap; 0 when unknown */
 size_t stele_os_address_limit(void); /* RLIMIT_AS minus what is mapped now; SIZE_MAX if none */
 

@@ -243,26 +243,41 @@ bool stele_cpus_is_writer(void)
 	return *stele_thread_cpus() & CPUS_WRITER;
 }
 
-bool stele_cpus_is_reader(void)
-{
-	return *stele_thread_cpus() & ~CPUS_WRITER;
-}
-
 bool stele_cpus_are_held(void)
 {
 	return *stele_thread_cpus();
 }
 
+#define PATIENT_WAITS 10
+#define WAIT_MS 10
+
+/* New ones are kept out. False: some stay for long. */
+static bool readers_leave(void)
+{
+	uint32_t seen;
+
+	for (int i = 0; (seen = load_seq(&readers)) && i < PATIENT_WAITS; i++)
+		stele_os_futex_wait_ms(&readers, seen, WAIT_MS);
+	return !seen;
+}
+
+/* Between two tries new readers come in, and this thread's signals: a reader may stay for good. */
 int stele_cpus_write_lock(void)
 {
-	uint32_t *mine = stele_thread_cpus(), seen;
+	uint32_t *mine = stele_thread_cpus();
 
 	if (*mine || stele_lock(&changing) != 0)
 		return -EDEADLK;
-	store_seq(&writing, 1);
-	STELE_POINT("cpus:writing");
-	while ((seen = load_seq(&readers)))
-		stele_os_futex_wait(&readers, seen);
+	for (;;) {
+		store_seq(&writing, 1);
+		STELE_POINT("cpus:writing");
+		if (readers_leave())
+			break;
+		store_seq(&writing, 0);
+		stele_unlock(&changing);
+		if (stele_lock(&changing) != 0)
+			return -EDEADLK;
+	}
 	*mine = CPUS_WRITER;
 	return 0;
 }

@@ -63,7 +63,6 @@ void stele_cpus_set_online(unsigned slot, bool online);
 int stele_cpus_write_lock(void);
 void stele_cpus_write_unlock(void);
 bool stele_cpus_is_writer(void);
-bool stele_cpus_is_reader(void);
 /* Either: it may wait for nobody who may want to read. */
 bool stele_cpus_are_held(void);
 

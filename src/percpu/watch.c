@@ -6,9 +6,12 @@
  *           at most, then looks. Where the events are not to be had, the second remains. Slots that
  *           nobody uses are looked at as well: a program that has gone quiet has no slow calls.
  * Objects   watcher, stop: under `lock`. A thread that was told to stop is waited for without it.
+ *           It runs where the program's other threads may, so that they decide.
  * Fork      the child has no watcher.
  * Tests     tests/contract/test_cpus.c
  */
+#include "base/fmt.h"
+#include "base/options.h"
 #include "os/os.h"
 #include "percpu/cpus.h"
 #include "sync/mutex.h"
@@ -58,6 +61,7 @@ static void *watch(void *arg)
 	};
 
 	while (!(fds[0].revents)) {
+		stele_os_run_with_others(); /* its own affinity must not count */
 		stele_cpu_refresh();
 		if (stele_cpus_look)
 			stele_cpus_look();
@@ -114,8 +118,12 @@ int stele_cpu_watch(bool on)
 	int saved = errno, error = 0, told = -1;
 	pthread_t thread;
 
-	if (stele_cpus_is_reader() || stele_cpus_is_writer() || stele_lock(&lock) != 0)
+	if (stele_cpus_are_held() || stele_lock(&lock) != 0) {
+		if (!stele_opt.quiet)
+			stele_say("stele: stele_cpu_watch: called from within a step, or by who "
+				  "holds cpus_read_lock()\n");
 		return -EDEADLK;
+	}
 	if (on)
 		error = start_watching();
 	else

@@ -659,18 +659,29 @@ static __attribute__((unused)) void a_child_goes_on_whatever_was_under_way(void 
 
 /* ---- what the system does ---- */
 
-/* Every thread of this process. */
-static void set_cpus(const cpu_set_t *set)
+/* The threads of this process. */
+#define THREADS_MOST 64
+
+static int threads(int numbers[THREADS_MOST])
 {
 	DIR *dir = opendir("/proc/self/task");
 	struct dirent *entry;
+	int n = 0;
 
 	assert_non_null(dir);
-	while ((entry = readdir(dir)))
+	while ((entry = readdir(dir)) && n < THREADS_MOST)
 		if (atoi(entry->d_name))
-			assert_int_equal(sched_setaffinity(atoi(entry->d_name), sizeof(*set), set),
-					 0);
+			numbers[n++] = atoi(entry->d_name);
 	closedir(dir);
+	return n;
+}
+
+static void set_cpus(const cpu_set_t *set)
+{
+	int numbers[THREADS_MOST], n = threads(numbers);
+
+	for (int i = 0; i < n; i++)
+		assert_int_equal(sched_setaffinity(numbers[i], sizeof(*set), set), 0);
 }
 
 static void the_set_follows_affinity_where_numbers_do(void **state)
@@ -716,6 +727,51 @@ static void the_watcher_comes_and_goes(void **state)
 	}
 }
 
+/* ---- where the watcher runs ---- */
+
+static int one_not_in(const int known[], int n)
+{
+	int now[THREADS_MOST], count = threads(now);
+
+	for (int i = 0; i < count; i++) {
+		bool is_known = false;
+
+		for (int j = 0; j < n; j++)
+			is_known |= now[i] == known[j];
+		if (!is_known)
+			return now[i];
+	}
+	return 0;
+}
+
+/* Else a program that keeps to one processor would be said to run wherever its watcher may. */
+static void the_watcher_goes_where_the_others_do(void **state)
+{
+	int others[THREADS_MOST], n = threads(others), watcher;
+	cpu_set_t one, its;
+
+	(void)state;
+	CPU_ZERO(&one);
+	for (int i = 0; CPU_COUNT(&one) == 0; i++)
+		if (CPU_ISSET(i, &allowed))
+			CPU_SET(i, &one);
+	assert_int_equal(stele_cpu_watch(true), 0);
+	watcher = one_not_in(others, n);
+	assert_true(watcher > 0);
+	for (int i = 0; i < n; i++)
+		assert_int_equal(sched_setaffinity(others[i], sizeof(one), &one), 0);
+	for (int i = 0; i < 6000; i++) {
+		assert_int_equal(sched_getaffinity(watcher, sizeof(its), &its), 0);
+		if (CPU_EQUAL(&its, &one))
+			break;
+		usleep(10000);
+	}
+	assert_true(CPU_EQUAL(&its, &one));
+	assert_int_equal(stele_cpu_watch(false), 0);
+	set_cpus(&allowed);
+	assert_true(stele_cpu_refresh() >= 0);
+}
+
 static int setup(void **state)
 {
 	unsigned cpu;
@@ -753,6 +809,7 @@ int main(void)
 		cmocka_unit_test(the_set_follows_affinity_where_numbers_do),
 		cmocka_unit_test(one_taken_down_stays_down_whatever_the_system_has),
 		cmocka_unit_test(the_watcher_comes_and_goes),
+		cmocka_unit_test(the_watcher_goes_where_the_others_do),
 	};
 
 	return cmocka_run_group_tests(tests, setup, NULL);

@@ -8,7 +8,9 @@
 
 #include "../base/stderr_of.h"
 
+#include <signal.h>
 #include <stdio.h>
+#include <unistd.h>
 
 #define SLOTS 4u
 #define STEPS 6u /* half of them before the slot is in use */
@@ -366,7 +368,9 @@ static void who_keeps_the_set_cannot_change_it(void **state)
 	assert_true(stderr_begin(&t));
 	assert_int_equal(stele_cpu_down(1), -EDEADLK);
 	assert_int_equal(stele_cpu_watch(true), -EDEADLK);
-	assert_said(&t, "stele: stele_cpu_down(1): called by who holds cpus_read_lock()\n");
+	assert_said(&t, "stele: stele_cpu_down(1): called by who holds cpus_read_lock()\n"
+			"stele: stele_cpu_watch: called from within a step, or by who holds "
+			"cpus_read_lock()\n");
 	cpus_read_unlock();
 	cpus_read_unlock();
 	assert_int_equal(stele_cpu_down(1), 0);
@@ -430,6 +434,61 @@ static void the_set_stays_as_long_as_somebody_reads(void **state)
 	cpuhp_remove_state_nocalls((enum cpuhp_state)number);
 	assert_int_equal(load_relaxed(&wrong), 0);
 	assert_int_equal(num_online_cpus(), SLOTS);
+}
+
+/* ---- a writer that waits for long ---- */
+
+static _Atomic bool handled;
+static _Atomic bool kept_out; /* a reader that came later */
+
+static void on_signal(int number)
+{
+	(void)number;
+	handled = true;
+}
+
+static void *take_one_down(void *arg)
+{
+	(void)arg;
+	if (stele_cpu_down(1) != 0)
+		add_relaxed(&wrong, 1);
+	return NULL;
+}
+
+static void *come_later(void *arg)
+{
+	(void)arg;
+	while (cpus_read_trylock()) {
+		cpus_read_unlock();
+		sched_yield();
+	}
+	kept_out = true;
+	return NULL;
+}
+
+#define LONG_MS 60000
+
+/* A reader may have forgotten to let go: whoever waits for it must be found by a signal. */
+static void a_signal_comes_through_to_who_waits_for_readers(void **state)
+{
+	pthread_t writer, later;
+
+	(void)state;
+	signal(SIGUSR1, on_signal);
+	cpus_read_lock();
+	assert_int_equal(pthread_create(&writer, NULL, take_one_down, NULL), 0);
+	assert_int_equal(pthread_create(&later, NULL, come_later, NULL), 0);
+	pthread_join(later, NULL);
+	assert_true(kept_out);
+	pthread_kill(writer, SIGUSR1);
+	for (int i = 0; i < LONG_MS && !handled; i++)
+		usleep(1000);
+	cpus_read_unlock();
+	pthread_join(writer, NULL);
+	assert_true(handled);
+	assert_false(cpu_online(1));
+	assert_int_equal(stele_cpu_up(1), 0);
+	assert_int_equal(load_relaxed(&wrong), 0);
 }
 
 /* ---- closed slots ---- */
@@ -525,6 +584,7 @@ int main(void)
 		cmocka_unit_test(a_step_changes_nothing_itself),
 		cmocka_unit_test(who_keeps_the_set_cannot_change_it),
 		cmocka_unit_test(the_set_stays_as_long_as_somebody_reads),
+		cmocka_unit_test(a_signal_comes_through_to_who_waits_for_readers),
 		cmocka_unit_test(a_closed_slot_gives_nothing_and_loses_nothing),
 		cmocka_unit_test(what_a_closed_slot_holds_is_found_by_who_takes_all),
 		cmocka_unit_test(a_thread_without_sequences_takes_another_slot),
