@@ -92,7 +92,8 @@ enum cpuhp_state {
 /**
  * cpuhp_setup_state - install a step, and call @startup for every slot that is past it
  * @state:    CPUHP_BP_PREPARE_DYN, CPUHP_AP_ONLINE_DYN, or a number between one of these and its end
- * @name:     for messages; must stay where it is
+ * @name:     for messages; must stay where it is, as must both functions, until cpuhp_remove_state():
+ *            a plugin takes its steps out before it is unloaded
  * @startup:  called with the slot's number; 0, or a negative error. NULL: nothing
  * @teardown: the same on the way down
  *
@@ -152,8 +153,10 @@ STELE_API int stele_cpu_refresh(void);
  * slots that nobody uses any more, whose objects go back (option `cpu_look`). Nobody gets such a
  * thread without asking. A child of fork() has none.
  *
- * Return:  0, also when there is one already, or none. -EAGAIN: no thread to be had. -EDEADLK: it
- *          cannot end itself, nor can who holds what it waits for.
+ * It runs where the program's other threads may run.
+ *
+ * Return:  0, also when there is one already, or none. -EAGAIN: no thread to be had. -EDEADLK:
+ *          called from within a step, or by who holds cpus_read_lock(); said unless `quiet`.
  * Context: ordinary threads; ending waits until it is gone.
  */
 STELE_API int stele_cpu_watch(bool on);

@@ -13,7 +13,7 @@
 
 STELE_EXTERN_C_BEGIN
 
-/** cpu_to_node - the node of a CPU; 0 for one that was never online. Context: any. */
+/** cpu_to_node - the node of a CPU; 0 for one that was never online, -1 for no CPU's number */
 STELE_API int cpu_to_node(int cpu);
 
 /**

@@ -85,7 +85,7 @@ static const char after[] =
 	"is given to `stele_rank_in_child()`. A function that promises to wait for nothing has "
 	"`STELE_NEVER_WAITS` before it.\n"
 	"Then write this page anew:\n\n"
-	"    build/release/tests/house_locks >docs/locks.md\n";
+	"    build/release/tests/house/house_locks >build/locks.md && mv build/locks.md docs/\n";
 
 static void write_where(FILE *f, const char *where)
 {
