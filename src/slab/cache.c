@@ -633,8 +633,24 @@ static void shrink_each(struct kmem_cache *s, void *arg)
 	kmem_cache_shrink(s);
 }
 
+#define KEPT 64u /* destroyed caches whose names debug builds know, until memory is asked back */
+
+static _Atomic(struct kmem_cache *) kept[KEPT];
+
+static void keep_no_longer(void)
+{
+	for (unsigned i = 0; i < KEPT; i++) {
+		struct kmem_cache *s = exchange_acq_rel(&kept[i], NULL);
+
+		if (s)
+			kmem_cache_free(&cache_cache, s);
+	}
+}
+
 void stele_shrink_all(size_t keep_bytes)
 {
+	if (STELE_DEBUG)
+		keep_no_longer();
 	stele_cache_each(shrink_each, NULL);
 	stele_purge(keep_bytes);
 }
@@ -711,13 +727,10 @@ static int empty_for_good(struct kmem_cache *s)
 	return error;
 }
 
-#define KEPT 64u /* destroyed caches whose names debug builds know */
-
 /* In debug builds: keeps it, every use of which goes the slow way. One that was kept long enough
  * comes out instead, or NULL. */
 static struct kmem_cache *keep_for_a_while(struct kmem_cache *s)
 {
-	static _Atomic(struct kmem_cache *) kept[KEPT];
 	static _Atomic uint32_t next;
 
 	s->destroyed = true;

@@ -8,7 +8,8 @@
  *           sizes, by every way to allocate, and exchange blocks. What the allocator knows
  *           about a block is kept apart from it, so a block can be filled to the brim.
  * Limit     The map takes addresses modulo 32 GiB, which is much more than is ever live. The
- *           stretches of memory nodes are a power of two apart: each TiB begins 2 GiB further on.
+ *           stretches of memory nodes are a power of two apart, 64 GiB at least: which of them it
+ *           is moves each 2 GiB or more further on.
  * Argument  seconds to run.
  */
 #include "stress.h"
@@ -35,9 +36,10 @@ static struct kmem_cache *cache;
 
 static _Atomic unsigned char *owner_at(const unsigned char *p)
 {
-	uintptr_t apart = ((uintptr_t)p >> 40) * (MAP_BYTES / 16);
+	uintptr_t stretch = (uintptr_t)p >> 36;
+	uintptr_t apart = stretch + (stretch >> 4) + (stretch >> 8);
 
-	return &owners[((uintptr_t)p / GRANULE + apart) % MAP_BYTES];
+	return &owners[((uintptr_t)p / GRANULE + apart * (MAP_BYTES / 16)) % MAP_BYTES];
 }
 
 static void change_owner(const unsigned char *p, size_t size, unsigned char from, unsigned char to)
