@@ -191,6 +191,14 @@ static void every_event_was_seen(void)
 	}
 }
 
+/* The machine may be busy. */
+#define TRIES 3
+
+static bool stormed(void)
+{
+	return handled > 0 && called > 0 && called_deep > called;
+}
+
 int main(int argc, char **argv)
 {
 	double seconds = seconds_asked(argc, argv);
@@ -202,7 +210,10 @@ int main(int argc, char **argv)
 	MUST(stele_trace_register(STELE_TRACE_ALL, on_event, &called) == 0);
 	MUST(stele_trace_register(STELE_TRACE_ALL | STELE_TRACE_NESTED, on_event, &called_deep) ==
 	     0);
-	run_for(seconds, THREADS, work, watch);
+	for (int i = 0; i < TRIES && !stormed(); i++) {
+		atomic_store(&stop, false);
+		run_for(seconds, THREADS, work, watch);
+	}
 	MUST(stele_trace_unregister(on_event, &called) == 0);
 	MUST(stele_trace_unregister(on_event, &called_deep) == 0);
 	for (int i = 0; i < TABLE; i++) {
@@ -210,7 +221,7 @@ int main(int argc, char **argv)
 		drop(in_callbacks[i], true);
 	}
 	printf("%lu signals, %lu and %lu callbacks\n", handled, called, called_deep);
-	MUST(handled > 0 && called > 0 && called_deep > called);
+	MUST(stormed());
 	every_event_was_seen();
 	MUST(kmem_cache_shrink(cache) == 0);
 	kmem_cache_destroy(cache);
