@@ -15,6 +15,7 @@
 #include "base/options.h"
 #include "os/os.h"
 #include "percpu/system.h"
+#include "sync/held.h"
 #include "sync/inject.h"
 #include "sync/mutex.h"
 #include <errno.h>
@@ -26,6 +27,7 @@ void (*stele_cpus_look)(void);
 void (*stele_cpus_left)(void);
 
 static struct stele_mutex changing = STELE_MUTEX(CPUS);
+static struct stele_mutex first_look = STELE_MUTEX(FIRST_LOOK);
 static _Atomic uint32_t readers; /* threads; futex for the writer */
 static _Atomic uint32_t writing;
 static _Atomic uint32_t ready;
@@ -119,14 +121,14 @@ int stele_cpus_ready(void)
 	if (!error && !stele_hot.base)
 		error = -ENODEV;
 	if (!error)
-		error = stele_lock(&changing);
+		error = stele_lock(&first_look);
 	if (error)
 		return error;
 	if (!load_relaxed(&ready))
 		find_all();
 	/* ORDER(CPUS) release: the set is complete. */
 	store_release(&ready, 1);
-	stele_unlock(&changing);
+	stele_unlock(&first_look);
 	return 0;
 }
 
@@ -190,11 +192,13 @@ void cpus_read_lock(void)
 	if (deepen(mine))
 		return;
 	signals = stele_os_signals_hold();
+	stele_held_wait(&changing, STELE_FRAME);
 	while (!enter()) {
 		leave();
 		wait_for_writer();
 	}
 	*mine = 1;
+	stele_held_add(&changing, STELE_FRAME);
 	stele_os_signals_release(signals);
 }
 
@@ -207,7 +211,9 @@ int cpus_read_trylock(void)
 		return 1;
 	signals = stele_os_signals_hold();
 	*mine = enter();
-	if (!*mine)
+	if (*mine)
+		stele_held_add(&changing, STELE_FRAME);
+	else
 		leave();
 	stele_os_signals_release(signals);
 	return (int)*mine;
@@ -218,6 +224,7 @@ static void stop_reading(uint32_t *mine)
 {
 	uint64_t signals = stele_os_signals_hold();
 
+	stele_held_remove(&changing);
 	*mine = 0;
 	leave();
 	stele_os_signals_release(signals);
@@ -266,20 +273,17 @@ int stele_cpus_write_lock(void)
 {
 	uint32_t *mine = stele_thread_cpus();
 
-	if (*mine || stele_lock(&changing) != 0)
-		return -EDEADLK;
-	for (;;) {
+	while (!*mine && stele_lock(&changing) == 0) {
 		store_seq(&writing, 1);
 		STELE_POINT("cpus:writing");
-		if (readers_leave())
-			break;
+		if (readers_leave()) {
+			*mine = CPUS_WRITER;
+			return 0;
+		}
 		store_seq(&writing, 0);
 		stele_unlock(&changing);
-		if (stele_lock(&changing) != 0)
-			return -EDEADLK;
 	}
-	*mine = CPUS_WRITER;
-	return 0;
+	return -EDEADLK;
 }
 
 void stele_cpus_write_unlock(void)
@@ -362,10 +366,13 @@ void stele_cpus_after_fork(void)
 {
 	uint32_t mine = *stele_thread_cpus();
 
+	stele_mutex_after_fork(&first_look);
 	if (!stele_mutex_after_fork(&changing)) {
 		store_seq(&readers, 0); /* this thread is the writer, and goes on */
 		return;
 	}
+	if (mine)
+		stele_held_again(&changing);
 	store_seq(&readers, mine ? 1 : 0);
 	if (exchange_acq_rel(&writing, 0) && load_relaxed(&ready))
 		mend_set();

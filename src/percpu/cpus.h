@@ -3,7 +3,8 @@
  * percpu/cpus.h - the set of slots that are online, and the lock around its changes
  *
  * Idea      Any number of threads may keep the set as it is, each as often as it likes; who changes
- *           it waits until they are done, and keeps new ones out. Readers are counted, once per
+ *           it waits until they are done, and keeps new ones out: for a tenth of a second, after
+ *           which it lets them in, and its own signals, and tries again. Readers are counted, once per
  *           thread: the depth is the thread's own. Who meets a writer waits on its mutex, which
  *           lends it the priority, and tries again.
  * Objects   online, present: bits by slot. reached: how far up each slot is, as the number of the

@@ -71,6 +71,10 @@
 		"who gives free pages back to the system", \
 		"system calls; nothing is waited for", \
 		"free") \
+	STELE_RANK(FIRST_LOOK, "first look", "percpu/cpus.c", ORDINARY, \
+		"the first look at which slots are online", \
+		"system calls", \
+		"free, unless this thread is inside; the look is made again") \
 	STELE_RANK(CLASSES, "classes", "kmalloc/classes.c", ANYWHERE, \
 		"the start of the caches behind kmalloc()", \
 		"the start of the heap", \

@@ -3,7 +3,10 @@
  * Tests of percpu/cpus.c and percpu/hotplug.c: steps in order and in reverse, failures at every
  * position, who may change the set and who keeps it, and what a closed slot still gives.
  */
+#include "base/options.h"
 #include "percpu/cpus.h"
+#include "sync/held.h"
+#include "sync/mutex.h"
 #include "slots.h"
 
 #include "../base/stderr_of.h"
@@ -436,6 +439,36 @@ static void the_set_stays_as_long_as_somebody_reads(void **state)
 	assert_int_equal(num_online_cpus(), SLOTS);
 }
 
+/* ---- the order of locks (sync/held.h), in debug builds ---- */
+
+#if STELE_DEBUG
+static void the_set_is_outside_of_every_lock(void **state)
+{
+	static struct stele_mutex inner = STELE_MUTEX(LIST);
+	uint32_t before = stele_held_reports();
+	struct stderr_text t;
+
+	(void)state;
+	stele_opt.abort_on_order = false;
+	cpus_read_lock();
+	assert_int_equal(stele_held_count(), 1);
+	assert_int_equal(stele_lock(&inner), 0);
+	stele_unlock(&inner);
+	cpus_read_unlock();
+	assert_int_equal(stele_held_count(), 0);
+	assert_int_equal(stele_held_reports(), before);
+	assert_int_equal(stele_lock(&inner), 0);
+	assert_true(stderr_begin(&t));
+	cpus_read_lock();
+	stderr_end(&t);
+	cpus_read_unlock();
+	stele_unlock(&inner);
+	assert_int_equal(stele_held_reports(), before + 1);
+	assert_non_null(
+		strstr(t.text, "'cpus' (rank 2) is waited for while 'list' (rank 5) is held"));
+}
+#endif
+
 /* ---- a writer that waits for long ---- */
 
 static _Atomic bool handled;
@@ -584,6 +617,9 @@ int main(void)
 		cmocka_unit_test(a_step_changes_nothing_itself),
 		cmocka_unit_test(who_keeps_the_set_cannot_change_it),
 		cmocka_unit_test(the_set_stays_as_long_as_somebody_reads),
+#if STELE_DEBUG
+		cmocka_unit_test(the_set_is_outside_of_every_lock),
+#endif
 		cmocka_unit_test(a_signal_comes_through_to_who_waits_for_readers),
 		cmocka_unit_test(a_closed_slot_gives_nothing_and_loses_nothing),
 		cmocka_unit_test(what_a_closed_slot_holds_is_found_by_who_takes_all),
