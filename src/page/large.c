@@ -89,15 +89,14 @@ static int64_t find_in_zone(struct stele_zone *zone, uint32_t n, uint32_t align)
 /* In the wanted node's zone, else in the others, the nearest first. */
 static int64_t find_areas(unsigned where, uint32_t n, uint32_t align)
 {
-	unsigned node = where_node(where);
+	unsigned node = where_node(where), which = 0;
 	int64_t first = find_in_zone(&stele_heap.zones[node], n, align);
+	int other;
 
-	for (unsigned i = 1; first < 0 && !(where & WHERE_ONLY) && i < stele_nodes.count; i++) {
-		unsigned other = stele_node_near(node, i);
-
-		if (node_has_memory(other))
-			first = find_in_zone(&stele_heap.zones[other], n, align);
-	}
+	if (where & WHERE_ONLY)
+		return first;
+	while (first < 0 && (other = stele_node_farther(node, &which)) >= 0)
+		first = find_in_zone(&stele_heap.zones[other], n, align);
 	return first;
 }
 

@@ -335,17 +335,14 @@ static int64_t take_in_zone(struct stele_zone *zone, unsigned frames, unsigned a
 	return frame;
 }
 
-/* The other nodes in turn: the nearest first. */
 static int64_t take_elsewhere(unsigned node, unsigned frames, unsigned align)
 {
+	unsigned which = 0;
 	int64_t frame = -1;
+	int other;
 
-	for (unsigned i = 1; frame < 0 && i < stele_nodes.count; i++) {
-		unsigned other = stele_node_near(node, i);
-
-		if (node_has_memory(other))
-			frame = take_in_zone(&stele_heap.zones[other], frames, align);
-	}
+	while (frame < 0 && (other = stele_node_farther(node, &which)) >= 0)
+		frame = take_in_zone(&stele_heap.zones[other], frames, align);
 	return frame;
 }
 

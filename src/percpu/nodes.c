@@ -75,9 +75,12 @@ static void set_order(void)
 	}
 }
 
-unsigned stele_node_near(unsigned node, unsigned which)
+int stele_node_farther(unsigned node, unsigned *which)
 {
-	return order[node][which];
+	while (++*which < stele_nodes.count)
+		if (node_has_memory(order[node][*which]))
+			return order[node][*which];
+	return -1;
 }
 
 unsigned stele_node_with_memory(unsigned node)

@@ -49,8 +49,9 @@ uint64_t stele_nodes_look(void);
 /* @node, found by it, may be taken from. */
 void stele_node_shown(unsigned node);
 
-/* The nodes by their distance from @node: itself (0), the nearest (1), ... up to the count. */
-unsigned stele_node_near(unsigned node, unsigned which);
+/* The others that have memory, by their distance from @node: the first for a @*which of 0, and the
+ * next each time; -1 after the last. */
+int stele_node_farther(unsigned node, unsigned *which);
 /* @node, or the nearest that has memory. */
 unsigned stele_node_with_memory(unsigned node);
 

@@ -179,18 +179,15 @@ static unsigned take_new(struct kmem_cache *s, unsigned where, uint64_t *out, un
 /* The node has nothing: the others, the nearest first. */
 static unsigned take_elsewhere(struct kmem_cache *s, unsigned where, uint64_t *out, unsigned want)
 {
-	unsigned node = where_node(where), n = 0;
+	unsigned node = where_node(where), which = 0, n = 0;
+	int other;
 
 	if (where & WHERE_ONLY)
 		return 0;
-	for (unsigned i = 1; !n && i < stele_nodes.count; i++) {
-		unsigned other = stele_node_near(node, i);
-
-		if (!node_has_memory(other))
-			continue;
-		n = take_partial(s, other, out, want, ANY_NUMBER);
+	while (!n && (other = stele_node_farther(node, &which)) >= 0) {
+		n = take_partial(s, (unsigned)other, out, want, ANY_NUMBER);
 		if (!n)
-			n = take_new(s, other | WHERE_ONLY, out, want);
+			n = take_new(s, (unsigned)other | WHERE_ONLY, out, want);
 	}
 	return n;
 }

@@ -30,18 +30,31 @@ static void one_node_is_what_there_is_where_nothing_is_said(void **state)
 	assert_int_equal(stele_node_here(), 0);
 }
 
-/* Each node is the nearest to itself, and every other comes exactly once. */
-static void every_node_has_an_order_of_all(void **state)
+static void assert_farther(unsigned node, const int *expected)
+{
+	unsigned which = 0;
+	int other;
+
+	do {
+		other = stele_node_farther(node, &which);
+		assert_int_equal(other, *expected);
+		expected++;
+	} while (other >= 0);
+}
+
+static void every_other_node_comes_once(void **state)
 {
 	(void)state;
 	for (unsigned n = 2; n <= STELE_NODES_MAX; n += 1 + n / 3) {
 		pretend((int)n, 0);
 		for (unsigned node = 0; node < n; node++) {
-			uint64_t met = 0;
+			uint64_t met = 1ull << node;
+			unsigned which = 0, times = 0;
+			int other;
 
-			assert_int_equal(stele_node_near(node, 0), node);
-			for (unsigned i = 0; i < n; i++)
-				met |= 1ull << stele_node_near(node, i);
+			for (; (other = stele_node_farther(node, &which)) >= 0; times++)
+				met |= 1ull << other;
+			assert_int_equal(times, n - 1);
 			assert_int_equal(__builtin_popcountll(met), n);
 		}
 	}
@@ -49,12 +62,21 @@ static void every_node_has_an_order_of_all(void **state)
 
 static void the_nearest_comes_first(void **state)
 {
-	static const unsigned ring[] = { 3, 2, 4, 0, 1 };
-
 	(void)state;
 	pretend(5, 0);
-	for (unsigned i = 0; i < 5; i++)
-		assert_int_equal(stele_node_near(3, i), ring[i]);
+	assert_farther(3, (const int[]){ 2, 4, 0, 1, -1 });
+	pretend(1, 0);
+	assert_farther(0, (const int[]){ -1 });
+}
+
+static void nodes_without_memory_are_passed_over(void **state)
+{
+	(void)state;
+	pretend(5, 3);
+	assert_farther(3, (const int[]){ 0, 1, -1 });
+	stele_nodes_look();
+	stele_node_shown(4);
+	assert_farther(3, (const int[]){ 4, 0, 1, -1 });
 }
 
 static void a_node_without_memory_stands_for_the_nearest(void **state)
@@ -82,8 +104,9 @@ static void where_there_is_no_room_nodes_without_memory_go(void **state)
 	assert_int_equal(stele_nodes.count, 2);
 	assert_int_equal(load_relaxed(&stele_nodes.memory), 3);
 	for (unsigned node = 0; node < 2; node++) {
-		assert_int_equal(stele_node_near(node, 0), node);
-		assert_int_equal(stele_node_near(node, 1), !node);
+		const int other[] = { !node, -1 };
+
+		assert_farther(node, other);
 	}
 	for (unsigned node = 0; node < 6; node++)
 		assert_true(node_has_memory(stele_node_with_memory(node)));
@@ -127,8 +150,9 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(one_node_is_what_there_is_where_nothing_is_said),
-		cmocka_unit_test(every_node_has_an_order_of_all),
+		cmocka_unit_test(every_other_node_comes_once),
 		cmocka_unit_test(the_nearest_comes_first),
+		cmocka_unit_test(nodes_without_memory_are_passed_over),
 		cmocka_unit_test(a_node_without_memory_stands_for_the_nearest),
 		cmocka_unit_test(where_there_is_no_room_nodes_without_memory_go),
 		cmocka_unit_test(a_slot_has_a_node_with_memory),
