@@ -73,6 +73,11 @@ uint32_t stele_os_thread(void);
 
 /* The number of this process among its ancestors, never 0: a child has another one. */
 uint32_t stele_os_process(void);
+/* {process:32, @number:32}: a word in which the child of a fork sees that it is not its own. */
+static inline uint64_t stele_os_own(uint32_t number)
+{
+	return (uint64_t)stele_os_process() << 32 | number;
+}
 /* In the child of a fork that runs handlers: for systems where the number does not show it. */
 void stele_os_process_forked(void);
 

@@ -298,18 +298,13 @@ static void count_anew(void)
 		cas_relaxed(&counts, &seen, seen + (uint64_t)wrong);
 }
 
-static uint64_t purger(unsigned token)
-{
-	return (uint64_t)stele_os_process() << 32 | token;
-}
-
 /*
  * Signals are held back while one purges, or a handler could leave and nobody would ever purge
  * again. A child finds the number of another process there, and takes it for nobody's.
  */
 static bool begin_purging(uint64_t *signals)
 {
-	uint64_t me = purger(stele_thread_token()), seen = load_relaxed(&purging);
+	uint64_t me = stele_os_own(stele_thread_token()), seen = load_relaxed(&purging);
 
 	if (seen && seen >> 32 == me >> 32)
 		return false;
@@ -480,7 +475,7 @@ void stele_purge_due(void)
 
 void stele_page_thread_gone(unsigned token)
 {
-	uint64_t seen = purger(token);
+	uint64_t seen = stele_os_own(token);
 
 	cas_relaxed(&purging, &seen, 0);
 }

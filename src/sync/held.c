@@ -97,20 +97,15 @@ static void report_context(enum stele_rank rank, struct trail *trail, const void
 
 /* ---- the checks ---- */
 
-static uint64_t process_half(void)
-{
-	return (uint64_t)stele_os_process() << 32;
-}
-
 static uint64_t this_thread(void)
 {
-	return process_half() | stele_os_thread();
+	return stele_os_own(stele_os_thread());
 }
 
 static bool is_free(uint64_t holder)
 {
 	/* What a parent's thread holds is not held here. */
-	return (holder & ~(uint64_t)UINT32_MAX) != process_half();
+	return holder >> 32 != stele_os_process();
 }
 
 /* The innermost lock that this thread holds. */

@@ -26,14 +26,9 @@ static _Atomic uint32_t *futex_of(struct stele_mutex *mutex)
 	return (_Atomic uint32_t *)&mutex->word + FUTEX_HALF;
 }
 
-static uint64_t process_half(void)
-{
-	return (uint64_t)stele_os_process() << 32;
-}
-
 static bool is_held(uint64_t word)
 {
-	return (uint32_t)word && (word & ~(uint64_t)UINT32_MAX) == process_half();
+	return (uint32_t)word && word >> 32 == stele_os_process();
 }
 
 static bool is_inside(struct stele_mutex *mutex)
@@ -129,7 +124,7 @@ bool stele_trylock(struct stele_mutex *mutex)
 	if (is_held(load_relaxed(&mutex->word)))
 		return false;
 	signals = stele_os_signals_hold();
-	if (!enter(mutex, process_half() | stele_os_thread())) {
+	if (!enter(mutex, stele_os_own(stele_os_thread()))) {
 		stele_os_signals_release(signals);
 		return false;
 	}
@@ -145,7 +140,7 @@ int stele_lock(struct stele_mutex *mutex)
 		return -EDEADLK;
 	signals = stele_os_signals_hold();
 	stele_held_wait(mutex, STELE_FRAME);
-	wait_and_enter(mutex, process_half() | stele_os_thread());
+	wait_and_enter(mutex, stele_os_own(stele_os_thread()));
 	entered(mutex, signals, STELE_FRAME);
 	return 0;
 }
@@ -177,7 +172,7 @@ bool stele_mutex_after_fork(struct stele_mutex *mutex)
 {
 	/* Between lock and owner nothing was done yet, and after it nothing is left to do. */
 	if (load_relaxed(&mutex->owner) == (uintptr_t)pthread_self()) {
-		store_relaxed(&mutex->word, process_half() | stele_os_thread());
+		store_relaxed(&mutex->word, stele_os_own(stele_os_thread()));
 		stele_held_again(mutex);
 		return false;
 	}
