@@ -120,13 +120,20 @@ int stele_heap_commit(const void *p, size_t size)
 	return stele_os_commit(&stele_heap.range, (void *)from, to - from);
 }
 
-static void divide(size_t arena)
+static unsigned zones_in(size_t arena)
 {
-	unsigned count = stele_zones_fit(arena, stele_nodes.count,
-					 load_relaxed(&stele_nodes.memory), stele_os_ram_bytes());
+	unsigned count = stele_nodes.count;
 
 	if (stele_nodes.pretended)
-		count = arena / stele_nodes.count < AREA_SIZE ? 1 : stele_nodes.count;
+		return arena / count < AREA_SIZE ? 1 : count;
+	return stele_zones_fit(arena, count, load_relaxed(&stele_nodes.memory),
+			       stele_os_ram_bytes());
+}
+
+static void divide(size_t arena)
+{
+	unsigned count = zones_in(arena);
+
 	if (count < stele_nodes.count)
 		stele_nodes_keep(count);
 }

@@ -734,7 +734,7 @@ void stele_slot_open(unsigned slot)
 	cas_release(&slots()[slot], &now, dummy());
 }
 
-/* Under `taking`; the slot is closed. */
+/* Under `taking`; by sequence the slot is closed. */
 static void empty_line(unsigned slot, uint64_t words, bool wait, uint64_t found[3])
 {
 	uint64_t line = memory_begun(slot) + words;

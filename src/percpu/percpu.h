@@ -162,8 +162,9 @@ bool stele_slot_is_closed(unsigned slot);
 void stele_slot_empty(unsigned slot, uint64_t words, uint64_t found[3]);
 
 /*
- * The same for a slot that nobody seems to use, in any context: closes it, calls @each, which may
- * call stele_slot_empty_held(), and opens it. False: somebody else is at it.
+ * The same for a slot that nobody seems to use, in any context: closes it (in the fallback locks
+ * each line for itself), calls @each, which may call stele_slot_empty_held(), and opens it. False:
+ * somebody else is at it.
  */
 bool stele_slot_empty_cold(unsigned slot, void (*each)(unsigned slot, void *arg), void *arg);
 void stele_slot_empty_held(unsigned slot, uint64_t words, uint64_t found[3]);

@@ -26,7 +26,7 @@
 static void stow_whole(struct kmem_cache *s, uint64_t top)
 {
 	struct sheaf *sheaf = sheaf_of(top, s->sheaf_size);
-	struct barn *barn = cache_barn(s, node_at(sheaf));
+	struct barn *barn = barn_for(s, sheaf);
 	unsigned n = sheaf_count(top, s->sheaf_size);
 
 	if (stele_pcpu_cas(s->words, WORD_SPARE, 0, top))
@@ -70,7 +70,7 @@ static bool bring_filled(struct kmem_cache *s)
 		return true;
 	top = take_spare(s, 1, s->capacity);
 	if (!top) {
-		top = barn_get(&cache_barn(s, stele_node_here())->full);
+		top = barn_get(&barn_here(s)->full);
 		if (!top)
 			return false;
 		SHEAF_EVENT(BARN_GET, "barn_get", s, sheaf_of(top, s->sheaf_size),

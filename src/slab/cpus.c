@@ -9,7 +9,7 @@
  *           is not there any more, and empties all slots itself, closed ones too.
  *           A slot whose words have not changed for some looks is cold: the kernel gives its
  *           number to nobody, or the threads there do something else. It is closed for a moment
- *           and emptied in the same way.
+ *           and emptied in the same way; in the fallback, line by line under their locks.
  * Looks     When a slab is made, `cpu_look` milliseconds after the last look at the earliest, it is
  *           noted that one is due; the next ordinary slow call looks at LOOK_SLOTS slots. So does
  *           the watcher (percpu/watch.c), where a program has asked for one.

@@ -77,7 +77,7 @@ struct kmem_cache {
 	void (*ctor)(void *);
 	void (*dtor)(void *);
 	struct stele_grace *grace; /* of its readers; NULL: the process's */
-	/* Of memory with several nodes: only ever set, under the list lock, ORDER(NODES). */
+	/* Of memory with several nodes: set once, by whoever is first, ORDER(NODES). */
 	_Atomic(struct kmem_cache_nodes *) nodes;
 
 	/* Any thread, ORDER(STACK). */
@@ -135,6 +135,17 @@ static inline struct barn *cache_barn(struct kmem_cache *s, unsigned node)
 	struct kmem_cache_node *n = stele_unlikely(node) ? stele_cache_node(s, node) : NULL;
 
 	return n ? &n->barn : &s->barn;
+}
+
+/* Where @sheaf rests when no slot has it: its own node's. */
+static inline struct barn *barn_for(struct kmem_cache *s, const struct sheaf *sheaf)
+{
+	return cache_barn(s, node_at(sheaf));
+}
+
+static inline struct barn *barn_here(struct kmem_cache *s)
+{
+	return cache_barn(s, stele_node_here());
 }
 
 /* ---- slow.c ---- */

@@ -93,16 +93,6 @@ static uint64_t sheaf_flush(struct kmem_cache *s, uint64_t top)
 /* ---- the barn ---- */
 
 /* The barn of the node whose memory a sheaf is. */
-static struct barn *barn_for(struct kmem_cache *s, struct sheaf *sheaf)
-{
-	return cache_barn(s, node_at(sheaf));
-}
-
-static struct barn *barn_here(struct kmem_cache *s)
-{
-	return cache_barn(s, stele_node_here());
-}
-
 static void put_empty(struct kmem_cache *s, uint64_t top)
 {
 	struct sheaf *sheaf = sheaf_of(top, s->sheaf_size);

@@ -64,7 +64,7 @@
 		"free, unless this thread is inside; half-made entries are dropped") \
 	STELE_RANK(TAKING, "taking", "percpu/percpu.c", ORDINARY, \
 		"the marks by which one thread takes what other slots have", \
-		"no callback: what was found is looked at when it is let go", \
+		"of callbacks only what empties a cold slot into slabs", \
 		"free, unless this thread is inside; marks and slots of threads that are gone are " \
 		"cleared") \
 	STELE_RANK(PURGING, "purging", "page/purge.c", NEVER, \
