@@ -101,7 +101,10 @@ static void map_set(const struct run *run, size_t index, size_t n, uint32_t ref,
 #pragma GCC unroll 4
 	for (size_t i = 0; i < n; i++)
 		store_relaxed(ref_entry(index + i), ref);
-	for (size_t i = 0; run->tag && i < n; i++)
+	if (!run->tag)
+		return;
+#pragma GCC unroll 4
+	for (size_t i = 0; i < n; i++)
 		store_relaxed(tag_entry(index + i), tag);
 }
 
