@@ -3,8 +3,8 @@
  * tests/stress/rcu.c - nothing that a reader holds is freed, whatever else happens
  *
  * Idea      Writers replace what a table publishes and give the old one to one of the calls of
- *           <stele/rcu.h>; who frees it overwrites it at the next allocation. Readers look at what
- *           they found for a while: its token must stay. Beside them: a type-stable cache whose
+ *           <stele/rcu.h>; its next allocation has another token. Readers look at what they found
+ *           for a while: its token must stay. Beside them: a type-stable cache whose
  *           freed objects must keep theirs, caches that come, give and go, shrinking, barriers,
  *           handlers that give and read, and forks. In debug builds threads are held for a moment at the
  *           named points.
@@ -55,7 +55,7 @@ static struct thing *make(uint64_t random)
 	if (!t)
 		return NULL;
 	memset(t, 0xdd, sizeof(*t));
-	t->token = token_of(t);
+	t->token = token_of(t) + random;
 	for (int i = 0; i < 6; i++)
 		t->words[i] = t->token + (uint64_t)i;
 	return t;
@@ -96,18 +96,21 @@ static void look(uint64_t random)
 {
 	const uint64_t *p;
 	const struct thing *t;
+	uint64_t token = 0;
 
 	toy_read_lock();
 	t = atomic_load(&table[random % TABLE]);
 	p = atomic_load(&stable[random / TABLE % TABLE]);
+	if (t)
+		token = t->token;
 	if (random >> 48 & 255)
 		sched_yield();
 	else
 		nap_ms(2);
 	for (uint64_t i = random >> 40 & 255; i; i--) {
 		if (t) {
-			MUST_FOR(t->token == token_of(t), t->token);
-			MUST(t->words[i % 6] == t->token + i % 6);
+			MUST_FOR(t->token == token, t->token);
+			MUST(t->words[i % 6] == token + i % 6);
 		}
 		if (p)
 			MUST_FOR(*(const volatile uint64_t *)p == token_of(p), *p);
