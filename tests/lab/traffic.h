@@ -22,6 +22,7 @@
 #define BATCH 150
 #define WORKERS 4
 #define MAKERS 2
+#define CHANGES_LEAST 20 /* even if they take longer than the time asked for */
 
 struct thing {
 	uint64_t number;
@@ -204,6 +205,7 @@ static int traffic(double seconds, void (*particular)(unsigned long))
 	int left;
 
 	change = particular;
+	rounds_least = CHANGES_LEAST;
 	traffic_begin();
 	run_for(seconds, WORKERS + MAKERS, member, change_once);
 	traffic_end();
