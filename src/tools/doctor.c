@@ -13,6 +13,7 @@
 
 #include "base/bits.h"
 #include "base/options.h"
+#include "percpu/nodes.h"
 #include "percpu/system.h"
 
 #include <errno.h>
@@ -230,6 +231,18 @@ static void print_slots(void)
 	printf("%u", stele_system()->slots);
 }
 
+static void print_chosen_nodes(void)
+{
+	if (!nodes_several()) {
+		fputs("1: memory comes from wherever the system takes it", stdout);
+		return;
+	}
+	printf("%u%s, each with its part of the arena", stele_nodes.count,
+	       stele_nodes.pretended ? " (pretended)" : "");
+	if (stele_system()->mode != STELE_MODE_FALLBACK)
+		fputs("; slots are CPU numbers for that", stdout);
+}
+
 static void print_registration(void)
 {
 	const struct stele_system *s = stele_system();
@@ -293,6 +306,7 @@ static const struct line choice_lines[] = {
 	{ "how many", print_slots },
 	{ "registration", print_registration },
 	{ "page size", print_chosen_page_size },
+	{ "memory nodes", print_chosen_nodes },
 	{ "arena", print_arena },
 	{ "options", print_options },
 };

@@ -310,6 +310,9 @@ expect "doctor takes no argument" 2 "" "usage: stele doctor" "$stele" doctor --a
 expect "doctor without rseq" 0 "*" "" env STELE_RSEQ=0 "$stele" doctor
 has "says what was chosen" out "  slots              no restartable sequences, slots by thread"
 has "and names the option" out "  options            rseq=0"
+expect "doctor with several nodes" 0 "*" "" env STELE_NODES=3 STELE_RSEQ=0 \
+	"$stele" doctor
+has "says how many" out "  memory nodes       3 (pretended), each with its part of the arena"
 expect "doctor reports a bad option and goes on" 0 "*" \
 	"stele: STELE_OPTIONS: unknown option 'foo' (see 'stele help options')" \
 	env STELE_OPTIONS=foo=1 "$stele" doctor
