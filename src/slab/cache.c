@@ -324,23 +324,68 @@ struct request {
 	struct kmem_cache_args args;
 	slab_flags_t flags;
 	struct stele_grace *grace; /* of its readers, where it names some */
+	const char *problem;	   /* why it is refused, where that is known */
+	char text[CACHE_NAME_MAX]; /* of the name: what is kept */
+	bool name_was_odd;
 };
 
 #define ALIGN_MAX (AREA_SIZE / 2)
+
+static const char *freeptr_problem(const struct request *r)
+{
+	const struct kmem_cache_args *args = &r->args;
+
+	if (!args->ctor && !(r->flags & SLAB_TYPESAFE_BY_RCU))
+		return "a freeptr_offset without SLAB_TYPESAFE_BY_RCU or a constructor";
+	if (args->freeptr_offset >= r->size)
+		return "the freeptr_offset is outside of the object";
+	if (args->freeptr_offset % sizeof(void *))
+		return "the freeptr_offset is not that of a pointer";
+	return NULL;
+}
+
+/* Why there is no such cache, or NULL. */
+static const char *problem_of(const struct request *r)
+{
+	const struct kmem_cache_args *args = &r->args;
+
+	if (!r->name)
+		return "it has no name";
+	if (!r->size)
+		return "the size is 0";
+	if (r->size > STELE_MIN(KMALLOC_MAX_SIZE, AREA_SIZE))
+		return "the size is above KMEM_CACHE_MAX_SIZE";
+	if (r->flags & ~SLAB_FLAGS_PERMITTED)
+		return "a flag is outside of SLAB_FLAGS_PERMITTED";
+	if (args->align & (args->align - 1))
+		return "the alignment is not a power of two";
+	if (args->align > ALIGN_MAX)
+		return "the alignment is above 1 MiB";
+	return args->use_freeptr_offset ? freeptr_problem(r) : NULL;
+}
+
+/* Who lists caches has a line for each, and messages are lines. */
+static void copy_name(struct request *r)
+{
+	struct stele_out out;
+
+	stele_out_init(&out, r->text, sizeof(r->text));
+	stele_out_str(&out, r->name);
+	for (char *c = r->text; *c; c++) {
+		if ((unsigned char)*c >= ' ' && *c != 127)
+			continue;
+		*c = '?';
+		r->name_was_odd = true;
+	}
+	r->name = r->name ? r->text : NULL;
+}
 
 static int check(struct request *r)
 {
 	struct kmem_cache_args *args = &r->args;
 
-	if (!r->name || !r->size || r->size > STELE_MIN(KMALLOC_MAX_SIZE, AREA_SIZE))
-		return -EINVAL;
-	if (r->flags & ~SLAB_FLAGS_PERMITTED)
-		return -EINVAL;
-	if (args->align & (args->align - 1) || args->align > ALIGN_MAX)
-		return -EINVAL;
-	if (args->use_freeptr_offset &&
-	    ((!args->ctor && !(r->flags & SLAB_TYPESAFE_BY_RCU)) ||
-	     args->freeptr_offset >= r->size || args->freeptr_offset % sizeof(void *)))
+	r->problem = problem_of(r);
+	if (r->problem)
 		return -EINVAL;
 	if (args->usersize &&
 	    (args->useroffset > r->size || args->usersize > r->size - args->useroffset)) {
@@ -362,10 +407,8 @@ static int find_grace(struct request *r)
 		return 0;
 	error = stele_grace_runner ? stele_grace_runner->start(r->args.rcu_flavor, &r->grace)
 				   : -EINVAL;
-	if (error && !stele_opt.quiet)
-		stele_say("stele: kmem_cache_create(%s): no RCU flavour: link liburcu-memb or call "
-			  "stele_rcu_set_flavor()\n",
-			  r->name);
+	if (error == -EINVAL)
+		r->problem = "no RCU flavour: link liburcu-memb or call stele_rcu_set_flavor()";
 	return error;
 }
 
@@ -512,6 +555,8 @@ static void warn_name(const struct request *r)
 {
 	const char *problem = strchr(r->name, ' ') ? "has a space" : NULL;
 
+	if (r->name_was_odd)
+		problem = "had a control character";
 	for (struct kmem_cache *s = caches; s && !problem; s = s->next)
 		if (!strncmp(s->name, r->name, CACHE_NAME_MAX - 1))
 			problem = "is taken";
@@ -553,14 +598,16 @@ static struct kmem_cache *find_or_make(struct request *r, int *error)
 
 static void create_failed(const struct request *r, int error)
 {
+	const char *mark = r->problem ? ": " : "", *problem = r->problem ? r->problem : "";
+
 	if (r->flags & SLAB_PANIC) {
-		stele_say("stele: kmem_cache_create: Failed to create slab '%s'. Error %d\n",
-			  r->name ? r->name : "(null)", error);
+		stele_say("stele: kmem_cache_create: Failed to create slab '%s'. Error %d%s%s\n",
+			  r->name, error, mark, problem);
 		abort();
 	}
 	if (!stele_opt.quiet)
-		stele_say("stele: kmem_cache_create(%s) failed with error %d\n",
-			  r->name ? r->name : "(null)", error);
+		stele_say("stele: kmem_cache_create(%s) failed with error %d%s%s\n", r->name, error,
+			  mark, problem);
 }
 
 struct kmem_cache *kmem_cache_create_args(const char *name, size_t size,
@@ -572,6 +619,7 @@ struct kmem_cache *kmem_cache_create_args(const char *name, size_t size,
 
 	if (args)
 		r.args = *args;
+	copy_name(&r);
 	error = stele_heap_start();
 	if (!error)
 		error = check(&r);

@@ -124,38 +124,51 @@ static void cache_line_alignment_is_given(void **state)
 	}
 }
 
-/* Each refusal: NULL, and a message with the name and the error. */
-static void assert_refused(struct stderr_text *t, struct kmem_cache *s, const char *name)
+/* Each refusal: NULL, and a message with the name, the error and the reason. */
+static void assert_refused(struct stderr_text *t, struct kmem_cache *s, const char *name,
+			   const char *reason)
 {
-	char head[64];
+	char said[160];
 
 	assert_null(s);
-	snprintf(head, sizeof(head), "(%s) failed with error -22", name);
-	assert_says(t, head);
+	snprintf(said, sizeof(said), "stele: kmem_cache_create(%s) failed with error -22: %s\n",
+		 name, reason);
+	assert_string_equal(t->text, said);
+}
+
+static void assert_bad_args(struct kmem_cache_args args, const char *reason)
+{
+	struct stderr_text t;
+	struct kmem_cache *s;
+
+	STDERR_OF(&t, s = kmem_cache_create("args", 64, &args, 0));
+	assert_refused(&t, s, "args", reason);
 }
 
 static void bad_requests_are_refused_with_a_reason(void **state)
 {
-	struct kmem_cache_args odd = { .align = 24 };
+	static const char flag[] = "a flag is outside of SLAB_FLAGS_PERMITTED",
+			  large[] = "the size is above KMEM_CACHE_MAX_SIZE";
 	struct stderr_text t;
 	struct kmem_cache *s;
 
 	(void)state;
 	STDERR_OF(&t, s = kmem_cache_create("flags", 64, NULL, 0x80000000u));
-	assert_refused(&t, s, "flags");
+	assert_refused(&t, s, "flags", flag);
 	STDERR_OF(&t, s = kmem_cache_create("mark", 64, NULL, SLAB_FAILSLAB));
-	assert_refused(&t, s, "mark");
+	assert_refused(&t, s, "mark", flag);
 	STDERR_OF(&t, s = kmem_cache_create("large", KMEM_CACHE_MAX_SIZE + 1, NULL, 0));
-	assert_refused(&t, s, "large");
+	assert_refused(&t, s, "large", large);
 	STDERR_OF(&t, s = kmem_cache_create("larger", SIZE_MAX, NULL, 0));
-	assert_refused(&t, s, "larger");
+	assert_refused(&t, s, "larger", large);
 	STDERR_OF(&t, s = kmem_cache_create("empty", 0, NULL, 0));
-	assert_refused(&t, s, "empty");
-	STDERR_OF(&t, s = kmem_cache_create("odd", 64, &odd, 0));
-	assert_refused(&t, s, "odd");
+	assert_refused(&t, s, "empty", "the size is 0");
 	STDERR_OF(&t, s = kmem_cache_create((const char *)NULL, 64, NULL, 0));
-	assert_null(s);
-	assert_says(&t, "failed with error -22");
+	assert_refused(&t, s, "(null)", "it has no name");
+	assert_bad_args((struct kmem_cache_args){ .align = 24 },
+			"the alignment is not a power of two");
+	assert_bad_args((struct kmem_cache_args){ .align = 1u << 21 },
+			"the alignment is above 1 MiB");
 }
 
 /* Type stability needs grace periods: without them it must not be promised silently. */
@@ -166,7 +179,8 @@ static void type_stability_is_refused_and_not_ignored(void **state)
 
 	(void)state;
 	STDERR_OF(&t, s = kmem_cache_create("typesafe", 64, NULL, SLAB_TYPESAFE_BY_RCU));
-	assert_refused(&t, s, "typesafe");
+	assert_refused(&t, s, "typesafe",
+		       "no RCU flavour: link liburcu-memb or call stele_rcu_set_flavor()");
 }
 
 static void set_one(void *object)
@@ -176,11 +190,15 @@ static void set_one(void *object)
 
 static void free_pointer_offset_is_checked(void **state)
 {
+	static const char outside[] = "the freeptr_offset is outside of the object",
+			  odd[] = "the freeptr_offset is not that of a pointer",
+			  bare[] = "a freeptr_offset without SLAB_TYPESAFE_BY_RCU or a constructor";
 	static const struct {
 		unsigned int offset;
-		bool ctor, good;
-	} cases[] = { { 8, true, true },     { 0, true, true },	 { 64, true, false },
-		      { 1000, true, false }, { 4, true, false }, { 8, false, false } };
+		bool ctor;
+		const char *problem;
+	} cases[] = { { 8, true, NULL },       { 0, true, NULL }, { 64, true, outside },
+		      { 1000, true, outside }, { 4, true, odd },  { 8, false, bare } };
 
 	(void)state;
 	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
@@ -193,10 +211,10 @@ static void free_pointer_offset_is_checked(void **state)
 		struct kmem_cache *s;
 
 		STDERR_OF(&t, s = kmem_cache_create("freeptr", 64, &args, 0));
-		if (cases[i].good)
-			assert_works(s, 64);
+		if (cases[i].problem)
+			assert_refused(&t, s, "freeptr", cases[i].problem);
 		else
-			assert_refused(&t, s, "freeptr");
+			assert_works(s, 64);
 	}
 }
 
@@ -227,6 +245,24 @@ static void a_doubtful_name_warns_only(void **state)
 	kmem_cache_destroy(a);
 	assert_works(b, 64);
 	assert_works(c, 64);
+}
+
+/* What lists caches has a line for each. */
+static void a_name_is_one_line(void **state)
+{
+	struct stderr_text t;
+	struct kmem_cache *s;
+	void *p;
+
+	(void)state;
+	STDERR_OF(&t, s = plain("a\nb\x7f", 64));
+	assert_string_equal(t.text,
+			    "stele: kmem_cache_create(a?b?): the name had a control character\n");
+	p = kmem_cache_alloc(s, GFP_KERNEL);
+	STDERR_OF(&t, assert_true(kmem_dump_obj(p)));
+	assert_says(&t, "a?b?");
+	kmem_cache_free(s, p);
+	kmem_cache_destroy(s);
 }
 
 static void the_name_is_copied(void **state)
@@ -588,6 +624,7 @@ int main(void)
 		cmocka_unit_test(free_pointer_offset_is_checked),
 		cmocka_unit_test(a_bad_copyable_part_warns_and_counts_as_none),
 		cmocka_unit_test(a_doubtful_name_warns_only),
+		cmocka_unit_test(a_name_is_one_line),
 		cmocka_unit_test(the_name_is_copied),
 		cmocka_unit_test(panic_means_that_no_check_is_needed),
 		cmocka_unit_test(equal_caches_share_and_others_do_not),
