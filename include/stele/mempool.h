@@ -57,7 +57,7 @@ typedef struct mempool {
 STELE_API int mempool_init(mempool_t *pool, int min_nr, mempool_alloc_t *alloc_fn,
 			   mempool_free_t *free_fn, void *pool_data) STELE_MUST_CHECK;
 
-/** mempool_init_node - the same, with flags for the first elements, and a node, which is a wish */
+/** mempool_init_node - the same, with flags for the first elements, and a node for its places: a wish */
 STELE_API int mempool_init_node(mempool_t *pool, int min_nr, mempool_alloc_t *alloc_fn,
 				mempool_free_t *free_fn, void *pool_data, gfp_t gfp_mask,
 				int node_id) STELE_MUST_CHECK;
@@ -96,7 +96,7 @@ STELE_API int mempool_resize(mempool_t *pool, int new_min_nr) STELE_MUST_CHECK;
 /**
  * mempool_alloc - an element: from @pool's allocation, else from its reserve, else by waiting
  *
- * Return:  an element. NULL only without __GFP_DIRECT_RECLAIM.
+ * Return:  an element. NULL only without __GFP_DIRECT_RECLAIM, or where @pool is none: reported.
  * Context: any without __GFP_DIRECT_RECLAIM. With it, it may sleep.
  * Flags:   __GFP_ZERO is not for pools: said once, and reserve elements are not cleared.
  */
@@ -122,7 +122,7 @@ STELE_API void *mempool_alloc_noreserve(mempool_t *pool, gfp_t gfp_mask);
  *
  * From the reserve come all that are still missing or none, so that two callers cannot each hold a
  * part of it. More than min_nr is said once; it may wait for ever.
- * Return:  0.
+ * Return:  0. -EINVAL, with a message: @pool is none.
  * Context: ordinary threads; may sleep.
  */
 STELE_API int mempool_alloc_bulk(mempool_t *pool, void **elems, unsigned int count);

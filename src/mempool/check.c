@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * mempool/check.c - the option mempool_debug, and allocations that fail on purpose
+ * mempool/check.c - what is no pool, the option mempool_debug, and failures on purpose
  *
  * Idea      An element in the reserve is nobody's: it is filled with a pattern, which is looked at
  *           when it leaves. Before it goes in: is it an element, and is it not there already?
@@ -21,6 +21,13 @@
 #define FREE_BYTE 0x6b
 #define LAST_BYTE 0xa5
 #define USED_BYTE 0x5a
+
+void stele_mempool_report_none(const char *call, const mempool_t *pool)
+{
+	stele_say("stele: %s: %p is not a pool%s\n", call, (const void *)pool,
+		  pool ? ", or not any more" : "");
+	stele_reported();
+}
 
 /* Bytes of an element, and where they are; 0: not known. */
 static size_t bytes_of(const mempool_t *pool, void *p, unsigned char **at)
@@ -69,9 +76,11 @@ bool stele_mempool_check_put(mempool_t *pool, void *p)
 		wrong = "not an element of the pool";
 	else if (is_there(pool, p))
 		wrong = "the element is in the reserve already";
-	if (wrong)
-		stele_say("stele: mempool_free(%p, %p): %s; not freed\n", p, (void *)pool, wrong);
-	return !wrong;
+	if (!wrong)
+		return true;
+	stele_say("stele: mempool_free(%p, %p): %s; not freed\n", p, (void *)pool, wrong);
+	stele_reported();
+	return false;
 }
 
 void stele_mempool_poison(mempool_t *pool, void *p)
@@ -105,6 +114,7 @@ static void report_poison(const mempool_t *pool, const unsigned char *at, size_t
 		  "%s%.*s%s\n",
 		  (const void *)pool, n, stele_mempool_curr_nr(pool), (const void *)at,
 		  from ? "... " : "", (int)out.len, out.buf, to < n ? "..." : "");
+	stele_reported();
 }
 
 void stele_mempool_unpoison(mempool_t *pool, void *p)

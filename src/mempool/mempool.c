@@ -81,10 +81,14 @@ static gfp_t first_try(gfp_t gfp)
 /* Of a slab pool, the most frequent kind, without a call. */
 static inline __attribute__((always_inline)) void *quick_alloc(mempool_t *pool, gfp_t gfp)
 {
-	struct kmem_cache *s = pool->pool_data;
-	uint64_t words = inside(pool)->quick;
+	struct kmem_cache *s;
+	uint64_t words;
 	void *p;
 
+	if (stele_unlikely(!pool))
+		return NULL;
+	s = pool->pool_data;
+	words = inside(pool)->quick;
 	if (stele_unlikely(!words || gfp & __GFP_ZERO))
 		return NULL;
 	p = pcpu_pop(words);
@@ -253,6 +257,10 @@ pool_alloc_any_way(mempool_t *pool, gfp_t gfp, const struct timespec *deadline, 
 {
 	void *p;
 
+	if (is_no_pool(pool)) {
+		stele_mempool_report_none("mempool_alloc", pool);
+		return NULL;
+	}
 	if (gfp & __GFP_ZERO)
 		STELE_WARN_ONCE(
 			"stele: mempool_alloc: __GFP_ZERO is not for pools: elements of the "
@@ -282,11 +290,18 @@ void *mempool_alloc_preallocated(mempool_t *pool)
 {
 	void *p;
 
-	return pool_take(pool, &p, 1) ? p : NULL;
+	if (!is_no_pool(pool))
+		return pool_take(pool, &p, 1) ? p : NULL;
+	stele_mempool_report_none("mempool_alloc_preallocated", pool);
+	return NULL;
 }
 
 void *mempool_alloc_noreserve(mempool_t *pool, gfp_t gfp)
 {
+	if (is_no_pool(pool)) {
+		stele_mempool_report_none("mempool_alloc_noreserve", pool);
+		return NULL;
+	}
 	return own_alloc(pool, gfp | NEVER_NEEDED, STELE_CALLER, false);
 }
 
@@ -297,8 +312,13 @@ int mempool_alloc_bulk(mempool_t *pool, void **elems, unsigned int count)
 			     .site = STELE_CALLER,
 			     .out = elems,
 			     .n = count };
-	unsigned limit = counts_limit(load_relaxed(&inside(pool)->reserve.counts));
+	unsigned limit;
 
+	if (is_no_pool(pool)) {
+		stele_mempool_report_none("mempool_alloc_bulk", pool);
+		return -EINVAL;
+	}
+	limit = counts_limit(load_relaxed(&inside(pool)->reserve.counts));
 	if (count > limit)
 		STELE_WARN_ONCE("stele: mempool_alloc_bulk(%p): %u elements are more than the %u "
 				"that the pool keeps; it may wait for ever\n",
@@ -331,6 +351,10 @@ static bool free_to_reserve(mempool_t *pool, void *p)
 /* False: it was refused by a check. */
 static __attribute__((noinline)) bool pool_free_slow(void *p, mempool_t *pool)
 {
+	if (is_no_pool(pool)) {
+		stele_mempool_report_none("mempool_free", pool);
+		return false;
+	}
 	if (inside(pool)->checks && !stele_mempool_check_put(pool, p))
 		return false;
 	if (!free_to_reserve(pool, p))
@@ -340,17 +364,21 @@ static __attribute__((noinline)) bool pool_free_slow(void *p, mempool_t *pool)
 
 void mempool_free(void *p, mempool_t *pool)
 {
-	struct pool *in = inside(pool);
+	struct pool *in;
 	bool full;
 
-	if (stele_unlikely(!p))
+	if (stele_unlikely(!p || !pool)) {
+		if (p)
+			stele_mempool_report_none("mempool_free", pool);
 		return;
+	}
+	in = inside(pool);
 	/* ORDER(MEMPOOL) acquire: the counts as they were after @p was allocated, or later. */
 	fence_acquire();
 	full = reserve_is_full(load_relaxed(&in->reserve.counts));
 	if (stele_likely(full && in->quick))
 		kmem_cache_free(pool->pool_data, p); /* a call that the processor foresees */
-	else if (full && !in->checks)
+	else if (full && !in->checks && pool->free)
 		pool->free(p, pool->pool_data);
 	else
 		pool_free_slow(p, pool);
@@ -360,6 +388,10 @@ unsigned int mempool_free_bulk(mempool_t *pool, void **elems, unsigned int count
 {
 	unsigned n = 0;
 
+	if (is_no_pool(pool)) {
+		stele_mempool_report_none("mempool_free_bulk", pool);
+		return 0;
+	}
 	fence_acquire(); /* ORDER(MEMPOOL) as in mempool_free() */
 	while (n < count && (!inside(pool)->checks || stele_mempool_check_put(pool, elems[n])) &&
 	       free_to_reserve(pool, elems[n]))
@@ -380,14 +412,14 @@ static bool add_part(struct reserve *r, unsigned part, unsigned places, void *p)
 }
 
 /* The places of a reserve of @limit elements. Parts that are there stay. */
-static int make_places(struct pool *in, unsigned limit)
+static int make_places(struct pool *in, unsigned limit, int node)
 {
 	unsigned wanted = limit + RESERVE_SPARE, places;
 
 	while ((places = load_relaxed(&in->reserve.places)) < wanted) {
 		unsigned part = places ? reserve_part(places) : 0;
 		size_t bytes = reserve_part_size(part) * sizeof(reserve_place_t);
-		void *p = kmalloc(bytes, GFP_KERNEL | __GFP_ZERO | __GFP_NOWARN);
+		void *p = kzalloc_node(bytes, GFP_KERNEL | __GFP_NOWARN, node);
 		int error = p ? stele_lock(&in->resizing) : -ENOMEM;
 
 		if (!error && add_part(&in->reserve, part, places, p))
@@ -422,13 +454,13 @@ static bool valid(const char *call, const mempool_t *pool, int min_nr, int least
 }
 
 /* Fills a new pool; it is one only when this is 0. */
-static int begin(mempool_t *pool, unsigned limit, gfp_t gfp)
+static int begin(mempool_t *pool, unsigned limit, gfp_t gfp, int node)
 {
 	struct pool *in = inside(pool);
 
 	in->resizing = (struct stele_mutex)STELE_MUTEX(RESIZING);
 	in->queue.lock = (struct stele_mutex)STELE_MUTEX(WAITERS);
-	if (make_places(in, limit) != 0)
+	if (make_places(in, limit, node) != 0)
 		return -ENOMEM;
 	/* After the first allocation: the options are read by then. */
 	in->checks = stele_opt.mempool_debug || stele_opt.fail_mempool_alloc ||
@@ -466,14 +498,17 @@ int mempool_init_node(mempool_t *pool, int min_nr, mempool_alloc_t *alloc_fn,
 {
 	int error;
 
-	(void)node; /* of the pool itself: mempool_create_node() */
+	if (!pool) {
+		stele_mempool_report_none("mempool_init", pool);
+		return -EINVAL;
+	}
 	if (!valid("mempool_init", pool, min_nr, 0) ||
 	    !valid_callbacks(pool, alloc_fn, free_fn, pool_data))
 		return -EINVAL;
 	*pool = (mempool_t){
 		.alloc = alloc_fn, .free = free_fn, .pool_data = pool_data, .min_nr = min_nr
 	};
-	error = begin(pool, min_nr ? (unsigned)min_nr : 1, gfp);
+	error = begin(pool, min_nr ? (unsigned)min_nr : 1, gfp, node);
 	if (error)
 		mempool_exit(pool);
 	return error;
@@ -509,9 +544,13 @@ int mempool_resize(mempool_t *pool, int new_min_nr)
 	struct pool *in = inside(pool);
 	int error;
 
+	if (is_no_pool(pool)) {
+		stele_mempool_report_none("mempool_resize", pool);
+		return -EINVAL;
+	}
 	if (!valid("mempool_resize", pool, new_min_nr, 1))
 		return -EINVAL;
-	error = make_places(in, (unsigned)new_min_nr);
+	error = make_places(in, (unsigned)new_min_nr, NUMA_NO_NODE);
 	if (!error)
 		error = stele_lock(&in->resizing);
 	if (error)
@@ -570,22 +609,27 @@ void mempool_destroy(mempool_t *pool)
 
 bool mempool_initialized(mempool_t *pool)
 {
-	return load_relaxed(&inside(pool)->reserve.places) > 0;
+	return pool && load_relaxed(&inside(pool)->reserve.places) > 0;
 }
 
 unsigned int stele_mempool_curr_nr(const mempool_t *pool)
 {
+	if (!pool)
+		return 0;
 	return counts_elements(load_relaxed(&inside((mempool_t *)pool)->reserve.counts));
 }
 
 bool mempool_is_saturated(mempool_t *pool)
 {
-	uint64_t counts = load_relaxed(&inside(pool)->reserve.counts);
+	uint64_t counts = pool ? load_relaxed(&inside(pool)->reserve.counts) : 0;
 
 	return counts_elements(counts) >= counts_limit(counts);
 }
 
 void stele_mempool_cancellable(mempool_t *pool, bool yes)
 {
-	store_relaxed(&inside(pool)->cancellable, yes);
+	if (is_no_pool(pool))
+		stele_mempool_report_none("stele_mempool_cancellable", pool);
+	else
+		store_relaxed(&inside(pool)->cancellable, yes);
 }

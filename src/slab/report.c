@@ -20,8 +20,7 @@ uint64_t stele_reports(void)
 	return load_relaxed(&reports);
 }
 
-/* After the message: counted, and the end of the program if the option says so. */
-static void reported(void)
+void stele_reported(void)
 {
 	add_relaxed(&reports, 1);
 	if (stele_opt.abort_on_error)
@@ -33,13 +32,13 @@ void stele_report_cache(const void *p, const char *owner, const char *given)
 	stele_say("stele: kmem_cache_free(%p): object belongs to cache '%s', not to '%s'; not "
 		  "freed\n",
 		  p, owner, given);
-	reported();
+	stele_reported();
 }
 
 void *stele_report_destroyed(const char *call, const struct kmem_cache *s)
 {
 	stele_say("stele: %s(%s): the cache was destroyed\n", call, s->name);
-	reported();
+	stele_reported();
 	return NULL;
 }
 
@@ -48,7 +47,7 @@ static void report(const char *call, const void *p, const char *what, const char
 {
 	stele_say("stele: %s(%p): %s%s%s%s; %s\n", call, p, what, cache ? " in cache '" : "",
 		  cache ? cache : "", cache ? "'" : "", outcome);
-	reported();
+	stele_reported();
 }
 
 void stele_report_free(const char *call, const void *p, const char *what, const char *cache)

@@ -260,6 +260,8 @@ void stele_report_resize(const char *call, const void *p, const char *what, cons
 void stele_report_cache(const void *p, const char *owner, const char *given);
 /* A destroyed cache was used, and debug builds know it still. NULL, for who wanted an object. */
 void *stele_report_destroyed(const char *call, const struct kmem_cache *s);
+/* After a report: it is counted, and ends the program if the option says so. */
+void stele_reported(void);
 uint64_t stele_reports(void);
 
 /* ---- cache.c ---- */

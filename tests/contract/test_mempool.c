@@ -948,6 +948,63 @@ static void construct(void *p)
 	memset(p, 1, 8);
 }
 
+/* What every call does with @pool, which is none; its message begins with the call's name. */
+static void assert_no_pool(mempool_t *pool, const char *what)
+{
+	void *object = kmalloc(64, GFP_KERNEL), *p = NULL;
+	struct stderr_text t;
+	char said[128];
+	int error = 0;
+
+#define ASSERT_SAYS(name, statement)                                                               \
+	do {                                                                                       \
+		STDERR_OF(&t, statement);                                                          \
+		snprintf(said, sizeof(said), "stele: " name ": %s\n", what);                       \
+		assert_string_equal(t.text, said);                                                 \
+	} while (0)
+	ASSERT_SAYS("mempool_alloc", p = mempool_alloc(pool, GFP_KERNEL));
+	assert_null(p);
+	ASSERT_SAYS("mempool_alloc", p = mempool_alloc_timeout(pool, GFP_KERNEL, NULL));
+	assert_null(p);
+	ASSERT_SAYS("mempool_alloc_preallocated", p = mempool_alloc_preallocated(pool));
+	assert_null(p);
+	ASSERT_SAYS("mempool_alloc_noreserve", p = mempool_alloc_noreserve(pool, GFP_KERNEL));
+	assert_null(p);
+	ASSERT_SAYS("mempool_alloc_bulk", error = mempool_alloc_bulk(pool, &p, 1));
+	assert_int_equal(error, -EINVAL);
+	ASSERT_SAYS("mempool_free", mempool_free(object, pool));
+	ASSERT_SAYS("mempool_free_bulk", error = (int)mempool_free_bulk(pool, &object, 1));
+	assert_int_equal(error, 0);
+	ASSERT_SAYS("mempool_resize", error = mempool_resize(pool, 4));
+	assert_int_equal(error, -EINVAL);
+	ASSERT_SAYS("stele_mempool_cancellable", stele_mempool_cancellable(pool, true));
+#undef ASSERT_SAYS
+	assert_false(mempool_initialized(pool));
+	assert_int_equal(stele_mempool_curr_nr(pool), 0);
+	mempool_free(NULL, pool);
+	mempool_exit(pool);
+	kfree(object); /* nobody else has */
+}
+
+static void what_is_no_pool_is_said_and_nothing_is_lost(void **state)
+{
+	mempool_t pool = { 0 };
+	struct stderr_text t;
+	char what[80];
+	int error;
+
+	(void)state;
+	assert_no_pool(NULL, "0x0 is not a pool");
+	STDERR_OF(&t, error = mempool_init_kmalloc_pool(NULL, 1, 64));
+	assert_int_equal(error, -EINVAL);
+	assert_string_equal(t.text, "stele: mempool_init: 0x0 is not a pool\n");
+	snprintf(what, sizeof(what), "%p is not a pool, or not any more", (void *)&pool);
+	assert_no_pool(&pool, what);
+	assert_int_equal(mempool_init_kmalloc_pool(&pool, 1, 64), 0);
+	mempool_exit(&pool);
+	assert_no_pool(&pool, what);
+}
+
 static void a_cache_with_a_constructor_is_refused(void **state)
 {
 	struct kmem_cache *s = kmem_cache_create("constructed", 64, 0, 0, construct);
@@ -1198,6 +1255,7 @@ int main(void)
 		cmocka_unit_test(the_timer_tries_the_allocation_again),
 		cmocka_unit_test(a_wrong_size_is_told),
 		cmocka_unit_test(a_cache_with_a_constructor_is_refused),
+		cmocka_unit_test(what_is_no_pool_is_said_and_nothing_is_lost),
 		cmocka_unit_test(elements_that_stay_out_are_told),
 		cmocka_unit_test(cleared_elements_are_not_promised),
 		cmocka_unit_test(a_foreign_or_misaligned_element_harms_nothing),
