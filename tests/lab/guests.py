@@ -102,6 +102,10 @@ STRICT = (
     Set("/proc/sys/vm/overcommit_memory", "2"),
 )
 
+# More than there is, so that stacks of threads, forks and the tests' own limits have room; it is
+# hardly touched.
+PROMISE_MORE = Set("/proc/sys/vm/overcommit_ratio", "500")
+
 GUESTS = [
     # Slots by CPU number: the kernel has nothing better.
     Guest("plain", "plain", (
@@ -139,6 +143,7 @@ GUESTS = [
         lab("strict", "strict", expected="quiet"),
         lab("strict-fallback", "strict", expected="quiet", env=("STELE_RSEQ=0",)),
         Known(("contract/cache_objects",)),
+        PROMISE_MORE,
         Known(("contract/*", "stress_quick/threads-quick"), long_only=True),
     ), memory=192, cpus=2, nodes=1),
     # The weather that a filter imitates elsewhere, in earnest: promises enough for its own limits.
@@ -146,8 +151,7 @@ GUESTS = [
         *STRICT,
         lab("strict", "strict", expected="quiet"),
         Known(("contract/cache_objects", "drop_in/early")),
-        # More is promised than there is, so that the tests' limits come first; it is hardly touched.
-        Set("/proc/sys/vm/overcommit_ratio", "500"),
+        PROMISE_MORE,
         Set("/sys/kernel/mm/transparent_hugepage/enabled", "never"),
         # Where each page is opened by a mapping, none can be had without one: not no_maps. The
         # map by which stress_quick/sweep finds owners is larger than what is promised.
