@@ -661,7 +661,7 @@ static int empty_held(struct kmem_cache *s)
 
 int kmem_cache_shrink(struct kmem_cache *s)
 {
-	uint64_t dying;
+	uint64_t slabs;
 
 	if (STELE_DEBUG && s->destroyed) {
 		stele_report_destroyed("kmem_cache_shrink", s);
@@ -670,9 +670,9 @@ int kmem_cache_shrink(struct kmem_cache *s)
 	if (stele_grace_used())
 		stele_rcu_flush(s);
 	empty_held(s);
-	dying = load_relaxed(&s->dying);
 	/* ORDER(SLABS) acquire */
-	return load_acquire(&s->slabs) > dying ? 1 : 0;
+	slabs = load_acquire(&s->slabs);
+	return (uint32_t)slabs > slabs / SLAB_DYING ? 1 : 0;
 }
 
 static void shrink_each(struct kmem_cache *s, void *arg)

@@ -210,13 +210,12 @@ static uint64_t slab_done(struct stele_grace_call *call)
 	uint64_t bytes = run->bytes;
 
 	STELE_POINT("rcu:slab-done");
-	sub_relaxed(&s->dying, 1);
 	stele_slab_retire(s, run);
 	return bytes;
 }
 
 void stele_rcu_retire(struct kmem_cache *s, struct run *run)
 {
-	add_relaxed(&s->dying, 1);
+	add_relaxed(&s->slabs, SLAB_DYING);
 	stele_grace_call(stele_grace_of(s), &run->grace, slab_done, run->bytes);
 }

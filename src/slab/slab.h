@@ -58,6 +58,8 @@ struct kmem_cache_nodes {
 	_Atomic(struct kmem_cache_node *) at[STELE_NODES_MAX]; /* NULL: node 0's are used */
 };
 
+#define SLAB_DYING (1ull << 32) /* one that waits for readers, in kmem_cache.slabs */
+
 struct kmem_cache {
 	/* Fixed at create; the first line is what the fast path needs. */
 	uint64_t words;	     /* per-CPU words; 0: no sheaves */
@@ -82,8 +84,8 @@ struct kmem_cache {
 
 	/* Any thread, ORDER(STACK). */
 	struct stele_stack partial __attribute__((aligned(64)));
-	_Atomic uint64_t slabs; /* exist now; statistics and destroy */
-	_Atomic uint64_t dying; /* of them, those that wait for readers; read racily */
+	/* {wait for readers:32, exist:32}: the first are some of the second. */
+	_Atomic uint64_t slabs;
 	struct barn barn __attribute__((aligned(64)));
 
 	/* Under the list lock (cache.c). */

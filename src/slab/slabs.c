@@ -249,6 +249,7 @@ void *stele_slabs_take_bounded(struct kmem_cache *s, unsigned where)
 static void retire_now(struct kmem_cache *s, struct run *run, enum stele_purging when)
 {
 	unsigned frames = s->frames;
+	uint64_t one = s->flags & SLAB_TYPESAFE_BY_RCU ? SLAB_DYING + 1 : 1;
 
 	CACHE_EVENT(SLAB_FREE, "slab_free", s, (void *)run->base, s->objects, run->bytes);
 	stele_pages_given((void *)run->base, run->bytes);
@@ -258,7 +259,7 @@ static void retire_now(struct kmem_cache *s, struct run *run, enum stele_purging
 	if (state_bury(&run->state))
 		stele_run_return_descriptor(run);
 	/* ORDER(SLABS) release: done with the cache. Who destroys it waits for this, no longer. */
-	atomic_fetch_sub_explicit(&s->slabs, 1, memory_order_release);
+	atomic_fetch_sub_explicit(&s->slabs, one, memory_order_release);
 	if (when == PURGE_LATER)
 		stele_decay_lowered(frames);
 	else

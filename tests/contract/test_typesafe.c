@@ -153,6 +153,33 @@ static void shrink_does_not_wait_and_says_that_no_slab_is_left(void **state)
 	assert_int_equal(load_relaxed(&cache->slabs), 0);
 }
 
+static atomic_bool retiring, go_on;
+
+static void hold_in_destructor(void *p)
+{
+	(void)p;
+	retiring = true;
+	while (!go_on)
+		sched_yield();
+}
+
+/* Its readers have left, and the thread that ends it is at it. */
+static void a_slab_that_is_being_ended_is_not_left(void **state)
+{
+	struct kmem_cache_args args = { .dtor = hold_in_destructor };
+	struct kmem_cache *s = kmem_cache_create("held", SIZE, &args, SLAB_TYPESAFE_BY_RCU);
+
+	(void)state;
+	kmem_cache_free(s, kmem_cache_alloc(s, GFP_KERNEL));
+	assert_int_equal(kmem_cache_shrink(s), 0);
+	while (!retiring)
+		sched_yield();
+	assert_int_equal(kmem_cache_shrink(s), 0);
+	assert_true(load_relaxed(&s->slabs) > 0);
+	go_on = true;
+	kmem_cache_destroy(s);
+}
+
 static void explicit_zeroing_zeroes(void **state)
 {
 	unsigned char *p = kmem_cache_alloc(cache, 0);
@@ -415,6 +442,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test_setup_teardown(an_object_is_reusable_at_once, make, end),
 		cmocka_unit_test_setup_teardown(shrink_does_not_wait_and_says_that_no_slab_is_left,
 						make, end),
+		cmocka_unit_test(a_slab_that_is_being_ended_is_not_left),
 		cmocka_unit_test_setup_teardown(explicit_zeroing_zeroes, make, end),
 		cmocka_unit_test(it_is_never_merged),
 		cmocka_unit_test(a_free_pointer_offset_is_accepted_inside_the_object),
