@@ -16,6 +16,7 @@
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
+#include <time.h>
 
 #define TOY_READERS 64
 
@@ -71,6 +72,16 @@ static void toy_synchronize(void)
 		while (toy_is_older(i, epoch))
 			sched_yield();
 	atomic_fetch_add(&toy_periods, 1);
+}
+
+/* Where grace periods are broken, one must be seen to end: on a busy machine, some time later. */
+static inline void toy_wait_if_broken(void)
+{
+	const struct timespec nap = { 0, 10000000 };
+	uint64_t before = toy_periods;
+
+	for (int i = 0; toy_broken && i < 300 && toy_periods == before; i++)
+		nanosleep(&nap, NULL);
 }
 
 /* In the child of a fork by a thread that does not read: the others are not there. */

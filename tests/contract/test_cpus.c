@@ -195,7 +195,7 @@ static void *come_and_go(void *arg)
 	unsigned rounds = STELE_TEST_EMULATED ? 5 : 60;
 
 	(void)arg;
-	for (unsigned i = 0; i < rounds; i++) {
+	for (unsigned i = 0; i < rounds || !flaps; i++) {
 		struct kmem_cache *s =
 			kmem_cache_create("flapping", sizeof(struct item), 0, SLAB_NO_MERGE, NULL);
 

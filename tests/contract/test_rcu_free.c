@@ -37,6 +37,7 @@ static void nap_a_while(void)
 {
 	const struct timespec nap = { 0, 10000000 };
 
+	toy_wait_if_broken();
 	nanosleep(&nap, NULL);
 }
 

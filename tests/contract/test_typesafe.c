@@ -70,6 +70,7 @@ static void look_for_long(void)
 {
 	const struct timespec nap = { 0, 100000000 };
 
+	toy_wait_if_broken();
 	nanosleep(&nap, NULL);
 }
 
