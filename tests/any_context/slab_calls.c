@@ -540,6 +540,8 @@ int main(int argc, char **argv)
 		.share = 90,
 	};
 
+	uint64_t unused = in_use();
+
 	make_caches();
 	at_start = in_use();
 	trap_prepare(&plan);
@@ -547,6 +549,6 @@ int main(int argc, char **argv)
 	trap_run();
 	for (unsigned i = 0; i < CACHES; i++)
 		kmem_cache_destroy(caches[i]);
-	MUST_HOLD(in_use() == 0);
+	MUST_HOLD(in_use() == unused);
 	return 0;
 }

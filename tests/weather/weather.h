@@ -72,9 +72,10 @@ static inline unsigned workloads_run(unsigned steps, unsigned *given, unsigned *
 /* The usual child: workloads, then everything must have gone back. Exit status. */
 static inline int usual_child(unsigned steps)
 {
+	uint64_t at_start = held_after_trim(), held;
 	unsigned given, refused, wrong = workloads_run(steps, &given, &refused);
-	uint64_t held = held_after_trim();
 
+	held = held_after_trim() - at_start;
 	printf("  %u given, %u refused, %u wrong, %lu bytes held at the end; mode %d, stepwise "
 	       "%d\n",
 	       given, refused, wrong, (unsigned long)held, stele_system()->mode,

@@ -338,7 +338,8 @@ static inline void workload_run(struct workload *w)
 	kmem_cache_destroy(w->made);
 }
 
-/* What is held once everything was freed and trimmed: slabs and large memory in bytes. */
+/* What is held once everything was freed and trimmed: slabs and large memory in bytes. As much as
+ * at the start: where memory has several nodes, what the library's own caches have for each. */
 static inline uint64_t held_after_trim(void)
 {
 	struct stele_stats stats;
