@@ -257,10 +257,8 @@ pool_alloc_any_way(mempool_t *pool, gfp_t gfp, const struct timespec *deadline, 
 {
 	void *p;
 
-	if (is_no_pool(pool)) {
-		stele_mempool_report_none("mempool_alloc", pool);
+	if (is_no_pool("mempool_alloc", pool))
 		return NULL;
-	}
 	if (gfp & __GFP_ZERO)
 		STELE_WARN_ONCE(
 			"stele: mempool_alloc: __GFP_ZERO is not for pools: elements of the "
@@ -290,18 +288,15 @@ void *mempool_alloc_preallocated(mempool_t *pool)
 {
 	void *p;
 
-	if (!is_no_pool(pool))
-		return pool_take(pool, &p, 1) ? p : NULL;
-	stele_mempool_report_none("mempool_alloc_preallocated", pool);
-	return NULL;
+	if (is_no_pool("mempool_alloc_preallocated", pool))
+		return NULL;
+	return pool_take(pool, &p, 1) ? p : NULL;
 }
 
 void *mempool_alloc_noreserve(mempool_t *pool, gfp_t gfp)
 {
-	if (is_no_pool(pool)) {
-		stele_mempool_report_none("mempool_alloc_noreserve", pool);
+	if (is_no_pool("mempool_alloc_noreserve", pool))
 		return NULL;
-	}
 	return own_alloc(pool, gfp | NEVER_NEEDED, STELE_CALLER, false);
 }
 
@@ -314,10 +309,8 @@ int mempool_alloc_bulk(mempool_t *pool, void **elems, unsigned int count)
 			     .n = count };
 	unsigned limit;
 
-	if (is_no_pool(pool)) {
-		stele_mempool_report_none("mempool_alloc_bulk", pool);
+	if (is_no_pool("mempool_alloc_bulk", pool))
 		return -EINVAL;
-	}
 	limit = counts_limit(load_relaxed(&inside(pool)->reserve.counts));
 	if (count > limit)
 		STELE_WARN_ONCE("stele: mempool_alloc_bulk(%p): %u elements are more than the %u "
@@ -351,10 +344,8 @@ static bool free_to_reserve(mempool_t *pool, void *p)
 /* False: it was refused by a check. */
 static __attribute__((noinline)) bool pool_free_slow(void *p, mempool_t *pool)
 {
-	if (is_no_pool(pool)) {
-		stele_mempool_report_none("mempool_free", pool);
+	if (is_no_pool("mempool_free", pool))
 		return false;
-	}
 	if (inside(pool)->checks && !stele_mempool_check_put(pool, p))
 		return false;
 	if (!free_to_reserve(pool, p))
@@ -388,10 +379,8 @@ unsigned int mempool_free_bulk(mempool_t *pool, void **elems, unsigned int count
 {
 	unsigned n = 0;
 
-	if (is_no_pool(pool)) {
-		stele_mempool_report_none("mempool_free_bulk", pool);
+	if (is_no_pool("mempool_free_bulk", pool))
 		return 0;
-	}
 	fence_acquire(); /* ORDER(MEMPOOL) as in mempool_free() */
 	while (n < count && (!inside(pool)->checks || stele_mempool_check_put(pool, elems[n])) &&
 	       free_to_reserve(pool, elems[n]))
@@ -544,10 +533,8 @@ int mempool_resize(mempool_t *pool, int new_min_nr)
 	struct pool *in = inside(pool);
 	int error;
 
-	if (is_no_pool(pool)) {
-		stele_mempool_report_none("mempool_resize", pool);
+	if (is_no_pool("mempool_resize", pool))
 		return -EINVAL;
-	}
 	if (!valid("mempool_resize", pool, new_min_nr, 1))
 		return -EINVAL;
 	error = make_places(in, (unsigned)new_min_nr, NUMA_NO_NODE);
@@ -628,8 +615,6 @@ bool mempool_is_saturated(mempool_t *pool)
 
 void stele_mempool_cancellable(mempool_t *pool, bool yes)
 {
-	if (is_no_pool(pool))
-		stele_mempool_report_none("stele_mempool_cancellable", pool);
-	else
+	if (!is_no_pool("stele_mempool_cancellable", pool))
 		store_relaxed(&inside(pool)->cancellable, yes);
 }

@@ -34,13 +34,15 @@ static inline struct pool *inside(mempool_t *pool)
 
 /* ---- check.c: what is no pool, the option mempool_debug ---- */
 
-/* What cannot be a pool: none, or memory that is zero, as mempool_exit() leaves it. */
-static inline bool is_no_pool(const mempool_t *pool)
-{
-	return stele_unlikely(!pool || !pool->alloc);
-}
-/* Says so, for @call. */
 void stele_mempool_report_none(const char *call, const mempool_t *pool);
+/* What cannot be a pool, and is reported: none, or zeroes, as mempool_exit() leaves them. */
+static inline bool is_no_pool(const char *call, const mempool_t *pool)
+{
+	if (stele_likely(pool && pool->alloc))
+		return false;
+	stele_mempool_report_none(call, pool);
+	return true;
+}
 /* Whether @p may go into the reserve; said, and the reserve left alone, if not. */
 bool stele_mempool_check_put(mempool_t *pool, void *p);
 /* Marks the element as in nobody's use, and looks for writes since. */
