@@ -32,7 +32,7 @@ STELE_EXTERN_C_BEGIN
 
 /** num_possible_cpus - how many slots there can ever be; they are numbered from 0 */
 STELE_API unsigned int num_possible_cpus(void);
-/** num_present_cpus - of them, those whose CPU the machine has */
+/** num_present_cpus - of them, those whose CPU the machine has, at the last stele_cpu_refresh() */
 STELE_API unsigned int num_present_cpus(void);
 /** num_online_cpus - of them, those that are online now */
 STELE_API unsigned int num_online_cpus(void);

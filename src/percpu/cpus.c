@@ -88,19 +88,21 @@ void stele_cpus_wanted(uint64_t mask[CPUS_WORDS])
 	all_slots(mask, possible);
 }
 
-static void find_present(void)
+void stele_cpus_find_present(void)
 {
-	uint64_t *mask = stele_cpus.present;
+	uint64_t mask[CPUS_WORDS];
 
 	if (stele_system_facts.mode != STELE_MODE_CPU_ID ||
 	    !stele_os_cpus_of_file("/sys/devices/system/cpu/present", mask) ||
 	    !cut_to_possible(mask))
 		all_slots(mask, stele_cpus_possible());
+	for (unsigned i = 0; i < CPUS_WORDS; i++)
+		store_relaxed(&stele_cpus.present[i], mask[i]);
 }
 
 static void find_all(void)
 {
-	find_present();
+	stele_cpus_find_present();
 	stele_cpus_wanted(stele_cpus.seen);
 	for (unsigned slot = 0; slot < stele_cpus_possible(); slot++) {
 		bool online = cpus_bit(stele_cpus.seen, slot) || stele_slot_is_shown(slot);
@@ -302,20 +304,25 @@ unsigned int num_possible_cpus(void)
 	return stele_cpus_possible();
 }
 
-unsigned int num_present_cpus(void)
-{
-	return stele_cpus_ready() == 0 ? count(stele_cpus.present) : 1;
-}
-
-unsigned int num_online_cpus(void)
+static unsigned count_now(const _Atomic uint64_t mask[CPUS_WORDS])
 {
 	unsigned n = 0;
 
 	if (stele_cpus_ready() != 0)
 		return 1;
 	for (unsigned i = 0; i < CPUS_WORDS; i++)
-		n += (unsigned)__builtin_popcountll(load_acquire(&stele_cpus.online[i]));
+		n += (unsigned)__builtin_popcountll(load_acquire(&mask[i]));
 	return n;
+}
+
+unsigned int num_present_cpus(void)
+{
+	return count_now(stele_cpus.present);
+}
+
+unsigned int num_online_cpus(void)
+{
+	return count_now(stele_cpus.online);
 }
 
 bool cpu_possible(unsigned int cpu)
@@ -325,7 +332,7 @@ bool cpu_possible(unsigned int cpu)
 
 bool cpu_present(unsigned int cpu)
 {
-	return cpu_possible(cpu) && cpus_bit(stele_cpus.present, cpu);
+	return cpu_possible(cpu) && load_relaxed(&stele_cpus.present[cpu / 64]) >> cpu % 64 & 1;
 }
 
 bool cpu_online(unsigned int cpu)

@@ -30,7 +30,7 @@
 
 struct stele_cpus {
 	_Atomic uint64_t online[CPUS_WORDS];
-	uint64_t present[CPUS_WORDS]; /* fixed at the first look */
+	_Atomic uint64_t present[CPUS_WORDS];
 	uint64_t seen[CPUS_WORDS];
 	uint16_t reached[STELE_SLOTS_MAX];
 };
@@ -48,6 +48,8 @@ int stele_cpus_ready(void);
 unsigned stele_cpus_possible(void);
 /* What the system has online now, by slot. */
 void stele_cpus_wanted(uint64_t mask[CPUS_WORDS]);
+/* Looks again at which CPUs the machine has: one may have been added. The writer's. */
+void stele_cpus_find_present(void);
 
 static inline bool cpus_bit(const uint64_t mask[], unsigned slot)
 {

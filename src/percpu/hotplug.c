@@ -251,6 +251,7 @@ int stele_cpu_refresh(void)
 
 	if (error)
 		return error;
+	stele_cpus_find_present();
 	stele_cpus_wanted(now);
 	for (unsigned slot = 0; slot < stele_cpus_possible(); slot++) {
 		int result = follow(slot, cpus_bit(stele_cpus.seen, slot), cpus_bit(now, slot));

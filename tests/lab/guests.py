@@ -50,6 +50,7 @@ class Guest:
     memory: int = 3072  # MiB, in equal nodes; the host gives what is touched
     cpus: int = 4
     nodes: int = 2
+    spare: int = 0  # of the CPUs, those that are not there until a test wishes for them
     boot: int = 120  # seconds until the plan begins, at most
 
 
@@ -135,6 +136,11 @@ GUESTS = [
         lab("cpus", "cpus", "{s}", expected="quiet"),
         ALL,
     )),
+    # CPUs that the machine never had, one for each test.
+    Guest("hot_add", "plain", (
+        lab("hot_add", "hot_add", expected="quiet"),
+        lab("hot_add-fallback", "hot_add", expected="quiet", env=("STELE_RSEQ=0",)),
+    ), memory=512, nodes=1, spare=2),
     # Little memory, and then no more promised than there is.
     Guest("small", "plain", (
         *SLOTS[:1],

@@ -5,10 +5,13 @@ Idea      QEMU emulates the CPUs (TCG), so nothing of the host is needed but the
           writes its results on the second serial port, the kernel its messages on the first; both
           are files here. A guest that says nothing new for longer than its next test may take is
           ended.
+Wishes    a test that writes "wish cpu" on the second port is given one that the machine never had
+          before, by QEMU's monitor.
 Counting  each test of the plan has exactly one line, in the plan's order; a missing, repeated or
           unforeseen one is a failure of the guest, as is an end without "done".
 """
 import collections
+import json
 import pathlib
 import re
 import shutil
@@ -27,20 +30,29 @@ Report = collections.namedtuple("Report", "kernel results fault console seconds"
 VERDICT = re.compile(r"^(ok|not ok) (\S+) ([\d.]+) ?(.*)$")
 PLAN = re.compile(r"^plan (\d+)$")
 KERNEL = re.compile(r"^kernel (.*)$")
+WISH = re.compile(r"^wish cpu\r?$", re.M)
 
 
 def why_no_qemu():
     return None if shutil.which(QEMU) else f"{QEMU} is not here; run scripts/setup lab"
 
 
+def cpus_of(guest):
+    if not guest.spare:
+        return str(guest.cpus)
+    return f"{guest.cpus - guest.spare},maxcpus={guest.cpus},sockets={guest.cpus}"
+
+
 def command(guest, kernel, initramfs, files):
     """files: (console, results)."""
     words = [QEMU, "-no-user-config", "-nodefaults", "-display", "none", "-no-reboot",
-             "-machine", "pc", "-accel", "tcg,thread=multi", "-cpu", "max", "-smp", str(guest.cpus),
+             "-machine", "pc", "-accel", "tcg,thread=multi", "-cpu", "max", "-smp", cpus_of(guest),
              "-m", f"{guest.memory}M", "-kernel", str(kernel), "-initrd", str(initramfs),
              "-append", COMMAND_LINE]
     for path in files:
         words += ["-serial", f"file:{path}"]
+    if guest.spare:
+        words += ["-qmp", "stdio"]
     part, cpus = guest.memory // guest.nodes, guest.cpus // guest.nodes
     for node in range(guest.nodes):
         words += ["-object", f"memory-backend-ram,id=m{node},size={part}M", "-numa",
@@ -61,14 +73,33 @@ def patience(guest, tests, said):
     return (tests[told].limit if told < len(tests) else 0) + GRACE
 
 
+def ask(process, command, **arguments):
+    """QEMU's monitor is on its standard input and output."""
+    process.stdin.write(json.dumps({"execute": command, "arguments": arguments}).encode() + b"\n")
+    process.stdin.flush()
+
+
+def add_cpu(process, guest, granted):
+    """The next of the sockets that are empty."""
+    number = guest.cpus - guest.spare + granted
+    if not granted:
+        ask(process, "qmp_capabilities")
+    ask(process, "device_add", driver="max-x86_64-cpu", id=f"cpu{number}",
+        **{"socket-id": number, "core-id": 0, "thread-id": 0})
+
+
 def watch(process, results, guest, tests):
     """Waits for the end; returns why the guest had to be ended, or None."""
     said, since = "", time.monotonic()
+    granted = 0
     while process.poll() is None:
         time.sleep(0.1)
         now = read(results)
         if now != said:
             said, since = now, time.monotonic()
+        while granted < min(len(WISH.findall(now)), guest.spare):
+            add_cpu(process, guest, granted)
+            granted += 1
         if time.monotonic() - since > patience(guest, tests, said):
             process.kill()
             process.wait()
@@ -120,7 +151,7 @@ def run(guest, tests, words, files):
     for path in (console, results):
         path.unlink(missing_ok=True)
     started = time.monotonic()
-    with subprocess.Popen(words, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+    with subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
                           stderr=subprocess.STDOUT) as process:
         try:
             ended = watch(process, results, guest, tests)
