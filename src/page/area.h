@@ -133,9 +133,14 @@ static inline unsigned find_row(struct area *area, unsigned n, unsigned align)
 
 	for (unsigned end = 0; end < AREA_FRAMES; end += 64) {
 		uint64_t used = load_relaxed(&area->used[end / 64]);
-		unsigned head = used ? (unsigned)__builtin_ctzll(used) : 64;
-		unsigned at = (start + align - 1) & ~(align - 1);
+		unsigned head, at;
 
+		if (used == ~0ull) {
+			start = end + 64;
+			continue;
+		}
+		head = used ? (unsigned)__builtin_ctzll(used) : 64;
+		at = (start + align - 1) & ~(align - 1);
 		if (at + n <= end + head)
 			return at;
 		if (!used)
