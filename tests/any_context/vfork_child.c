@@ -421,6 +421,19 @@ static void handlers_in_children(int seconds)
 
 /* ---- the control ---- */
 
+/* More threads than processors: else each may keep its own for as long as the test runs. */
+static void crowd(void)
+{
+	cpu_set_t allowed, two;
+
+	must(sched_getaffinity(0, sizeof(allowed), &allowed) == 0, "processors");
+	CPU_ZERO(&two);
+	for (int cpu = 0; cpu < CPU_SETSIZE && CPU_COUNT(&two) < 2; cpu++)
+		if (CPU_ISSET(cpu, &allowed))
+			CPU_SET(cpu, &two);
+	must(sched_setaffinity(0, sizeof(two), &two) == 0, "two of them");
+}
+
 /* Children without help, in a process that may die of it. */
 static bool raw_children_do_harm(int seconds)
 {
@@ -431,6 +444,7 @@ static bool raw_children_do_harm(int seconds)
 		/* Double frees are reported, each by a line. */
 		must(freopen("/dev/null", "w", stderr) != NULL, "nobody listens");
 		alarm(RAW_SECONDS * 2);
+		crowd();
 		threads_beside(children_for, seconds, child_by_raw_call);
 		_exit(atomic_load(&wrong) != 0);
 	}
