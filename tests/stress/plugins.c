@@ -87,6 +87,20 @@ static int stays_flat(unsigned long lives)
 	return after - before > GROWTH_MAX_KIB;
 }
 
+/* Its stack stays with the C library when it ends; behind a large one the system may put a huge
+ * page at any time, and what is resident would not stay flat. */
+static bool start_flapper(pthread_t *flapper)
+{
+	pthread_attr_t attr;
+	int error;
+
+	pthread_attr_init(&attr);
+	pthread_attr_setstacksize(&attr, 256 << 10);
+	error = pthread_create(flapper, &attr, flap, NULL);
+	pthread_attr_destroy(&attr);
+	return !error;
+}
+
 int main(int argc, char **argv)
 {
 	struct stele_stats stats;
@@ -98,7 +112,7 @@ int main(int argc, char **argv)
 		return 2;
 	said_begin();
 	for_each_possible_cpu(cpu) if (!cpu_online(cpu)) stele_cpu_up(cpu);
-	if (num_possible_cpus() < 2 || pthread_create(&flapper, NULL, flap, NULL) != 0)
+	if (num_possible_cpus() < 2 || !start_flapper(&flapper))
 		return 2;
 	wrong = load_and_unload(argv[1], strtoul(argv[2], NULL, 10));
 	over = true;
