@@ -148,6 +148,11 @@ static void create_space(void)
 	cache_of("two words", 0);
 }
 
+static void create_lines(void)
+{
+	cache_of("two\nlines", 0);
+}
+
 static void create_again(void)
 {
 	cache_of("again", 0);
@@ -387,6 +392,7 @@ static const struct {
 	{ "create-typesafe", create_typesafe },
 	{ "create-large", create_large },
 	{ "create-space", create_space },
+	{ "create-lines", create_lines },
 	{ "create-again", create_again },
 	{ "create-usercopy", create_usercopy },
 	{ "zero-made", zero_made },
