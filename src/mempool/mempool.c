@@ -530,13 +530,14 @@ mempool_t *mempool_create(int min_nr, mempool_alloc_t *alloc_fn, mempool_free_t 
 
 int mempool_resize(mempool_t *pool, int new_min_nr)
 {
-	struct pool *in = inside(pool);
+	struct pool *in;
 	int error;
 
 	if (is_no_pool("mempool_resize", pool))
 		return -EINVAL;
 	if (!valid("mempool_resize", pool, new_min_nr, 1))
 		return -EINVAL;
+	in = inside(pool);
 	error = make_places(in, (unsigned)new_min_nr, NUMA_NO_NODE);
 	if (!error)
 		error = stele_lock(&in->resizing);
