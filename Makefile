@@ -2,7 +2,8 @@
 #
 # Makefile - the few words one needs; the work is done by Meson and scripts/
 #
-# Idea      `make check` and `make demo` bring what they need themselves (scripts/setup).
+# Idea      `make check` and `make demo` bring what they need themselves (scripts/setup). `make` builds
+#           the products alone, and names what is missing in its first line.
 # Order     scripts/setup installs or names what is missing, scripts/build makes a build
 #           directory under build/, the rest runs in it.
 
@@ -11,14 +12,18 @@ DESTDIR ?=
 
 LAB ?= release debug
 
-.PHONY: all check demo bench stress lab install uninstall tidy clean help
+.PHONY: all check check-all demo bench stress lab install uninstall tidy clean help
 
 all:
-	scripts/build release
+	scripts/build --products release
 
 check:
 	scripts/setup check
 	scripts/check
+
+check-all:
+	scripts/setup check-all
+	scripts/check --all
 
 demo:
 	scripts/setup demo
@@ -57,7 +62,8 @@ clean:
 
 help:
 	@echo 'make            build libstele, libstele-malloc and the stele command (build/release)'
-	@echo 'make check      build and test every variant; ends in "N passed, N failed"'
+	@echo 'make check      build and test what a user needs to trust a copy; ends in "N passed, N failed"'
+	@echo 'make check-all  the same and everything else: sanitizers, clang, aarch64, models, guests'
 	@echo 'make demo       real programs with glibc malloc and with Stele, side by side'
 	@echo 'make bench      speed and memory against other allocators'
 	@echo 'make stress     the long-running stress tests; STORM_SECONDS=60 shortens the half hour'

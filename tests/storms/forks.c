@@ -8,7 +8,8 @@
  *           A place of the table is empty while somebody works on what was there, so a child
  *           never meets an object that is half signed.
  * Failure   wrong contents; a child that does not end well; a hang ends by the child's alarm.
- * Argument  number of forks, and what kinds_start() makes of the second.
+ * Argument  seconds: a slow machine does fewer forks, and takes no longer. The second is for
+ *           kinds_start(). A run of fewer than FORKS_LEAST forks shows nothing and fails.
  */
 #include "storm.h"
 #include <spawn.h>
@@ -18,6 +19,7 @@
 #define CHILD_SECONDS 60
 #define STALL_SECONDS 240
 #define KINDS_OF_CHILD 16
+#define FORKS_LEAST (4 * KINDS_OF_CHILD)
 
 /* ThreadSanitizer forbids threads in the child of a threaded process. */
 #if defined(__SANITIZE_THREAD__)
@@ -27,8 +29,8 @@
 #endif
 
 static struct actor actors[THREADS];
-static atomic_long forks_left;
-static atomic_ulong forks;
+static atomic_ulong forks_begun, forks;
+static double storm_end;
 static char *program;
 
 static void churn(struct actor *actor, unsigned rounds)
@@ -136,21 +138,21 @@ static void spawn(void)
 static void *work(void *number)
 {
 	struct actor *actor = &actors[(uintptr_t)number];
-	long left;
 
-	while ((left = atomic_fetch_sub(&forks_left, 1)) > 0) {
-		unsigned kind = (unsigned)left % KINDS_OF_CHILD;
+	while (seconds_now() < storm_end || forks_begun < FORKS_LEAST) {
+		unsigned long n = atomic_fetch_add(&forks_begun, 1);
+		unsigned kind = (unsigned)n % KINDS_OF_CHILD;
 		pid_t pid;
 
 		churn(actor, 20);
 		pid = fork();
 		if (pid == 0)
 			in_child(actor, kind);
-		reap_busily(actor, pid, left % 2 == 0);
+		reap_busily(actor, pid, n % 2 == 0);
 		atomic_fetch_add(&forks, 1);
-		if (left % 128 == 0)
+		if (n % 128 == 127)
 			spawn();
-		if (left % 64 == 0)
+		if (n % 64 == 63)
 			alarm(STALL_SECONDS);
 	}
 	return NULL;
@@ -165,7 +167,7 @@ int main(int argc, char **argv)
 	program = argv[0];
 	if (argc > 1 && strcmp(argv[1], "child") == 0)
 		return churn_once(NULL) != NULL;
-	forks_left = argc > 1 ? atol(argv[1]) : 2000;
+	storm_end = seconds_now() + seconds_asked(argc, argv);
 	alarm(STALL_SECONDS);
 	for (uintptr_t i = 0; i < THREADS; i++) {
 		actor_start(&actors[i], i);
@@ -179,7 +181,7 @@ int main(int argc, char **argv)
 		dropped += actors[i].dropped;
 	}
 	printf("%lu forks, %lu made, %lu dropped\n", forks, made, dropped);
-	MUST(forks > 0);
+	MUST(forks >= FORKS_LEAST);
 	MUST_FOR(made == dropped, made - dropped);
 	return kinds_finish(made);
 }

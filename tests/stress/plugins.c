@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * tests/stress/plugins.c PLUGIN ROUNDS LIVES - a plugin is loaded and unloaded while slots flap, the
+ * tests/stress/plugins.c PLUGIN SECONDS - a plugin is loaded and unloaded while slots flap, the
  * loop that crashed the kernel in 2004; then caches are made and destroyed, and no memory is kept
  *
  * Idea      Linked with the shared library, as the plugin is. Nothing may be said on standard error
- *           but that a name is taken, and no bad free counted; that memory stays is told by what
- *           the process has resident after a tenth of the lives and at the end.
+ *           but that a name is taken, and no bad free counted; memory must not grow: the
+ *           resident size after a tenth of the lives is compared with the one at the end.
  */
 #include <dlfcn.h>
 #include <pthread.h>
@@ -16,11 +16,14 @@
 #include <unistd.h>
 
 #include "said.h"
+#include "stress.h"
 #include <stele/cpu.h>
 #include <stele/slab.h>
 #include <stele/stats.h>
 
 #define GROWTH_MAX_KIB 512
+#define ROUNDS_LEAST 200ul
+#define LIVES_LEAST 20000ul
 
 static atomic_bool over;
 static atomic_ulong flaps, failed;
@@ -38,9 +41,12 @@ static void *flap(void *arg)
 	return NULL;
 }
 
-static int load_and_unload(const char *plugin, unsigned long rounds)
+static int load_and_unload(const char *plugin, double seconds)
 {
-	for (unsigned long i = 0; i < rounds; i++) {
+	double end = seconds_now() + seconds;
+	unsigned long i;
+
+	for (i = 0; i < ROUNDS_LEAST || seconds_now() < end; i++) {
 		void *handle = dlopen(plugin, RTLD_NOW);
 
 		if (!handle || dlclose(handle) != 0) {
@@ -48,6 +54,7 @@ static int load_and_unload(const char *plugin, unsigned long rounds)
 			return 1;
 		}
 	}
+	printf("%lu rounds\n", i);
 	return 0;
 }
 
@@ -62,9 +69,13 @@ static long resident_kib(void)
 	return pages * (sysconf(_SC_PAGESIZE) / 1024);
 }
 
-static void live(unsigned long lives)
+/* How many caches lived. */
+static unsigned long live(double seconds, unsigned long least)
 {
-	for (unsigned long i = 0; i < lives; i++) {
+	double end = seconds_now() + seconds;
+	unsigned long lives;
+
+	for (lives = 0; lives < least || (lives % 256 || seconds_now() < end); lives++) {
 		struct kmem_cache *s = kmem_cache_create("life", 72, 0, SLAB_NO_MERGE, NULL);
 		void *p = s ? kmem_cache_alloc(s, GFP_KERNEL) : NULL;
 
@@ -73,15 +84,17 @@ static void live(unsigned long lives)
 		kmem_cache_free(s, p);
 		kmem_cache_destroy(s);
 	}
+	return lives;
 }
 
-static int stays_flat(unsigned long lives)
+static int stays_flat(double seconds)
 {
+	unsigned long lives;
 	long before, after;
 
-	live(lives / 10);
+	live(seconds / 10, LIVES_LEAST / 10);
 	before = resident_kib();
-	live(lives);
+	lives = live(seconds, LIVES_LEAST);
 	after = resident_kib();
 	printf("%lu lives: %ld KiB before, %ld KiB after\n", lives, before, after);
 	return after - before > GROWTH_MAX_KIB;
@@ -106,18 +119,20 @@ int main(int argc, char **argv)
 	struct stele_stats stats;
 	pthread_t flapper;
 	unsigned int cpu;
+	double half;
 	int wrong;
 
-	if (argc != 4)
+	if (argc != 3)
 		return 2;
+	half = strtod(argv[2], NULL) / 2;
 	said_begin();
 	for_each_possible_cpu(cpu) if (!cpu_online(cpu)) stele_cpu_up(cpu);
 	if (num_possible_cpus() < 2 || !start_flapper(&flapper))
 		return 2;
-	wrong = load_and_unload(argv[1], strtoul(argv[2], NULL, 10));
+	wrong = load_and_unload(argv[1], half);
 	over = true;
 	pthread_join(flapper, NULL);
-	wrong |= stays_flat(strtoul(argv[3], NULL, 10));
+	wrong |= stays_flat(half);
 	stele_stats_read(&stats);
 	printf("%lu flaps, %lu failed, %lu bad frees\n", (unsigned long)flaps,
 	       (unsigned long)failed, (unsigned long)stats.reports);
