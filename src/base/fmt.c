@@ -9,11 +9,11 @@
  */
 #include "base/fmt.h"
 
+#include "arch/call.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <stdbool.h>
 #include <string.h>
-#include <sys/syscall.h>
 #include <unistd.h>
 
 #define DIGITS_MAX 20 /* of a 64-bit number in base 10, the longer of our two bases */
@@ -270,13 +270,12 @@ static int kept_fd = -1;
 
 void stele_say_keep(void)
 {
-	int saved = errno;
-
 	if (kept_fd < 0)
-		kept_fd = fcntl(STDERR_FILENO, F_DUPFD_CLOEXEC, KEPT_FD_MIN);
+		kept_fd =
+			(int)STELE_SYSCALL(SYS_fcntl, STDERR_FILENO, F_DUPFD_CLOEXEC, KEPT_FD_MIN);
 	if (kept_fd < 0)
-		kept_fd = fcntl(STDERR_FILENO, F_DUPFD_CLOEXEC, KEPT_FD_ANY);
-	errno = saved;
+		kept_fd =
+			(int)STELE_SYSCALL(SYS_fcntl, STDERR_FILENO, F_DUPFD_CLOEXEC, KEPT_FD_ANY);
 }
 
 /* By the system call: the C library's write() ends a thread that was cancelled. */
@@ -285,16 +284,15 @@ static bool try_write(int fd, const struct stele_out *o)
 	long n;
 
 	do
-		n = syscall(SYS_write, fd, o->buf, o->len);
-	while (n < 0 && errno == EINTR);
-	return n >= 0 || errno != EBADF;
+		n = STELE_SYSCALL(SYS_write, fd, o->buf, o->len);
+	while (n == -EINTR);
+	return n != -EBADF;
 }
 
 void stele_say(const char *fmt, ...)
 {
 	char buf[STELE_SAY_MAX + 2]; /* one character more than fits, to see that it was cut */
 	struct stele_out o;
-	int saved = errno;
 	va_list ap;
 
 	stele_out_init(&o, buf, sizeof(buf));
@@ -307,5 +305,4 @@ void stele_say(const char *fmt, ...)
 	}
 	if (!try_write(STDERR_FILENO, &o) && kept_fd >= 0)
 		(void)try_write(kept_fd, &o);
-	errno = saved;
 }

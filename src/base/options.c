@@ -10,6 +10,7 @@
  */
 #include "base/options.h"
 
+#include "base/auxv.h"
 #include "base/bits.h"
 #include "base/similar.h"
 
@@ -400,7 +401,7 @@ void stele_options_read(char **envp, bool secure)
 
 void stele_options_parse(char **envp)
 {
-	stele_options_read(envp, getauxval(AT_SECURE) != 0);
+	stele_options_read(envp, stele_auxv(AT_SECURE) != 0);
 }
 
 void stele_options_reset(void)

@@ -143,7 +143,7 @@ static const struct timespec *next_look(const struct timespec *deadline, struct 
 
 	if (!ms)
 		return deadline;
-	clock_gettime(CLOCK_MONOTONIC, at);
+	*at = stele_os_now();
 	at->tv_sec += ms / 1000;
 	at->tv_nsec += ms % 1000 * 1000000;
 	*at = in_order(*at);
@@ -198,7 +198,7 @@ static bool wait_out(struct wish *wish)
 		if (stele_wait_for(&in->queue, &in->reserve, &wish->waiter, until,
 				   load_relaxed(&in->cancellable)))
 			return true;
-		clock_gettime(CLOCK_MONOTONIC, &now);
+		now = stele_os_now();
 		if (is_past(&now, wish->deadline))
 			break;
 		try_again(wish);

@@ -9,11 +9,9 @@
  * Tests     tests/unit/os/test_os.c
  */
 #include "os/os.h"
-#include <errno.h>
+#include "arch/call.h"
 #include <fcntl.h>
 #include <string.h>
-#include <sys/syscall.h>
-#include <unistd.h>
 
 #define MASK_BYTES (STELE_OS_CPUS / 8)
 
@@ -28,7 +26,7 @@ static bool add_thread(unsigned number, uint64_t mask[])
 {
 	uint64_t own[MASK_BYTES / 8] = { 0 };
 
-	if (syscall(SYS_sched_getaffinity, number, sizeof(own), own) <= 0)
+	if (STELE_SYSCALL(SYS_sched_getaffinity, number, sizeof(own), own) <= 0)
 		return false;
 	for (unsigned i = 0; i < MASK_BYTES / 8; i++)
 		mask[i] |= own[i];
@@ -66,39 +64,35 @@ static void add_entries(const char *buf, long bytes, unsigned but, uint64_t mask
 static void add_threads(unsigned but, uint64_t mask[])
 {
 	char buf[1024] __attribute__((aligned(8)));
-	int fd = (int)syscall(SYS_openat, AT_FDCWD, "/proc/self/task",
-			      O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	int fd = (int)STELE_SYSCALL(SYS_openat, AT_FDCWD, "/proc/self/task",
+				    O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	long bytes;
 
 	if (fd < 0)
 		return;
-	while ((bytes = syscall(SYS_getdents64, fd, buf, sizeof(buf))) > 0)
+	while ((bytes = STELE_SYSCALL(SYS_getdents64, fd, buf, sizeof(buf))) > 0)
 		add_entries(buf, bytes, but, mask);
-	syscall(SYS_close, fd);
+	stele_os_close(fd);
 }
 
 bool stele_os_cpus_allowed(uint64_t mask[])
 {
-	int saved = errno;
 	bool any;
 
 	memset(mask, 0, MASK_BYTES);
 	any = add_thread(0, mask);
 	if (any)
 		add_threads(0, mask);
-	errno = saved;
 	return any;
 }
 
 void stele_os_run_with_others(void)
 {
 	uint64_t mask[MASK_BYTES / 8] = { 0 }, any = 0;
-	int saved = errno;
 
 	add_threads(stele_os_thread(), mask);
 	for (unsigned i = 0; i < MASK_BYTES / 8; i++)
 		any |= mask[i];
 	if (any)
-		syscall(SYS_sched_setaffinity, 0, MASK_BYTES, mask);
-	errno = saved;
+		STELE_SYSCALL(SYS_sched_setaffinity, 0, MASK_BYTES, mask);
 }

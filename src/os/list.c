@@ -7,10 +7,8 @@
  * Tests     tests/unit/os/test_list.c
  */
 #include "os/os.h"
-#include <errno.h>
+#include "arch/call.h"
 #include <fcntl.h>
-#include <sys/syscall.h>
-#include <unistd.h>
 
 /* A number that is being read, and what it may be the end of. */
 struct reading {
@@ -48,18 +46,15 @@ static void read_char(struct reading *r, char c, uint64_t *mask, unsigned words)
 int stele_os_read_list(const char *path, uint64_t *mask, unsigned words)
 {
 	struct reading r = { 0 };
-	int saved = errno;
-	int fd = (int)syscall(SYS_openat, AT_FDCWD, path, O_RDONLY | O_CLOEXEC);
+	int fd = (int)STELE_SYSCALL(SYS_openat, AT_FDCWD, path, O_RDONLY | O_CLOEXEC);
 	long n = fd;
 	char buf[64];
 
-	while (fd >= 0 && (n = syscall(SYS_read, fd, buf, sizeof(buf))) > 0)
+	while (fd >= 0 && (n = STELE_SYSCALL(SYS_read, fd, buf, sizeof(buf))) > 0)
 		for (long i = 0; i < n; i++)
 			read_char(&r, buf[i], mask, words);
-	n = n < 0 ? -errno : 0;
 	if (fd >= 0)
-		syscall(SYS_close, fd);
-	errno = saved;
+		stele_os_close(fd);
 	number_ends(&r, mask, words);
 	return n < 0 ? (int)n : r.count;
 }

@@ -6,11 +6,9 @@
  * Tests     tests/unit/os/test_nodes.c
  */
 #include "os/nodes.h"
+#include "arch/call.h"
 #include "base/fmt.h"
 #include "os/os.h"
-#include <errno.h>
-#include <sys/syscall.h>
-#include <unistd.h>
 
 #define POLICY_DEFAULT 0
 #define POLICY_PREFERRED 1
@@ -72,34 +70,26 @@ int stele_os_node_distances(unsigned node, uint16_t *distance, unsigned most)
 uint64_t stele_os_nodes_allowed(void)
 {
 	unsigned long mask[KERNEL_NODES / BITS_OF_LONG] = { 0 };
-	int saved = errno, policy = POLICY_DEFAULT;
-	bool told = syscall(SYS_get_mempolicy, &policy, NULL, 0, NULL, 0) == 0 &&
+	int policy = POLICY_DEFAULT;
+	bool told = STELE_SYSCALL(SYS_get_mempolicy, &policy, NULL, 0, NULL, 0) == 0 &&
 		    (policy & ~POLICY_FLAGS) == POLICY_DEFAULT &&
-		    syscall(SYS_get_mempolicy, NULL, mask, KERNEL_NODES, NULL, POLICY_ALLOWED) == 0;
+		    STELE_SYSCALL(SYS_get_mempolicy, NULL, mask, KERNEL_NODES, NULL,
+				  POLICY_ALLOWED) == 0;
 
-	errno = saved;
 	return told ? mask[0] : 0;
 }
 
 int stele_os_prefer_node(void *p, size_t size, unsigned node)
 {
 	unsigned long mask = 1ul << node;
-	int saved = errno, error = 0;
 
 	/* The kernel takes one from the number of bits it is told. */
-	if (syscall(SYS_mbind, p, size, POLICY_PREFERRED, &mask, BITS_OF_LONG + 1, 0) != 0)
-		error = -errno;
-	errno = saved;
-	return error;
+	return (int)STELE_SYSCALL(SYS_mbind, p, size, POLICY_PREFERRED, &mask, BITS_OF_LONG + 1, 0);
 }
 
 unsigned stele_os_cpu(void)
 {
 	unsigned cpu = 0;
-	int saved = errno;
 
-	if (syscall(SYS_getcpu, &cpu, NULL, NULL) != 0)
-		cpu = 0;
-	errno = saved;
-	return cpu;
+	return STELE_SYSCALL(SYS_getcpu, &cpu, NULL, NULL) == 0 ? cpu : 0;
 }

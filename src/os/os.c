@@ -5,57 +5,51 @@
  * Idea      A reservation is tried in two forms: readable and writable at once without
  *           reserve (pages appear by touching), else without access and opened step by
  *           step, which is what RLIMIT_DATA and overcommit_memory=2 leave.
- * Cancel    what the C library ends a cancelled thread in (open, read, nanosleep, ...) is called
- *           past it: malloc() must not be such a place, and a control call has things in its hands.
+ * Past the C library  Every call enters the kernel directly (arch/call.h). A preloaded library may
+ *           replace any function of the C library and allocate there. And the C library ends a
+ *           cancelled thread in some of its functions (open, read, nanosleep, ...): malloc() must not
+ *           be such a place.
  * Failure   -errno; errno itself is never changed, callers may be in a signal handler.
  * Tests     tests/unit/os/test_os.c
  */
 #include "os/os.h"
+#include "arch/call.h"
+#include "base/auxv.h"
 #include "base/bits.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/membarrier.h>
-#include <sched.h>
 #include <signal.h>
-#include <string.h>
+#include <sys/auxv.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
-#include <sys/syscall.h>
 #include <sys/sysinfo.h>
 #include <time.h>
-#include <unistd.h>
 
 #ifndef MREMAP_DONTUNMAP
 #define MREMAP_DONTUNMAP 4
 #endif
 
-/* The result of a libc call as 0 or -errno, with the caller's errno kept. */
-static int keep_errno(long result, int saved)
+/* The kernel returns addresses and errors in one word. */
+static bool is_error(long result)
 {
-	int error = result == -1 ? -errno : 0;
-
-	errno = saved;
-	return error;
+	return result < 0 && result >= -4095;
 }
 
 static char *map_range(size_t size, int prot)
 {
-	int saved = errno;
-	char *p = mmap(NULL, size, prot, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	long p = STELE_SYSCALL(SYS_mmap, NULL, size, prot,
+			       MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 
-	errno = saved;
-	return p == MAP_FAILED ? NULL : p;
+	return is_error(p) ? NULL : (char *)p;
 }
 
 static void trim_range(char *p, size_t mapped, char *base, size_t size)
 {
-	int saved = errno;
-
 	if (base > p)
-		munmap(p, (size_t)(base - p));
+		STELE_SYSCALL(SYS_munmap, p, base - p);
 	if (p + mapped > base + size)
-		munmap(base + size, (size_t)(p + mapped - (base + size)));
-	errno = saved;
+		STELE_SYSCALL(SYS_munmap, base + size, p + mapped - (base + size));
 }
 
 int stele_os_reserve(struct stele_reservation *r, size_t size, size_t align)
@@ -76,34 +70,29 @@ int stele_os_reserve(struct stele_reservation *r, size_t size, size_t align)
 
 int stele_os_commit(const struct stele_reservation *r, void *p, size_t size)
 {
-	int saved = errno;
-
 	if (!r->stepwise)
 		return 0;
-	return keep_errno(mprotect(p, size, PROT_READ | PROT_WRITE), saved);
+	return (int)STELE_SYSCALL(SYS_mprotect, p, size, PROT_READ | PROT_WRITE);
 }
 
 int stele_os_readable(void *p, size_t size)
 {
-	int saved = errno;
-
-	return keep_errno(mprotect(p, size, PROT_READ), saved);
+	return (int)STELE_SYSCALL(SYS_mprotect, p, size, PROT_READ);
 }
 
 int stele_os_purge(void *p, size_t size)
 {
-	int saved = errno;
-
-	return keep_errno(madvise(p, size, MADV_DONTNEED), saved);
+	return (int)STELE_SYSCALL(SYS_madvise, p, size, MADV_DONTNEED);
 }
 
 /* An emulator may not know DONTUNMAP and leave a hole: fills it, unless somebody was faster. */
 static int refill_hole(void *from, size_t size)
 {
-	void *p = mmap(from, size, PROT_READ | PROT_WRITE,
-		       MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED_NOREPLACE, -1, 0);
+	long p = STELE_SYSCALL(SYS_mmap, from, size, PROT_READ | PROT_WRITE,
+			       MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED_NOREPLACE,
+			       -1, 0);
 
-	return p == from ? 0 : -1;
+	return p == (long)from ? 0 : -1;
 }
 
 static bool is_mapped(void *p, size_t size)
@@ -111,50 +100,48 @@ static bool is_mapped(void *p, size_t size)
 	size_t page = stele_os_page_size();
 
 	/* Nothing is changed by this advice, and it fails where nothing is mapped. */
-	return madvise(p, size < page ? size : page, MADV_NORMAL) == 0;
+	return STELE_SYSCALL(SYS_madvise, p, size < page ? size : page, MADV_NORMAL) == 0;
 }
 
 int stele_os_move(void *from, void *to, size_t size)
 {
-	int saved = errno, error = 0;
-	void *p = mremap(from, size, size, MREMAP_MAYMOVE | MREMAP_FIXED | MREMAP_DONTUNMAP, to);
+	long p = STELE_SYSCALL(SYS_mremap, from, size, size,
+			       MREMAP_MAYMOVE | MREMAP_FIXED | MREMAP_DONTUNMAP, to);
 
 	/* A refusal may come after the target was unmapped. */
-	if (p == MAP_FAILED)
-		error = is_mapped(to, size) || refill_hole(to, size) == 0 ? -ENOMEM
-									  : STELE_OS_TARGET_LOST;
-	else if (madvise(from, size, MADV_DONTNEED) != 0 && refill_hole(from, size) != 0)
-		error = STELE_OS_SOURCE_LOST;
-	errno = saved;
-	return error;
+	if (is_error(p))
+		return is_mapped(to, size) || refill_hole(to, size) == 0 ? -ENOMEM
+									 : STELE_OS_TARGET_LOST;
+	if (stele_os_purge(from, size) != 0 && refill_hole(from, size) != 0)
+		return STELE_OS_SOURCE_LOST;
+	return 0;
 }
 
 void stele_os_no_hugepage(void *p, size_t size)
 {
-	int saved = errno;
-
-	madvise(p, size, MADV_NOHUGEPAGE);
-	errno = saved;
+	STELE_SYSCALL(SYS_madvise, p, size, MADV_NOHUGEPAGE);
 }
 
 size_t stele_os_page_size(void)
 {
-	long size = sysconf(_SC_PAGESIZE);
+	size_t size = stele_auxv(AT_PAGESZ);
 
-	return size > 0 ? (size_t)size : 4096;
+	return size ? size : 4096;
+}
+
+void stele_os_close(int fd)
+{
+	STELE_SYSCALL(SYS_close, fd);
 }
 
 ssize_t stele_os_read_file(const char *path, char *buf, size_t size)
 {
-	int saved = errno;
-	int fd = (int)syscall(SYS_openat, AT_FDCWD, path, O_RDONLY | O_CLOEXEC);
-	ssize_t n = fd < 0 ? -1 : syscall(SYS_read, fd, buf, size - 1);
+	int fd = (int)STELE_SYSCALL(SYS_openat, AT_FDCWD, path, O_RDONLY | O_CLOEXEC);
+	ssize_t n = fd < 0 ? fd : STELE_SYSCALL(SYS_read, fd, buf, size - 1);
 
-	n = n < 0 ? -errno : n;
 	if (fd >= 0)
-		syscall(SYS_close, fd);
+		stele_os_close(fd);
 	buf[n < 0 ? 0 : n] = '\0';
-	errno = saved;
 	return n;
 }
 
@@ -180,7 +167,7 @@ static unsigned list_end(const char *list)
 static unsigned cpus_allowed(unsigned *all)
 {
 	static unsigned long mask[64]; /* not on the stack; two threads write the same */
-	long bytes = syscall(SYS_sched_getaffinity, 0, sizeof(mask), mask);
+	long bytes = STELE_SYSCALL(SYS_sched_getaffinity, 0, sizeof(mask), mask);
 	unsigned word = bytes > 0 ? (unsigned)bytes / sizeof(mask[0]) : 0;
 
 	*all = bytes > 0 ? (unsigned)bytes * 8 : 4096;
@@ -192,7 +179,6 @@ static unsigned cpus_allowed(unsigned *all)
 unsigned stele_os_cpus_possible(void)
 {
 	char buf[128];
-	int saved = errno;
 	unsigned cpus = 0, all, allowed = cpus_allowed(&all);
 
 	if (stele_os_read_file("/sys/devices/system/cpu/possible", buf, sizeof(buf)) > 0)
@@ -201,31 +187,26 @@ unsigned stele_os_cpus_possible(void)
 		cpus = all; /* no /sys: the kernel's own mask size bounds every CPU number */
 	if (cpus < allowed)
 		cpus = allowed; /* /sys is made up */
-	errno = saved;
 	return cpus > 4096 ? 4096 : cpus;
 }
 
 uint64_t stele_os_ram_bytes(void)
 {
 	struct sysinfo info;
-	int saved = errno;
-	uint64_t bytes = 0;
 
-	if (sysinfo(&info) == 0)
-		bytes = ((uint64_t)info.totalram + info.totalswap) * info.mem_unit;
-	errno = saved;
-	return bytes;
+	if (STELE_SYSCALL(SYS_sysinfo, &info) != 0)
+		return 0;
+	return ((uint64_t)info.totalram + info.totalswap) * info.mem_unit;
 }
 
 size_t stele_os_address_limit(void)
 {
-	struct rlimit limit;
+	struct rlimit limit; /* of 64 bits each, as the call has them */
 	char buf[128];
 	size_t pages = 0, used;
-	int saved = errno, failed = getrlimit(RLIMIT_AS, &limit);
 
-	errno = saved;
-	if (failed || limit.rlim_cur == RLIM_INFINITY)
+	if (STELE_SYSCALL(SYS_prlimit64, 0, RLIMIT_AS, NULL, &limit) != 0 ||
+	    limit.rlim_cur == RLIM_INFINITY)
 		return SIZE_MAX;
 	if (stele_os_read_file("/proc/self/statm", buf, sizeof(buf)) > 0)
 		for (const char *c = buf; *c >= '0' && *c <= '9'; c++)
@@ -236,36 +217,25 @@ size_t stele_os_address_limit(void)
 
 void stele_os_yield(void)
 {
-	int saved = errno;
-
-	sched_yield();
-	errno = saved;
+	STELE_SYSCALL(SYS_sched_yield, 0);
 }
 
 void stele_os_nap(void)
 {
-	int saved = errno;
+	const struct timespec most = { .tv_nsec = 1000000 };
 
-	syscall(SYS_clock_nanosleep, CLOCK_MONOTONIC, 0, &(struct timespec){ .tv_nsec = 1000000 },
-		NULL);
-	errno = saved;
+	STELE_SYSCALL(SYS_clock_nanosleep, CLOCK_MONOTONIC, 0, &most, NULL);
 }
 
 int stele_os_membarrier_register(void)
 {
-	int saved = errno;
-
-	return keep_errno(syscall(SYS_membarrier, MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED_RSEQ, 0,
-				  0),
-			  saved);
+	return (int)STELE_SYSCALL(SYS_membarrier, MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED_RSEQ, 0,
+				  0);
 }
 
 int stele_os_membarrier(void)
 {
-	int saved = errno;
-
-	return keep_errno(syscall(SYS_membarrier, MEMBARRIER_CMD_PRIVATE_EXPEDITED_RSEQ, 0, 0),
-			  saved);
+	return (int)STELE_SYSCALL(SYS_membarrier, MEMBARRIER_CMD_PRIVATE_EXPEDITED_RSEQ, 0, 0);
 }
 
 #define RSEQ_UNREGISTER 1
@@ -274,21 +244,20 @@ int stele_os_membarrier(void)
 
 int stele_os_rseq_register(void *area, uint32_t signature)
 {
-	int saved = errno;
-
-	return keep_errno(syscall(SYS_rseq, area, RSEQ_SIZE, 0, signature), saved);
+	return (int)STELE_SYSCALL(SYS_rseq, area, RSEQ_SIZE, 0, signature);
 }
 
 int stele_os_rseq_unregister(void *area, uint32_t signature)
 {
-	int saved = errno, error = -EINVAL;
+	int error = -EINVAL;
 
 	for (unsigned size = RSEQ_SIZE; error == -EINVAL && size <= RSEQ_SIZE_MAX;
 	     size += RSEQ_SIZE)
-		error = keep_errno(syscall(SYS_rseq, area, size, RSEQ_UNREGISTER, signature),
-				   saved);
+		error = (int)STELE_SYSCALL(SYS_rseq, area, size, RSEQ_UNREGISTER, signature);
 	return error;
 }
+
+/* ---- a signal of one's own ---- */
 
 static void ignore_signal(int number)
 {
@@ -297,6 +266,22 @@ static void ignore_signal(int number)
 
 /* SIGURG: ignored by default and not stopped at by debuggers. */
 #define TEST_SIGNAL SIGURG
+
+/* As the kernel has it. */
+struct action {
+	void (*handler)(int);
+	unsigned long flags;
+	void (*way_back)(void);
+	uint64_t mask;
+};
+#define HAS_WAY_BACK 0x04000000
+
+STELE_DEFINE_SIGNAL_RETURN;
+
+static int set_action(const struct action *action, struct action *old)
+{
+	return (int)STELE_SYSCALL(SYS_rt_sigaction, TEST_SIGNAL, action, old, sizeof(action->mask));
+}
 
 /* Apart, so that the frames of neither are large. */
 static __attribute__((noinline)) int run_with_timer(long nanoseconds, void (*body)(void *),
@@ -307,31 +292,32 @@ static __attribute__((noinline)) int run_with_timer(long nanoseconds, void (*bod
 	int id, error;
 
 	event.sigev_notify = SIGEV_THREAD_ID;
-	event._sigev_un._tid = (pid_t)syscall(SYS_gettid);
-	if (syscall(SYS_timer_create, CLOCK_MONOTONIC, &event, &id) != 0)
-		return -errno;
-	error = syscall(SYS_timer_settime, id, 0, &when, NULL) == 0 ? 0 : -errno;
+	event._sigev_un._tid = (pid_t)stele_os_thread();
+	error = (int)STELE_SYSCALL(SYS_timer_create, CLOCK_MONOTONIC, &event, &id);
+	if (error)
+		return error;
+	error = (int)STELE_SYSCALL(SYS_timer_settime, id, 0, &when, NULL);
 	if (!error)
 		body(arg);
-	syscall(SYS_timer_delete, id);
+	STELE_SYSCALL(SYS_timer_delete, id);
 	return error;
 }
 
 int stele_os_with_signal(long nanoseconds, void (*body)(void *), void *arg)
 {
-	struct sigaction action = { .sa_handler = ignore_signal, .sa_flags = SA_RESTART }, old;
+	struct action action = { .handler = ignore_signal, .flags = SA_RESTART }, old;
 	uint64_t held;
 	int saved = errno, error;
 
-	if (sigaction(TEST_SIGNAL, &action, &old) != 0) {
-		error = -errno;
-		errno = saved;
+	action.way_back = STELE_SIGNAL_RETURN;
+	action.flags |= action.way_back ? HAS_WAY_BACK : 0;
+	error = set_action(&action, &old);
+	if (error)
 		return error;
-	}
 	held = stele_os_signal_open(TEST_SIGNAL);
 	error = run_with_timer(nanoseconds, body, arg);
 	stele_os_signals_release(held);
-	sigaction(TEST_SIGNAL, &old, NULL);
-	errno = saved;
+	set_action(&old, NULL);
+	errno = saved; /* the body's */
 	return error;
 }

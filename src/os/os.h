@@ -14,6 +14,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/types.h>
+#include <time.h>
 
 /* An address range that was reserved; pages are usable after stele_os_commit(). */
 struct stele_reservation {
@@ -65,6 +66,8 @@ size_t stele_os_address_limit(void); /* RLIMIT_AS minus what is mapped now; SIZE
  */
 int stele_os_read_list(const char *path, uint64_t *mask, unsigned words);
 
+void stele_os_close(int fd);
+
 /* Reads a small file; returns its length or -errno; the buffer is NUL-terminated. */
 ssize_t stele_os_read_file(const char *path, char *buf, size_t size);
 
@@ -101,6 +104,10 @@ bool stele_os_futex_wait_until(_Atomic uint32_t *word, uint32_t value,
 int stele_os_priority(void); /* of the calling thread among real-time ones, 1 to 100; else 0 */
 /* CLOCK_MONOTONIC in milliseconds, as of the last tick: without a system call where it can be. */
 uint64_t stele_os_ms(void);
+/* CLOCK_MONOTONIC, as stele_os_futex_wait_until() takes it. */
+struct timespec stele_os_now(void);
+/* The caller's process, as kill() takes it. */
+int stele_os_pid(void);
 void stele_os_yield(void);
 void stele_os_nap(void); /* a millisecond or so; for the control path */
 

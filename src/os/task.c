@@ -15,28 +15,33 @@
  * Tests     tests/unit/os/test_os.c
  */
 #include "os/os.h"
+#include "arch/call.h"
 #include <errno.h>
 #include <linux/futex.h>
 #include <sched.h>
 #include <signal.h>
 #include <sys/mman.h>
-#include <sys/syscall.h>
 #include <time.h>
-#include <unistd.h>
 
 static _Atomic uint32_t plain, last;
 static _Atomic pid_t taker;
 static _Atomic(_Atomic uint32_t *) number;
 
+int stele_os_pid(void)
+{
+	return (int)STELE_SYSCALL(SYS_getpid, 0);
+}
+
 static _Atomic uint32_t *wiped_page(size_t size)
 {
-	void *p = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	long p = STELE_SYSCALL(SYS_mmap, NULL, size, PROT_READ | PROT_WRITE,
+			       MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 
-	if (p == MAP_FAILED)
+	if (p < 0)
 		return NULL;
-	if (madvise(p, size, MADV_WIPEONFORK) == 0)
-		return p;
-	munmap(p, size);
+	if (STELE_SYSCALL(SYS_madvise, p, size, MADV_WIPEONFORK) == 0)
+		return (_Atomic uint32_t *)p;
+	STELE_SYSCALL(SYS_munmap, p, size);
 	return NULL;
 }
 
@@ -45,12 +50,10 @@ static _Atomic uint32_t *place(void)
 {
 	size_t size = stele_os_page_size();
 	_Atomic uint32_t *seen = NULL, *mine;
-	int saved = errno;
 
 	mine = wiped_page(size);
 	if (!atomic_compare_exchange_strong(&number, &seen, mine ? mine : &plain) && mine)
-		munmap((void *)mine, size);
-	errno = saved;
+		STELE_SYSCALL(SYS_munmap, mine, size);
 	return atomic_load(&number);
 }
 
@@ -59,7 +62,7 @@ static uint32_t take_number(_Atomic uint32_t *at)
 	/* Raised before it is shown: a child of this very moment takes another one. */
 	uint32_t none = 0, next = atomic_fetch_add(&last, 1) + 1;
 
-	atomic_store(&taker, getpid());
+	atomic_store(&taker, stele_os_pid());
 	return atomic_compare_exchange_strong(at, &none, next) ? next : none;
 }
 
@@ -79,37 +82,27 @@ void stele_os_process_forked(void)
 	_Atomic uint32_t *at = atomic_load(&number);
 
 	/* The page may have been wiped, and a number taken already; or it was not, by an emulator. */
-	if (at && atomic_load(&taker) != getpid())
+	if (at && atomic_load(&taker) != stele_os_pid())
 		atomic_store(at, 0);
 	stele_os_process();
 }
 
 uint32_t stele_os_thread(void)
 {
-	return (uint32_t)syscall(SYS_gettid);
+	return (uint32_t)STELE_SYSCALL(SYS_gettid, 0);
 }
 
 int stele_os_priority(void)
 {
 	struct sched_param param = { 0 };
-	int saved = errno, policy = sched_getscheduler(0), priority = 0;
+	long policy = STELE_SYSCALL(SYS_sched_getscheduler, 0);
 
 	if (policy == SCHED_DEADLINE)
-		priority = 100;
-	else if ((policy == SCHED_FIFO || policy == SCHED_RR) && sched_getparam(0, &param) == 0)
-		priority = param.sched_priority;
-	errno = saved;
-	return priority;
-}
-
-uint64_t stele_os_ms(void)
-{
-	struct timespec now = { 0 };
-	int saved = errno;
-
-	clock_gettime(CLOCK_MONOTONIC_COARSE, &now);
-	errno = saved;
-	return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
+		return 100;
+	if ((policy == SCHED_FIFO || policy == SCHED_RR) &&
+	    STELE_SYSCALL(SYS_sched_getparam, 0, &param) == 0)
+		return param.sched_priority;
+	return 0;
 }
 
 /* ---- signals ---- */
@@ -117,12 +110,7 @@ uint64_t stele_os_ms(void)
 /* By the system call: the C library would leave out those that it uses for cancelling. */
 static int set_mask(int how, uint64_t mask, uint64_t *old)
 {
-	int saved = errno, error = 0;
-
-	if (syscall(SYS_rt_sigprocmask, how, &mask, old, sizeof(mask)) != 0)
-		error = -errno;
-	errno = saved;
-	return error;
+	return (int)STELE_SYSCALL(SYS_rt_sigprocmask, how, &mask, old, sizeof(mask));
 }
 
 #define BIT(signal) (1ull << ((signal)-1))
@@ -141,13 +129,7 @@ uint64_t stele_os_signals_hold(void)
 /* Of a change that is none the system reads the mask, and then refuses. */
 bool stele_os_is_readable(const void *p)
 {
-	int saved = errno;
-	bool readable;
-
-	readable = syscall(SYS_rt_sigprocmask, -1, p, NULL, sizeof(uint64_t)) == 0 ||
-		   errno != EFAULT;
-	errno = saved;
-	return readable;
+	return STELE_SYSCALL(SYS_rt_sigprocmask, -1, p, NULL, sizeof(uint64_t)) != -EFAULT;
 }
 
 uint64_t stele_os_signal_open(int signal)
@@ -168,14 +150,11 @@ void stele_os_signals_release(uint64_t held)
 static int futex_until(_Atomic uint32_t *word, int call, uint32_t value,
 		       const struct timespec *most)
 {
-	int saved = errno, error = 0;
-
 	/* Calls without a bitset do not look at the last argument. */
-	if (syscall(SYS_futex, word, call | FUTEX_PRIVATE_FLAG, value, most, NULL,
-		    FUTEX_BITSET_MATCH_ANY) < 0)
-		error = -errno;
-	errno = saved;
-	return error;
+	long result = STELE_SYSCALL(SYS_futex, word, call | FUTEX_PRIVATE_FLAG, value, most, NULL,
+				    FUTEX_BITSET_MATCH_ANY);
+
+	return result < 0 ? (int)result : 0;
 }
 
 static int futex(_Atomic uint32_t *word, int call, uint32_t value)

@@ -12,6 +12,7 @@
  * Tests     tests/unit/percpu/test_system.c; `stele doctor` prints the outcome.
  */
 #include "percpu/system.h"
+#include "base/auxv.h"
 #include "base/options.h"
 #include "os/os.h"
 #include "percpu/nodes.h"
@@ -287,7 +288,8 @@ void stele_system_choose(void)
 			facts->slots = (unsigned)stele_opt.slots;
 		return;
 	}
-	if (stele_opt.mm_cid && !nodes_several() && getauxval(AT_RSEQ_FEATURE_SIZE) >= MM_CID_END) {
+	if (stele_opt.mm_cid && !nodes_several() &&
+	    stele_auxv(AT_RSEQ_FEATURE_SIZE) >= MM_CID_END) {
 		facts->mode = STELE_MODE_MM_CID;
 		stele_rseq.id = stele_rseq.area + (long)offsetof(struct rseq_area, mm_cid);
 		choose_fast_path(stele_rseq.area);

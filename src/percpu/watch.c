@@ -22,7 +22,6 @@
 #include <signal.h>
 #include <sys/eventfd.h>
 #include <sys/socket.h>
-#include <unistd.h>
 
 #define LOOK_MS 1000
 
@@ -38,7 +37,7 @@ static int listen_to_kernel(void)
 			NETLINK_KOBJECT_UEVENT);
 
 	if (fd >= 0 && bind(fd, (struct sockaddr *)&address, sizeof(address)) != 0) {
-		close(fd);
+		stele_os_close(fd);
 		return -1;
 	}
 	return fd;
@@ -69,7 +68,7 @@ static void *watch(void *arg)
 			drop_events(fds[1].fd);
 	}
 	if (fds[1].fd >= 0)
-		close(fds[1].fd);
+		stele_os_close(fds[1].fd);
 	return NULL;
 }
 
@@ -97,7 +96,7 @@ static int start_watching(void)
 		return -EAGAIN;
 	error = make_thread(stop);
 	if (error)
-		close(stop);
+		stele_os_close(stop);
 	watching = !error;
 	return error;
 }
@@ -131,7 +130,7 @@ int stele_cpu_watch(bool on)
 	stele_unlock(&lock);
 	if (told >= 0) {
 		pthread_join(thread, NULL);
-		close(told);
+		stele_os_close(told);
 	}
 	errno = saved;
 	return error;
@@ -141,6 +140,6 @@ void stele_cpu_watch_after_fork(void)
 {
 	stele_mutex_after_fork(&lock);
 	if (watching)
-		close(stop);
+		stele_os_close(stop);
 	watching = false;
 }

@@ -7,12 +7,12 @@
  * Context   ordinary threads. The figures are a racy look.
  * Source    Linux /proc/slabinfo, version 2.1.
  */
+#include "arch/call.h"
 #include "base/fmt.h"
 #include "slab/bitmap.h"
 #include "slab/slab.h"
 #include <errno.h>
 #include <stele/stats.h>
-#include <sys/syscall.h>
 #include <unistd.h>
 
 struct tally {
@@ -45,7 +45,7 @@ static void write_line(int fd, const struct stele_out *out)
 		return;
 	}
 	while (done < out->len) {
-		long n = syscall(SYS_write, fd, out->buf + done, out->len - done);
+		long n = STELE_SYSCALL(SYS_write, fd, out->buf + done, out->len - done);
 
 		if (n <= 0)
 			return;

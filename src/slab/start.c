@@ -8,6 +8,7 @@
  */
 #include "base/fmt.h"
 #include "base/options.h"
+#include "os/os.h"
 #include "slab/slab.h"
 #include <pthread.h>
 #include <stele/stats.h>
@@ -22,7 +23,8 @@ void stele_slab_watch_fork(void)
 static void write_rcu(const struct stele_stats *stats)
 {
 	stele_say("stele: pid %d: waiting for readers %lu KiB, at most %lu KiB, in %lu rounds\n",
-		  getpid(), stats->rcu_bytes >> 10, stats->rcu_bytes_most >> 10, stats->rcu_rounds);
+		  stele_os_pid(), stats->rcu_bytes >> 10, stats->rcu_bytes_most >> 10,
+		  stats->rcu_rounds);
 }
 
 static void write_node(int node)
@@ -32,7 +34,7 @@ static void write_node(int node)
 	if (stele_node_stats_read(node, &stats) == 0)
 		stele_say("stele: pid %d: node %d: slabs %lu KiB (%lu KiB free in them), "
 			  "large %lu KiB, address space opened %lu MiB\n",
-			  getpid(), node, stats.slab_bytes >> 10, stats.slab_free_bytes >> 10,
+			  stele_os_pid(), node, stats.slab_bytes >> 10, stats.slab_free_bytes >> 10,
 			  stats.large_bytes >> 10, stats.areas * AREA_SIZE >> 20);
 }
 
@@ -44,7 +46,7 @@ static void write_stats(void)
 	stele_say("stele: pid %d: slabs %lu KiB (%lu KiB free in them), large %lu KiB in %lu, "
 		  "free resident %lu KiB, address space opened %lu MiB, sheaves %lu (%lu out), "
 		  "bad frees %lu\n",
-		  getpid(), stats.slab_bytes >> 10, stats.slab_free_bytes >> 10,
+		  stele_os_pid(), stats.slab_bytes >> 10, stats.slab_free_bytes >> 10,
 		  stats.large_bytes >> 10, stats.large_count, stats.dirty_free_bytes >> 10,
 		  stats.areas * AREA_SIZE >> 20, stats.sheaves, stats.sheaves_out, stats.reports);
 	for (unsigned node = 0; nodes_several() && node < stele_nodes.count; node++)
@@ -58,7 +60,7 @@ static __attribute__((destructor)) void report_at_exit(void)
 	if (stele_opt.stats_at_exit)
 		write_stats();
 	if (stele_opt.slabinfo_at_exit) {
-		stele_say("stele: pid %d: caches at exit\n", getpid());
+		stele_say("stele: pid %d: caches at exit\n", stele_os_pid());
 		stele_slabinfo_write(STDERR_FILENO);
 	}
 }

@@ -5,23 +5,22 @@
  */
 #include "pages.h"
 
+#include "os/os.h"
 #include <errno.h>
-#include <sys/syscall.h>
 
 #define RUNS 256
 
 static bool refuse;
 static unsigned calls;
 
-/* In place of the C library's: counted, or refused as it is for locked memory. */
-int madvise(void *p, size_t size, int advice)
+int __wrap_stele_os_purge(void *p, size_t size);
+int __real_stele_os_purge(void *p, size_t size);
+
+/* In place of the system's (-Wl,--wrap): counted, or refused as it is for locked memory. */
+int __wrap_stele_os_purge(void *p, size_t size)
 {
-	calls += advice == MADV_DONTNEED;
-	if (refuse && advice == MADV_DONTNEED) {
-		errno = EINVAL;
-		return -1;
-	}
-	return (int)syscall(SYS_madvise, p, size, advice);
+	calls++;
+	return refuse ? -EINVAL : __real_stele_os_purge(p, size);
 }
 
 static struct run *take_filled(unsigned frames, unsigned char value)
