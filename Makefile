@@ -9,10 +9,11 @@
 
 PREFIX ?= /usr/local
 DESTDIR ?=
+GENMC ?= genmc
 
 LAB ?= release debug
 
-.PHONY: all check check-all demo bench stress lab install uninstall tidy clean help
+.PHONY: all check check-all demo bench stress lab model install uninstall tidy clean help
 
 all:
 	scripts/build --products release
@@ -47,6 +48,9 @@ lab:
 	for variant in $(LAB); do scripts/build $$variant || exit 1; done
 	scripts/lab $(LAB:%=--build build/%)
 
+model:
+	tests/model/run-genmc --genmc '$(GENMC)'
+
 install:
 	scripts/install '$(PREFIX)' '$(DESTDIR)'
 
@@ -68,6 +72,7 @@ help:
 	@echo 'make bench      speed and memory against other allocators'
 	@echo 'make stress     the long-running stress tests; STORM_SECONDS=60 shortens the half hour'
 	@echo 'make lab        the tests in real kernels under QEMU, where CPUs go and come: the long form'
+	@echo 'make model      the models under the checker GENMC=path/to/genmc, every broken variant too'
 	@echo 'make install    install under PREFIX (now $(PREFIX)), staged under DESTDIR if set'
 	@echo 'make uninstall  remove from there what make install put there'
 	@echo 'make tidy       formatting and static checks'

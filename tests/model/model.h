@@ -6,9 +6,17 @@
  *           almost nothing: a few nodes, objects or frames. What the protocol hands out is a
  *           plain payload, so a broken order is a data race and a broken step has two holders.
  * Two ways  Without MODEL_ROUNDS: one round, few steps, pthread_create and join and nothing
- *           else, for a model checker: genmc -- -Isrc tests/model/NAME.c
+ *           else, for a model checker (tests/model/run-genmc).
  *           With MODEL_ROUNDS=n: up to n rounds, for at most MODEL_SECONDS. STELE_POINT() in
  *           the protocol headers then yields at random, so that threads meet inside of steps.
+ * Scenes    A model may have directed scenes beside its random walk: in each the threads do a
+ *           few steps that are fixed, so that a checker reaches its end and a broken variant
+ *           fails soon. Such a model names them in an enum, SCENE_NONE first and SCENES last,
+ *           defines MODEL_SCENES, and asks model_scene. A checker is given one of them by
+ *           -DMODEL_SCENE=SCENE_X; a native run does the walk and all scenes in turn.
+ * Choice    model_choice() and model_chance() are random in a native run. A checker follows all
+ *           answers of the first MODEL_DICE calls of each thread: a thread of its own stores
+ *           every answer, and a relaxed load may see any of them. Later calls answer 0.
  * Broken    -DBROKEN_X weakens one order or leaves out one step; that must fail: by
  *           model_assert(), or (orders) by a report of ThreadSanitizer.
  * Threads   one model includes this once; `me` of a thread is 1..MODEL_THREADS.
@@ -23,7 +31,6 @@
 #else
 #define STELE_DEBUG 0
 #define MODEL_NATIVE 0
-#define MODEL_ROUNDS 1
 #endif
 #ifndef MODEL_STEPS
 #define MODEL_STEPS (MODEL_NATIVE ? 200 : 2)
@@ -33,6 +40,12 @@
 #endif
 #ifndef MODEL_THREADS
 #define MODEL_THREADS 3
+#endif
+#ifndef MODEL_DICE
+#define MODEL_DICE 0
+#endif
+#ifndef MODEL_SIDES
+#define MODEL_SIDES 2u
 #endif
 
 #include "sync/atomic.h"
@@ -70,6 +83,12 @@ static inline unsigned model_choice(unsigned n)
 	model_seed ^= model_seed >> 17;
 	model_seed ^= model_seed << 5;
 	return (model_seed >> 7) % n;
+}
+
+/* True one time in n. */
+static inline bool model_chance(unsigned n)
+{
+	return model_choice(n) == 0;
 }
 
 /* Mostly on, sometimes a short pause, sometimes somebody else's turn. */
@@ -110,21 +129,67 @@ static inline void model_seed_thread(int me, unsigned round)
 }
 #else
 #define model_assert(what) assert(what)
+
+static _Atomic unsigned model_dice[MODEL_THREADS + 2][MODEL_DICE + 1];
+static _Thread_local unsigned model_me, model_turn;
+
 static inline unsigned model_choice(unsigned n)
 {
-	static _Thread_local unsigned turn;
+	unsigned die = 0;
 
-	return turn++ % n;
+	if (model_turn < MODEL_DICE)
+		die = load_relaxed(&model_dice[model_me][model_turn++]);
+	return die % n;
 }
-static inline bool model_time_left(void)
+
+/* Both answers are followed, whatever @n. */
+static inline bool model_chance(unsigned n)
 {
-	return true;
+	(void)n;
+	return model_choice(2) == 1;
 }
+
+static inline void *model_thrower(void *arg)
+{
+	for (int me = 1; me <= MODEL_THREADS; me++)
+		for (int turn = 0; turn < MODEL_DICE; turn++)
+			for (unsigned side = 1; side < MODEL_SIDES; side++)
+				store_relaxed(&model_dice[me][turn], side);
+	return arg;
+}
+
+static inline void model_throw(pthread_t *thrower)
+{
+	if (MODEL_DICE)
+		pthread_create(thrower, NULL, model_thrower, NULL);
+}
+
+static inline void model_thrown(pthread_t *thrower)
+{
+	if (MODEL_DICE)
+		pthread_join(*thrower, NULL);
+}
+
 static inline void model_seed_thread(int me, unsigned round)
 {
-	(void)me, (void)round;
+	model_me = (unsigned)me;
+	model_turn = 0;
+	(void)round;
 }
 #endif
+
+/* Which scene it is; 0, the walk, where a model has none. */
+#ifndef MODEL_SCENES
+#define MODEL_SCENES 1
+#endif
+#ifdef MODEL_SCENE
+#define model_scene ((unsigned)MODEL_SCENE)
+#elif !MODEL_NATIVE
+#define model_scene 0u
+#else
+#define model_scene (model_round % (unsigned)MODEL_SCENES)
+#endif
+static unsigned model_round;
 
 /* What a protocol hands out: plain, one holder at a time. */
 struct payload {
@@ -143,31 +208,85 @@ static inline void payload_leave(struct payload *payload, int me)
 	payload->holder = 0;
 }
 
-static unsigned model_round;
+static inline void model_run_thread(int me)
+{
+	model_seed_thread(me, model_round);
+	model_thread(me);
+}
+
+#if MODEL_NATIVE
+/* The same threads in all rounds, so that they start each one together. Even: main's turn. */
+static _Atomic unsigned model_turns, model_arrived;
+static bool model_over; /* plain: read after a turn has begun */
+
+static inline void model_wait_turn(unsigned turn)
+{
+	while (load_acquire(&model_turns) < turn)
+		sched_yield();
+}
 
 static void *model_body(void *arg)
 {
 	int me = (int)(intptr_t)arg;
 
-	model_seed_thread(me, model_round);
-	model_thread(me);
-	return NULL;
+	for (unsigned turn = 1;; turn += 2) {
+		model_wait_turn(turn);
+		if (model_over)
+			return NULL;
+		model_run_thread(me);
+		atomic_fetch_add_explicit(&model_arrived, 1, memory_order_acq_rel);
+	}
+}
+
+static inline void model_rounds(void)
+{
+	for (model_round = 0; model_round < MODEL_ROUNDS && model_time_left(); model_round++) {
+		model_seed_thread(MODEL_THREADS + 1, model_round);
+		model_setup();
+		store_relaxed(&model_arrived, 0);
+		store_release(&model_turns, 2 * model_round + 1);
+		while (load_acquire(&model_arrived) < MODEL_THREADS)
+			sched_yield();
+		model_seed_thread(MODEL_THREADS + 1, model_round);
+		model_check();
+	}
+	model_over = true;
+	store_release(&model_turns, 2 * model_round + 1);
 }
 
 int main(void)
 {
 	pthread_t threads[MODEL_THREADS];
 
-	for (model_round = 0; model_round < MODEL_ROUNDS && model_time_left(); model_round++) {
-		model_seed_thread(MODEL_THREADS + 1, model_round);
-		model_setup();
-		for (int i = 0; i < MODEL_THREADS; i++)
-			pthread_create(&threads[i], NULL, model_body, (void *)(intptr_t)(i + 1));
-		for (int i = 0; i < MODEL_THREADS; i++)
-			pthread_join(threads[i], NULL);
-		model_check();
-	}
+	for (int i = 0; i < MODEL_THREADS; i++)
+		pthread_create(&threads[i], NULL, model_body, (void *)(intptr_t)(i + 1));
+	model_rounds();
+	for (int i = 0; i < MODEL_THREADS; i++)
+		pthread_join(threads[i], NULL);
 	return 0;
 }
+#else
+static void *model_body(void *arg)
+{
+	model_run_thread((int)(intptr_t)arg);
+	return NULL;
+}
+
+int main(void)
+{
+	pthread_t threads[MODEL_THREADS], thrower;
+
+	model_seed_thread(0, 0);
+	model_setup();
+	model_throw(&thrower);
+	for (int i = 0; i < MODEL_THREADS; i++)
+		pthread_create(&threads[i], NULL, model_body, (void *)(intptr_t)(i + 1));
+	for (int i = 0; i < MODEL_THREADS; i++)
+		pthread_join(threads[i], NULL);
+	model_thrown(&thrower);
+	model_check();
+	return 0;
+}
+#endif
 
 #endif
