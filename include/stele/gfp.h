@@ -3,20 +3,17 @@
  * stele/gfp.h - "get free pages" flags: how an allocation may behave
  *
  * Idea      The kernel's names and values, so that code and traces mean the same here.
- *           A flag never changes what a successful call returns, except __GFP_ZERO.
- * In short  GFP_KERNEL may wait and may call shrinkers; GFP_ATOMIC and GFP_NOWAIT never
- *           wait. In Stele no flag makes the data path take a lock, so GFP_KERNEL is as
- *           legal in a signal handler as GFP_ATOMIC; the flags tell what is *wanted*.
+ * In short  No flag makes the data path take a lock or wait, so GFP_KERNEL is as legal in a signal
+ *           handler as GFP_ATOMIC.
  *
  * Bits with an effect here
  *   __GFP_ZERO            the object (its whole bucket, for kmalloc) reads as zero
- *   __GFP_NOWARN          no message when the request cannot be met
- *   __GFP_NOFAIL          fault injection leaves the request alone
+ *   __GFP_NOWARN          no message when the request fails
  *   __GFP_THISNODE        memory of the named node or none
- *   __GFP_DIRECT_RECLAIM  the caller may wait
+ *   __GFP_DIRECT_RECLAIM  the caller may wait: mempool_alloc() waits for an element
  *   __GFP_COMP            pages: a compound run, freed as one
  * Bits accepted for source compatibility, without effect on user-space memory
- *   all the others (zones, reclaim hints, movability, reserves, accounting)
+ *   all the others (zones, reclaim hints, movability, reserves, accounting, __GFP_NOFAIL)
  */
 #ifndef STELE_GFP_H
 #define STELE_GFP_H
@@ -57,7 +54,7 @@ typedef unsigned int gfp_t;
 
 #define __GFP_RECLAIM (__GFP_DIRECT_RECLAIM | __GFP_KSWAPD_RECLAIM)
 
-/* What callers write. */
+/* The combinations that callers use. */
 #define GFP_ATOMIC (__GFP_HIGH | __GFP_KSWAPD_RECLAIM)
 #define GFP_KERNEL (__GFP_RECLAIM | __GFP_IO | __GFP_FS)
 #define GFP_KERNEL_ACCOUNT (GFP_KERNEL | __GFP_ACCOUNT)
@@ -76,10 +73,10 @@ typedef unsigned int gfp_t;
 	 __GFP_NOFAIL | __GFP_NORETRY | __GFP_MEMALLOC | __GFP_NOMEMALLOC)
 #define GFP_CONSTRAINT_MASK (__GFP_HARDWALL | __GFP_THISNODE)
 
-/* "Any node will do." */
+/* No preferred node. */
 #define NUMA_NO_NODE (-1)
 
-/* True when the caller said that it may wait. */
+/* Whether the flags allow the caller to wait. */
 static inline bool gfpflags_allow_blocking(gfp_t gfp)
 {
 	return (gfp & __GFP_DIRECT_RECLAIM) != 0;

@@ -5,23 +5,22 @@
  * Idea      The Linux kernel's slab interface for programs. A cache hands out objects of
  *           one size (and, with a constructor, of one state); the kmalloc family is a row
  *           of ready caches plus page runs for what is larger.
- * Context   "any" means any, async-signal-safe: a signal handler may allocate and free although it
- *           has interrupted this very library at any instruction. "control" means task
- *           context: the call takes locks and must not run in a signal handler.
- * Order     A free happens before the next allocation of the same memory, by whatever
- *           route it travels. A pointer that the allocating thread published, even with a
- *           relaxed store, may be freed by whoever reads it.
+ * Context   "any" is async-signal-safe: a signal handler may make the call even if it interrupted
+ *           this library at any instruction. "control" is for ordinary threads: the call takes
+ *           locks and must not run in a signal handler.
+ * Order     A free happens before the next allocation of the same memory, on every route.
+ *           A thread may publish a new object's address, even with a relaxed store; another
+ *           thread that reads the address may free the object.
  * Failure   NULL. The kmalloc family returns ZERO_SIZE_PTR, not NULL, for size 0.
  *           A bad pointer is reported on stderr with the call's name and not followed.
  * Source    the contract of Linux 7.3; docs/porting.md has what older kernels did otherwise.
- * errno     set to ENOMEM by nobody here: the interface is the kernel's. Preserved.
+ * errno     No call here changes it: the interface is the kernel's.
  * Unlike    the kernel: size classes are finer (at most 12.5 % waste above 128 bytes), so
- *           ksize() may be smaller; KMALLOC_MAX_CACHE_SIZE is 32 KiB; above it a request
+ *           ksize() may be smaller. KMALLOC_MAX_CACHE_SIZE is 32 KiB; above it a request
  *           takes exactly the pages it needs, not a power of two of them, and is aligned to
- *           a page whatever its size; there is one row
- *           of kmalloc caches for all flags; "vmalloc" memory is a page run like any other,
- *           so kfree() takes it too; the freelist is not in the objects, so a freed object
- *           keeps its bytes until its next owner writes them.
+ *           a page. One row of kmalloc caches serves all flags. "vmalloc" memory is a page run
+ *           like any other, so kfree() takes it too. The free list is not in the objects, so a
+ *           freed object keeps its bytes until its next owner writes them.
  */
 #ifndef STELE_SLAB_H
 #define STELE_SLAB_H
@@ -38,7 +37,7 @@ STELE_EXTERN_C_BEGIN
 
 /* ---- numbers -------------------------------------------------------------------------- */
 
-/* What size 0 gives: not NULL, not memory. Touching it faults; every free ignores it. */
+/* The result for size 0: neither NULL nor memory. Touching it faults; every free ignores it. */
 #define ZERO_SIZE_PTR ((void *)16)
 #define ZERO_OR_NULL_PTR(x) ((uintptr_t)(x) <= (uintptr_t)ZERO_SIZE_PTR)
 
@@ -61,13 +60,17 @@ STELE_EXTERN_C_BEGIN
 
 typedef unsigned int slab_flags_t;
 
-/* Debugging, per cache. */
-#define SLAB_CONSISTENCY_CHECKS ((slab_flags_t)0x00000001u) /* check on alloc and free */
-#define SLAB_RED_ZONE ((slab_flags_t)0x00000002u)	    /* guard bytes around objects */
-#define SLAB_POISON ((slab_flags_t)0x00000004u)		    /* fill freed objects */
-#define SLAB_STORE_USER ((slab_flags_t)0x00000008u)	    /* remember who allocated */
-#define SLAB_TRACE ((slab_flags_t)0x00000010u)		    /* print every call */
-#define SLAB_FAILSLAB ((slab_flags_t)0x00000020u)	    /* set by fault injection only */
+/*
+ * Debugging, per cache. Each of the first five takes the cache's sheaves away, so that every call
+ * goes to the slab and a double free is seen at once. They do nothing else yet: there are no red
+ * zones, no poison, no record of the caller and no trace.
+ */
+#define SLAB_CONSISTENCY_CHECKS ((slab_flags_t)0x00000001u)
+#define SLAB_RED_ZONE ((slab_flags_t)0x00000002u)
+#define SLAB_POISON ((slab_flags_t)0x00000004u)
+#define SLAB_STORE_USER ((slab_flags_t)0x00000008u)
+#define SLAB_TRACE ((slab_flags_t)0x00000010u)
+#define SLAB_FAILSLAB ((slab_flags_t)0x00000020u) /* not accepted */
 
 /* Layout. */
 #define SLAB_HWCACHE_ALIGN ((slab_flags_t)0x00000100u) /* objects on cache lines */
@@ -79,15 +82,15 @@ typedef unsigned int slab_flags_t;
 #define SLAB_TYPESAFE_BY_RCU                                                                       \
 	((slab_flags_t)0x00002000u) /* memory stays an object of this cache while readers look */
 #define SLAB_DESTROY_BY_RCU SLAB_TYPESAFE_BY_RCU
-#define SLAB_RECLAIM_ACCOUNT ((slab_flags_t)0x00004000u) /* objects go away on request */
+#define SLAB_RECLAIM_ACCOUNT ((slab_flags_t)0x00004000u) /* accepted, no effect */
 #define SLAB_TEMPORARY SLAB_RECLAIM_ACCOUNT
 #define SLAB_ACCOUNT ((slab_flags_t)0x00008000u) /* accepted, no effect */
 
 /* Identity and tools. */
 #define SLAB_NO_MERGE ((slab_flags_t)0x00010000u)      /* never share slabs with another cache */
-#define SLAB_NO_USER_FLAGS ((slab_flags_t)0x00020000u) /* debug options leave it alone */
+#define SLAB_NO_USER_FLAGS ((slab_flags_t)0x00020000u) /* accepted, no effect */
 #define SLAB_KMALLOC ((slab_flags_t)0x00040000u)       /* one of the kmalloc row */
-#define SLAB_NOLEAKTRACE ((slab_flags_t)0x00080000u)   /* leak checkers leave it alone */
+#define SLAB_NOLEAKTRACE ((slab_flags_t)0x00080000u)   /* forbids merging, nothing else */
 #define SLAB_DEBUG_OBJECTS ((slab_flags_t)0x00100000u) /* accepted, no effect */
 
 #define SLAB_DEBUG_FLAGS                                                                           \
@@ -107,8 +110,8 @@ struct slab_sheaf;
 struct list_lru;
 
 /**
- * struct kmem_cache_args - what is rarely said about a cache; all zero is the default
- * @align:          alignment in bytes, a power of two, or 0 for the least there is
+ * struct kmem_cache_args - rarely needed properties of a cache; all zero is the default
+ * @align:          alignment in bytes, a power of two, or 0 for the smallest
  * @useroffset:     start of the part of an object that may be copied to other trust domains
  * @usersize:       its length; a pair outside the object counts as 0, 0 with a warning
  * @freeptr_offset: accepted for caches with a constructor or SLAB_TYPESAFE_BY_RCU; must be
@@ -118,10 +121,10 @@ struct list_lru;
  *                  object must be freed in constructed state
  * @sheaf_capacity: objects a sheaf of this cache must hold at least; also forbids merging
  * @dtor:           run once per object when its slab is given back (not in the kernel's
- *                  struct since 2006). Runs in task or handler context, wherever the last
- *                  object was freed or the cache shrunk; must not free to its own cache.
- * @rcu_flavor:     the readers of this cache, for SLAB_TYPESAFE_BY_RCU and kfree_rcu(); NULL: those
- *                  of the process (stele/rcu.h). Forbids merging.
+ *                  struct since 2006). It runs where the last object was freed or the cache
+ *                  was shrunk, perhaps in a signal handler. It must not free to its own cache.
+ * @rcu_flavor:     the flavour of this cache's readers, for SLAB_TYPESAFE_BY_RCU and kfree_rcu();
+ *                  NULL: the process's flavour (stele/rcu.h). Forbids merging.
  */
 struct kmem_cache_args {
 	unsigned int align;
@@ -137,7 +140,8 @@ struct kmem_cache_args {
 
 /**
  * kmem_cache_create - make a cache
- * @name:   copied; shown in reports and slabinfo. A name twice, or with a space, warns only
+ * @name:   copied; shown in reports and slabinfo. A name that is in use, or has a space in it,
+ *          only causes a warning
  * @size:   bytes of an object, 1 to KMEM_CACHE_MAX_SIZE
  * then either
  * @args:   struct kmem_cache_args *, or NULL for the defaults
@@ -151,7 +155,7 @@ struct kmem_cache_args {
  *          with SLAB_PANIC the program aborts instead. It may be an existing cache of equal
  *          layout (merging): SLAB_NO_MERGE forbids that.
  * Context: control.
- * Note:    the plain function, for other languages and pointers, is the older form.
+ * Note:    the function behind the macro, for other languages and for pointers, is the older form.
  */
 STELE_API STELE_MUST_CHECK struct kmem_cache *
 kmem_cache_create_args(const char *name, size_t size, const struct kmem_cache_args *args,
@@ -185,11 +189,11 @@ kmem_cache_create_usercopy(const char *name, size_t size, unsigned int align, sl
  * kmem_cache_destroy - end a cache
  * @s: the cache, or NULL
  *
- * With live objects: each is reported, "kmem_cache_destroy NAME: Slab cache still has
- * objects", and the cache is taken off the list but kept, so that those objects stay valid.
- * A merged cache only loses this user. Called by a destructor, by a step of stele/cpu.h or by who
- * holds cpus_read_lock(): it is emptied when that is over, by the same thread.
- * Context: control. Nobody may use @s during or after the call.
+ * If objects are still live, each is reported ("kmem_cache_destroy NAME: Slab cache still has
+ * objects"). The cache leaves the list but stays in memory, so that those objects remain valid.
+ * A merged cache only loses this user. A destructor, a step of stele/cpu.h and a holder of
+ * cpus_read_lock() may call it: the same thread then empties the cache when it is out of there.
+ * Context: control. No thread may use @s during or after the call.
  */
 STELE_API void kmem_cache_destroy(struct kmem_cache *s);
 
@@ -197,7 +201,7 @@ STELE_API void kmem_cache_destroy(struct kmem_cache *s);
  * kmem_cache_shrink - give back every page that holds no live object
  *
  * Return:  0 when no slab is left, 1 when some are.
- * Context: control; beside users of the cache.
+ * Context: control. Others may use the cache meanwhile.
  */
 STELE_API int kmem_cache_shrink(struct kmem_cache *s);
 
@@ -208,7 +212,7 @@ STELE_API int kmem_cache_shrink(struct kmem_cache *s);
  */
 STELE_API unsigned int kmem_cache_size(struct kmem_cache *s);
 
-/** slab_is_available - may memory be asked for? Context: any. */
+/** slab_is_available - whether memory can be allocated. Context: any. */
 STELE_API bool slab_is_available(void);
 
 /* ---- objects of a cache --------------------------------------------------------------- */
@@ -237,7 +241,7 @@ STELE_API STELE_MALLOC STELE_MUST_CHECK void *kmem_cache_alloc_node(struct kmem_
  * @gfp:  as for kmalloc_nolock()
  * @node: preferred node, or NUMA_NO_NODE
  *
- * Return:  the object, or NULL when there is no memory; there is no next bucket to ask.
+ * Return:  the object, or NULL when there is no memory; a cache has no next larger bucket.
  * Context: any.
  * Free:    kfree_nolock(), kfree(), kmem_cache_free().
  */
@@ -299,7 +303,7 @@ static inline void kfree_bulk(size_t n, void **p)
 }
 
 /**
- * kmem_cache_prefill_sheaf - set objects aside for a moment that must not fail
+ * kmem_cache_prefill_sheaf - take objects in advance for code that must not fail
  * @n: objects promised; may exceed the cache's sheaf capacity
  *
  * Return:  a sheaf with at least @n objects, or NULL: no memory, or n == 0.
@@ -318,16 +322,16 @@ STELE_API STELE_MUST_CHECK struct slab_sheaf *kmem_cache_prefill_sheaf(struct km
 STELE_API STELE_MUST_CHECK int kmem_cache_refill_sheaf(struct kmem_cache *s, gfp_t gfp,
 						       struct slab_sheaf **sheaf, unsigned int n);
 
-/** kmem_cache_return_sheaf - give a sheaf back with whatever it still holds. Context: any. */
+/** kmem_cache_return_sheaf - give a sheaf and the objects in it back. Context: any. */
 STELE_API void kmem_cache_return_sheaf(struct kmem_cache *s, gfp_t gfp, struct slab_sheaf *sheaf);
 
 /**
- * kmem_cache_alloc_from_sheaf - take an object that was set aside
+ * kmem_cache_alloc_from_sheaf - take an object out of a prefilled sheaf
  * @gfp: __GFP_ZERO and __GFP_ACCOUNT only
  *
- * Return:  never NULL for the first n calls after a fill with n; NULL once it is empty: the
- *          cache itself is not asked.
- * Context: any, but one user of a sheaf at a time.
+ * Return:  an object in each of the first n calls after a fill with n; NULL once the sheaf is
+ *          empty. The call never asks the cache itself.
+ * Context: any, but only one user of a sheaf at a time.
  */
 STELE_API STELE_MALLOC STELE_MUST_CHECK void *
 kmem_cache_alloc_from_sheaf(struct kmem_cache *s, gfp_t gfp, struct slab_sheaf *sheaf);
@@ -336,7 +340,7 @@ kmem_cache_alloc_from_sheaf(struct kmem_cache *s, gfp_t gfp, struct slab_sheaf *
 STELE_API unsigned int kmem_cache_sheaf_size(struct slab_sheaf *sheaf);
 
 /**
- * kmem_cache_charge - account @p afterwards. True: done, or nothing to do, as always here
+ * kmem_cache_charge - account @p afterwards. Nothing is accounted yet: always true
  *
  * Context: any.
  */
@@ -380,7 +384,7 @@ static inline STELE_ALLOC_SIZE(1) STELE_MUST_CHECK
 	return kmalloc_node(size, gfp | __GFP_ZERO, node);
 }
 
-/* The _track_caller forms blame the caller's caller where a debug cache records blame. */
+/* The _track_caller forms exist for source compatibility: no caller is recorded yet. */
 static inline STELE_ALLOC_SIZE(1) STELE_MUST_CHECK
 	void *kmalloc_track_caller(size_t size, gfp_t gfp)
 {
@@ -406,7 +410,7 @@ STELE_API void kfree(const void *p);
 STELE_API void kfree_sensitive(const void *p);
 
 /**
- * ksize - bytes that are really there behind @p; 0 for NULL and ZERO_SIZE_PTR
+ * ksize - usable bytes at @p; 0 for NULL and ZERO_SIZE_PTR
  *
  * To use the slack, ask for kmalloc_size_roundup() bytes in the first place.
  *
@@ -415,7 +419,7 @@ STELE_API void kfree_sensitive(const void *p);
 STELE_API size_t ksize(const void *p);
 
 /**
- * kmalloc_size_roundup - what ksize() would say of kmalloc(@size)
+ * kmalloc_size_roundup - the value of ksize(kmalloc(@size))
  *
  * Return: 0 for 0; @size itself above KMALLOC_MAX_SIZE.
  * Context: any.
@@ -423,11 +427,11 @@ STELE_API size_t ksize(const void *p);
 STELE_API size_t kmalloc_size_roundup(size_t size);
 
 /**
- * kmem_dump_obj - print on stderr what is known about an address
+ * kmem_dump_obj - print the cache and the object of an address on stderr
  * @p: any address, also inside an object or behind its end
  *
  * Prints " slab NAME start ADDR pointer offset N size N".
- * Return:  true when @p lies in a live object's slab; of a freed object's, either.
+ * Return:  true when @p lies in a live object's slab; true or false for a freed object.
  * Context: any.
  */
 STELE_API bool kmem_dump_obj(void *p);
@@ -436,15 +440,14 @@ STELE_API bool kmem_dump_obj(void *p);
  * kmalloc_nolock - allocate from any context
  * @size:  bytes; 0 gives ZERO_SIZE_PTR, more than KMALLOC_MAX_CACHE_SIZE gives NULL
  * @gfp:   __GFP_ZERO and __GFP_ACCOUNT; __GFP_NOWARN and __GFP_NOMEMALLOC are implied. Any
- *         other bit warns once, and means what it means to kmalloc_node().
+ *         other bit causes one warning, and has the effect that it has in kmalloc_node().
  * @node:  preferred node, or NUMA_NO_NODE
  *
  * Return:  the object (perhaps from the next larger bucket), or NULL when there is no
  *          memory. NULL is never "try again".
- * Context: any, a signal handler that interrupted the allocator included. Never waits,
- *          never reclaims, never calls a shrinker, preserves errno. Moves at most one sheaf
- *          or one object at a time: what can be long is a constructor, clearing, and opening
- *          or searching areas of pages.
+ * Context: any, also a signal handler that interrupted the allocator. Never waits, never
+ *          reclaims, preserves errno. Moves at most one sheaf or one object at a time. Only a
+ *          constructor, clearing, and opening or searching areas of pages can take long.
  * Free:    kfree_nolock(), kfree().
  * Source:  Linux kmalloc_nolock(); differs in that a busy lock is never a reason for NULL.
  */
@@ -452,27 +455,26 @@ STELE_API STELE_MALLOC STELE_ALLOC_SIZE(1) STELE_MUST_CHECK
 	void *kmalloc_nolock(size_t size, gfp_t gfp, int node);
 
 /**
- * kfree_nolock - kfree() that is short, for any context
+ * kfree_nolock - kfree() in bounded time, for any context
  * @p: of kmalloc_nolock(), kmem_cache_alloc_nolock(), kmalloc() or kmem_cache_alloc(). NULL and
  *     ZERO_SIZE_PTR do nothing. Memory above KMALLOC_MAX_CACHE_SIZE is refused with one
  *     message and left alone.
  *
- * The object is free, and can be allocated again, when the call returns; its bytes are not
- * touched. A slab that became empty by it stays until the next ordinary call that misses its
- * sheaf, kmem_cache_shrink(), or stele_deferred_barrier(): destructors and giving memory back
- * are theirs to do.
- * Context: any. Never waits, makes no system call but for a report, preserves errno.
- * Source:  Linux kfree_nolock(); differs in that objects of kmalloc() are welcome, and in what is
- *          deferred: there the free itself.
+ * When the call returns, the object is free and can be allocated again; its bytes are unchanged.
+ * A slab that the call made empty stays until the next ordinary call that misses its sheaf,
+ * kmem_cache_shrink(), or stele_deferred_barrier(). These run destructors and give memory back.
+ * Context: any. Never waits, makes no system call except for a report, preserves errno.
+ * Source:  Linux kfree_nolock(). Differs in that it takes objects of kmalloc(), and in that the
+ *          free itself is not deferred.
  */
 STELE_API void kfree_nolock(const void *p);
 
 /**
- * stele_deferred_barrier - do what _nolock calls have left to others
+ * stele_deferred_barrier - finish the work that _nolock calls deferred
  *
- * When it returns, the slabs that were emptied by calls of kfree_nolock() that returned before
- * are retired, unless they are in use again, and pages that free_pages_nolock() gave back are
- * within the budget that is kept. kmem_cache_shrink() and kmem_cache_destroy() do it first.
+ * Slabs that earlier calls of kfree_nolock() made empty are retired when it returns, unless they
+ * are in use again. Pages that free_pages_nolock() gave back are within the budget of resident
+ * free pages. kmem_cache_shrink() and kmem_cache_destroy() call it first.
  * Context: control. Several threads may call it at a time; each returns when its own condition
  *          holds.
  * Source:  Linux deferred_work_barrier(), which is internal there.
@@ -482,8 +484,8 @@ STELE_API void stele_deferred_barrier(void);
 /* ---- arrays --------------------------------------------------------------------------- */
 
 /*
- * Products and sums that stick at SIZE_MAX: every allocator refuses that size, so an
- * overflow ends as NULL and not as a short object.
+ * Products and sums that stay at SIZE_MAX when they overflow: every allocator refuses that size,
+ * so an overflow gives NULL and not a short object.
  */
 static inline size_t stele_size_none(void)
 {
@@ -549,21 +551,21 @@ static inline STELE_ALLOC_SIZE2(1, 2) STELE_MUST_CHECK
  * krealloc - change the size of an allocation
  * @p:    from the kmalloc family; NULL or ZERO_SIZE_PTR: like kmalloc()
  * @size: new size; 0 frees @p and returns ZERO_SIZE_PTR
- * @gfp:  with __GFP_ZERO the bytes it gains read as zero, provided that *every* earlier call
- *        on this allocation had __GFP_ZERO too (sizes asked for are not remembered)
+ * @gfp:  with __GFP_ZERO the added bytes read as zero, provided that *every* earlier call on
+ *        this allocation had __GFP_ZERO too (the library does not remember requested sizes)
  *
  * Stays in place whenever the bucket is large enough; keeps min(old, new) bytes.
- * Return:  the memory, perhaps elsewhere; NULL: no memory, and @p is still valid.
- * Context: any; nobody else may use @p during the call.
+ * Return:  the memory, perhaps at another address; NULL: no memory, and @p is still valid.
+ * Context: any; no other thread may use @p during the call.
  */
 STELE_API STELE_ALLOC_SIZE(2) STELE_MUST_CHECK
 	void *krealloc(const void *p, size_t size, gfp_t gfp);
 
 /**
  * krealloc_node_align - krealloc() with an alignment and a preferred node
- * @align: a power of two, or 0 or 1 for none; memory that does not fit it is moved
- * @node:  for memory that is moved; with __GFP_THISNODE what is on another node is moved to this
- *         one, whatever its size
+ * @align: a power of two, or 0 or 1 for none; memory with a smaller alignment is moved
+ * @node:  preferred node of memory that is moved. With __GFP_THISNODE memory on another node is
+ *         always moved to this one.
  *
  * Context: any.
  */
@@ -593,7 +595,7 @@ static inline STELE_ALLOC_SIZE2(2, 3) STELE_MUST_CHECK
 
 /**
  * kvmalloc_node_align - allocate up to INT_MAX bytes
- * @align: a power of two, or 0 or 1 for what kmalloc() gives
+ * @align: a power of two, or 0 or 1 for the alignment of kmalloc()
  *
  * A request of more than a page that its bucket cannot serve is tried again as a page run.
  * Return:  as kmalloc(); above INT_MAX NULL, with one message unless __GFP_NOWARN.
@@ -686,8 +688,8 @@ STELE_API void kvfree_sensitive(const void *p, size_t len);
 /* ---- own buckets ---------------------------------------------------------------------- */
 
 /*
- * A kmem_buckets is a kmalloc of one's own: a set of caches "NAME-SIZE", never merged, so
- * that its objects share slabs with nobody else's.
+ * A kmem_buckets is a private kmalloc: a set of caches "NAME-SIZE" that are never merged, so that
+ * its objects share slabs with no other objects.
  */
 typedef struct kmem_buckets kmem_buckets;
 
@@ -746,7 +748,7 @@ static inline void *stele_scope_pointer(const void *variable)
 	return p;
 }
 
-/* An errno in disguise: what ERR_PTR() makes. */
+/* A pointer that carries an errno, as ERR_PTR() makes it. */
 static inline bool stele_scope_is_error(const void *p)
 {
 	return (uintptr_t)p >= (uintptr_t)-4095;
@@ -786,7 +788,7 @@ STELE_EXTERN_C_END
  *
  *	struct thing *t __free(kfree) = kmalloc_obj(*t);
  *
- * no_free_ptr(t) hands it out of the scope instead.
+ * no_free_ptr(t) returns the pointer and keeps the memory beyond the scope.
  */
 #define STELE_FREE(how) __attribute__((cleanup(stele_scope_##how)))
 

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * stele/stats.h - what the library holds, and giving it back
+ * stele/stats.h - how much memory the library holds, and how to give it back
  *
- * Context   ordinary threads; not in a signal handler. Figures are a racy look.
+ * Context   ordinary threads; not in a signal handler. Figures are racy snapshots.
  */
 #ifndef STELE_STATS_H
 #define STELE_STATS_H
@@ -16,25 +16,26 @@ STELE_EXTERN_C_BEGIN
 
 struct stele_stats {
 	uint64_t slab_bytes;	  /* address space of slabs */
-	uint64_t slab_free_bytes; /* of it, objects free in their slab */
-	uint64_t large_bytes;	  /* allocations with pages of their own */
+	uint64_t slab_free_bytes; /* part of it: objects that are free in their slab */
+	uint64_t large_bytes;	  /* allocations that have pages of their own */
 	uint64_t large_count;
 	uint64_t dirty_free_bytes; /* free pages that are still resident */
 	uint64_t areas;		   /* of 2 MiB, ever opened; some may be empty by now */
 	uint64_t reports;	   /* bad frees reported */
 	uint64_t sheaves;	   /* arrays of free objects, all of them */
 	/*
-	 * Of those, the ones at rest nowhere: in the hands of calls under way, or lost, when a
-	 * thread left a call in a signal handler by longjmp() or its end. A sheaf holds at most
-	 * 123 objects.
+	 * Sheaves that are neither in a slot nor in a barn: a call is using them, or a thread left a
+	 * call in a signal handler by longjmp() or by its end, and they are lost. A sheaf holds at
+	 * most 123 objects.
 	 */
 	uint64_t sheaves_out;
-	uint64_t rcu_bytes;	 /* waiting for grace periods; rcu sheaves being filled apart */
-	uint64_t rcu_bytes_most; /* and the most there ever were */
-	uint64_t rcu_rounds;	 /* grace periods asked for so far, about */
+	uint64_t
+		rcu_bytes; /* waiting for grace periods, without sheaves that are still being filled */
+	uint64_t rcu_bytes_most; /* the highest value so far */
+	uint64_t rcu_rounds;	 /* grace periods asked for so far, approximately */
 };
 
-/** stele_stats_read - fill @stats with what is true about now */
+/** stele_stats_read - fill @stats with the present figures */
 STELE_API void stele_stats_read(struct stele_stats *stats);
 
 /* Of one memory node, by address: where a node is full, the system takes pages of another. */
@@ -57,7 +58,7 @@ STELE_API void stele_slabinfo_write(int fd);
  * @keep_bytes: free pages that may stay resident
  *
  * Empties the sheaves of every slot and cache, frees empty slabs, returns free pages.
- * Return:  bytes given back, about.
+ * Return:  bytes given back, approximately.
  */
 STELE_API size_t stele_trim(size_t keep_bytes);
 

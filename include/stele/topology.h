@@ -2,8 +2,8 @@
 /*
  * stele/topology.h - memory nodes
  *
- * Idea      Nodes have the system's numbers. Where memory has one node, or the system lets nobody
- *           choose (a seccomp filter, numactl, a cpuset of one node), there is node 0 alone.
+ * Idea      Nodes have the system's numbers. Node 0 is the only node if memory has one node, or if
+ *           the process cannot choose (a seccomp filter, numactl, a cpuset of one node).
  * Context   any.
  */
 #ifndef STELE_TOPOLOGY_H
@@ -13,13 +13,13 @@
 
 STELE_EXTERN_C_BEGIN
 
-/** cpu_to_node - the node of a CPU; 0 for one that was never online, -1 for no CPU's number */
+/** cpu_to_node - the node of a CPU; 0 if it was never online, -1 for an impossible number */
 STELE_API int cpu_to_node(int cpu);
 
 /**
  * numa_mem_id - the node that this thread's allocations come from just now
  *
- * The one of its CPU, or the nearest that has memory. It may be another one at the next call.
+ * The node of its CPU, or the nearest node that has memory. The next call may give another one.
  * Context: any.
  */
 STELE_API int numa_mem_id(void);

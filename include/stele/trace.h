@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * stele/trace.h - callbacks at the allocator's events, as the kernel's trace points give them
+ * stele/trace.h - callbacks at the allocator's events, which are the kernel's trace points
  *
- * Idea      A callback is registered for a set of events, and called once per event, in the
- *           thread where it happens, at the instruction where it happens: in the middle of a slow
- *           path, in a signal handler, anywhere. It may allocate and free itself, by every call
- *           that may be made in any context, kmalloc_nolock() among them.
- * Cost      Nothing while nobody is registered: no fast path tests a flag. Callbacks for the
+ * Idea      The library calls a registered callback once per event, in the thread and at the
+ *           instruction where the event happens: in the middle of a slow path, in a signal
+ *           handler, anywhere. The callback may use every call that is for any context, such as
+ *           kmalloc_nolock().
+ * Cost      None while no callback is registered: no fast path tests a flag. Callbacks for the
  *           first four events send every call the slow way; the others leave the fast paths alone.
  * USDT      The same events are static probes of the provider `kmem`, for perf and bpftrace.
  * Limits    Eight callbacks at a time. libstele and the drop-in have their events apart.
@@ -22,12 +22,12 @@
 
 STELE_EXTERN_C_BEGIN
 
-/* What a field means for each event; a field that is not named is 0 or NULL. */
+/* The fields of each event; a field that is not named is 0 or NULL. */
 enum stele_trace {
 	/* After an allocation, one that failed included (ptr NULL); bulk: once per object.
 	 * call_site ptr bytes_req bytes_alloc gfp_flags node */
 	STELE_TRACE_KMALLOC = 1u << 0,
-	/* Before an object is freed: it is still the caller's. Not for NULL, nor a refused free.
+	/* Before an object is freed: it still belongs to the caller. Not for NULL or a refused free.
 	 * call_site ptr */
 	STELE_TRACE_KFREE = 1u << 1,
 	/* As KMALLOC, with the cache's name. */
@@ -41,19 +41,19 @@ enum stele_trace {
 	/* Before a run goes back. ptr bytes_alloc order */
 	STELE_TRACE_MM_PAGE_FREE = 1u << 5,
 
-	/* Objects went from slabs into a sheaf, and back. ptr (the sheaf) name objects */
+	/* Objects moved from slabs into a sheaf, and back. ptr (the sheaf) name objects */
 	STELE_TRACE_SHEAF_REFILL = 1u << 6,
 	STELE_TRACE_SHEAF_FLUSH = 1u << 7,
-	/* A sheaf with objects came from the barn, and went there. ptr (the sheaf) name objects */
+	/* A sheaf with objects left the barn, and entered it. ptr (the sheaf) name objects */
 	STELE_TRACE_BARN_GET = 1u << 8,
 	STELE_TRACE_BARN_PUT = 1u << 9,
-	/* A slab was made, and is about to go. ptr (its memory) name objects bytes_alloc */
+	/* A slab was made, and is about to be given back. ptr (its memory) name objects bytes_alloc */
 	STELE_TRACE_SLAB_NEW = 1u << 10,
 	STELE_TRACE_SLAB_FREE = 1u << 11,
 
 	STELE_TRACE_ALL = (1u << 12) - 1,
 
-	/* With an event: also those that callbacks cause, up to STELE_TRACE_DEPTH deep. */
+	/* Added to events: also report events that callbacks cause, up to STELE_TRACE_DEPTH deep. */
 	STELE_TRACE_NESTED = 1u << 30,
 };
 
@@ -62,11 +62,11 @@ enum stele_trace {
 
 struct stele_trace_event {
 	unsigned int event; /* one of enum stele_trace */
-	int node;	    /* asked for; NUMA_NO_NODE for none */
+	int node;	    /* the requested node; NUMA_NO_NODE for none */
 	gfp_t gfp_flags;
 	unsigned int order;    /* the smallest whose block holds bytes_alloc */
-	unsigned int objects;  /* how many moved, or are in the slab */
-	const void *call_site; /* in the caller; in the library for a call that it makes itself */
+	unsigned int objects;  /* objects that moved, or that the slab holds */
+	const void *call_site; /* in the caller, or in the library for its own calls */
 	const void *ptr;
 	const char *name; /* of the cache, as long as it exists */
 	size_t bytes_req;
@@ -74,15 +74,15 @@ struct stele_trace_event {
 };
 
 /**
- * stele_trace_fn - what is called
+ * stele_trace_fn - a callback
  * @event: valid until the callback returns
  *
- * Context: that of the call that caused the event. May allocate and free as a signal handler
- *          may. Must return: not by longjmp(), nor may its thread be ended in it. errno is kept.
- *          What it allocates causes no events, but for callbacks with STELE_TRACE_NESTED; nor
- *          does what a signal handler does that interrupts it.
- *          Compilers take malloc() for a function that calls nothing of the program: what a
- *          callback changes is atomic or volatile.
+ * Context: the context of the call that caused the event. It may allocate and free as a signal
+ *          handler may. It must return; it must not use longjmp() or end its thread. errno is kept.
+ *          Its own allocations, and those of a signal handler that interrupts it, cause no events
+ *          except for callbacks with STELE_TRACE_NESTED.
+ *          Compilers assume that malloc() calls nothing of the program: make the variables that a
+ *          callback changes atomic or volatile.
  */
 typedef void (*stele_trace_fn)(const struct stele_trace_event *event, void *arg);
 
@@ -91,23 +91,23 @@ typedef void (*stele_trace_fn)(const struct stele_trace_event *event, void *arg)
  * @events: STELE_TRACE_* or'ed, with or without STELE_TRACE_NESTED
  *
  * Return:  0. -EINVAL: no event, an unknown one, or no function. -EEXIST: @fn with @arg is there
- *          already. -ENOSPC: STELE_TRACE_MAX are. -EDEADLK: called from a callback, or from a
+ *          already. -ENOSPC: there are STELE_TRACE_MAX. -EDEADLK: called from a callback, or from a
  *          handler that interrupted one.
  * Context: ordinary threads.
- * Order:   what happens after the return of this call causes events.
+ * Order:   events that happen after this call has returned are reported.
  */
 STELE_API int stele_trace_register(unsigned int events, stele_trace_fn fn, void *arg);
 
 /**
- * stele_trace_unregister - the end of a callback; @fn and @arg as they were registered
+ * stele_trace_unregister - remove a callback; @fn and @arg as they were registered
  *
- * Return:  0, and @fn runs in no thread any more: what @arg points to may go. -ENOENT: not there.
+ * Return:  0: @fn runs in no thread any more, and @arg may be freed. -ENOENT: not registered.
  *          -EDEADLK: called from a callback, or from a handler that interrupted one; it stays.
  * Context: ordinary threads; waits for calls of @fn that are under way.
  */
 STELE_API int stele_trace_unregister(stele_trace_fn fn, void *arg);
 
-/** stele_trace_name - "kmem:kmalloc" and so on; NULL for what is not one event */
+/** stele_trace_name - "kmem:kmalloc" and so on; NULL if @event is not a single event */
 STELE_API const char *stele_trace_name(unsigned int event);
 
 /*
