@@ -4,13 +4,17 @@
  *
  * Idea      malloc: a table by exact size gives the words of the class, then one pop.
  *           free: the address gives the words, then one push. Until the heap has started
- *           small_end is 0 and span is 0, so the first calls take the slow way and start it.
+ *           small_end is 0 and span is 0, so the first calls take the slow way and start it. A
+ *           call from inside the start gets memory of boot.c.
  * Context   any: each of these may run in a signal handler that interrupted another one.
  *           malloc_trim() and the reports are for ordinary threads.
- * Errors    NULL with errno ENOMEM; EINVAL for an alignment that is no power of two.
+ * Errors    NULL with errno ENOMEM; EINVAL for an alignment that is no power of two, but for
+ *           memalign(), which rounds it up.
  *           free() never changes errno.
  * Source    POSIX.1-2024, C23, and glibc for what they leave open: malloc(0) is unique,
- *           realloc(p, 0) frees and returns NULL.
+ *           realloc(p, 0) frees and returns NULL; calloc() clears all that malloc_usable_size()
+ *           tells. The same functions are the __libc_ ones, by which some libraries go around a
+ *           wrapper of their own.
  * Tests     tests/malloc/, tests/programs/
  */
 #include "malloc/malloc.h"
@@ -86,6 +90,12 @@ static inline void *alloc_small(struct kmem_cache *s, size_t size, const void *s
 	return reported(slab_alloc(s, 0), size, s->size, site);
 }
 
+/* The heap does not start: this call comes from inside the start, or there is no memory at all. */
+static void *alloc_unstarted(size_t align, size_t size)
+{
+	return stele_heap_failed() ? NULL : stele_boot_alloc(align, size);
+}
+
 /* Any size, any state of the heap. */
 static __attribute__((noinline)) void *malloc_slow(size_t size, const void *site)
 {
@@ -99,7 +109,7 @@ static __attribute__((noinline)) void *malloc_slow(size_t size, const void *site
 	}
 	s = stele_cache_for(size ? size : 1);
 	if (!s && !start())
-		return no_memory();
+		return checked(alloc_unstarted(MALLOC_GRANULE, size));
 	if (size > KMALLOC_MAX_CACHE_SIZE)
 		return checked(alloc_large(size, 1, false, site));
 	s = s ? s : stele_cache_for(size ? size : 1);
@@ -126,7 +136,9 @@ EXPORT void *malloc(size_t size)
 
 static __attribute__((noinline)) void free_slow(void *p, const void *site)
 {
-	if (p)
+	if (stele_boot_has(p))
+		stele_boot_free();
+	else if (p)
 		stele_free_slow("free", p, site);
 }
 
@@ -135,6 +147,17 @@ EXPORT void free(void *p)
 	probe_kfree(p);
 	if (stele_unlikely(!slab_free_fast(p)))
 		free_slow(p, STELE_CALLER);
+}
+
+/* What an object of at most KMALLOC_MAX_CACHE_SIZE takes; @size before the start. */
+static inline size_t room_for(size_t size)
+{
+	const struct kmem_cache *s;
+
+	if (stele_likely(size < stele_hot.small_end))
+		return facts_at(size_words()[size])->size;
+	s = stele_cache_for(size);
+	return s ? s->size : size;
 }
 
 EXPORT void *calloc(size_t n, size_t size)
@@ -146,11 +169,11 @@ EXPORT void *calloc(size_t n, size_t size)
 		return no_memory();
 	if (bytes > KMALLOC_MAX_CACHE_SIZE) {
 		if (!start())
-			return no_memory();
+			return checked(alloc_unstarted(MALLOC_GRANULE, bytes));
 		return checked(alloc_large(bytes, 1, true, STELE_CALLER));
 	}
 	p = take(bytes);
-	return p ? memset(p, 0, bytes) : NULL;
+	return p ? memset(p, 0, room_for(bytes)) : NULL;
 }
 
 /* ---- realloc ---- */
@@ -213,12 +236,22 @@ static void *resize_large(void *p, size_t old, size_t size)
 	return move(p, old, size);
 }
 
+static void *resize_boot(void *p, size_t size)
+{
+	if (size)
+		return move(p, stele_boot_size(p), size);
+	stele_boot_free();
+	return NULL;
+}
+
 static __attribute__((noinline)) void *realloc_slow(void *p, size_t size)
 {
 	size_t old;
 
 	if (!p)
 		return malloc(size);
+	if (stele_unlikely(stele_boot_has(p)))
+		return resize_boot(p, size);
 	old = stele_usable(p);
 	if (!old)
 		return stele_run_of(p) ? refuse(p, "not the start of an object", NULL)
@@ -262,8 +295,10 @@ void *stele_malloc_aligned(size_t align, size_t size, const void *site)
 	size_t rounded;
 
 	size = size ? size : 1;
-	if (align > PTRDIFF_MAX || size > PTRDIFF_MAX - align || !start())
+	if (align > PTRDIFF_MAX || size > PTRDIFF_MAX - align)
 		return NULL;
+	if (!start())
+		return alloc_unstarted(STELE_MAX(align, (size_t)MALLOC_GRANULE), size);
 	rounded = size;
 	if (align > MALLOC_GRANULE)
 		rounded = STELE_ALIGN_UP(rounded, align);
@@ -299,9 +334,15 @@ EXPORT void *aligned_alloc(size_t align, size_t size)
 	return checked(stele_malloc_aligned(align, size, STELE_CALLER));
 }
 
+/* As glibc has it: any alignment, rounded up. */
 EXPORT void *memalign(size_t align, size_t size)
 {
-	return aligned_alloc(align, size);
+	if (align > SIZE_MAX / 2 + 1) {
+		errno = EINVAL;
+		return NULL;
+	}
+	align = stele_pow2_up(align ? align : 1);
+	return checked(stele_malloc_aligned(align, size, STELE_CALLER));
 }
 
 EXPORT void *valloc(size_t size)
@@ -345,5 +386,65 @@ EXPORT void free_aligned_sized(void *p, size_t align, size_t size)
 
 EXPORT size_t malloc_usable_size(void *p)
 {
-	return p ? stele_usable(p) : 0;
+	if (!p)
+		return 0;
+	return stele_unlikely(stele_boot_has(p)) ? stele_boot_size(p) : stele_usable(p);
+}
+
+/*
+ * ---- the C library's own names for them ----
+ *
+ * By names that nobody else can replace: a wrapper of malloc() that calls __libc_malloc() must not
+ * come back to itself. And each is a function of its own, so that tools show malloc() as malloc().
+ */
+
+STELE_HERE(malloc);
+STELE_HERE(calloc);
+STELE_HERE(realloc);
+STELE_HERE(memalign);
+STELE_HERE(valloc);
+STELE_HERE(pvalloc);
+STELE_HERE(free);
+
+void *__libc_malloc(size_t size);
+void *__libc_calloc(size_t n, size_t size);
+void *__libc_realloc(void *p, size_t size);
+void *__libc_memalign(size_t align, size_t size);
+void *__libc_valloc(size_t size);
+void *__libc_pvalloc(size_t size);
+void __libc_free(void *p);
+
+EXPORT void *__libc_malloc(size_t size)
+{
+	return malloc_here(size);
+}
+
+EXPORT void *__libc_calloc(size_t n, size_t size)
+{
+	return calloc_here(n, size);
+}
+
+EXPORT void *__libc_realloc(void *p, size_t size)
+{
+	return realloc_here(p, size);
+}
+
+EXPORT void *__libc_memalign(size_t align, size_t size)
+{
+	return memalign_here(align, size);
+}
+
+EXPORT void *__libc_valloc(size_t size)
+{
+	return valloc_here(size);
+}
+
+EXPORT void *__libc_pvalloc(size_t size)
+{
+	return pvalloc_here(size);
+}
+
+EXPORT void __libc_free(void *p)
+{
+	free_here(p);
 }

@@ -2,58 +2,62 @@
 /*
  * malloc/new.c - C++ operators new and delete, under their ABI names
  *
- * Idea      Written in C, so that the drop-in does not pull in the C++ library. Where a
- *           program has one, its new-handler is called and std::bad_alloc thrown through
- *           weak references to it.
+ * Idea      Written in C, so that the drop-in does not pull in the C++ library. Where the caller has
+ *           one, its new-handler is called and std::bad_alloc thrown through it (cxx_library.c).
  * Failure   the throwing forms: new-handler until it gives memory, then bad_alloc; without
- *           a C++ library abort(). The nothrow forms: NULL.
- * Tests     tests/malloc/cxx.cc
+ *           a C++ library abort(). The nothrow forms: NULL. An alignment that is no power of two
+ *           is refused at once.
+ * Tests     tests/malloc/cxx.cc  tests/malloc/cxx_host.c
  */
 #include "malloc/malloc.h"
+#include "base/bits.h"
 #include "base/fmt.h"
 #include "trace/trace.h"
-#include <dlfcn.h>
 #include <stdlib.h>
 
 #define EXPORT __attribute__((visibility("default")))
 #define DEFAULT_ALIGN 16
 
 typedef void (*new_handler)(void);
-extern new_handler get_new_handler(void) __asm__("_ZSt15get_new_handlerv") __attribute__((weak));
-extern void throw_bad_alloc(void) __asm__("_ZSt17__throw_bad_allocv")
-	__attribute__((weak, noreturn));
 
-/* Calls the program's handler, which may free something. False: there is none. */
-static int call_handler(void)
+/* The program's handler, or NULL. */
+static new_handler handler_of(const void *site)
 {
-	new_handler handler = get_new_handler ? get_new_handler() : NULL;
+	new_handler (*get)(void) =
+		(new_handler(*)(void))stele_cxx_find(STELE_CXX_GET_NEW_HANDLER, site);
 
-	if (handler)
-		handler();
-	return handler != NULL;
+	return get ? get() : NULL;
 }
 
-static __attribute__((noreturn)) void fail(size_t size)
+static __attribute__((noreturn)) void fail(size_t size, const void *site)
 {
+	stele_cxx_fn throw_bad_alloc = stele_cxx_find(STELE_CXX_THROW_BAD_ALLOC, site);
+
 	if (throw_bad_alloc)
 		throw_bad_alloc();
 	stele_say("stele: operator new(%zu): out of memory\n", size);
 	abort();
 }
 
-static void *allocate(size_t size, size_t align)
+static void *allocate(size_t size, size_t align, const void *site)
 {
-	return align > DEFAULT_ALIGN ? stele_malloc_aligned(align, size, STELE_CALLER)
-				     : malloc(size);
+	if (align <= DEFAULT_ALIGN)
+		return malloc(size);
+	return stele_is_pow2(align) ? stele_malloc_aligned(align, size, site) : NULL;
 }
 
-static void *new_or_throw(size_t size, size_t align)
+/* @align: 0 for what needs none. */
+static void *new_or_throw(size_t size, size_t align, const void *site)
 {
+	new_handler handler;
 	void *p;
 
-	while (!(p = allocate(size, align)))
-		if (!call_handler())
-			fail(size);
+	while (!(p = allocate(size, align, site))) {
+		handler = align & (align - 1) ? NULL : handler_of(site);
+		if (!handler)
+			fail(size, site);
+		handler(); /* may free something, or throw */
+	}
 	return p;
 }
 
@@ -61,26 +65,23 @@ static void *new_or_throw(size_t size, size_t align)
  * With a handler, which may throw what must not get out: C cannot catch that, the C++ library
  * can. Its nothrow form calls our throwing one.
  */
-static void *null_if_thrown(size_t size, size_t align, const void *tag)
+static void *null_if_thrown(size_t size, size_t align, const void *tag, const void *site)
 {
-	void *(*plain)(size_t, const void *) =
-		(void *(*)(size_t, const void *))dlsym(RTLD_NEXT, "_ZnwmRKSt9nothrow_t");
-	void *(*aligned)(size_t, size_t, const void *) =
-		(void *(*)(size_t, size_t,
-			   const void *))dlsym(RTLD_NEXT, "_ZnwmSt11align_val_tRKSt9nothrow_t");
+	stele_cxx_fn form =
+		stele_cxx_find(align ? STELE_CXX_NEW_ALIGNED_NOTHROW : STELE_CXX_NEW_NOTHROW, site);
 
+	if (!form)
+		return NULL;
 	if (align)
-		return aligned ? aligned(size, align, tag) : NULL;
-	return plain ? plain(size, tag) : NULL;
+		return ((void *(*)(size_t, size_t, const void *))form)(size, align, tag);
+	return ((void *(*)(size_t, const void *))form)(size, tag);
 }
 
-static void *new_or_null(size_t size, size_t align, const void *tag)
+static void *new_or_null(size_t size, size_t align, const void *tag, const void *site)
 {
-	void *p = allocate(size, align);
+	void *p = allocate(size, align, site);
 
-	if (p || !get_new_handler || !get_new_handler())
-		return p;
-	return null_if_thrown(size, align, tag);
+	return p || !handler_of(site) ? p : null_if_thrown(size, align, tag, site);
 }
 
 /* A name of the C++ ABI for a function of ours. */
@@ -113,42 +114,42 @@ void delete_array_aligned_nothrow(void *p, size_t align, const void *tag)
 
 void *new_object(size_t size)
 {
-	return new_or_throw(size, 0);
+	return new_or_throw(size, 0, STELE_CALLER);
 }
 
 void *new_array(size_t size)
 {
-	return new_or_throw(size, 0);
+	return new_or_throw(size, 0, STELE_CALLER);
 }
 
 void *new_object_nothrow(size_t size, const void *tag)
 {
-	return new_or_null(size, 0, tag);
+	return new_or_null(size, 0, tag, STELE_CALLER);
 }
 
 void *new_array_nothrow(size_t size, const void *tag)
 {
-	return new_or_null(size, 0, tag);
+	return new_or_null(size, 0, tag, STELE_CALLER);
 }
 
 void *new_object_aligned(size_t size, size_t align)
 {
-	return new_or_throw(size, align);
+	return new_or_throw(size, align, STELE_CALLER);
 }
 
 void *new_array_aligned(size_t size, size_t align)
 {
-	return new_or_throw(size, align);
+	return new_or_throw(size, align, STELE_CALLER);
 }
 
 void *new_object_aligned_nothrow(size_t size, size_t align, const void *tag)
 {
-	return new_or_null(size, align, tag);
+	return new_or_null(size, align, tag, STELE_CALLER);
 }
 
 void *new_array_aligned_nothrow(size_t size, size_t align, const void *tag)
 {
-	return new_or_null(size, align, tag);
+	return new_or_null(size, align, tag, STELE_CALLER);
 }
 
 void delete_object(void *p)

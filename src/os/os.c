@@ -199,6 +199,15 @@ uint64_t stele_os_ram_bytes(void)
 	return ((uint64_t)info.totalram + info.totalswap) * info.mem_unit;
 }
 
+unsigned stele_os_overcommit(void)
+{
+	char buf[8];
+
+	if (stele_os_read_file("/proc/sys/vm/overcommit_memory", buf, sizeof(buf)) <= 0)
+		return 0;
+	return buf[0] >= '0' && buf[0] <= '9' ? (unsigned)(buf[0] - '0') : 0;
+}
+
 size_t stele_os_address_limit(void)
 {
 	struct rlimit limit; /* of 64 bits each, as the call has them */

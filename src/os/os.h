@@ -58,6 +58,9 @@ bool stele_os_cpus_allowed(uint64_t mask[]);
 /* Lets this thread run where the others may, as far as they are told. Ordinary threads. */
 void stele_os_run_with_others(void);
 uint64_t stele_os_ram_bytes(void);   /* RAM plus swap; 0 when unknown */
+/* What the system promises without having it: the number in vm.overcommit_memory; 0 when unknown. */
+#define STELE_OS_OVERCOMMIT_ALWAYS 1
+unsigned stele_os_overcommit(void);
 size_t stele_os_address_limit(void); /* RLIMIT_AS minus what is mapped now; SIZE_MAX if none */
 
 /*

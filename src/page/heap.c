@@ -203,6 +203,11 @@ bool stele_heap_started(void)
 	return load_acquire(&heap_state) == HEAP_READY;
 }
 
+bool stele_heap_failed(void)
+{
+	return load_relaxed(&heap_state) == HEAP_FAILED;
+}
+
 static void start_once(void)
 {
 	uint32_t now;

@@ -100,7 +100,7 @@ static int64_t find_areas(unsigned where, uint32_t n, uint32_t align)
 	return first;
 }
 
-/* More than there is: refused as the system itself would refuse it. */
+/* More than there is: refused as the system itself would refuse it, unless it is told not to. */
 static bool absurd(size_t bytes)
 {
 	uint64_t ram;
@@ -110,7 +110,7 @@ static bool absurd(size_t bytes)
 	if (bytes > stele_system_facts.arena_bytes)
 		return true;
 	ram = stele_os_ram_bytes();
-	return ram && bytes > ram;
+	return ram && bytes > ram && stele_os_overcommit() != STELE_OS_OVERCOMMIT_ALWAYS;
 }
 
 static struct run *huge_run(size_t bytes, size_t align, unsigned where)
@@ -177,7 +177,7 @@ static void *large_alloc(size_t bytes, size_t align, bool zero, unsigned where)
 	struct run *run;
 	bool clean;
 
-	if (bytes > PTRDIFF_MAX || align > AREA_SIZE * 1024)
+	if (bytes > PTRDIFF_MAX || align > stele_system_facts.arena_bytes)
 		return NULL;
 	if (frames > LARGE_FRAMES || align > AREA_SIZE / 2)
 		return huge_alloc(bytes, align, zero, where);

@@ -129,6 +129,8 @@ void stele_page_thread_gone(unsigned token);
 int stele_heap_start(void);
 size_t stele_page_size(void);
 bool stele_heap_started(void);
+/* There was nothing to start with, and never will be. */
+bool stele_heap_failed(void);
 
 /* For a callback that looks at runs while they are made and taken apart: what it reads may be
  * out of date, and is only counted or printed. */

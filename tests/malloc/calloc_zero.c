@@ -2,6 +2,7 @@
 /*
  * tests/malloc/calloc_zero.c - calloc() gives zeroes, whoever had the memory before
  *
+ * Zeroes    to the last byte that malloc_usable_size() tells, as programs use them to there.
  * Idea      For each size: dirty a batch up to the last usable byte, free it in one of three
  *           orders, take it again by calloc(). Then the same for blocks with pages of their
  *           own, cut from where other sizes were, trimmed in between, and grown in place.
@@ -11,9 +12,13 @@
 #define BATCH 24
 #define MIB (1ul << 20)
 
-static void zero(const unsigned char *p, size_t size)
+static void zero(void *block, size_t size)
 {
+	const unsigned char *p = block;
+
 	CHECK_FOR(p != NULL, size);
+	CHECK_FOR(malloc_usable_size(block) >= size, size);
+	size = malloc_usable_size(block);
 	CHECK_FOR(p[0] == 0, size);
 	/* All bytes equal the one before. */
 	CHECK_FOR(size < 2 || memcmp(p, p + 1, size - 1) == 0, size);
@@ -92,16 +97,16 @@ static void after_realloc(void)
 		memset(p, 0xff, size);
 		p = realloc(p, size / 3);
 		q = calloc(1, size);
-		zero((unsigned char *)q, size);
+		zero(q, size);
 		memset(q, 0xff, size);
 		p = realloc(p, size * 2);
 		memset(p, 0xff, size * 2);
 		free(q);
 		q = calloc(1, size);
-		zero((unsigned char *)q, size);
+		zero(q, size);
 		free(p);
 		p = calloc(1, size * 2);
-		zero((unsigned char *)p, size * 2);
+		zero(p, size * 2);
 		free(p);
 		free(q);
 	}

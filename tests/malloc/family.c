@@ -161,6 +161,80 @@ static void bad_alignment(void)
 	}
 }
 
+/* memalign() rounds up, as glibc's manual has it. */
+static void odd_alignment(void)
+{
+	static const size_t odd[] = { 0, 1, 3, 6, 17, 24, 100, 4095, 4097, 65537, 3 * MIB };
+
+	for (size_t i = 0; i < sizeof(odd) / sizeof(odd[0]); i++) {
+		size_t align = 1;
+		char *p = memalign(odd[i], 3000);
+
+		while (align < odd[i])
+			align *= 2;
+		CHECK_FOR(p && (uintptr_t)p % align == 0, odd[i]);
+		fill(p, 0, 3000, 9);
+		free(p);
+	}
+	REFUSED(memalign(((size_t)1 << 62) + 1, 64));
+	REFUSED(memalign((size_t)1 << 63, 64));
+	errno = 0;
+	CHECK(memalign(((size_t)1 << 63) + 1, 64) == NULL && errno == EINVAL);
+	CHECK(memalign(SIZE_MAX, 64) == NULL && errno == EINVAL);
+}
+
+/* Of addresses only: what is not touched takes no memory. */
+static void vast_alignment(void)
+{
+	for (size_t align = 8 * MIB; align <= 16384 * MIB; align *= 2) {
+		char *a = aligned_alloc(align, 100), *b = memalign(align - 1, 5 * MIB);
+
+		CHECK_FOR(a && (uintptr_t)a % align == 0, align);
+		CHECK_FOR(b && (uintptr_t)b % align == 0, align);
+		fill(a, 0, 100, 6), fill(b, 0, 5 * MIB, 7);
+		check_filled(a, 100, 6);
+		a = resize(a, 3 * MIB);
+		check_filled(a, 100, 6), check_filled(b, 5 * MIB, 7);
+		free(a), free(b);
+	}
+	malloc_trim(0);
+	CHECK(resident() < 256 * MIB);
+}
+
+/* Blocks whose size does not fit 32 bits, and their neighbours, in steps up and down. */
+static void vast_sizes(void)
+{
+	static const size_t sizes[] = { 4096 * MIB - 4096, 4096 * MIB - 1, 4096 * MIB,
+					4096 * MIB + 1,	   4100 * MIB,	   2048 * MIB,
+					2048 * MIB + 1,	   5000 * MIB };
+	size_t machine = (size_t)sysconf(_SC_PHYS_PAGES) * (size_t)sysconf(_SC_PAGESIZE);
+	char *moving = malloc(100), *p;
+
+	fill(moving, 0, 100, 8);
+	for (size_t i = 0; i < sizeof(sizes) / sizeof(sizes[0]); i++) {
+		size_t size = sizes[i];
+
+		if (size > machine)
+			continue; /* the system itself would refuse it */
+		p = i % 2 ? calloc(size / 16 + 1, 16) : malloc(size);
+		CHECK_FOR(p && malloc_usable_size(p) >= size, size);
+		CHECK_FOR(!(i % 2) || (!p[0] && !p[size - 1] && !p[size / 2]), size);
+		p[0] = p[size - 1] = p[size / 2] = 1;
+		moving = resize(moving, size);
+		CHECK_FOR(moving && malloc_usable_size(moving) >= size, size);
+		check_filled(moving, 100, 8);
+		moving[size - 1] = 1;
+		free(p);
+		p = aligned_alloc(4096 * MIB, size);
+		CHECK_FOR(p && (uintptr_t)p % (4096 * MIB) == 0, size);
+		p[0] = p[size - 1] = 1;
+		free(p);
+	}
+	free(moving);
+	malloc_trim(0);
+	CHECK(resident() < 256 * MIB);
+}
+
 static void *by_posix(size_t align, size_t size)
 {
 	void *p = NULL;
@@ -293,6 +367,37 @@ static void free_keeps_errno(void)
 	CHECK(errno == 12345);
 }
 
+/* The C library's own names are the same functions. */
+void *__libc_malloc(size_t size);
+void *__libc_calloc(size_t n, size_t size);
+void *__libc_realloc(void *p, size_t size);
+void *__libc_memalign(size_t align, size_t size);
+void *__libc_valloc(size_t size);
+void *__libc_pvalloc(size_t size);
+void __libc_free(void *p);
+
+static void names_of_the_c_library(void)
+{
+	size_t held = mallinfo2().hblkhd;
+
+	for (int i = 0; i < 1000; i++) {
+		char *p = __libc_malloc(5 * MIB), *q = __libc_calloc(5, MIB);
+
+		p[0] = 1;
+		CHECK(q && q[0] == 0);
+		free(realloc(p, 6 * MIB));
+		free(__libc_realloc(q, 100));
+		free(__libc_memalign(4096, 5 * MIB));
+		free(__libc_valloc(5 * MIB));
+		free(__libc_pvalloc(5 * MIB));
+		__libc_free(malloc(5 * MIB));
+		__libc_free(malloc(100));
+		free(__libc_malloc(100));
+	}
+	CHECK_FOR(mallinfo2().hblkhd == held,
+		  mallinfo2().hblkhd); /* freed by whom they came from */
+}
+
 static void sized_frees(void)
 {
 	void (*free_sized)(void *, size_t) =
@@ -346,12 +451,16 @@ int main(void)
 	overflow();
 	refused_realloc();
 	bad_alignment();
+	odd_alignment();
 	every_alignment();
+	vast_alignment();
+	vast_sizes();
 	whole_pages();
 	realloc_contents();
 	realloc_steps();
 	free_keeps_errno();
 	sized_frees();
+	names_of_the_c_library();
 	reports();
 	return 0;
 }

@@ -1,0 +1,65 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * malloc/cxx_library.c - the C++ library of whoever calls operator new
+ *
+ * Idea      A C program that opens a C++ plugin has no C++ library when the drop-in is bound, and one
+ *           later, which only the plugin sees. So its functions are looked up when memory has run out:
+ *           first where the drop-in itself was bound, then in what is global by now, then in the
+ *           object that called and in what that needs.
+ * Context   ordinary threads: the loader's lock is taken.
+ * Failure   NULL: there is none, or the caller's keeps its symbols to itself.
+ * Tests     tests/malloc/cxx.cc  tests/malloc/cxx_host.c
+ */
+#include "malloc/malloc.h"
+#include <dlfcn.h>
+
+/* Bound when the drop-in is, in a program that has the library by then. */
+extern void get_new_handler(void) __asm__("_ZSt15get_new_handlerv") __attribute__((weak));
+extern void throw_bad_alloc(void) __asm__("_ZSt17__throw_bad_allocv") __attribute__((weak));
+
+static const struct {
+	const char *name;
+	void (*bound)(void);
+} functions[] = {
+	[STELE_CXX_GET_NEW_HANDLER] = { "_ZSt15get_new_handlerv", get_new_handler },
+	[STELE_CXX_THROW_BAD_ALLOC] = { "_ZSt17__throw_bad_allocv", throw_bad_alloc },
+	[STELE_CXX_NEW_NOTHROW] = { "_ZnwmRKSt9nothrow_t", NULL },
+	[STELE_CXX_NEW_ALIGNED_NOTHROW] = { "_ZnwmSt11align_val_tRKSt9nothrow_t", NULL },
+};
+
+static bool is_ours(void *function)
+{
+	Dl_info its, mine;
+
+	return dladdr(function, &its) && dladdr((const void *)is_ours, &mine) &&
+	       its.dli_fbase == mine.dli_fbase;
+}
+
+/* In the object that holds @site, and in those that it was linked with. */
+static void *find_by_caller(const char *name, const void *site)
+{
+	Dl_info info;
+	void *object, *found;
+
+	if (!dladdr(site, &info))
+		return NULL;
+	object = dlopen(info.dli_fname, RTLD_LAZY | RTLD_NOLOAD);
+	if (!object)
+		return NULL;
+	found = dlsym(object, name);
+	dlclose(object); /* the caller keeps it */
+	return found;
+}
+
+stele_cxx_fn stele_cxx_find(enum stele_cxx which, const void *site)
+{
+	const char *name = functions[which].name;
+	void *found;
+
+	if (functions[which].bound)
+		return functions[which].bound;
+	found = dlsym(RTLD_NEXT, name);
+	if (!found)
+		found = find_by_caller(name, site);
+	return found && !is_ours(found) ? (stele_cxx_fn)found : NULL;
+}
