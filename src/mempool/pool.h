@@ -32,6 +32,17 @@ static inline struct pool *inside(mempool_t *pool)
 	return (struct pool *)pool->stele_inside;
 }
 
+/* ---- mempool.c: the reserve, with the checks of mempool_debug ---- */
+
+#define GFP_OF_POOLS (__GFP_NOMEMALLOC | __GFP_NORETRY | __GFP_NOWARN)
+
+/* All of @n, or none. */
+bool stele_pool_take(mempool_t *pool, void **out, unsigned n);
+/* Frees the elements that are above a limit that fell. */
+void stele_pool_drop_surplus(mempool_t *pool);
+/* False: a check refused @p. */
+bool stele_pool_free_slow(void *p, mempool_t *pool);
+
 /* ---- check.c: what is no pool, the option mempool_debug ---- */
 
 void stele_mempool_report_none(const char *call, const mempool_t *pool);

@@ -1,0 +1,222 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * mempool/life.c - a pool begins, changes its size, and ends
+ *
+ * Idea      A pool is filled before anybody else sees it. A larger reserve gets its places first,
+ *           then its limit, then its elements. A smaller one gets its limit first; what is above
+ *           it goes back to the pool's own free.
+ * Context   ordinary threads. Nothing is allocated, and no callback called, under `resizing`.
+ * Failure   an error code; a pool that could not be filled is none.
+ * Tests     tests/contract/test_mempool.c, tests/stress/mempool.c
+ */
+#include "base/options.h"
+#include "mempool/pool.h"
+#include "slab/slab.h"
+#include <errno.h>
+#include <string.h>
+
+#define MOST (int)(RESERVE_LIMIT - RESERVE_SPARE)
+
+/* False: somebody else was faster. Under `resizing`. */
+static bool add_part(struct reserve *r, unsigned part, unsigned places, void *p)
+{
+	if (load_relaxed(&r->places) != places)
+		return false;
+	store_release(&r->part[part], p);
+	store_release(&r->places, reserve_part_start(part) + reserve_part_size(part));
+	return true;
+}
+
+/* The places of a reserve of @limit elements. Parts that are there stay. */
+static int make_places(struct pool *in, unsigned limit, int node)
+{
+	unsigned wanted = limit + RESERVE_SPARE, places;
+
+	while ((places = load_relaxed(&in->reserve.places)) < wanted) {
+		unsigned part = places ? reserve_part(places) : 0;
+		size_t bytes = reserve_part_size(part) * sizeof(reserve_place_t);
+		void *p = kzalloc_node(bytes, GFP_KERNEL | __GFP_NOWARN, node);
+		int error = p ? stele_lock(&in->resizing) : -ENOMEM;
+
+		if (!error && add_part(&in->reserve, part, places, p))
+			p = NULL;
+		if (!error)
+			stele_unlock(&in->resizing);
+		kfree(p);
+		if (error)
+			return error;
+	}
+	return 0;
+}
+
+/* Allocates what is missing, as far as it can be had. */
+static void fill_up(mempool_t *pool, gfp_t gfp)
+{
+	while (!reserve_is_full(load_relaxed(&inside(pool)->reserve.counts))) {
+		void *p = pool->alloc(gfp, pool->pool_data);
+
+		if (!p || !stele_pool_free_slow(p, pool))
+			return;
+	}
+}
+
+static bool valid(const char *call, const mempool_t *pool, int min_nr, int least)
+{
+	if (min_nr >= least && min_nr <= MOST)
+		return true;
+	stele_say("stele: %s(%p): %d elements: not from %d to %d\n", call, (const void *)pool,
+		  min_nr, least, MOST);
+	return false;
+}
+
+/* Fills a new pool; it is one only when this is 0. */
+static int begin(mempool_t *pool, unsigned limit, gfp_t gfp, int node)
+{
+	struct pool *in = inside(pool);
+
+	in->resizing = (struct stele_mutex)STELE_MUTEX(RESIZING);
+	in->queue.lock = (struct stele_mutex)STELE_MUTEX(WAITERS);
+	if (make_places(in, limit, node) != 0)
+		return -ENOMEM;
+	/* After the first allocation: the options are read by then. */
+	in->checks = stele_opt.mempool_debug || stele_opt.fail_mempool_alloc ||
+		     stele_opt.fail_mempool_alloc_bulk;
+	if (pool->alloc == mempool_alloc_slab && pool->free == mempool_free_slab && !in->checks)
+		in->quick = ((struct kmem_cache *)pool->pool_data)->words;
+	reserve_set_limit(&in->reserve, limit);
+	fill_up(pool, gfp);
+	if (mempool_is_saturated(pool))
+		return 0;
+	/* What there is goes back unsaid. */
+	reserve_set_limit(&in->reserve, stele_mempool_curr_nr(pool));
+	return -ENOMEM;
+}
+
+static bool valid_callbacks(const mempool_t *pool, mempool_alloc_t *alloc_fn,
+			    mempool_free_t *free_fn, void *data)
+{
+	const char *wrong = NULL;
+
+	if (!alloc_fn || !free_fn)
+		wrong = alloc_fn ? "no callback to free" : "no callback to allocate";
+	else if (alloc_fn == mempool_alloc_slab && !data)
+		wrong = "no cache";
+	else if (alloc_fn == mempool_alloc_slab && ((struct kmem_cache *)data)->ctor)
+		wrong = "the cache has a constructor, and elements of a reserve are not "
+			"constructed";
+	if (wrong)
+		stele_say("stele: mempool_init(%p): %s\n", (const void *)pool, wrong);
+	return !wrong;
+}
+
+int mempool_init_node(mempool_t *pool, int min_nr, mempool_alloc_t *alloc_fn,
+		      mempool_free_t *free_fn, void *pool_data, gfp_t gfp, int node)
+{
+	int error;
+
+	if (!pool) {
+		stele_mempool_report_none("mempool_init", pool);
+		return -EINVAL;
+	}
+	if (!valid("mempool_init", pool, min_nr, 0) ||
+	    !valid_callbacks(pool, alloc_fn, free_fn, pool_data))
+		return -EINVAL;
+	*pool = (mempool_t){
+		.alloc = alloc_fn, .free = free_fn, .pool_data = pool_data, .min_nr = min_nr
+	};
+	error = begin(pool, min_nr ? (unsigned)min_nr : 1, gfp, node);
+	if (error)
+		mempool_exit(pool);
+	return error;
+}
+
+int mempool_init(mempool_t *pool, int min_nr, mempool_alloc_t *alloc_fn, mempool_free_t *free_fn,
+		 void *pool_data)
+{
+	return mempool_init_node(pool, min_nr, alloc_fn, free_fn, pool_data, GFP_KERNEL,
+				 NUMA_NO_NODE);
+}
+
+mempool_t *mempool_create_node(int min_nr, mempool_alloc_t *alloc_fn, mempool_free_t *free_fn,
+			       void *pool_data, gfp_t gfp, int node)
+{
+	mempool_t *pool = kzalloc_node(sizeof(*pool), gfp, node);
+
+	if (pool && mempool_init_node(pool, min_nr, alloc_fn, free_fn, pool_data, gfp, node) != 0) {
+		kfree(pool);
+		return NULL;
+	}
+	return pool;
+}
+
+mempool_t *mempool_create(int min_nr, mempool_alloc_t *alloc_fn, mempool_free_t *free_fn,
+			  void *pool_data)
+{
+	return mempool_create_node(min_nr, alloc_fn, free_fn, pool_data, GFP_KERNEL, NUMA_NO_NODE);
+}
+
+int mempool_resize(mempool_t *pool, int new_min_nr)
+{
+	struct pool *in;
+	int error;
+
+	if (is_no_pool("mempool_resize", pool))
+		return -EINVAL;
+	if (!valid("mempool_resize", pool, new_min_nr, 1))
+		return -EINVAL;
+	in = inside(pool);
+	error = make_places(in, (unsigned)new_min_nr, NUMA_NO_NODE);
+	if (!error)
+		error = stele_lock(&in->resizing);
+	if (error)
+		return error;
+	reserve_set_limit(&in->reserve, (unsigned)new_min_nr);
+	store_relaxed(&in->was_full, mempool_is_saturated(pool));
+	pool->min_nr = new_min_nr;
+	stele_unlock(&in->resizing);
+	stele_pool_drop_surplus(pool);
+	fill_up(pool, GFP_KERNEL | GFP_OF_POOLS);
+	/* Who needs more than there was may find enough now. */
+	stele_wait_kick(&in->queue, &in->reserve);
+	return 0;
+}
+
+static void tell_what_is_out(mempool_t *pool)
+{
+	struct reserve *r = &inside(pool)->reserve;
+	unsigned limit = counts_limit(load_relaxed(&r->counts)), out;
+	unsigned waiting = stele_wait_count(&inside(pool)->queue);
+
+	out = limit - STELE_MIN(stele_mempool_curr_nr(pool), limit);
+	if (out && load_relaxed(&inside(pool)->was_full))
+		stele_say("stele: mempool_exit(%p): %u of %u elements have not come back\n",
+			  (void *)pool, out, limit);
+	if (waiting)
+		stele_say("stele: mempool_exit(%p): %u threads wait in it\n", (void *)pool,
+			  waiting);
+}
+
+void mempool_exit(mempool_t *pool)
+{
+	struct reserve *r;
+	void *p;
+
+	if (!pool || !pool->alloc)
+		return;
+	r = &inside(pool)->reserve;
+	tell_what_is_out(pool);
+	while (stele_pool_take(pool, &p, 1))
+		pool->free(p, pool->pool_data);
+	for (unsigned part = 0; part < RESERVE_PARTS; part++)
+		kfree((void *)load_relaxed(&r->part[part]));
+	memset(pool, 0, sizeof(*pool));
+}
+
+void mempool_destroy(mempool_t *pool)
+{
+	if (!pool)
+		return;
+	mempool_exit(pool);
+	kfree(pool);
+}
+
