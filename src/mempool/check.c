@@ -29,18 +29,22 @@ void stele_mempool_report_none(const char *call, const mempool_t *pool)
 	stele_reported();
 }
 
-/* Bytes of an element, and where they are; 0: not known. */
-static size_t bytes_of(const mempool_t *pool, void *p, unsigned char **at)
+size_t stele_mempool_bytes(const mempool_t *pool)
 {
-	*at = p;
 	if (pool->alloc == mempool_alloc_slab)
 		return ((struct kmem_cache *)pool->pool_data)->object_size;
 	if (pool->alloc == mempool_kmalloc)
 		return (size_t)pool->pool_data;
-	if (pool->alloc != mempool_alloc_pages)
-		return 0;
-	*at = page_address(p);
-	return PAGE_SIZE << (uintptr_t)pool->pool_data;
+	if (pool->alloc == mempool_alloc_pages)
+		return PAGE_SIZE << (uintptr_t)pool->pool_data;
+	return 0;
+}
+
+/* The bytes of @p that are checked, and where they are; 0: none. */
+static size_t bytes_of(mempool_t *pool, void *p, unsigned char **at)
+{
+	*at = pool->alloc == mempool_alloc_pages ? page_address(p) : p;
+	return stele_opt.mempool_debug ? inside(pool)->bytes : 0;
 }
 
 static bool is_element(const mempool_t *pool, const void *p)
@@ -88,7 +92,7 @@ void stele_mempool_poison(mempool_t *pool, void *p)
 	unsigned char *at;
 	size_t n = bytes_of(pool, p, &at);
 
-	if (!stele_opt.mempool_debug || !n)
+	if (!n)
 		return;
 	memset(at, FREE_BYTE, n - 1);
 	at[n - 1] = LAST_BYTE;
@@ -122,7 +126,7 @@ void stele_mempool_unpoison(mempool_t *pool, void *p)
 	unsigned char *at;
 	size_t n = bytes_of(pool, p, &at), wrong;
 
-	if (!stele_opt.mempool_debug || !n)
+	if (!n)
 		return;
 	wrong = first_wrong(at, n);
 	if (wrong < n)

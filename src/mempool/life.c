@@ -81,6 +81,7 @@ static int begin(mempool_t *pool, unsigned limit, gfp_t gfp, int node)
 	/* After the first allocation: the options are read by then. */
 	in->checks = stele_opt.mempool_debug || stele_opt.fail_mempool_alloc ||
 		     stele_opt.fail_mempool_alloc_bulk;
+	in->bytes = stele_mempool_bytes(pool);
 	if (pool->alloc == mempool_alloc_slab && pool->free == mempool_free_slab && !in->checks)
 		in->quick = ((struct kmem_cache *)pool->pool_data)->words;
 	reserve_set_limit(&in->reserve, limit);
@@ -219,4 +220,3 @@ void mempool_destroy(mempool_t *pool)
 	mempool_exit(pool);
 	kfree(pool);
 }
-

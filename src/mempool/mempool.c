@@ -35,6 +35,11 @@ bool stele_pool_take(mempool_t *pool, void **out, unsigned n)
 	return true;
 }
 
+static bool is_above_limit(uint64_t counts)
+{
+	return counts_places(counts) > counts_limit(counts);
+}
+
 /* Elements that are above a limit that fell meanwhile. */
 void stele_pool_drop_surplus(mempool_t *pool)
 {
@@ -61,8 +66,6 @@ static bool pool_put(mempool_t *pool, void *p)
 	counts = load_relaxed(&in->reserve.counts);
 	if (counts_elements(counts) >= counts_limit(counts) && !load_relaxed(&in->was_full))
 		store_relaxed(&in->was_full, 1);
-	if (stele_unlikely(counts_places(counts) > counts_limit(counts)))
-		stele_pool_drop_surplus(pool);
 	return true;
 }
 
@@ -323,16 +326,38 @@ int mempool_alloc_bulk(mempool_t *pool, void **elems, unsigned int count)
 
 /* ---- freeing ---- */
 
+/* No handler leaves between the element's being counted and its being handed over. */
+static __attribute__((noinline)) bool put_for_others(mempool_t *pool, void *p)
+{
+	struct pool *in = inside(pool);
+	uint64_t signals = stele_os_signals_hold();
+	bool ok = pool_put(pool, p);
+
+	STELE_POINT("mempool:counted");
+	if (ok)
+		stele_wait_kick(&in->queue, &in->reserve);
+	stele_os_signals_release(signals);
+	return ok;
+}
+
 /* True: it is in the reserve. */
 static bool free_to_reserve(mempool_t *pool, void *p)
 {
 	struct pool *in = inside(pool);
 
-	if (!pool_put(pool, p))
-		return false;
-	/* ORDER(WAITING) sequentially consistent: counted, then looks. */
-	if (load_seq(&in->queue.waiting))
-		stele_wait_kick(&in->queue, &in->reserve);
+	if (stele_unlikely(others_wait(pool))) {
+		if (!put_for_others(pool, p))
+			return false;
+	} else {
+		if (!pool_put(pool, p))
+			return false;
+		STELE_POINT("mempool:counted");
+		/* ORDER(WAITING) sequentially consistent: counted, then looks. */
+		if (load_seq(&in->queue.waiting))
+			stele_wait_kick(&in->queue, &in->reserve);
+	}
+	if (stele_unlikely(is_above_limit(load_relaxed(&in->reserve.counts))))
+		stele_pool_drop_surplus(pool);
 	return true;
 }
 

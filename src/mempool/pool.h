@@ -2,7 +2,7 @@
 /*
  * mempool/pool.h - what is inside of a mempool_t
  *
- * Objects   fixed from init to exit: checks, quick. Under `resizing`: the reserve's limit and places.
+ * Objects   fixed from init to exit: checks, quick, bytes. Under `resizing`: the reserve's limit and places.
  *           The reserve and the queue have rules of their own (reserve.h, wait.h).
  * Context   any.
  */
@@ -20,7 +20,8 @@ struct pool {
 	struct wait_queue queue;
 	_Atomic uint32_t was_full; /* since its size was changed: what is missing then is out */
 	_Atomic bool cancellable;
-	bool checks; /* the option mempool_debug, or forced failures: every call goes slow */
+	size_t bytes; /* of an element, for mempool_debug: a cache that merges raises its own size */
+	bool checks;  /* the option mempool_debug, or forced failures: every call goes slow */
 	struct stele_mutex resizing;
 } __attribute__((may_alias));
 
@@ -54,6 +55,8 @@ static inline bool is_no_pool(const char *call, const mempool_t *pool)
 	stele_mempool_report_none(call, pool);
 	return true;
 }
+/* What mempool_debug fills of an element; 0: not known. */
+size_t stele_mempool_bytes(const mempool_t *pool);
 /* Whether @p may go into the reserve; said, and the reserve left alone, if not. */
 bool stele_mempool_check_put(mempool_t *pool, void *p);
 /* Marks the element as in nobody's use, and looks for writes since. */

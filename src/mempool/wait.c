@@ -1,106 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 #include "mempool/wait.h"
-#include "base/bits.h"
-#include "os/os.h"
+#include "mempool/queue.h"
 #include "sync/held.h"
 #include <pthread.h>
-#include <stddef.h>
 #include <time.h>
 
-enum { WAITING, SERVED };
-
-/* ---- under the lock ---- */
-
-/* In the child of a fork the waiters are threads of another process. */
-static void queue_own(struct wait_queue *q)
-{
-	if (load_relaxed(&q->process) == stele_os_process())
-		return;
-	store_relaxed(&q->waiting, 0);
-	store_relaxed(&q->newcomers, NULL);
-	q->first = NULL;
-	store_release(&q->process, stele_os_process());
-}
-
-static void queue_insert(struct wait_queue *q, struct waiter *w)
-{
-	struct waiter **at = &q->first;
-
-	while (*at && (*at)->priority >= w->priority)
-		at = &(*at)->next;
-	w->next = *at;
-	*at = w;
-}
-
-/* Newcomers join the queue, the first one first. */
-static void let_in(struct wait_queue *q)
-{
-	/* ORDER(WAITING) acquire: what they want. */
-	struct waiter *w = exchange_acq_rel(&q->newcomers, NULL), *before = NULL, *next;
-
-	for (; w; w = next) {
-		next = w->next;
-		w->next = before;
-		before = w;
-	}
-	for (w = before; w; w = next) {
-		next = w->next;
-		queue_insert(q, w);
-	}
-}
-
-static bool unlink_one(struct wait_queue *q, const struct waiter *w)
-{
-	struct waiter **at = &q->first;
-
-	while (*at && *at != w)
-		at = &(*at)->next;
-	if (!*at)
-		return false;
-	*at = w->next;
-	return true;
-}
-
-static void queue_take_out(struct wait_queue *q, const struct waiter *w)
-{
-	if (unlink_one(q, w))
-		sub_relaxed(&q->waiting, 1);
-}
-
-/* What can be had for @w: all, or all that a reserve of this size can ever have. */
-static bool serve_one(struct reserve *r, struct waiter *w)
-{
-	unsigned n = STELE_MIN(w->need, counts_limit(load_relaxed(&r->counts)));
-
-	if (!n || !reserve_take(r, w->end - w->need, n))
-		return false;
-	/* One step, in which the waiter's memory may be copied by a fork. */
-	w->need -= n;
-	return true;
-}
-
-/* Where one could not be served, what comes meanwhile is not for others who need as much. */
-static void queue_serve(struct wait_queue *q, struct reserve *r)
-{
-	struct waiter *w, *next;
-	unsigned below = RESERVE_LIMIT;
-
-	let_in(q);
-	for (w = q->first; w; w = next) {
-		next = w->next;
-		while (w->need && w->need < below && serve_one(r, w))
-			;
-		if (w->need) {
-			below = STELE_MIN(below, w->need);
-			continue;
-		}
-		STELE_POINT("mempool:serves");
-		queue_take_out(q, w);
-		/* ORDER(SERVED) release: the elements. The waiter may be gone after this. */
-		store_release(&w->state, SERVED);
-		stele_os_futex_wake(&w->state, 1);
-	}
-}
+bool stele_inject_no_looks;
 
 /* ---- the lock ---- */
 
@@ -109,8 +14,8 @@ static void queue_enter(struct wait_queue *q)
 	/* Never -EDEADLK: signals are held back inside, and nothing is called from there. */
 	if (stele_lock(&q->lock) != 0)
 		__builtin_trap();
-	queue_own(q);
-	let_in(q);
+	queue_entered(q);
+	queue_let_in(q);
 }
 
 static void queue_leave(struct wait_queue *q, struct reserve *r)
@@ -122,27 +27,22 @@ static void queue_leave(struct wait_queue *q, struct reserve *r)
 		stele_wait_kick(q, r);
 }
 
+/* So many rounds for others' elements, before a handler that was held back has its turn. */
+#define KICK_ROUNDS 64
+
 STELE_NEVER_WAITS void stele_wait_kick(struct wait_queue *q, struct reserve *r)
 {
-	do {
-		/* ORDER(WAITING) sequentially consistent: the element is counted. */
-		if (!load_seq(&q->waiting))
-			return;
-		store_relaxed(&q->kicked, 1);
-		STELE_POINT("mempool:kicked");
-		/* ORDER(KICK) sequentially consistent: word is left, then the lock is tried. */
-		fence_seq();
-		if (!stele_trylock(&q->lock))
-			return;
-		queue_own(q);
-		store_relaxed(&q->kicked, 0);
-		/* ORDER(KICK) what is kicked after this is seen after the lock is let go. */
-		fence_seq();
-		queue_serve(q, r);
-		stele_unlock(&q->lock);
-		STELE_POINT("mempool:served");
-		fence_seq();
-	} while (load_relaxed(&q->kicked));
+	bool again = true;
+
+	/* ORDER(WAITING) sequentially consistent: the element is counted. */
+	while (again && load_seq(&q->waiting)) {
+		/* A handler that leaves the call must not take along the word that others left. */
+		uint64_t signals = stele_os_signals_hold();
+
+		for (int i = 0; again && i < KICK_ROUNDS; i++)
+			again = load_seq(&q->waiting) && queue_kick_once(q, r);
+		stele_os_signals_release(signals);
+	}
 }
 
 /* ---- waiting ---- */
@@ -156,19 +56,14 @@ void stele_wait_begin(struct wait_queue *q, struct reserve *r, struct waiter *w)
 {
 	store_relaxed(&w->state, WAITING);
 	w->priority = stele_os_priority();
+	w->torn = load_relaxed(&q->torn);
 	/* Before all else: the child of a handler that forks here finds itself in no queue. */
 	w->process = stele_os_process();
 	if (load_acquire(&q->process) != w->process) {
 		queue_enter(q);
 		queue_leave(q, r);
 	}
-	/* ORDER(WAITING) sequentially consistent: counted, then looks at the reserve. */
-	atomic_fetch_add(&q->waiting, 1);
-	STELE_POINT("mempool:comes");
-	w->next = load_relaxed(&q->newcomers);
-	while (!atomic_compare_exchange_weak(&q->newcomers, &w->next, w))
-		;
-	STELE_POINT("mempool:waits");
+	queue_join(q, w);
 	if (counts_elements(load_seq(&r->counts)))
 		stele_wait_kick(q, r);
 }
@@ -180,7 +75,7 @@ static void begin_again_in_child(struct wait_queue *q, struct reserve *r, struct
 	w->process = stele_os_process();
 	if (load_relaxed(&w->state) == WAITING) {
 		/* It may have been counted before the queue was emptied, and come after. */
-		unlink_one(q, w);
+		queue_unlink(q, w);
 		atomic_fetch_add(&q->waiting, 1);
 		queue_insert(q, w);
 		queue_serve(q, r);
@@ -188,20 +83,83 @@ static void begin_again_in_child(struct wait_queue *q, struct reserve *r, struct
 	queue_leave(q, r);
 }
 
+/* ---- what others may have left undone ---- */
+
+static bool queue_has(const struct wait_queue *q, const struct waiter *w)
+{
+	const struct waiter *at = q->first;
+
+	while (at && at != w)
+		at = at->next;
+	return at;
+}
+
+/* A thread died under the lock. What it did to the queue may have passed over this waiter. */
+static void join_again(struct wait_queue *q, struct waiter *w)
+{
+	if (!stele_trylock(&q->lock))
+		return;
+	queue_entered(q);
+	queue_let_in(q);
+	w->torn = load_relaxed(&q->torn);
+	if (load_relaxed(&w->state) == WAITING && !queue_has(q, w)) {
+		if (w->need)
+			queue_insert(q, w);
+		else
+			queue_tell(w);
+	}
+	stele_unlock(&q->lock);
+}
+
+static void look_again(struct wait_queue *q, struct reserve *r, struct waiter *w)
+{
+	if (load_relaxed(&q->torn) != w->torn)
+		join_again(q, w);
+	if (counts_elements(load_seq(&r->counts)) || load_relaxed(&q->kicked))
+		stele_wait_kick(q, r);
+}
+
+/* ---- sleeping ---- */
+
+#define LOOK_FIRST 10  /* milliseconds until a waiter looks by itself; then twice as long */
+#define LOOK_MOST 1000 /* each time, up to this */
+
+static bool is_before(const struct timespec *a, const struct timespec *b)
+{
+	return a->tv_sec < b->tv_sec || (a->tv_sec == b->tv_sec && a->tv_nsec < b->tv_nsec);
+}
+
+/* The earlier of @until and of @ms milliseconds from now. */
+static const struct timespec *time_to_look(const struct timespec *until, unsigned ms,
+					   struct timespec *at)
+{
+	if (stele_inject_no_looks) {
+		*at = (struct timespec){ .tv_sec = INT32_MAX };
+		return until ? until : at;
+	}
+	*at = stele_os_now();
+	at->tv_sec += ms / 1000;
+	at->tv_nsec += ms % 1000 * 1000000l;
+	if (at->tv_nsec >= 1000000000) {
+		at->tv_nsec -= 1000000000;
+		at->tv_sec++;
+	}
+	return until && is_before(until, at) ? until : at;
+}
+
 /*
- * False: it is late. A cancellation may act within, and nowhere else here. A sleep without an end
- * would be taken up again by the kernel after a handler, if that asked for it, and the child of a
- * fork in the handler would not see where it is.
+ * False: it is late. A cancellation may act within, and nowhere else here. There is always an end:
+ * a sleep without one would be taken up again by the kernel after a handler, if that asked for
+ * it, and the child of a fork in the handler would not see where it is.
  */
 static bool sleep_until(struct waiter *w, const struct timespec *until, bool cancellable)
 {
-	static const struct timespec never = { .tv_sec = INT32_MAX };
 	int old = PTHREAD_CANCEL_DEFERRED;
 	bool in_time;
 
 	if (cancellable)
 		pthread_setcanceltype(PTHREAD_CANCEL_ASYNCHRONOUS, &old);
-	in_time = stele_os_futex_wait_until(&w->state, WAITING, until ? until : &never);
+	in_time = stele_os_futex_wait_until(&w->state, WAITING, until);
 	if (cancellable)
 		pthread_setcanceltype(old, NULL);
 	return in_time;
@@ -210,14 +168,25 @@ static bool sleep_until(struct waiter *w, const struct timespec *until, bool can
 bool stele_wait_for(struct wait_queue *q, struct reserve *r, struct waiter *w,
 		    const struct timespec *until, bool cancellable)
 {
-	/* ORDER(SERVED) acquire: the elements. */
+	unsigned ms = LOOK_FIRST;
+
 	while (load_acquire(&w->state) == WAITING) {
-		if (stele_os_process() != w->process)
+		const struct timespec *next;
+		struct timespec at;
+
+		if (stele_os_process() != w->process) {
 			begin_again_in_child(q, r, w);
-		else if (!sleep_until(w, until, cancellable))
+			continue;
+		}
+		next = time_to_look(until, ms, &at);
+		if (sleep_until(w, next, cancellable))
+			continue;
+		if (next == until)
 			break;
+		look_again(q, r, w);
+		ms = STELE_MIN(2 * ms, (unsigned)LOOK_MOST);
 	}
-	return load_acquire(&w->state) == SERVED;
+	return waiter_is_served(w);
 }
 
 bool stele_wait_add(struct wait_queue *q, struct reserve *r, struct waiter *w, void *p)
@@ -243,7 +212,7 @@ bool stele_wait_end(struct wait_queue *q, struct reserve *r, struct waiter *w)
 	bool served;
 
 	queue_enter(q);
-	served = load_relaxed(&w->state) == SERVED;
+	served = waiter_is_served(w);
 	if (!served)
 		queue_take_out(q, w);
 	queue_leave(q, r);

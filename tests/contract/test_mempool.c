@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Reserves. Each test is named by what its user would lose. The timer is off: a lost wake-up is a
- * test that never ends.
+ * Reserves. Each test is named by what its user would lose. The timer is off, and waiters do not
+ * look by themselves: a lost wake-up is a test that never ends.
  */
 #include "contract.h"
 
@@ -1131,6 +1131,34 @@ static void debug_sees_what_is_wrong_with_an_element(void **state)
 	kfree(foreign);
 }
 
+/* The second cache is merged into the first, whose objects are larger from then on. */
+static void debug_goes_on_with_the_size_that_the_cache_had(void **state)
+{
+	struct kmem_cache *small = kmem_cache_create("sixty", 60, 0, 0, NULL), *large;
+	struct stderr_text t;
+	mempool_t *pool;
+	unsigned char *p;
+
+	(void)state;
+	stele_opt.mempool_debug = 1;
+	pool = mempool_create_slab_pool(4, small);
+	assert_non_null(pool);
+	large = kmem_cache_create("sixty-four", 64, 0, 0, NULL);
+	assert_ptr_equal(large, small);
+	STDERR_OF(&t, p = mempool_alloc_preallocated(pool));
+	assert_silent(&t);
+	mempool_free(p, pool);
+	unseen(p)[59] = 7; /* the last byte of a small one */
+	STDERR_OF(&t, assert_ptr_equal(mempool_alloc_preallocated(pool), p));
+	assert_says(&t, " size 60");
+	mempool_free(p, pool);
+	STDERR_OF(&t, mempool_destroy(pool));
+	assert_silent(&t);
+	stele_opt.mempool_debug = 0;
+	kmem_cache_destroy(large);
+	kmem_cache_destroy(small);
+}
+
 static void fail_no_more(int signal)
 {
 	(void)signal;
@@ -1216,6 +1244,7 @@ static int no_timer(void **state)
 	(void)state;
 	kfree(kmalloc(8, GFP_KERNEL)); /* the options are read */
 	stele_opt.mempool_retry = 0;
+	stele_inject_no_looks = true;
 	return 0;
 }
 
@@ -1261,6 +1290,7 @@ int main(void)
 		cmocka_unit_test(a_foreign_or_misaligned_element_harms_nothing),
 		cmocka_unit_test(a_callback_that_makes_elements_up_harms_nothing),
 		cmocka_unit_test(debug_sees_what_is_wrong_with_an_element),
+		cmocka_unit_test(debug_goes_on_with_the_size_that_the_cache_had),
 		cmocka_unit_test(debug_knows_an_element_that_was_never_in_the_reserve),
 		cmocka_unit_test(debug_does_not_fill_a_pool_with_one_element),
 		cmocka_unit_test(failures_on_purpose_use_the_reserve),

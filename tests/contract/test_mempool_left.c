@@ -1,0 +1,211 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * A thread that brings an element leaves mempool_free(), stalls or dies there: the others still
+ * get what there is. Each test is named by what its user would lose.
+ */
+#include "contract.h"
+
+#include "../leaving.h"
+#include "base/options.h"
+#include "mempool/pool.h"
+#include <sched.h>
+#include <stdlib.h>
+#include <stele/mempool.h>
+#include <time.h>
+
+#define PATIENCE 20 /* seconds: the machine may be busy */
+
+/* ---- a pool of elements that exist from the start ---- */
+
+#define MOST 4
+
+static char elements[MOST][64];
+static unsigned given;
+static mempool_t pool;
+static void *mine[MOST];
+
+static void *give_once(gfp_t gfp, void *data)
+{
+	(void)gfp, (void)data;
+	return given < MOST ? elements[given++] : NULL;
+}
+
+static void never_free(void *p, void *data)
+{
+	(void)p, (void)data;
+	abort();
+}
+
+/* All of its @n elements are here. */
+static void make_pool(int n)
+{
+	given = (unsigned)(MOST - n);
+	assert_int_equal(mempool_init(&pool, n, give_once, never_free, NULL), 0);
+	for (int i = 0; i < n; i++)
+		mine[i] = mempool_alloc_preallocated(&pool);
+}
+
+/* ---- threads that wait ---- */
+
+struct taker {
+	pthread_t thread;
+	unsigned n;
+	void *p[MOST];
+	_Atomic bool done;
+};
+
+static void *take(void *arg)
+{
+	struct taker *t = arg;
+
+	if (t->n == 1)
+		t->p[0] = mempool_alloc(&pool, GFP_KERNEL);
+	else
+		mempool_alloc_bulk(&pool, t->p, t->n);
+	atomic_store(&t->done, true);
+	return NULL;
+}
+
+static struct taker taker[2];
+
+static void start_to_wait(struct taker *t, unsigned n)
+{
+	struct wait_queue *q = &inside(&pool)->queue;
+	unsigned waiting = load_relaxed(&q->waiting);
+	struct waiter *newest = load_relaxed(&q->newcomers);
+
+	*t = (struct taker){ .n = n };
+	if (pthread_create(&t->thread, NULL, take, t) != 0)
+		abort();
+	while (load_relaxed(&q->waiting) == waiting || load_relaxed(&q->newcomers) == newest)
+		sched_yield();
+}
+
+static void wait_for(struct taker *t)
+{
+	time_t end = time(NULL) + PATIENCE;
+
+	while (!atomic_load(&t->done)) {
+		if (time(NULL) > end)
+			fail_msg("%s at %s: nobody served; %u elements lie in the reserve",
+				 leaving_names[leaving.way], leaving.point,
+				 stele_mempool_curr_nr(&pool));
+		sched_yield();
+	}
+	pthread_join(t->thread, NULL);
+}
+
+/* ---- the cases ---- */
+
+static void free_one(void)
+{
+	mempool_free(mine[0], &pool);
+}
+
+static void *free_rest(void *arg)
+{
+	for (int i = 1; i < MOST; i++)
+		mempool_free(mine[i], &pool);
+	return arg;
+}
+
+/* Meanwhile another thread brings the rest, and finds the lock held. */
+static void others_bring_the_rest(void)
+{
+	pthread_t thread;
+
+	if (pthread_create(&thread, NULL, free_rest, NULL) != 0)
+		abort();
+	pthread_join(thread, NULL);
+}
+
+/*
+ * One waits for three elements, one for a single one. The thread that serves the second leaves
+ * with its signal as soon as it is let in, after another thread has left word of three more.
+ */
+static void the_word_that_another_thread_left_stays(void **state)
+{
+	(void)state;
+	for (int way = LEAVING_JUMPS; way <= LEAVING_EXITS; way++) {
+		pthread_t thread;
+
+		make_pool(MOST);
+		stele_inject_no_looks = true;
+		start_to_wait(&taker[0], 3);
+		start_to_wait(&taker[1], 1);
+		leaving_at("mempool:serves", (enum leaving_way)way);
+		leaving.first = others_bring_the_rest;
+		assert_true(leaving_thread(&thread, free_one));
+		assert_int_equal(leaving.fired, 1);
+		wait_for(&taker[1]);
+		wait_for(&taker[0]);
+		leaving_join(thread);
+		stele_inject_no_looks = false;
+		mempool_exit(&pool);
+	}
+}
+
+/* With a thread in the queue from before, no handler leaves between the count and the serving. */
+static void an_element_that_is_counted_is_handed_over(void **state)
+{
+	(void)state;
+	for (int way = LEAVING_JUMPS; way <= LEAVING_EXITS; way++) {
+		pthread_t thread;
+
+		make_pool(1);
+		stele_inject_no_looks = true;
+		start_to_wait(&taker[0], 1);
+		leaving_at("mempool:counted", (enum leaving_way)way);
+		assert_true(leaving_thread(&thread, free_one));
+		assert_int_equal(leaving.fired, 1);
+		wait_for(&taker[0]);
+		leaving_join(thread);
+		stele_inject_no_looks = false;
+		mempool_exit(&pool);
+	}
+}
+
+static void one_comes_to_wait(const char *point)
+{
+	if (leaving_may && !strcmp(point, "reserve:spoken-for"))
+		start_to_wait(&taker[0], 1);
+	leaving_hook(point);
+}
+
+/* The waiter came after the freeing thread had seen nobody, or that thread stalls, or is gone. */
+static void who_waits_looks_by_itself(void **state)
+{
+	(void)state;
+	for (int way = 0; way < LEAVING_WAYS; way++) {
+		pthread_t thread;
+
+		make_pool(1);
+		leaving_at("mempool:counted", (enum leaving_way)way);
+		stele_inject = one_comes_to_wait;
+		assert_true(leaving_thread(&thread, free_one));
+		assert_int_equal(leaving.fired, 1);
+		wait_for(&taker[0]);
+		leaving_join(thread);
+		mempool_exit(&pool);
+	}
+}
+
+static int begin(void **state)
+{
+	(void)state;
+	kfree(kmalloc(8, GFP_KERNEL)); /* the options are read */
+	stele_opt.mempool_retry = 0;
+	leaving_begin();
+	return 0;
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(the_word_that_another_thread_left_stays),
+		cmocka_unit_test(an_element_that_is_counted_is_handed_over),
+		cmocka_unit_test(who_waits_looks_by_itself),
+	};
+
+	return cmocka_run_group_tests(tests, begin, NULL);
+}
