@@ -14,7 +14,7 @@
  *           how often it reads besides.
  * Order     CPUS: a reader counts itself, then looks for a writer; a writer says so, then looks at
  *           the count; all sequentially consistent. The set is what the last writer left.
- * Locks     cpus > steps (hotplug.c) > walking > list (slab/cache.c) > taking (percpu.c).
+ * Locks     cpus > steps (hotplug.c) > walking > list (slab/cache.c) > taking (take.c).
  * Fork      the child has no other thread: only its own depth counts. A change that another thread
  *           was at is gone on with by the next one.
  * Tests     tests/unit/percpu/test_hotplug.c  tests/model/hotplug.pml  tests/model/hotplug.c

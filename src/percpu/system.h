@@ -30,7 +30,7 @@ struct stele_system {
 const struct stele_system *stele_system(void);
 extern struct stele_system stele_system_facts __attribute__((visibility("hidden")));
 
-/* The thread-pointer offsets of the area and of the slot id in it; used by percpu.c. */
+/* The thread-pointer offsets of the area and of the slot id in it; used by slots.c and steps.c. */
 struct stele_rseq {
 	long area;
 	long id;

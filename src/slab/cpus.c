@@ -2,7 +2,7 @@
 /*
  * slab/cpus.c - what the caches keep in a slot, when the slot goes or nobody seems to use it
  *
- * Idea      A slot that is taken away is closed first (percpu/percpu.c): no step reaches it. Then
+ * Idea      A slot that is taken away is closed first (percpu/close.c): no step reaches it. Then
  *           every cache in the list gives up what it has there: objects go to their slabs, where
  *           everybody can have them, those that wait for readers to their grace period. A cache that
  *           is being made is not in the list and has nothing there; one that is being destroyed

@@ -62,7 +62,7 @@
 		"the table of callbacks", \
 		"waits for callbacks under way, which never wait themselves", \
 		"free, unless this thread is inside; half-made entries are dropped") \
-	STELE_RANK(TAKING, "taking", "percpu/percpu.c", ORDINARY, \
+	STELE_RANK(TAKING, "taking", "percpu/take.c", ORDINARY, \
 		"the marks by which one thread takes what other slots have", \
 		"of callbacks only what empties a cold slot into slabs", \
 		"free, unless this thread is inside; marks and slots of threads that are gone are " \

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * tests/model/slots.c - percpu/percpu.c: whoever uses a slot finds the words of every cache in it
+ * tests/model/slots.c - percpu/line.h: whoever uses a slot finds the words of every cache in it
  *
  * Idea      One slot and two lines of words, many times over (a step each). One thread sets the
  *           slot up and shows it, one gives out the second line, and whoever finds both the
- *           slot and the line looks at the word. Follows slot_start() and line_start().
+ *           slot and the line looks at the word. Runs the shipped code.
  * Broken    SLOTS_SHOWN_FIRST  the slot is shown, then filled up to what is known by then
  *           SLOTS_READY        shown without release: its words are older (TSan)
  *           SLOTS_HIGH         begun, then high without sequential consistency: each side may
@@ -13,36 +13,28 @@
  */
 #ifdef BROKEN_SLOTS_READY
 #define ORDER_SLOT_READY memory_order_relaxed
-#else
-#define ORDER_SLOT_READY memory_order_release
 #endif
 #ifdef BROKEN_SLOTS_HIGH
 #define ORDER_SLOT_HIGH memory_order_relaxed
-#else
-#define ORDER_SLOT_HIGH memory_order_seq_cst
 #endif
 #include "model.h"
+#include "percpu/line.h"
+#include "percpu/show.h"
 
 #define LINES 2
+enum { UNUSED = 1, MEMORY };
 
 static struct instance {
-	_Atomic uint32_t high, begun, shown, given;
-	_Atomic uint32_t word[LINES];
+	_Atomic uint32_t high, given;
+	_Atomic uint8_t begun;
+	_Atomic uint64_t entry, word[LINES];
 	struct payload set_up; /* plain: what setting up wrote */
 } instances[MODEL_STEPS];
 
 static void fill(struct instance *in, uint32_t from, uint32_t to)
 {
-	for (uint32_t i = from; i < to; i++) {
-		uint32_t zero = 0;
-
-		cas_relaxed(&in->word[i], &zero, 1);
-	}
-}
-
-static void show(struct instance *in)
-{
-	atomic_store_explicit(&in->shown, 1, ORDER_SLOT_READY);
+	for (uint32_t i = from; i < to; i++)
+		word_fill(&in->word[i], 1);
 }
 
 #ifdef BROKEN_SLOTS_SHOWN_FIRST
@@ -50,38 +42,37 @@ static void slot_start(struct instance *in)
 {
 	uint32_t end;
 
-	store_seq(&in->begun, 1);
 	do {
-		end = load_seq(&in->high);
+		end = first_use_of_slot(&in->begun, &in->high);
 		fill(in, 0, end);
 		STELE_POINT("model:filled");
-		show(in);
+		show_first(&in->entry, UNUSED, MEMORY);
 		STELE_POINT("model:shown");
 	} while (load_seq(&in->high) != end);
 }
 
 static bool must_fill(struct instance *in)
 {
-	return load_seq(&in->shown);
+	return load_seq(&in->entry) == MEMORY;
 }
 #else
+/* As slot_start() and line_start() of percpu/slots.c. */
 static void slot_start(struct instance *in)
 {
-	atomic_store_explicit(&in->begun, 1, ORDER_SLOT_HIGH);
-	fill(in, 0, atomic_load_explicit(&in->high, ORDER_SLOT_HIGH));
+	fill(in, 0, first_use_of_slot(&in->begun, &in->high));
 	STELE_POINT("model:filled");
-	show(in);
+	show_first(&in->entry, UNUSED, MEMORY);
 }
 
 static bool must_fill(struct instance *in)
 {
-	return atomic_load_explicit(&in->begun, ORDER_SLOT_HIGH);
+	return slot_is_begun(&in->begun);
 }
 #endif
 
 static void line_start(struct instance *in)
 {
-	atomic_store_explicit(&in->high, 2, ORDER_SLOT_HIGH);
+	first_use_of_line(&in->high, 2);
 	if (must_fill(in))
 		fill(in, 1, 2);
 	STELE_POINT("model:line");
@@ -90,7 +81,7 @@ static void line_start(struct instance *in)
 
 static void use(struct instance *in)
 {
-	if (!load_acquire(&in->shown))
+	if (load_acquire(&in->entry) != MEMORY)
 		return;
 	model_assert(in->set_up.holder == 1);
 	model_assert(load_relaxed(&in->word[0]));
@@ -120,7 +111,7 @@ static void model_setup(void)
 
 		atomic_store(&in->high, 1);
 		atomic_store(&in->begun, 0);
-		atomic_store(&in->shown, 0);
+		atomic_store(&in->entry, UNUSED);
 		atomic_store(&in->given, 0);
 		in->set_up.holder = 0;
 		for (int i = 0; i < LINES; i++)

@@ -1,0 +1,188 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * percpu/slots.c - slots, their memory, and the lines of words in it
+ *
+ * Idea      A slot's memory is set up when the slot is first used, by the thread that runs there.
+ *           Its words go from 0 to EMPTY by compare-and-swap, so that two threads may do it at
+ *           once. A cache created meanwhile is covered from both sides (percpu/line.h): so a slot
+ *           that is shown has every word that anybody can know of.
+ *           Code that looks at slots from outside looks at all that were begun, shown or not.
+ * States    of an entry of slots[]: percpu/show.h
+ * Order     SLOT_READY, SLOT_HIGH, LINE: percpu/show.h, percpu/line.h
+ * Failure   memory for a slot cannot be committed: the slot stays on the shared block and
+ *           its threads work without sheaves.
+ * Tests     tests/unit/percpu/  tests/model/slots.c  tests/model/line.c
+ */
+#include "percpu/slots.h"
+#include "percpu/nodes.h"
+#include "sync/inject.h"
+
+struct stele_hot stele_hot __attribute__((aligned(64)));
+struct stele_slots stele_slots = { .high = FIRST_WORDS };
+
+#define LINES (STELE_SLOT_SIZE / STELE_WORDS_SIZE)
+static _Atomic uint64_t lines_taken[LINES / 64];
+
+/* ---- setting up ---- */
+
+/* Words from @from to @to that are still 0. */
+static void fill(uint64_t slot_base, uint32_t from, uint32_t to)
+{
+	for (uint32_t at = from; at < to; at += STELE_WORDS_SIZE) {
+		word_fill(word_at(slot_base, at + WORD_MAIN), SHEAF_EMPTY);
+		word_fill(word_at(slot_base, at + WORD_RCU), SHEAF_EMPTY);
+	}
+}
+
+/* The block of slots that show nothing, two lines beyond @to for those that are paused. */
+static void fill_unused(uint32_t from, uint32_t to)
+{
+	for (uint32_t at = from; at < to + 2 * STELE_WORDS_SIZE; at += STELE_WORDS_SIZE) {
+		word_fill(word_at(slot_unused(), at + WORD_MAIN), SHEAF_UNINIT);
+		word_fill(word_at(slot_unused(), at + WORD_SPARE), SHEAF_UNINIT);
+		word_fill(word_at(slot_unused(), at + WORD_RCU), SHEAF_UNINIT);
+	}
+}
+
+/* Makes slot @number usable. */
+static __attribute__((noinline, cold)) void slot_start(unsigned number)
+{
+	uint64_t mine = slot_memory(number);
+	uint32_t end;
+
+	stele_node_of_new_slot(number);
+	end = first_use_of_slot(&stele_slots.begun[number], &stele_slots.high);
+	fill(mine, 0, end);
+	STELE_POINT("slot:fill");
+	show_first(slot_entry(number), slot_unused(), mine);
+}
+
+/* A line was given out: its words exist in every slot before anyone can use them. */
+static void line_start(uint32_t line)
+{
+	uint32_t end = line + STELE_WORDS_SIZE;
+
+	fill_unused(line, end);
+	first_use_of_line(&stele_slots.high, end);
+	for (unsigned slot = 0; slot < stele_slots.count; slot++)
+		if (slot_is_begun(&stele_slots.begun[slot]))
+			fill(slot_memory(slot), line, end);
+}
+
+/* The steps find the shared block also where the system told of fewer processors than there are:
+ * as many as cost no second page. */
+#define SLOTS_AT_LEAST 512u
+
+void stele_pcpu_init(char *memory, unsigned count)
+{
+	stele_slots.memory = memory;
+	stele_slots.count = count;
+	for (unsigned i = 0; i < 3; i++)
+		*(uint64_t *)(uintptr_t)stele_sentinel(i) = STELE_SHEAF_END;
+	for (unsigned slot = 0; slot < STELE_MAX(count, SLOTS_AT_LEAST); slot++)
+		store_relaxed(slot_entry(slot), slot_unused());
+	fill_unused(0, FIRST_WORDS);
+	or_relaxed(&lines_taken[0], 1);
+}
+
+/* ---- lines ---- */
+
+uint64_t stele_pcpu_alloc(void)
+{
+	for (unsigned i = 0; i < LINES / 64; i++) {
+		int bit = line_take(&lines_taken[i]);
+		uint64_t offset = (i * 64ull + (unsigned)bit) * STELE_WORDS_SIZE;
+
+		if (bit < 0)
+			continue;
+		line_start((uint32_t)offset);
+		return offset;
+	}
+	return 0;
+}
+
+static bool word_is_free(uint64_t value)
+{
+	return !value || value == SHEAF_EMPTY;
+}
+
+/* Nothing was left in any slot: a taker that was refused the barrier leaves sheaves, and a thread
+ * that never came back leaves a lock. */
+static bool line_is_free(uint64_t words)
+{
+	for (unsigned slot = 0; slot < stele_slots.count; slot++) {
+		uint64_t base = slot_memory_begun(slot), line = base + words;
+
+		if (base && !(word_is_free(load_relaxed(word_at(line, WORD_MAIN))) &&
+			      word_is_free(load_relaxed(word_at(line, WORD_SPARE))) &&
+			      word_is_free(load_relaxed(word_at(line, WORD_RCU))) &&
+			      !load_relaxed(word_at(line, WORD_LOCK))))
+			return false;
+	}
+	return true;
+}
+
+void stele_pcpu_free(uint64_t words)
+{
+	uint64_t line = words / STELE_WORDS_SIZE;
+
+	if (!line_is_free(words))
+		return; /* a sheaf there has the size that the old cache gave it */
+	line_give(&lines_taken[line / 64], line % 64);
+}
+
+/* ---- this thread's slot ---- */
+
+/* Slot numbers are below the count but for a thread that is not registered: no division here. */
+unsigned stele_slot_now(void)
+{
+	unsigned slot = slots_by_sequence() ? step_slot(stele_rseq.id) : stele_thread_slot();
+
+	return stele_likely(slot < stele_slots.count) ? slot : 0;
+}
+
+/* In the fallback: another slot than this closed one. False: there is none. */
+static bool move_to_open_slot(unsigned slot)
+{
+	for (unsigned i = 1; i < stele_slots.count; i++) {
+		unsigned other = (slot + i) % stele_slots.count;
+
+		if (!stele_slot_is_closed(other)) {
+			stele_thread_move(other);
+			return true;
+		}
+	}
+	return false;
+}
+
+/* This thread's slot is not shown. True: now it is, or another one will do. A pause is over soon:
+ * until then the thread does without. */
+static __attribute__((noinline, cold)) bool slot_come_up(unsigned slot)
+{
+	uint64_t entry = load_acquire(slot_entry(slot));
+
+	if (entry == slot_paused())
+		return false;
+	if (entry == slot_closed()) {
+		if (slots_by_sequence() || !move_to_open_slot(slot))
+			return false;
+		slot = stele_thread_slot();
+	}
+	if (load_acquire(slot_entry(slot)) == slot_unused())
+		slot_start(slot);
+	return true;
+}
+
+bool stele_slot_usable(void)
+{
+	unsigned slot;
+
+	if (slots_by_sequence() && stele_unlikely(step_area(stele_rseq.area)->cpu_id < 0) &&
+	    !stele_thread_register())
+		return false;
+	slot = stele_slot_now();
+	/* ORDER(SLOT_READY) acquire: its words. */
+	if (stele_unlikely(!slot_has_sheaves(load_acquire(slot_entry(slot)))))
+		return slot_come_up(slot);
+	return true;
+}

@@ -1,0 +1,107 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * percpu/slots.h - what the files of this floor know about slots; nobody else sees it
+ *
+ * Objects   memory, count: fixed after start. high: words below it exist in every slot that was
+ *           begun. begun: by slot. The entries of slots[] are those of percpu/show.h.
+ *           The block of unused slots has sentinels only; closed and paused slots show the same
+ *           block one and two lines further on.
+ * Context   any.
+ */
+#ifndef STELE_PERCPU_SLOTS_H
+#define STELE_PERCPU_SLOTS_H
+
+#include "percpu/line.h"
+#include "percpu/percpu.h"
+#include "percpu/show.h"
+#include "percpu/system.h"
+
+#define FIRST_WORDS STELE_WORDS_SIZE /* line 0 belongs to caches without sheaves: always EMPTY */
+
+typedef _Atomic uint64_t word_t;
+
+struct stele_slots {
+	char *memory;
+	unsigned count;
+	_Atomic uint32_t high;
+	_Atomic uint8_t begun[STELE_SLOTS_MAX];
+};
+extern struct stele_slots stele_slots __attribute__((visibility("hidden")));
+
+static inline word_t *slot_entry(unsigned slot)
+{
+	return (word_t *)(stele_hot.base + STELE_SLOTS_OFFSET) + slot;
+}
+
+static inline uint64_t slot_unused(void)
+{
+	return (uint64_t)(uintptr_t)(stele_hot.base + STELE_DUMMY_OFFSET);
+}
+
+static inline uint64_t slot_closed(void)
+{
+	return slot_unused() + STELE_WORDS_SIZE;
+}
+
+static inline uint64_t slot_paused(void)
+{
+	return slot_unused() + 2 * STELE_WORDS_SIZE;
+}
+
+/* Neither of the three. */
+static inline bool slot_has_sheaves(uint64_t entry)
+{
+	return entry - slot_unused() > 2 * STELE_WORDS_SIZE;
+}
+
+static inline word_t *word_at(uint64_t slot_base, uint64_t offset)
+{
+	return (word_t *)(uintptr_t)(slot_base + offset);
+}
+
+static inline uint64_t slot_memory(unsigned slot)
+{
+	return (uint64_t)(uintptr_t)(stele_slots.memory + (size_t)slot * STELE_SLOT_SIZE);
+}
+
+/* The memory of a slot that may have something in it, else 0. */
+static inline uint64_t slot_memory_begun(unsigned slot)
+{
+	return slot_is_begun(&stele_slots.begun[slot]) ? slot_memory(slot) : 0;
+}
+
+/* What stands where no sheaf is. */
+static inline uint64_t nothing_in(enum stele_word which)
+{
+	return which == WORD_SPARE ? 0 : SHEAF_EMPTY;
+}
+
+static inline bool slots_by_sequence(void)
+{
+	return stele_system_facts.mode != STELE_MODE_FALLBACK;
+}
+
+/* Whether this thread's slot can hold sheaves; sets it up at its first use. */
+bool stele_slot_usable(void);
+
+/* ---- fallback.c: steps under the lock of this thread's line ---- */
+
+void *stele_fallback_pop(uint64_t words);
+bool stele_fallback_push(uint64_t words, enum stele_word which, void *p);
+bool stele_fallback_cas(uint64_t words, enum stele_word which, uint64_t old, uint64_t new);
+bool stele_fallback_on_top(uint64_t words, enum stele_word which, const void *p);
+
+/* ---- take.c: taking what other slots have ---- */
+
+struct stele_words;
+
+/* Becomes the one taker. False: without @wait another thread is; with it this thread is. */
+bool stele_begin_taking(bool wait);
+void stele_end_taking(void);
+/* In the fallback: takes one line's sheaves under its lock. */
+void stele_take_locked(uint64_t line, const struct stele_words *which, bool wait, uint64_t *found);
+
+/* close.c: pauses of a taker that is gone end. */
+void stele_slots_end_pauses(void);
+
+#endif

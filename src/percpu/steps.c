@@ -1,0 +1,116 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * percpu/steps.c - the slow forms of the steps, in every mode
+ *
+ * Idea      The fast steps are inline (percpu/percpu.h) and give up for any reason. These set the
+ *           slot up where it is not, try a sequence again that was interrupted, and take the
+ *           fallback's way where there are no sequences.
+ * Context   any.
+ * Failure   NULL or false: empty, full, busy, or interrupted too often. The caller goes the slow
+ *           way, which needs no slot.
+ * Tests     tests/unit/percpu/test_steps.c
+ */
+#include "percpu/slots.h"
+#include "sync/inject.h"
+
+/* How often a step is tried again after an interruption before the slow way is taken. */
+#define STEP_TRIES 3
+
+/* Whether this slot's word has @bound (0 below, END above) next to its top: no use to try again. */
+static bool at_bound(uint64_t words, enum stele_word which, int entry, uint64_t bound)
+{
+	volatile uint64_t *top = (volatile uint64_t *)(uintptr_t)stele_pcpu_read(words, which);
+
+	return top[entry] == bound;
+}
+
+void *stele_pcpu_pop(uint64_t words)
+{
+	if (!stele_slot_usable())
+		return NULL;
+	if (!slots_by_sequence())
+		return stele_fallback_pop(words);
+	for (int i = 0; i < STEP_TRIES; i++) {
+		void *p = step_pop_any(stele_hot.base, stele_rseq.area, stele_rseq.id, words);
+
+		if (p || at_bound(words, WORD_MAIN, -1, 0))
+			return p;
+	}
+	return NULL;
+}
+
+/* The steps address their word by its offset: a line's MAIN is at the line's own. */
+static bool push_to(uint64_t words, enum stele_word which, void *p)
+{
+	if (!stele_slot_usable())
+		return false;
+	if (!slots_by_sequence())
+		return stele_fallback_push(words, which, p);
+	for (int i = 0; i < STEP_TRIES; i++) {
+		if (step_push_any(stele_hot.base, stele_rseq.area, stele_rseq.id, words + which, p))
+			return true;
+		if (at_bound(words, which, 0, STELE_SHEAF_END))
+			return false;
+	}
+	return false;
+}
+
+bool stele_pcpu_push(uint64_t words, void *p)
+{
+	return push_to(words, WORD_MAIN, p);
+}
+
+bool stele_pcpu_push_rcu(uint64_t words, void *p)
+{
+	return push_to(words, WORD_RCU, p);
+}
+
+/*
+ * By sequence a look is enough: an entry below a top is free, so it cannot be the pointer of a
+ * caller who owns it; and where others have moved the top meanwhile, they cannot have put it there.
+ */
+static bool on_top_of(uint64_t words, enum stele_word which, const void *p)
+{
+	uint64_t top;
+
+	if (!stele_slot_usable())
+		return false;
+	if (!slots_by_sequence())
+		return stele_fallback_on_top(words, which, p);
+	top = stele_pcpu_read(words, which);
+	return ((volatile uint64_t *)(uintptr_t)top)[-1] == (uint64_t)(uintptr_t)p &&
+	       stele_pcpu_read(words, which) == top; /* still a sheaf, not memory in use again */
+}
+
+bool stele_pcpu_on_top(uint64_t words, const void *p)
+{
+	return on_top_of(words, WORD_MAIN, p);
+}
+
+bool stele_pcpu_on_top_rcu(uint64_t words, const void *p)
+{
+	return on_top_of(words, WORD_RCU, p);
+}
+
+uint64_t stele_pcpu_read(uint64_t words, enum stele_word which)
+{
+	if (!stele_slot_usable())
+		return SHEAF_UNINIT;
+	/* ORDER(SLOT_READY) acquire: its words. */
+	return load_relaxed(word_at(load_acquire(slot_entry(stele_slot_now())), words + which));
+}
+
+bool stele_pcpu_cas(uint64_t words, enum stele_word which, uint64_t old, uint64_t new)
+{
+	enum step_result result = STEP_ABORTED;
+
+	if (!stele_slot_usable())
+		return false;
+	if (!slots_by_sequence())
+		return stele_fallback_cas(words, which, old, new);
+	STELE_POINT("slot:cas");
+	for (int i = 0; i < STEP_TRIES && result == STEP_ABORTED; i++)
+		result = step_cas(stele_hot.base, stele_rseq.area, stele_rseq.id, words + which,
+				  old, new);
+	return result == STEP_DONE;
+}
