@@ -5,6 +5,9 @@
  * Idea      One area of which all frames but a few belong to nobody who plays. Threads take
  *           and return runs within a word, runs over words, and the whole area; who has a
  *           frame writes its payload. Who gets the whole finds every bit clear.
+ * Scenes    SAME    two take a frame of one word, give it back, and one takes again
+ *           LONG    a row over two words meets a row that is given, over the same two
+ *           WHOLE   one takes a short row, another the whole
  * Broken    AREA_TAKE, AREA_RETURN  the order relaxed: the payload is raced for (TSan)
  *           AREA_COUNT_FIRST        the count lowered before the bits are clear
  *           AREA_UNDO               a collision in the middle of a long run is not undone
@@ -16,6 +19,8 @@
 #ifdef BROKEN_AREA_RETURN
 #define ORDER_AREA_RETURN memory_order_relaxed
 #endif
+enum { SCENE_NONE, SCENE_SAME, SCENE_LONG, SCENE_WHOLE, SCENES };
+#define MODEL_SCENES SCENES
 #include "model.h"
 #include "page/area.h"
 
@@ -135,8 +140,31 @@ static void whole(int me)
 	area_return_whole(&count);
 }
 
+/* True: this round is one. */
+static bool played(int me)
+{
+	if (model_scene == SCENE_NONE)
+		return false;
+	if (model_scene == SCENE_SAME && me <= 2) {
+		some(1, 1, me);
+		if (me == 1)
+			some(1, 1, me);
+	} else if (model_scene == SCENE_LONG && me == 1) {
+		some(100, 1, me);
+	} else if (model_scene == SCENE_LONG && me == 2) {
+		given(64, me);
+	} else if (model_scene == SCENE_WHOLE && me == 1) {
+		some(1, 1, me);
+	} else if (model_scene == SCENE_WHOLE && me == 2) {
+		whole(me);
+	}
+	return true;
+}
+
 static void model_thread(int me)
 {
+	if (played(me))
+		return;
 	for (int step = 0; step < MODEL_STEPS; step++) {
 		switch ((model_choice(4) + (unsigned)me) % 4) {
 		case 0:

@@ -5,6 +5,10 @@
  * Idea      One descriptor and three objects (one_slab.h). Each thread claims, frees, pops the slab
  *           when it has nothing, and starts a new one when the descriptor is in the pool. At the
  *           end no slab is lost.
+ * Scenes    EMPTY   each of three gives its object: one of them retires the slab
+ *           CLAIM   two give, one claims
+ *           REUSE   one gives all and retires, another pops the slab and starts a new one
+ *           UNLIST  one gives to a slab that another takes off the stack
  * Broken    BITS_GIVE, BITS_TAKE, STATE_GIVE, STATE_CLAIM  the order relaxed (TSan)
  *           STATE_GIVE_RELEASE  without its acquire: the retirer does not see others done (TSan)
  *           COUNT_FIRST         the count raised before the bit is set
@@ -26,6 +30,8 @@
 #ifdef BROKEN_STATE_CLAIM
 #define ORDER_STATE_CLAIM memory_order_relaxed
 #endif
+enum { SCENE_NONE, SCENE_EMPTY, SCENE_CLAIM, SCENE_REUSE, SCENE_UNLIST, SCENES };
+#define MODEL_SCENES SCENES
 #include "one_slab.h"
 
 static int frames; /* plain: which slab the descriptor stands for */
@@ -107,7 +113,29 @@ static enum unlist_result unlist(void)
 #endif
 }
 
-static void model_thread(int me)
+static void give_held(int me)
+{
+	uint64_t mask = held[me];
+
+	held[me] = 0;
+	if (mask)
+		give(mask, me);
+}
+
+static void play(int me)
+{
+	if (model_scene == SCENE_CLAIM && me == 3) {
+		held[me] |= claim(me);
+	} else if ((model_scene == SCENE_REUSE || model_scene == SCENE_UNLIST) && me == 2) {
+		pop_exhausted();
+		if (model_scene == SCENE_REUSE)
+			held[me] |= new_slab(me);
+	} else {
+		give_held(me);
+	}
+}
+
+static void walk(int me)
 {
 	uint64_t mine = 0;
 
@@ -127,7 +155,38 @@ static void model_thread(int me)
 		give(mine, me);
 }
 
+static void model_thread(int me)
+{
+	(model_scene == SCENE_NONE ? walk : play)(me);
+}
+
+static void model_setup(void)
+{
+	nothing_there();
+	switch (model_scene) {
+	case SCENE_EMPTY:
+		frames = 1;
+		stage(false, 1, 2, 4);
+		break;
+	case SCENE_CLAIM:
+		frames = 1;
+		stage(false, 1, 2, 0);
+		break;
+	case SCENE_REUSE:
+		frames = 1;
+		stage(true, 7, 0, 0);
+		break;
+	case SCENE_UNLIST:
+		frames = 1;
+		stage(true, 1, 0, 0);
+		break;
+	}
+}
+
 static void model_check(void)
 {
+	check_listed();
+	for (int me = 1; model_scene != SCENE_NONE && me <= MODEL_THREADS + 1; me++)
+		give_held(me);
 	check_none_lost();
 }

@@ -7,6 +7,10 @@
  *           is idle, retires it. Meanwhile it is claimed from again, or retired by an ordinary give
  *           and started anew under the same descriptor, so that notes go out of date. At the end
  *           one more drain, and no slab is lost.
+ * Scenes    NOTE   one leaves the slab idle and notes it, another drains
+ *           STALE  the same where an old note of that slab is still on the list
+ *           CLAIM  one claims from an idle slab, another drains
+ *           KEEP   two give what is left without retiring, a third drains
  * Broken    LATER_MARK   the mark is cleared after the state was looked at: a note is lost
  *           LATER_FIRST  the note comes before the state
  *           IDLE_CLAIM   a claim leaves the slab idle: it is retired in use
@@ -19,6 +23,8 @@
 #ifdef MODEL_ROUNDS
 #define MODEL_STEPS 4 /* few: a note that is lost early would be made good by a later one */
 #endif
+enum { SCENE_NONE, SCENE_NOTE, SCENE_STALE, SCENE_CLAIM, SCENE_KEEP, SCENES };
+#define MODEL_SCENES SCENES
 #include "one_slab.h"
 #include "sync/later.h"
 
@@ -153,7 +159,26 @@ static enum unlist_result unlist(void)
 	return state_unlist(&state);
 }
 
-static void model_thread(int me)
+static void keep_held(int me)
+{
+	uint64_t mask = held[me];
+
+	held[me] = 0;
+	leave_objects(mask, me);
+	give_keep(mask);
+}
+
+static void play(int me)
+{
+	if (model_scene == SCENE_CLAIM && me == 1)
+		held[me] = claim(me);
+	else if (me == 1 || (model_scene == SCENE_KEEP && me == 2))
+		keep_held(me);
+	else if (me == (model_scene == SCENE_KEEP ? 3 : 2))
+		drain(me);
+}
+
+static void walk(int me)
 {
 	uint64_t mine = 0;
 
@@ -175,8 +200,40 @@ static void model_thread(int me)
 		give_some(mine, me);
 }
 
+static void model_thread(int me)
+{
+	(model_scene == SCENE_NONE ? walk : play)(me);
+}
+
+static void model_setup(void)
+{
+	nothing_there();
+	switch (model_scene) {
+	case SCENE_NOTE:
+		stage(false, 7, 0, 0);
+		break;
+	case SCENE_STALE:
+		stage(true, 7, 0, 0);
+		note();
+		break;
+	case SCENE_CLAIM:
+		stage(true, 7, 0, 0);
+		keep_held(1);
+		break;
+	case SCENE_KEEP:
+		stage(true, 1, 6, 0);
+		break;
+	}
+}
+
 static void model_check(void)
 {
+	drain(MODEL_THREADS + 1);
+	if (model_scene != SCENE_NONE)
+		check_listed();
+	for (int me = 1; model_scene != SCENE_NONE && me <= MODEL_THREADS + 1; me++)
+		if (held[me])
+			give_some(held[me], me);
 	drain(MODEL_THREADS + 1);
 	model_assert(later_is_empty(&list));
 	check_none_lost();

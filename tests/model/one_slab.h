@@ -5,6 +5,8 @@
  * Idea      The partial stack is one flag, so that being pushed twice is seen at once; so is the
  *           pool that the descriptor returns to. A model says how objects are claimed and given,
  *           and how a slab is retired and unlisted, broken if asked.
+ * Scenes    stage() sets a slab up as it is in the middle of its life: who holds which objects,
+ *           and whether it lies on the partial stack without a free one.
  * At the end all is free: every slab that was started was retired, and the descriptor is in the
  *           pool, or dead on the stack.
  * Included  by one model, behind its ORDER_X; all that is here is that model's own.
@@ -16,7 +18,8 @@
 #include "slab/bitmap.h"
 
 #define OBJECTS 3u
-#define FIND_TRIES 100000 /* far more than others can move bits about */
+/* Far more than others can move bits about; a checker's scenes move few. */
+#define FIND_TRIES (MODEL_NATIVE ? 100000 : 3)
 
 /* Filled in by the model. */
 static enum unlist_result unlist(void);
@@ -25,6 +28,8 @@ static _Atomic uint64_t state, bits;
 static _Atomic uint32_t on_stack, in_pool;
 static _Atomic uint32_t started, retired;
 static struct payload objects[OBJECTS];
+static uint64_t
+	held[MODEL_THREADS + 2]; /* by thread, last main: what it has when a scene is over */
 
 static inline void push(void)
 {
@@ -117,12 +122,38 @@ static inline void pop_exhausted(void)
 	}
 }
 
-static void model_setup(void)
+static inline void nothing_there(void)
 {
 	atomic_store(&on_stack, 0);
 	atomic_store(&in_pool, 1);
 	atomic_store(&started, 0);
 	atomic_store(&retired, 0);
+}
+
+/* As bits: what each of the first three threads holds. The others are main's. */
+static inline void stage(bool listed, uint64_t first, uint64_t second, uint64_t third)
+{
+	held[1] = first;
+	held[2] = second;
+	held[3] = third;
+	held[MODEL_THREADS + 1] = 7 & ~(first | second | third);
+	for (int me = 1; me <= MODEL_THREADS + 1; me++)
+		take_objects(held[me], me);
+	atomic_store(&in_pool, 0);
+	atomic_store(&started, 1);
+	atomic_store(&bits, 0);
+	state_start(&state, 0);
+	if (listed) {
+		or_relaxed(&state, STATE_LISTED);
+		atomic_store(&on_stack, 1);
+	}
+}
+
+/* Nobody runs: what is free can be found. */
+static inline void check_listed(void)
+{
+	if (load_relaxed(&state) & STATE_FREE)
+		model_assert(load_relaxed(&state) & STATE_LISTED && load_relaxed(&on_stack));
 }
 
 static inline void check_none_lost(void)

@@ -5,6 +5,12 @@
  * Idea      Two caches with a partial stack each, three descriptors of two objects, one pool of
  *           descriptors. Threads allocate from and free to either cache, so that slabs empty
  *           and their descriptors come back in the other cache while somebody still looks.
+ * Checker   an object is a number, {slab, object}: a structure of both would be passed in one
+ *           access of 128 bits, which no checker knows.
+ * Scenes    FRESH   one makes a slab, another claims from it
+ *           REUSE   one looks at a slab and claims; another empties that slab meanwhile, and makes
+ *                   one of the other cache in its descriptor
+ *           SPENT   two find a slab that has nothing on top, a third gives to it
  * Broken    HEAD        the head is not looked at again after the state
  *           GENERATION  a new slab's state may equal the old one's: an old claim succeeds
  *           DESCRIPTOR  the descriptor is returned without asking whether it is on a stack
@@ -17,13 +23,15 @@
 #define ORDER_STATE_CLAIM memory_order_relaxed
 #endif
 #define MODEL_THREADS 3
+enum { SCENE_NONE, SCENE_FRESH, SCENE_REUSE, SCENE_SPENT, SCENES };
+#define MODEL_SCENES SCENES
 #include "model.h"
 #include "slab/partial.h"
 
 #define CACHES 2
-#define DESCRIPTORS 3
+#define DESCRIPTORS (MODEL_NATIVE ? 3 : 2)
 #define OBJECTS 2u
-#define FIND_TRIES 100000
+#define FIND_TRIES (MODEL_NATIVE ? 100000 : 3)
 
 /* As struct run: link and state first, here in a line of their own. */
 struct slab {
@@ -33,14 +41,10 @@ struct slab {
 	struct payload object[OBJECTS];
 } __attribute__((aligned(STELE_STACK_GRAIN)));
 
-struct object {
-	struct slab *slab;
-	unsigned number;
-};
-
-static struct slab slabs[DESCRIPTORS + 1];
+static struct slab slabs[4];
 static struct stele_stack partial[CACHES], pool;
 static _Atomic int started, retired;
+static unsigned held[MODEL_THREADS + 1]; /* an object, by thread, or 0 */
 
 static void list(struct slab *slab, int cache)
 {
@@ -94,15 +98,14 @@ static void pop_exhausted(int cache, const struct partial_look *look)
 	}
 }
 
-static struct object found(struct slab *slab, uint64_t bit, int me)
+/* An object: its slab's index times OBJECTS, and its number. 0 is none. */
+static unsigned found(struct slab *slab, unsigned number, int me)
 {
-	struct object object = { slab, (unsigned)__builtin_ctzll(bit) };
-
-	payload_take(&slab->object[object.number], me);
-	return object;
+	payload_take(&slab->object[number], me);
+	return (unsigned)(slab - slabs) * OBJECTS + number;
 }
 
-static struct object take_claimed(struct slab *slab, int cache, int me)
+static unsigned take_claimed(struct slab *slab, int cache, int me)
 {
 	uint64_t got = 0;
 
@@ -110,25 +113,25 @@ static struct object take_claimed(struct slab *slab, int cache, int me)
 	for (int i = 0; !got && i < FIND_TRIES; i++)
 		got = bits_take(&slab->bits, 1);
 	model_assert(got);
-	return found(slab, got, me);
+	return found(slab, got >> 1 & 1, me);
 }
 
-static struct object take_new(int cache, int me)
+static unsigned take_new(int cache, int me)
 {
 	struct slab *slab = (struct slab *)stack_pop(&pool, slabs);
 
 	if (!slab)
-		return (struct object){ 0 };
+		return 0;
 	add_relaxed(&started, 1);
 	slab->cache = cache;
 	store_relaxed(&slab->bits, 2);
 	start(slab, 1);
 	STELE_POINT("model:new");
 	list(slab, cache);
-	return found(slab, 1, me);
+	return found(slab, 0, me);
 }
 
-static struct object take(int cache, int me)
+static unsigned take(int cache, int me)
 {
 	for (;;) {
 		struct partial_look look = look_at(cache);
@@ -155,13 +158,14 @@ static void retire(struct slab *slab)
 #endif
 }
 
-static void give(struct object object, int me)
+static void give(unsigned object, int me)
 {
-	struct slab *slab = object.slab;
+	struct slab *slab = &slabs[object / OBJECTS];
+	unsigned number = object % OBJECTS;
 	int cache = slab->cache;
 
-	payload_leave(&slab->object[object.number], me);
-	model_assert(bits_give(&slab->bits, 1ull << object.number) == 0);
+	payload_leave(&slab->object[number], me);
+	model_assert(bits_give(&slab->bits, 1ull << number) == 0);
 	STELE_POINT("model:bits-given");
 	switch (state_give(&slab->partial.state, 1, OBJECTS)) {
 	case GIVE_LIST:
@@ -175,27 +179,78 @@ static void give(struct object object, int me)
 	}
 }
 
-static void model_thread(int me)
+static void give_held(int me)
+{
+	unsigned object = held[me];
+
+	held[me] = 0;
+	if (object)
+		give(object, me);
+}
+
+static void pop_if_spent(int cache)
+{
+	struct partial_look look = look_at(cache);
+
+	if (look.slab && !(look.state & STATE_FREE))
+		pop_exhausted(cache, &look);
+}
+
+/* The descriptor of cache 0's top slab, which may be gone, comes to be one of the other. */
+static void reuse(int me)
+{
+	give_held(me);
+	pop_if_spent(0);
+	held[me] = take(1, me);
+}
+
+static void play(int me)
+{
+	if (model_scene == SCENE_REUSE && me == 2)
+		reuse(me);
+	else if (model_scene == SCENE_SPENT && me == 3)
+		give_held(me);
+	else if (me <= 2)
+		held[me] = take(0, me);
+}
+
+static void walk(int me)
 {
 	for (int step = 0; step < MODEL_STEPS; step++) {
-		struct object a = take((int)model_choice(CACHES), me), b = { 0 };
+		unsigned a = take((int)model_choice(CACHES), me), b = 0;
 
 		if (model_choice(2))
 			b = take((int)model_choice(CACHES), me);
 		STELE_POINT("model:hold");
-		if (a.slab)
+		if (a)
 			give(a, me);
-		if (b.slab)
+		if (b)
 			give(b, me);
 	}
 }
 
+static void model_thread(int me)
+{
+	(model_scene == SCENE_NONE ? walk : play)(me);
+}
+
+/* Thread @me holds an object of a slab of cache 0; the other one is free, or main's. */
+static void stage(int me, bool all)
+{
+	held[me] = take(0, me);
+	if (all)
+		held[0] = take(0, 0);
+}
+
 static void model_setup(void)
 {
-	if (model_round)
-		return;
-	for (int i = 1; i <= DESCRIPTORS; i++)
-		to_pool(&slabs[i]);
+	if (!model_round)
+		for (int i = 1; i <= DESCRIPTORS; i++)
+			to_pool(&slabs[i]);
+	if (model_scene == SCENE_REUSE)
+		stage(2, false);
+	if (model_scene == SCENE_SPENT)
+		stage(3, true);
 }
 
 /* Every descriptor is in the pool, or dead on one of the stacks. */
@@ -203,6 +258,8 @@ static void model_check(void)
 {
 	int n = 0;
 
+	for (int me = 0; me <= MODEL_THREADS; me++)
+		give_held(me);
 	model_assert(load_relaxed(&started) == load_relaxed(&retired));
 	for (int cache = 0; cache < CACHES; cache++) {
 		struct stele_link *link;

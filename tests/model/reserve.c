@@ -6,6 +6,13 @@
  *           where everybody may pick it up. Two threads take, hold, and put back; the third does
  *           as well, and moves the limit between 1 and 2, dropping what is above. At the end each
  *           element is in one place, and as many are counted as there are.
+ * Scenes    PASS   one puts the only element back, another takes
+ *           TAKERS two take the only element
+ *           FETCH  of two elements two take one each
+ *           EARLY  one puts back while another takes: it may be given the element that is stored
+ *                  and not counted yet
+ *           PUTTERS two put where there is room for one
+ *           FALL   the limit falls while one puts
  * Broken    RESERVE_COUNT  an element is counted before it is in its place: who is owed it waits
  *           RESERVE_FETCH  fetched by a load and a store: two fetch the same
  *           RESERVE_LIMIT  put without speaking for a place: more than the limit
@@ -18,8 +25,20 @@
 #ifdef BROKEN_RESERVE_FETCH_ORDER
 #define ORDER_RESERVE_FETCH memory_order_relaxed
 #endif
-#define RESERVE_SPARE 4u
-#define FETCH_TRIES 10000 /* far more than others can move elements about */
+#define RESERVE_SPARE (MODEL_NATIVE ? 4u : 1u)
+/* Far more than others can move elements about; a checker's scenes move few. */
+#define FETCH_TRIES (MODEL_NATIVE ? 10000 : 2)
+enum {
+	SCENE_NONE,
+	SCENE_PASS,
+	SCENE_TAKERS,
+	SCENE_FETCH,
+	SCENE_EARLY,
+	SCENE_PUTTERS,
+	SCENE_FALL,
+	SCENES
+};
+#define MODEL_SCENES SCENES
 #include "model.h"
 #include "mempool/reserve.h"
 #include <string.h>
@@ -31,6 +50,7 @@ static struct payload elements[ELEMENTS];
 static _Atomic(void *) outside[ELEMENTS];
 static reserve_place_t places[RESERVE_FIRST];
 static struct reserve reserve;
+static struct payload *held[MODEL_THREADS + 1];
 
 /* What the broken variants replace. */
 static __attribute__((unused)) void *fetch(unsigned from)
@@ -139,7 +159,44 @@ static void use(void *p, int me)
 		to_outside(p);
 }
 
-static void model_thread(int me)
+static void take_one(int me)
+{
+	void *p = NULL;
+
+	if (!take(&p))
+		return;
+	payload_take(p, me);
+	held[me] = p;
+}
+
+static void put_held(int me)
+{
+	void *p = held[me];
+
+	if (!p)
+		return;
+	held[me] = NULL;
+	payload_leave(p, me);
+	if (!put(p))
+		to_outside(p);
+}
+
+static void play(int me)
+{
+	if (model_scene == SCENE_FALL && me == 2) {
+		reserve_set_limit(&reserve, 1);
+		drop_surplus();
+	} else if (model_scene == SCENE_PUTTERS ||
+		   (me == 1 && model_scene != SCENE_TAKERS && model_scene != SCENE_FETCH)) {
+		put_held(me);
+		if (model_scene == SCENE_FALL)
+			drop_surplus();
+	} else if (me <= 2) {
+		take_one(me);
+	}
+}
+
+static void walk(int me)
 {
 	for (int i = 0; i < MODEL_STEPS; i++) {
 		void *p = NULL;
@@ -155,26 +212,80 @@ static void model_thread(int me)
 	}
 }
 
-static void model_setup(void)
+static void model_thread(int me)
+{
+	(model_scene == SCENE_NONE ? walk : play)(me);
+}
+
+static void start(unsigned limit)
 {
 	memset(&reserve, 0, sizeof(reserve));
 	memset(places, 0, sizeof(places));
 	store_relaxed(&reserve.part[0], places);
 	store_relaxed(&reserve.places, MOST + RESERVE_SPARE);
-	reserve_set_limit(&reserve, MOST);
-	for (int i = 0; i < ELEMENTS; i++) {
+	reserve_set_limit(&reserve, limit);
+}
+
+/* The first @in of the elements lie in the reserve, the next @out threads have one each. */
+static void stage(unsigned limit, unsigned in, unsigned out)
+{
+	start(limit);
+	for (unsigned i = 0; i < ELEMENTS; i++) {
 		elements[i].holder = 0;
 		store_relaxed(&outside[i], NULL);
-		if (!reserve_put(&reserve, &elements[i]))
+		if (i < in) {
+			reserve_put(&reserve, &elements[i]);
+		} else if (i < in + out) {
+			held[i - in + 1] = &elements[i];
+			elements[i].holder = (int)(i - in + 1);
+		} else {
 			to_outside(&elements[i]);
+		}
 	}
+}
+
+static void model_setup(void)
+{
+	switch (model_scene) {
+	case SCENE_PASS:
+		stage(1, 0, 1);
+		break;
+	case SCENE_TAKERS:
+		stage(1, 1, 0);
+		break;
+	case SCENE_FETCH:
+		stage(2, 2, 0);
+		break;
+	case SCENE_EARLY:
+		stage(2, 1, 1);
+		/* Not where a taker looks first. */
+		store_relaxed(&places[1], load_relaxed(&places[0]));
+		store_relaxed(&places[0], NULL);
+		break;
+	case SCENE_PUTTERS:
+		stage(1, 0, 2);
+		break;
+	case SCENE_FALL:
+		stage(2, 1, 1);
+		break;
+	default:
+		stage(MOST, MOST, 0);
+	}
+}
+
+static void put_all_held(void)
+{
+	for (int me = 1; me <= MODEL_THREADS; me++)
+		put_held(me);
 }
 
 static void model_check(void)
 {
-	uint64_t counts = load_relaxed(&reserve.counts);
+	uint64_t counts;
 	unsigned in = 0, out = 0;
 
+	put_all_held();
+	counts = load_relaxed(&reserve.counts);
 	for (unsigned i = 0; i < MOST + RESERVE_SPARE; i++)
 		in += load_relaxed(&places[i]) != NULL;
 	for (unsigned i = 0; i < ELEMENTS; i++)

@@ -4,6 +4,10 @@
  *
  * Idea      Three nodes; every thread pops one, pops two and pushes them as a chain, or takes
  *           all and pushes them back. Who has a node writes its payload.
+ * Scenes    ABA     one pops while another pops two and pushes the first back: what was on top is
+ *                   there again, and what was below is not
+ *           CHAIN   one pushes two as a chain while another takes all
+ *           POPPERS three pop and push
  * Broken    STACK_PUSH, STACK_POP  the order relaxed: the payload is raced for (TSan)
  *           STACK_TAG              the head has no tag: A, B, A is taken for unchanged
  */
@@ -16,6 +20,8 @@
 #ifdef BROKEN_STACK_TAG
 #define STACK_TAG_STEP 0
 #endif
+enum { SCENE_NONE, SCENE_ABA, SCENE_CHAIN, SCENE_POPPERS, SCENES };
+#define MODEL_SCENES SCENES
 #include "model.h"
 #include "sync/stack.h"
 
@@ -87,8 +93,41 @@ static void all(int me)
 	}
 }
 
+static void keep_second(int me)
+{
+	struct node *first = take(me), *second = take(me);
+
+	if (first)
+		give(first, me);
+	STELE_POINT("model:again");
+	if (second)
+		give(second, me);
+}
+
+/* True: this round is one. */
+static bool played(int me)
+{
+	switch (model_scene) {
+	case SCENE_ABA:
+		if (me <= 2)
+			(me == 1 ? one : keep_second)(me);
+		return true;
+	case SCENE_CHAIN:
+		if (me <= 2)
+			(me == 1 ? two : all)(me);
+		return true;
+	case SCENE_POPPERS:
+		one(me);
+		return true;
+	default:
+		return false;
+	}
+}
+
 static void model_thread(int me)
 {
+	if (played(me))
+		return;
 	for (int step = 0; step < MODEL_STEPS; step++) {
 		switch ((model_choice(3) + (unsigned)me) % 3) {
 		case 0:
