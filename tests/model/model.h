@@ -82,7 +82,7 @@ static inline unsigned model_choice(unsigned n)
 	model_seed ^= model_seed << 13;
 	model_seed ^= model_seed >> 17;
 	model_seed ^= model_seed << 5;
-	return (model_seed >> 7) % n;
+	return (model_seed * 0x9e3779b1u >> 16) % n;
 }
 
 /* True one time in n. */
@@ -91,15 +91,18 @@ static inline bool model_chance(unsigned n)
 	return model_choice(n) == 0;
 }
 
-/* Mostly on, sometimes a short pause, sometimes somebody else's turn. */
+/* Mostly on, sometimes a short pause, sometimes a nap: then others get on for sure. */
 static inline void model_point(const char *point)
 {
-	unsigned choice = model_choice(16);
+	const struct timespec nap = { 0, 1 };
+	unsigned choice = model_choice(64);
 
 	(void)point;
-	if (choice < 3)
+	if (choice < 4)
+		nanosleep(&nap, NULL);
+	else if (choice < 12)
 		sched_yield();
-	else if (choice < 6)
+	else if (choice < 24)
 		for (volatile unsigned i = model_choice(200); i; i--)
 			;
 }

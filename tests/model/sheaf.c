@@ -6,8 +6,18 @@
  *           slab/slow.c does: main, spare, barn, slabs. The barn is slab/sheaf.h's; steps may be
  *           aborted at any time (slot.h). Each object has one holder; at the end all sheaves
  *           and objects are counted.
+ * Restated  slab/slow.c is about caches, nodes and statistics as well and stands on a real slot;
+ *           here its functions have the same names, and take the slot. The barn is the shipped one.
+ * Scenes    DETACH  one refills the slot's sheaf, another frees into it
+ *           ATTACH  two bring a sheaf to a slot that has none
+ *           HALVES  a full spare and an empty sheaf are made two halves, another frees
+ *           BARN    one puts a sheaf into the barn, another takes it
+ *           POPPERS one takes a sheaf from the barn while another takes two and puts the first
+ *                   back: what was on top is there again, and what was below is not
  * Broken    STACK_PUSH, STACK_POP  the barn's order relaxed: what is in a sheaf is raced for (TSan)
+ *           STACK_TAG     the barn's heads have no tag
  *           SHEAF_DETACH  a sheaf is worked on while it is still attached
+ *           SHEAF_HALVES  the halves are made before the sheaf is detached
  *           SHEAF_ATTACH  attached without comparing: what somebody else attached is lost
  *           SHEAF_STOW    what was replaced is not put anywhere
  */
@@ -17,6 +27,11 @@
 #ifdef BROKEN_STACK_POP
 #define ORDER_STACK_POP memory_order_relaxed
 #endif
+#ifdef BROKEN_STACK_TAG
+#define STACK_TAG_STEP 0
+#endif
+enum { SCENE_NONE, SCENE_DETACH, SCENE_ATTACH, SCENE_HALVES, SCENE_BARN, SCENE_POPPERS, SCENES };
+#define MODEL_SCENES SCENES
 #include "slot.h"
 
 #define BARN_LIMIT 2
@@ -108,6 +123,25 @@ static void refill(struct slot *slot, uint64_t main)
 	attach(slot, main, top);
 }
 
+/* One of @full moves to @empty, the rest is put aside. */
+static void attach_halves(struct slot *slot, uint64_t full, uint64_t empty)
+{
+	uint64_t rest = full - 8;
+
+	*(uint64_t *)(uintptr_t)empty = *(uint64_t *)(uintptr_t)rest;
+	attach(slot, SHEAF_EMPTY, empty + 8);
+	stow(slot, rest);
+}
+
+static bool detach_empty(struct slot *slot, uint64_t main)
+{
+#ifdef BROKEN_SHEAF_HALVES
+	return model_read(slot, MAIN) == main;
+#else
+	return model_cas(slot, MAIN, main, SHEAF_EMPTY);
+#endif
+}
+
 /* The slot's spare if it is of use, as slab/slow.c asks. */
 static bool attach_spare(struct slot *slot, uint64_t main, bool with_objects)
 {
@@ -116,7 +150,11 @@ static bool attach_spare(struct slot *slot, uint64_t main, bool with_objects)
 	if (!stele_is_sheaf(top) || (top != bottom_of(top)) != with_objects ||
 	    !model_cas(slot, SPARE, top, 0))
 		return false;
-	attach(slot, main, top);
+	if (with_objects && stele_is_sheaf(main) && sheaf_count(top, SHEAF_BYTES) == CAPACITY &&
+	    detach_empty(slot, main))
+		attach_halves(slot, top, main);
+	else
+		attach(slot, main, top);
 	return true;
 }
 
@@ -179,7 +217,79 @@ static void release(uint64_t object, int me)
 		object_give(object);
 }
 
-static void model_thread(int me)
+static uint64_t filled(unsigned n)
+{
+	uint64_t top = sheaf_new(), object;
+
+	while (n-- && (object = object_take())) {
+		*(uint64_t *)(uintptr_t)top = object;
+		top += 8;
+	}
+	return top;
+}
+
+static void get_and_use(int me)
+{
+	uint64_t top = barn_get(&barn.full);
+
+	if (!top)
+		return;
+	payload_take(&objects[*(uint64_t *)(uintptr_t)(top - 8)], me);
+	STELE_POINT("model:got");
+	payload_leave(&objects[*(uint64_t *)(uintptr_t)(top - 8)], me);
+	put(top);
+}
+
+static void get_two_put_one(int me)
+{
+	uint64_t first = barn_get(&barn.full), second = barn_get(&barn.full);
+
+	if (first)
+		put(first);
+	if (second)
+		payload_take(&objects[*(uint64_t *)(uintptr_t)(second - 8)], me);
+	STELE_POINT("model:second");
+	if (second)
+		payload_leave(&objects[*(uint64_t *)(uintptr_t)(second - 8)], me);
+	if (second)
+		put(second);
+}
+
+static void play(int me)
+{
+	struct slot *slot = &slots[0];
+
+	if (me > 2)
+		return;
+	switch (model_scene) {
+	case SCENE_DETACH:
+		if (me == 1)
+			refill(slot, model_read(slot, MAIN));
+		else if (!model_push(slot, OBJECTS))
+			object_give(OBJECTS);
+		break;
+	case SCENE_ATTACH:
+		refill(slot, SHEAF_EMPTY);
+		break;
+	case SCENE_HALVES:
+		if (me == 1)
+			attach_spare(slot, model_read(slot, MAIN), true);
+		else if (!model_push(slot, OBJECTS))
+			object_give(OBJECTS);
+		break;
+	case SCENE_BARN:
+		if (me == 1)
+			put(filled(1));
+		else
+			get_and_use(me);
+		break;
+	case SCENE_POPPERS:
+		(me == 1 ? get_and_use : get_two_put_one)(me);
+		break;
+	}
+}
+
+static void walk(int me)
 {
 	for (int step = 0; step < MODEL_STEPS; step++) {
 		uint64_t a = allocate(me), b = model_choice(2) ? allocate(me) : 0;
@@ -192,9 +302,25 @@ static void model_thread(int me)
 	}
 }
 
+static void model_thread(int me)
+{
+	(model_scene == SCENE_NONE ? walk : play)(me);
+}
+
+/* In some scenes thread 2 has one object in hand, the last. */
 static void model_setup(void)
 {
 	slots_setup();
+	if (model_scene == SCENE_DETACH || model_scene == SCENE_HALVES) {
+		atomic_fetch_and(&free_objects, ~(1ull << OBJECTS));
+		atomic_store(&slots[0].word[MAIN], sheaf_new());
+	}
+	if (model_scene == SCENE_HALVES)
+		atomic_store(&slots[0].word[SPARE], filled(CAPACITY));
+	if (model_scene == SCENE_POPPERS) {
+		put(filled(1));
+		put(filled(1));
+	}
 }
 
 static void model_check(void)

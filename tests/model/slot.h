@@ -29,8 +29,8 @@
 
 #define CAPACITY 3u
 #define SHEAF_BYTES 128u
-#define SHEAVES 8u
-#define OBJECTS 9u
+#define SHEAVES (MODEL_NATIVE ? 8u : 3u)
+#define OBJECTS (MODEL_NATIVE ? 9u : 5u)
 #define SLOTS 2
 
 struct slot {
@@ -40,11 +40,11 @@ struct slot {
 enum { MAIN, SPARE };
 
 /* Line 0 is "none", then the sentinels, then the sheaves. */
-static uint64_t memory[(2048 + SHEAVES * SHEAF_BYTES) / 8] __attribute__((aligned(128)));
+static uint64_t memory[(2048 + 8 * SHEAF_BYTES) / 8] __attribute__((aligned(128)));
 struct stele_hot stele_hot;
 static struct slot slots[SLOTS];
 static _Atomic uint64_t free_objects, free_sheaves;
-static struct payload objects[OBJECTS + 1];
+static struct payload objects[10];
 
 static inline void slots_setup(void)
 {
@@ -79,7 +79,7 @@ static inline void step_leave(struct slot *slot)
 static inline bool step_aborted(void)
 {
 	STELE_POINT("step:commit");
-	return model_choice(8) == 0;
+	return model_chance(8);
 }
 
 static inline uint64_t model_pop(struct slot *slot)
