@@ -14,6 +14,7 @@
 #include <fcntl.h>
 #include <stdbool.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #define DIGITS_MAX 20 /* of a 64-bit number in base 10, the longer of our two bases */
@@ -265,8 +266,9 @@ void stele_fmt(struct stele_out *o, const char *fmt, ...)
 #define KEPT_FD_MIN 200
 #define KEPT_FD_ANY 10
 
-/* A duplicate of standard error, or -1. Written once, before the second thread. */
+/* A duplicate of standard error, or -1, and the file it was. Written once, before the second thread. */
 static int kept_fd = -1;
+static struct stat kept_file;
 
 void stele_say_keep(void)
 {
@@ -276,6 +278,8 @@ void stele_say_keep(void)
 	if (kept_fd < 0)
 		kept_fd =
 			(int)STELE_SYSCALL(SYS_fcntl, STDERR_FILENO, F_DUPFD_CLOEXEC, KEPT_FD_ANY);
+	if (kept_fd >= 0)
+		STELE_SYSCALL(SYS_fstat, kept_fd, &kept_file);
 }
 
 /* By the system call: the C library's write() ends a thread that was cancelled. */
@@ -287,6 +291,17 @@ static bool try_write(int fd, const struct stele_out *o)
 		n = STELE_SYSCALL(SYS_write, fd, o->buf, o->len);
 	while (n == -EINTR);
 	return n != -EBADF;
+}
+
+/* A daemon closes every descriptor, and what it opens then may have this number. Another thread that
+ * does so in this very moment is not seen. */
+static __attribute__((noinline)) bool is_kept(void)
+{
+	struct stat now;
+
+	return kept_fd >= 0 && STELE_SYSCALL(SYS_fstat, kept_fd, &now) == 0 &&
+	       now.st_dev == kept_file.st_dev && now.st_ino == kept_file.st_ino &&
+	       now.st_rdev == kept_file.st_rdev && now.st_mode == kept_file.st_mode;
 }
 
 void stele_say(const char *fmt, ...)
@@ -303,6 +318,6 @@ void stele_say(const char *fmt, ...)
 		o.len = STELE_SAY_MAX - 4;
 		stele_out_str(&o, "...\n");
 	}
-	if (!try_write(STDERR_FILENO, &o) && kept_fd >= 0)
+	if (!try_write(STDERR_FILENO, &o) && is_kept())
 		(void)try_write(kept_fd, &o);
 }

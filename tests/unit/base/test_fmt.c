@@ -11,6 +11,7 @@
 #include "stderr_of.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <limits.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -199,6 +200,26 @@ static void text_at_exit_survives_a_program_that_closed_stderr(void **state)
 	assert_string_equal(t.text, "to the kept one\n");
 }
 
+/* As a daemon closes all that it has, and opens its files. The one before has kept a descriptor. */
+static void but_not_into_a_file_that_has_its_number_by_then(void **state)
+{
+	FILE *file = tmpfile();
+	int old = dup(STDERR_FILENO), taken = 0;
+
+	(void)state;
+	assert_non_null(file);
+	for (int fd = 10; fd < 1024; fd++)
+		if (fd != old && fcntl(fd, F_GETFD) == FD_CLOEXEC)
+			taken += dup2(fileno(file), fd) == fd;
+	assert_int_not_equal(taken, 0);
+	close(STDERR_FILENO);
+	stele_say("to nobody\n");
+	assert_int_equal(dup2(old, STDERR_FILENO), STDERR_FILENO);
+	close(old);
+	assert_int_equal(lseek(fileno(file), 0, SEEK_END), 0);
+	fclose(file);
+}
+
 /* Says a line of @n characters with its newline; returns what came. */
 static void say_line(struct stderr_text *t, int n)
 {
@@ -241,6 +262,7 @@ int main(void)
 		cmocka_unit_test(long_message_still_ends_its_line),
 		/* Last: what it keeps stays kept. */
 		cmocka_unit_test(text_at_exit_survives_a_program_that_closed_stderr),
+		cmocka_unit_test(but_not_into_a_file_that_has_its_number_by_then),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
