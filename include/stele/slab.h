@@ -306,7 +306,8 @@ static inline void kfree_bulk(size_t n, void **p)
  * kmem_cache_prefill_sheaf - take objects in advance for code that must not fail
  * @n: objects promised; may exceed the cache's sheaf capacity
  *
- * Return:  a sheaf with at least @n objects, or NULL: no memory, or n == 0.
+ * Return:  a sheaf with at least @n objects, or NULL: no memory, n == 0, or their pointers are more
+ *          than KMALLOC_MAX_SIZE.
  * Context: any; the sheaf belongs to the caller until it is returned.
  */
 STELE_API STELE_MUST_CHECK struct slab_sheaf *kmem_cache_prefill_sheaf(struct kmem_cache *s,

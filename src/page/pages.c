@@ -28,12 +28,10 @@ size_t stele_page_bytes(void)
 
 int get_order(size_t size)
 {
-	size_t pages = (size + stele_page_size() - 1) / stele_page_size();
-	int order = 0;
+	size_t page = stele_page_size();
 
-	while (((size_t)1 << order) < pages)
-		order++;
-	return order;
+	/* Not the sum of both, which may wrap. */
+	return (int)stele_ilog2_up(size / page + (size % page != 0));
 }
 
 void *page_address(const struct page *page)

@@ -49,10 +49,12 @@ struct slab_sheaf {
 	void *object[];
 };
 
+/* As the kernel, which takes it by kmalloc(). */
 static struct slab_sheaf *sheaf_create(struct kmem_cache *s, unsigned int capacity)
 {
-	struct slab_sheaf *sheaf = stele_large_alloc(
-		sizeof(*sheaf) + (size_t)capacity * sizeof(void *), FRAME_SIZE, false);
+	size_t bytes = sizeof(struct slab_sheaf) + (size_t)capacity * sizeof(void *);
+	struct slab_sheaf *sheaf =
+		bytes <= KMALLOC_MAX_SIZE ? stele_large_alloc(bytes, FRAME_SIZE, false) : NULL;
 
 	if (!sheaf)
 		return NULL;
