@@ -19,6 +19,7 @@
  */
 #include "malloc/malloc.h"
 #include "kmalloc/kmalloc.h"
+#include "os/os.h"
 #include "page/run.h"
 #include "percpu/system.h"
 #include "slab/slab.h"
@@ -49,7 +50,10 @@ static bool start(void)
 
 		size_words()[size] = (uint16_t)s->words;
 	}
+	/* ORDER(START) release, and a barrier in every thread: a plain look at small_end that finds
+	 * it set comes after that barrier, and so does the look at the table behind it. */
 	fence_release();
+	stele_os_membarrier();
 	stele_hot.small_end = STELE_TABLE_MAX + 1;
 	return true;
 }

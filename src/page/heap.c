@@ -195,6 +195,8 @@ static int start(void)
 	stele_pcpu_init(stele_heap.range.base + stele_heap.slots_at, facts->slots);
 	atomic_store(&stele_heap.next_descriptor, stele_heap.descriptors_at);
 	stele_hot.span = stele_heap.range.size;
+	/* ORDER(START) a barrier in every thread: the fast paths read these facts plainly. */
+	stele_os_membarrier();
 	return 0;
 }
 

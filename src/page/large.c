@@ -7,12 +7,13 @@
  *           mappings, nothing to lock, one mapping for the kernel, and growth in place is
  *           taking the next areas. What cannot grow in place moves by page tables.
  * States    an area's count: 0 free, AREA_HUGE part of a block.
- * Order     AREA.
+ * Order     AREA, PAGEMAP.
  * Failure   NULL; areas taken so far are returned.
  * Tests     tests/unit/page/test_large.c
  */
 #include "base/options.h"
 #include "page/heap.h"
+#include "page/map.h"
 #include "page/run.h"
 #include "percpu/system.h"
 #include "trace/probe.h"
@@ -440,6 +441,8 @@ void *stele_large_resize(void *p, size_t bytes, bool may_move)
 	size_t old = run ? run->bytes : 0;
 	void *q = large_resize(run, p, bytes, may_move);
 
+	if (q == p)
+		run_changed();
 	if (q && q == p && run->bytes != old) {
 		stele_pages_given(p, old);
 		stele_pages_taken(p, bytes, run->bytes, 0);

@@ -11,6 +11,7 @@
  */
 #include "base/fmt.h"
 #include "base/options.h"
+#include "page/map.h"
 #include "page/run.h"
 #include "percpu/system.h"
 #include "sync/held.h"
@@ -61,8 +62,10 @@ static void *block_alloc(int node, size_t bytes, size_t align, gfp_t gfp)
 	if (stele_heap_start() != 0)
 		return NULL;
 	p = stele_large_take(bytes, align, gfp, node);
-	if (p)
+	if (p) {
 		stele_run_of(p)->kind |= RUN_PAGES_FLAG;
+		run_changed();
+	}
 	return p;
 }
 

@@ -10,12 +10,13 @@
  *           tried when no more of it can be opened.
  * Objects   low of a zone: areas below were seen full. It is a hint and may be wrong; before a new
  *           area is opened all of them are looked at.
- * Order     AREA (page/area.h), PAGEMAP (page/run.h).
+ * Order     AREA (page/area.h), PAGEMAP (page/map.h).
  * Failure   NULL; a claim that found no run is returned before the next area is tried.
  * Tests     tests/unit/page/test_run.c
  */
 #include "page/run.h"
 #include "page/heap.h"
+#include "page/map.h"
 #include "percpu/system.h"
 #include "sync/mutex.h"
 
@@ -80,54 +81,14 @@ void stele_run_each(void (*each)(struct run *, void *), void *arg)
 
 /* ---- the page map ---- */
 
-/* Counted from the base: all of the reservation has entries. */
-static size_t map_index(uintptr_t address)
-{
-	return (address - (uintptr_t)stele_hot.base) / FRAME_SIZE;
-}
-
-static _Atomic uint64_t *tag_entry(size_t index)
-{
-	return (_Atomic uint64_t *)(stele_hot.base + STELE_TAGS_OFFSET) + index;
-}
-
-static _Atomic uint32_t *ref_entry(size_t index)
-{
-	return (_Atomic uint32_t *)stele_hot.refs + index;
-}
-
-static void map_set(const struct run *run, size_t index, size_t n, uint32_t ref, uint64_t tag)
-{
-#pragma GCC unroll 4
-	for (size_t i = 0; i < n; i++)
-		store_relaxed(ref_entry(index + i), ref);
-	if (!run->tag)
-		return;
-#pragma GCC unroll 4
-	for (size_t i = 0; i < n; i++)
-		store_relaxed(tag_entry(index + i), tag);
-}
-
-/* Only its first frame leads to a block of whole areas. */
-static size_t frames_mapped(const struct run *run)
-{
-	return run->kind == RUN_HUGE ? 1 : run->frames;
-}
-
 void stele_run_publish(struct run *run)
 {
-	uint32_t ref = (uint32_t)(((uintptr_t)run - (uintptr_t)stele_hot.base) / 8);
-
-	/* ORDER(PAGEMAP) release: the descriptor is complete before it can be found, and both
-	 * before an address in the run reaches another thread. */
-	fence_release();
-	map_set(run, map_index(run->base), frames_mapped(run), ref, run->tag);
-	fence_release();
+	run_map(run);
 }
 
 void stele_run_unmap(struct run *run)
 {
-	map_set(run, map_index(run->base), frames_mapped(run), 0, 0);
+	run_unmap(run);
 	STELE_POINT("run:unmapped");
 }
 
@@ -410,9 +371,7 @@ void stele_run_trim(struct run *run, unsigned frames)
 	unsigned gone = run->frames - frames;
 	uintptr_t tail = run->base + frames * FRAME_SIZE;
 
-	map_set(run, map_index(tail), gone, 0, 0);
-	run->frames = frames;
-	run->bytes = frames * FRAME_SIZE;
+	run_cut(run, frames);
 	return_frames(tail, gone, PURGE_NOW);
 }
 

@@ -65,7 +65,8 @@ static inline struct run *stele_run_of(const void *p)
 
 	if (offset >= stele_hot.span)
 		return NULL;
-	ref = ((_Atomic uint32_t *)stele_hot.refs)[offset >> FRAME_SHIFT];
+	/* ORDER(PAGEMAP) acquire is not needed: reached only through the address. */
+	ref = load_relaxed(&((_Atomic uint32_t *)stele_hot.refs)[offset >> FRAME_SHIFT]);
 	return ref ? (struct run *)(stele_hot.base + (uint64_t)ref * 8) : NULL;
 }
 

@@ -50,6 +50,10 @@
 #define ORDER_STATE_IDLE memory_order_acquire
 #endif
 
+#ifndef CLAIM_FENCE
+#define CLAIM_FENCE() fence_release() /* a model shows what happens without */
+#endif
+
 #define STATE_FREE 0xffffull
 #define STATE_LISTED (1ull << 16)
 #define STATE_DEAD (1ull << 17)
@@ -138,6 +142,9 @@ static inline unsigned state_claim(_Atomic uint64_t *state, uint64_t seen, unsig
 	if (!atomic_compare_exchange_strong_explicit(state, &seen, left, ORDER_STATE_CLAIM,
 						     memory_order_relaxed))
 		return 0;
+	/* ORDER(PAGEMAP) release: the slab's maker, whom the claim has seen, before whatever tells
+	 * of the objects. */
+	CLAIM_FENCE();
 	return n;
 }
 

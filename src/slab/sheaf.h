@@ -16,6 +16,10 @@
 #include "percpu/percpu.h"
 #include "sync/stack.h"
 
+#ifndef BARN_FENCE
+#define BARN_FENCE() fence_release() /* a model shows what happens without */
+#endif
+
 struct sheaf {
 	struct stele_link link; /* barn */
 	uint64_t top;		/* while in the barn */
@@ -112,6 +116,9 @@ static inline uint64_t barn_get(struct stele_stack *stack)
 {
 	struct stele_link *link = stack_pop(stack, stele_hot.base);
 
+	/* ORDER(PAGEMAP) release: the makers of its slabs, whom the pop has seen, before whatever
+	 * tells of the objects. */
+	BARN_FENCE();
 	return link ? ((struct sheaf *)link)->top : 0;
 }
 

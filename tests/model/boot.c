@@ -5,8 +5,9 @@
  *
  * Idea      The heap's state goes from none over starting to ready; one thread wins. Then the
  *           caches are filled and the table names them, its entry 1 last: who takes a cache by
- *           computing its number has looked at entry 1. Many times over, a step each. Follows
- *           stele_heap_start(), fill_table() and stele_cache_for().
+ *           computing its number has looked at entry 1. Many times over, a step each.
+ * Restated  stele_heap_start(), fill_table() and stele_cache_for() are little else than mapping memory
+ *           and making caches; the few stores and loads between that are repeated here.
  * Broken    START          ready is stored relaxed: who sees it does not see the heap (TSan)
  *           KMALLOC_BOOT   so is the table: who computes a number does not see the cache (TSan)
  *           BOOT_LAST      entry 1 is not the last: the number leads to an empty cache
