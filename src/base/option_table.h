@@ -44,10 +44,10 @@ enum stele_profile { STELE_PROFILE_DEFAULT, STELE_PROFILE_TINY, STELE_NR_PROFILE
 		"bytes per cache that may rest in barns, between CPUs") \
 	STELE_OPTION(cpu_look, INT, 1000, 0, 3600000, \
 		"ms between looks at slots that nobody uses, whose objects go back; 0 for never") \
-	STELE_OPTION(dirty_grow, SIZE, STELE_M(32), 0, STELE_T(64), \
-		"bytes by which dirty_max may grow while pages given back are soon wanted again") \
-	STELE_OPTION(dirty_max, SIZE, STELE_K(256), 0, STELE_T(64), \
-		"bytes of free pages kept resident before they go back to the system") \
+	STELE_OPTION(dirty_min, SIZE, STELE_K(512), 0, STELE_T(64), \
+		"bytes of free pages that may stay resident at any time") \
+	STELE_OPTION(dirty_time, INT, 1000, 0, 3600000, \
+		"ms in which half of the free pages beyond that go back, if unused; 0 keeps none") \
 	STELE_OPTION(fail_mempool_alloc, INT, 0, 0, 1000000, \
 		"every so many calls of a mempool's own allocation fail, for tests; 0 for none") \
 	STELE_OPTION(fail_mempool_alloc_bulk, INT, 0, 0, 1000000, \

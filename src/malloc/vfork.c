@@ -44,10 +44,8 @@ int stele_vfork_parent(long result, uint64_t signals)
 {
 	uint32_t child = result > 0 ? stele_thread_end_vfork() : 0;
 
-	if (child) {
+	if (child)
 		stele_pcpu_thread_gone(child);
-		stele_page_thread_gone(child);
-	}
 	stele_os_signals_release(signals);
 	if (result >= 0)
 		return (int)result;

@@ -90,17 +90,24 @@ static inline uint64_t frame_of(uintptr_t address)
 /* Claims and takes frames [frame, frame+n) of areas that are open, or none. */
 bool stele_row_take(uint64_t frame, unsigned n);
 
-/* purge.c: frames of runs in use, and free frames that may be resident. */
-void stele_frames_taken(unsigned frames, unsigned dirty);
-void stele_frames_returned(unsigned frames, enum stele_purging when); /* all of them dirty */
+/* keep.c: frames of runs in use, and free frames that may be resident. */
+void stele_frames_taken(uint64_t frames, uint64_t dirty);
+void stele_frames_returned(uint64_t frames, enum stele_purging when); /* all of them dirty */
 /* Frames of huge blocks, touched or not; and the dirty ones in areas that come and go whole. */
-void stele_huge_taken(uint64_t frames);
+void stele_huge_taken(uint64_t frames, uint64_t dirty);
 void stele_huge_returned(uint64_t frames);
-void stele_dirty_taken(uint64_t frames);
 void stele_dirty_returned(uint64_t frames, enum stele_purging when);
-uint64_t stele_dirty_free(void);
-/* A huge block of @bytes was freed: keep as much for the next one, within reason. */
-void stele_dirty_keep(size_t bytes);
+void stele_dirty_purged(uint64_t frames);
+void stele_keep_nothing(void); /* forgets what was learnt */
+/* The count as it is, and as it should be if it has not changed since. */
+uint64_t stele_counts_look(void);
+void stele_counts_mend(uint64_t seen, uint64_t dirty);
+
+/* purge.c: areas [first, last] have free frames. Before they are counted. */
+void stele_purge_noted(uint32_t first, uint32_t last);
+/* Purges until @keep frames are left, or a bound is reached; the caller has just returned so many. */
+void stele_purge_some(uint64_t keep, uint64_t returned);
+void stele_purge_tick(void);
 
 /* zones.c: among how many of @count nodes, some with @memory, @arena can be divided (1: it cannot). */
 unsigned stele_zones_fit(size_t arena, unsigned count, uint64_t memory, uint64_t ram);

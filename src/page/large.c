@@ -165,9 +165,7 @@ static void *huge_alloc(size_t bytes, size_t align, bool zero, unsigned where)
 	dirty = dirty_in(area_of(run->base), run->frames);
 	if (dirty && zero)
 		zero_dirty(run);
-	if (dirty)
-		stele_dirty_taken(dirty);
-	stele_huge_taken(run->bytes / FRAME_SIZE);
+	stele_huge_taken(run->bytes / FRAME_SIZE, dirty);
 	stele_run_publish(run);
 	return (void *)run->base;
 }
@@ -244,7 +242,6 @@ static void retire_areas(uint32_t first, uint32_t n, size_t bytes, enum stele_pu
 {
 	uint64_t dirty = 0;
 
-	stele_dirty_keep(bytes);
 	if (bytes > 32ul << 20 && when == PURGE_NOW &&
 	    stele_os_purge(area_memory(first), (size_t)n * AREA_SIZE) == 0) {
 		for (uint32_t i = 0; i < n; i++)
@@ -263,8 +260,10 @@ static void retire_areas(uint32_t first, uint32_t n, size_t bytes, enum stele_pu
 	}
 	for (uint32_t i = 0; i < n; i++)
 		area_return_whole(area_count(first + i));
-	if (dirty)
-		stele_dirty_returned(dirty, when);
+	if (!dirty)
+		return;
+	stele_purge_noted(first, first + n - 1);
+	stele_dirty_returned(dirty, when);
 }
 
 /* Its areas are left. */
@@ -292,7 +291,6 @@ static void large_free(struct run *run, enum stele_purging when)
 		huge_free(run, when);
 		return;
 	}
-	stele_dirty_keep(run->bytes);
 	stele_run_return_frames(run, when);
 	stele_run_return_descriptor(run);
 }
@@ -328,7 +326,7 @@ static void mark_cut(struct run *run, size_t bytes)
 static bool huge_resize_in_place(struct run *run, size_t bytes)
 {
 	uint32_t first = area_of(run->base), have = run->frames, want = areas_for(bytes);
-	uint64_t dirty;
+	uint64_t dirty = 0;
 
 	if (want > have) {
 		if ((uint64_t)first + want > zone_of_area(first)->end ||
@@ -337,8 +335,6 @@ static bool huge_resize_in_place(struct run *run, size_t bytes)
 			return false;
 		run->frames = want;
 		dirty = dirty_in(first + have, want - have);
-		if (dirty)
-			stele_dirty_taken(dirty);
 	} else if (want < have) {
 		size_t tail = run->bytes - (size_t)want * AREA_SIZE;
 
@@ -349,7 +345,7 @@ static bool huge_resize_in_place(struct run *run, size_t bytes)
 		mark_cut(run, bytes);
 	}
 	stele_huge_returned(run->bytes / FRAME_SIZE);
-	stele_huge_taken(bytes / FRAME_SIZE);
+	stele_huge_taken(bytes / FRAME_SIZE, dirty);
 	run->bytes = bytes;
 	return true;
 }

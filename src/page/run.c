@@ -354,6 +354,7 @@ static void return_frames(uintptr_t base, unsigned frames, enum stele_purging wh
 	struct stele_zone *zone = zone_of_area(number);
 
 	row_return(frame, frames);
+	stele_purge_noted(number, (uint32_t)((frame + frames - 1) / AREA_FRAMES));
 	seen = load_relaxed(&zone->low);
 	while (number < seen && !cas_relaxed(&zone->low, &seen, number))
 		;

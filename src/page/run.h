@@ -89,8 +89,8 @@ static inline bool run_is_pages(const struct run *run)
 	return run->kind & RUN_PAGES_FLAG;
 }
 
-/* Whoever returns frames may find that it is time to purge. One who must not do so himself leaves
- * that to the next one who returns some, and to stele_purge_due(). */
+/* A thread that returns frames may find that it is time to purge. With PURGE_LATER it leaves that
+ * to the next one that returns some, and to stele_purge_due(). */
 enum stele_purging { PURGE_NOW, PURGE_LATER };
 
 /* Gives a run and its descriptor back. */
@@ -118,14 +118,10 @@ void stele_pages_given(const void *p, size_t bytes);
 
 /* Returns free frames that were touched to the system until at most @keep_bytes stay. */
 void stele_purge(size_t keep_bytes);
-/* Whether a purge was left to others, and doing it. */
+uint64_t stele_dirty_free(void); /* frames */
+/* Whether more is free than may stay, or time has passed; and a look that purges then. */
 bool stele_purge_is_due(void);
 void stele_purge_due(void);
-/* In the child of fork(). */
-void stele_page_after_fork(void);
-/* The thread with this lock token is gone, and with it whatever it was doing. */
-void stele_page_thread_gone(unsigned token);
-
 /* Starts the heap at the first call. 0 or -ENOMEM. Any context. */
 int stele_heap_start(void);
 size_t stele_page_size(void);

@@ -659,7 +659,7 @@ static int empty_held(struct kmem_cache *s)
 	return error;
 }
 
-int kmem_cache_shrink(struct kmem_cache *s)
+static int shrink(struct kmem_cache *s)
 {
 	uint64_t slabs;
 
@@ -675,10 +675,20 @@ int kmem_cache_shrink(struct kmem_cache *s)
 	return (uint32_t)slabs > slabs / SLAB_DYING ? 1 : 0;
 }
 
+/* What was free before may stay; what the cache gives up goes back at once. */
+int kmem_cache_shrink(struct kmem_cache *s)
+{
+	uint64_t before = stele_dirty_free();
+	int left = shrink(s);
+
+	stele_purge(STELE_MAX(before * FRAME_SIZE, FRAME_SIZE));
+	return left;
+}
+
 static void shrink_each(struct kmem_cache *s, void *arg)
 {
 	(void)arg;
-	kmem_cache_shrink(s);
+	shrink(s);
 }
 
 #define KEPT 64u /* destroyed caches whose names debug builds know, until memory is asked back */
@@ -1001,7 +1011,6 @@ static void ask_for_children(void)
 	stele_rank_in_child(STELE_RANK_LIST, list_in_child);
 	stele_rank_in_child(STELE_RANK_TRACE, stele_trace_after_fork);
 	stele_rank_in_child(STELE_RANK_TAKING, taking_in_child);
-	stele_rank_in_child(STELE_RANK_PURGING, stele_page_after_fork);
 }
 
 /* Here and not in start.c: from an archive a program gets only the files that it names. */

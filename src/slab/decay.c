@@ -16,7 +16,6 @@
 #include "slab/slab.h"
 
 #define MARK_MIN ((2u << 20) / FRAME_SIZE)
-#define KEEP_BYTES (256u << 10)
 
 static _Atomic uint64_t frames;
 static _Atomic uint64_t mark;
@@ -50,5 +49,4 @@ void stele_decay_shrunk(unsigned less)
 		return;
 	/* Emptying frees slabs and comes back here; the list is then taken, and this is all. */
 	stele_cache_try_each(empty_cache, NULL);
-	stele_purge(KEEP_BYTES);
 }

@@ -67,10 +67,6 @@
 		"of callbacks only what empties a cold slot into slabs", \
 		"free, unless this thread is inside; marks and slots of threads that are gone are " \
 		"cleared") \
-	STELE_RANK(PURGING, "purging", "page/purge.c", NEVER, \
-		"who gives free pages back to the system", \
-		"system calls; nothing is waited for", \
-		"free") \
 	STELE_RANK(FIRST_LOOK, "first look", "percpu/cpus.c", ORDINARY, \
 		"the first look at which slots are online", \
 		"system calls", \

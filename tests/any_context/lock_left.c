@@ -6,8 +6,9 @@
  *           at any moment, and their handler leaves by siglongjmp(), ends the thread, or makes a
  *           child by a bare clone(); or the thread is cancelled at any moment. Afterwards every
  *           control call must still come back and do its work, in the child, too.
- * Control   "open" (debug builds): a hook lets signals in while the thread is purging. The purge
- *           must then be found to be stuck, else this test could not fail.
+ * Control   "open" (debug builds): a hook lets signals in while the thread is purging. Each leave
+ *           then loses the frames that the purger owned, until a block of half the arena cannot
+ *           be had any more; else this test could not fail.
  * Failure   a hang (the alarm), or memory that no purge returns any more.
  */
 #include "../stress/stress.h"
@@ -169,27 +170,39 @@ static void let_in(const char *point)
 	raise(SIGUSR1);
 }
 
+/* Leaves with what is purged; false: there was no memory left. */
+static bool leave_once(void)
+{
+	void *p = kmalloc(1 << 20, GFP_KERNEL | __GFP_NOWARN);
+
+	if (!p)
+		return false;
+	memset(p, 1, 1 << 20);
+	kfree(p);
+	if (!sigsetjmp(out, 1)) {
+		atomic_store(&may_leave, true);
+		stele_trim(0);
+	}
+	atomic_store(&may_leave, false);
+	return true;
+}
+
 /* 0 when all is well, so that the test fails. */
 static int with_signals_let_in(void)
 {
 	struct sigaction action = { .sa_handler = jump_out };
+	void *p;
 
+	setenv("STELE_ARENA_SIZE", "32m", 1);
 	sigaction(SIGUSR1, &action, NULL);
 	stele_inject = let_in;
 	leaver = (pid_t)syscall(SYS_gettid);
-	if (!sigsetjmp(out, 1)) {
-		void *p[64];
-
-		for (int i = 0; i < 64; i++)
-			p[i] = memset(kmalloc(65536, GFP_KERNEL), 1, 65536);
-		atomic_store(&may_leave, true);
-		for (int i = 0; i < 64; i += 2)
-			kfree(p[i]);
-	}
-	atomic_store(&may_leave, false);
+	for (int i = 0; i < 100 && leave_once(); i++)
+		;
 	stele_inject = NULL;
 	printf("%lu times left\n", atomic_load(&left));
-	return !atomic_load(&left) || purges() ? 0 : 1;
+	p = kmalloc(16 << 20, GFP_KERNEL | __GFP_NOWARN);
+	return !atomic_load(&left) || p ? 0 : 1;
 }
 #else
 static int with_signals_let_in(void)

@@ -242,7 +242,7 @@ static void beside_others(void)
 	other_enters(&others, &others.taking->word);
 	decay();
 	other_leaves(&others.taking->word);
-	behind_purger(PLAIN);
+	with_holes(PLAIN);
 }
 
 static uint64_t words_of(size_t size)
@@ -257,7 +257,6 @@ static void inherited(void)
 		malloc_trim(1 << 20);
 		other_enters(&others, &others.taking->word);
 		other_enters(&others, &others.list->word);
-		other_enters(&others, others.purging);
 		if (page)
 			others_mark(&others, words_of(1000));
 		others_fork(&others, page);

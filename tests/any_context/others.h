@@ -26,7 +26,6 @@
 struct others {
 	struct stele_hot *hot;
 	struct stele_mutex *taking, *list;
-	_Atomic uint64_t *purging;
 	_Atomic(_Atomic uint32_t *) *number;
 };
 
@@ -36,7 +35,6 @@ static inline struct others others_find(void)
 		.hot = trap_symbol("stele_hot"),
 		.taking = trap_symbol("taking"),
 		.list = trap_symbol("list_lock"),
-		.purging = trap_symbol("purging"),
 		.number = trap_symbol("number"),
 	};
 }

@@ -364,7 +364,7 @@ static void beside_others(void)
 	other_enters(&others, &others.taking->word);
 	decay();
 	other_leaves(&others.taking->word);
-	behind_purger(BY_SIZE);
+	with_holes(BY_SIZE);
 }
 
 /* A child of a fork that struck while others were inside, taking the sheaves of a cache. */
@@ -376,7 +376,6 @@ static void inherited(void)
 		kmem_cache_shrink(marked);
 		other_enters(&others, &others.taking->word);
 		other_enters(&others, &others.list->word);
-		other_enters(&others, others.purging);
 		if (page)
 			others_mark(&others, marked->words);
 		others_fork(&others, page);

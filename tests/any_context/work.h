@@ -180,9 +180,8 @@ static inline bool four_huge(unsigned way, size_t size, struct object row[4])
 	return true;
 }
 
-/* Holes are left while somebody purges. Then who takes clean frames finds too many free and must
- * not purge; the next slow call does. */
-static inline void behind_purger(unsigned way)
+/* Every second block is freed and purged, then another size is wanted, then the rest is freed. */
+static inline void with_holes(unsigned way)
 {
 	struct object row[8];
 	unsigned made = 0;
@@ -190,11 +189,9 @@ static inline void behind_purger(unsigned way)
 	while (made < 8 && make(way, 300 << 10, &row[made]))
 		made++;
 	areas_keep_nothing(&areas);
-	other_enters(&others, others.purging);
 	for (unsigned i = 0; i < made; i += 2)
 		drop(&row[i]);
 	areas_keep_nothing(&areas);
-	other_leaves(others.purging);
 	many_of(way, 1500 << 10, 1, true);
 	refill();
 	for (unsigned i = 1; i < made; i += 2)

@@ -172,10 +172,10 @@ static void freed_pages_are_purged_by_others(void **state)
 {
 	enum { BLOCKS = 64 };
 	struct page *page[BLOCKS];
-	size_t budget = stele_opt.dirty_max;
+	size_t budget = stele_opt.dirty_min;
 
 	(void)state;
-	stele_opt.dirty_max = 0;
+	stele_opt.dirty_min = 0;
 	for (int i = 0; i < BLOCKS; i++) {
 		page[i] = alloc_pages_nolock(0, ANY, 5);
 		assert_non_null(page[i]);
@@ -190,7 +190,7 @@ static void freed_pages_are_purged_by_others(void **state)
 	stele_deferred_barrier();
 	assert_false(stele_purge_is_due());
 	assert_true(stele_dirty_free() * FRAME_SIZE < (uint64_t)BLOCKS * (PAGE_SIZE << 5));
-	stele_opt.dirty_max = budget;
+	stele_opt.dirty_min = budget;
 }
 
 /* ---- what is deferred ---- */

@@ -141,7 +141,7 @@ expect "the program's own --help is its own" 0 "--help" "" \
 expect "help on nothing we know is an error" 2 "" \
 	"stele help: no help on 'foo' (see 'stele help')" "$stele" help foo
 expect "help options succeeds" 0 "*" "" "$stele" help options
-has "help options shows values and default" out "  dirty_max         0..64t (default 256k)"
+has "help options shows values and default" out "  dirty_min         0..64t (default 512k)"
 expect "help options knows one argument" 2 "" \
 	"usage: stele help [options [--markdown] | COMMAND]" "$stele" help options --html
 if [ -f "$sources/docs/options.md" ]; then
@@ -157,10 +157,10 @@ expect "two dashes end the options" 0 "$drop_in|none" "" "$stele" run -- sh -c "
 expect "arguments are passed on untouched" 0 "--stats --option=x -- a  b" "" \
 	"$stele" run echo --stats --option=x -- "a  b"
 expect "stats and options reach the library" 0 "*" "*" \
-	"$stele" run --stats --option=dirty_max=2m --option=rseq=0 -- sh -c "$show"
-has "in the order they were given" out "$drop_in|stats_at_exit=1,dirty_max=2m,rseq=0"
-expect "an option may stand apart from its word" 0 "$drop_in|dirty_max=2m,slots=3" "" \
-	"$stele" run --option dirty_max=2m --option slots=3 -- sh -c "$show"
+	"$stele" run --stats --option=dirty_min=2m --option=rseq=0 -- sh -c "$show"
+has "in the order they were given" out "$drop_in|stats_at_exit=1,dirty_min=2m,rseq=0"
+expect "an option may stand apart from its word" 0 "$drop_in|dirty_min=2m,slots=3" "" \
+	"$stele" run --option dirty_min=2m --option slots=3 -- sh -c "$show"
 expect "options add to those of the environment" 0 "$drop_in|slots=2,slots=3" "" \
 	env STELE_OPTIONS=slots=2 "$stele" run --option=slots=3 sh -c "$show"
 other=$(env LD_PRELOAD= ldd "$stele" | sed -n 's/.*=> \(\/[^ ]*libc\.[^ ]*\).*/\1/p' | head -n 1)
@@ -190,8 +190,8 @@ expect "an unknown library option stops before the program" 125 "" \
 	"stele: --option: unknown option 'foo' (see 'stele help options')" \
 	"$stele" run --option=foo=1 echo started
 expect "a bad value stops before the program" 125 "" \
-	"stele: option 'dirty_max': 'abc' is not a size" \
-	"$stele" run --option=dirty_max=abc echo started
+	"stele: option 'dirty_min': 'abc' is not a size" \
+	"$stele" run --option=dirty_min=abc echo started
 expect "a value out of range names the range" 125 "" \
 	"stele: option 'slots': '5000' is out of range 0..4096" \
 	"$stele" run --option=slots=5000 echo started

@@ -87,7 +87,7 @@ static void defaults_hold_before_and_after_an_empty_environment(void **state)
 	(void)state;
 	assert_defaults();
 	assert_int_equal(stele_opt.rseq, -1);
-	assert_int_equal(stele_opt.dirty_max, 256 << 10);
+	assert_int_equal(stele_opt.dirty_min, 512 << 10);
 	assert_true(stele_opt.selftest);
 	parse("PATH=/bin", NULL);
 	assert_defaults();
@@ -176,12 +176,12 @@ static void words_and_numbers_are_read_as_documented(void **state)
 	assert_value("profile", "default", STELE_PROFILE_DEFAULT);
 	assert_value("profile", "tiny", STELE_PROFILE_TINY);
 	assert_value("slots", "0017", 17);
-	assert_value("dirty_max", "0", 0);
-	assert_value("dirty_max", "12345", 12345);
-	assert_value("dirty_max", "3k", 3 << 10);
-	assert_value("dirty_max", "3M", 3 << 20);
-	assert_value("dirty_max", "3g", (int64_t)3 << 30);
-	assert_value("dirty_max", "3T", (int64_t)3 << 40);
+	assert_value("dirty_min", "0", 0);
+	assert_value("dirty_min", "12345", 12345);
+	assert_value("dirty_min", "3k", 3 << 10);
+	assert_value("dirty_min", "3M", 3 << 20);
+	assert_value("dirty_min", "3g", (int64_t)3 << 30);
+	assert_value("dirty_min", "3T", (int64_t)3 << 40);
 	assert_value("page_size", "0", 0);
 	assert_value("page_size", "16k", 16 << 10);
 }
@@ -217,14 +217,14 @@ static void near_name_is_offered(void **state)
 		       "stele: STELE_OPTIONS: unknown option 'QUIET', did you mean 'quiet'? "
 		       "(see 'stele help options')\n");
 	assert_refused(
-		"STELE_OPTIONS=dirty-max=1m",
-		"stele: STELE_OPTIONS: unknown option 'dirty-max', did you mean 'dirty_max'? "
+		"STELE_OPTIONS=dirty-min=1m",
+		"stele: STELE_OPTIONS: unknown option 'dirty-min', did you mean 'dirty_min'? "
 		"(see 'stele help options')\n");
 	assert_refused("STELE_quiet=1",
 		       "stele: unknown variable 'STELE_quiet', did you mean 'STELE_QUIET'? "
 		       "(see 'stele help options')\n");
-	assert_refused("STELE_DIRTYMAX=1m",
-		       "stele: unknown variable 'STELE_DIRTYMAX', did you mean 'STELE_DIRTY_MAX'? "
+	assert_refused("STELE_DIRTYMIN=1m",
+		       "stele: unknown variable 'STELE_DIRTYMIN', did you mean 'STELE_DIRTY_MIN'? "
 		       "(see 'stele help options')\n");
 	assert_refused("STELE_OPTION=quiet=1",
 		       "stele: unknown variable 'STELE_OPTION', did you mean 'STELE_OPTIONS'? "
@@ -237,11 +237,11 @@ static void near_name_is_offered(void **state)
 static void blanks_around_names_and_values_do_not_count(void **state)
 {
 	(void)state;
-	parse("STELE_OPTIONS= quiet=1 , \tslots = 5,  , dirty_max= 2m\t,", NULL);
+	parse("STELE_OPTIONS= quiet=1 , \tslots = 5,  , dirty_min= 2m\t,", NULL);
 	assert_string_equal(said.text, "");
 	assert_true(stele_opt.quiet);
 	assert_int_equal(stele_opt.slots, 5);
-	assert_int_equal(stele_opt.dirty_max, 2 << 20);
+	assert_int_equal(stele_opt.dirty_min, 2 << 20);
 	assert_refused("STELE_OPTIONS=slots=1 2", "stele: option 'slots': '1 2' is not a number\n");
 	assert_refused("STELE_OPTIONS=slots=  ", "stele: option 'slots': '' is not a number\n");
 }
@@ -249,15 +249,15 @@ static void blanks_around_names_and_values_do_not_count(void **state)
 static void bad_value_is_named_with_what_was_expected(void **state)
 {
 	(void)state;
-	assert_refused("STELE_DIRTY_MAX=abc", "stele: option 'dirty_max': 'abc' is not a size\n");
-	assert_refused("STELE_OPTIONS=dirty_max=abc",
-		       "stele: option 'dirty_max': 'abc' is not a size\n");
-	assert_refused("STELE_DIRTY_MAX=", "stele: option 'dirty_max': '' is not a size\n");
-	assert_refused("STELE_DIRTY_MAX=1kb", "stele: option 'dirty_max': '1kb' is not a size\n");
-	assert_refused("STELE_DIRTY_MAX=k", "stele: option 'dirty_max': 'k' is not a size\n");
-	assert_refused("STELE_DIRTY_MAX=-1", "stele: option 'dirty_max': '-1' is not a size\n");
-	assert_refused("STELE_DIRTY_MAX=+1", "stele: option 'dirty_max': '+1' is not a size\n");
-	assert_refused("STELE_DIRTY_MAX=1 ", "stele: option 'dirty_max': '1 ' is not a size\n");
+	assert_refused("STELE_DIRTY_MIN=abc", "stele: option 'dirty_min': 'abc' is not a size\n");
+	assert_refused("STELE_OPTIONS=dirty_min=abc",
+		       "stele: option 'dirty_min': 'abc' is not a size\n");
+	assert_refused("STELE_DIRTY_MIN=", "stele: option 'dirty_min': '' is not a size\n");
+	assert_refused("STELE_DIRTY_MIN=1kb", "stele: option 'dirty_min': '1kb' is not a size\n");
+	assert_refused("STELE_DIRTY_MIN=k", "stele: option 'dirty_min': 'k' is not a size\n");
+	assert_refused("STELE_DIRTY_MIN=-1", "stele: option 'dirty_min': '-1' is not a size\n");
+	assert_refused("STELE_DIRTY_MIN=+1", "stele: option 'dirty_min': '+1' is not a size\n");
+	assert_refused("STELE_DIRTY_MIN=1 ", "stele: option 'dirty_min': '1 ' is not a size\n");
 	assert_refused("STELE_SLOTS=1k", "stele: option 'slots': '1k' is not a number\n");
 	assert_refused("STELE_SLOTS=-1", "stele: option 'slots': '-1' is not a number\n");
 	assert_refused("STELE_QUIET=maybe", "stele: option 'quiet': 'maybe' is not 0 or 1\n");
@@ -295,8 +295,8 @@ static void out_of_range_names_the_range(void **state)
 	assert_refused("STELE_BARN_MAX=2t",
 		       "stele: option 'barn_max': '2t' is out of range 0..1t\n");
 	/* Would be 0 if the unit's shift were allowed to overflow. */
-	assert_refused("STELE_DIRTY_MAX=16777216t",
-		       "stele: option 'dirty_max': '16777216t' is out of range 0..64t\n");
+	assert_refused("STELE_DIRTY_MIN=16777216t",
+		       "stele: option 'dirty_min': '16777216t' is out of range 0..64t\n");
 }
 
 static void good_items_count_beside_bad_ones(void **state)
@@ -355,12 +355,12 @@ static void parsing_keeps_errno(void **state)
 
 static void huge_value_does_not_break_the_message(void **state)
 {
-	static char var[4096] = "STELE_DIRTY_MAX=";
+	static char var[4096] = "STELE_DIRTY_MIN=";
 
 	(void)state;
 	memset(var + strlen(var), 'z', sizeof(var) - strlen(var) - 1);
 	parse(var, NULL);
-	assert_int_equal(strncmp(said.text, "stele: option 'dirty_max': 'zzz", 31), 0);
+	assert_int_equal(strncmp(said.text, "stele: option 'dirty_min': 'zzz", 31), 0);
 	assert_string_equal(said.text + said.len - 4, "...\n");
 	assert_int_equal(said.len, STELE_SAY_MAX);
 }

@@ -67,8 +67,8 @@ static void every_pair_of_short_words_has_the_distance_of_the_definition(void **
 static void case_and_dashes_do_not_count(void **state)
 {
 	(void)state;
-	assert_int_equal(stele_edits("DIRTY-Max", 9, "dirty_max"), 0);
-	assert_int_equal(stele_edits("dirty_max=1", 9, "dirty_max"), 0);
+	assert_int_equal(stele_edits("DIRTY-Min", 9, "dirty_min"), 0);
+	assert_int_equal(stele_edits("dirty_min=1", 9, "dirty_min"), 0);
 }
 
 static void what_is_too_long_is_like_nothing(void **state)

@@ -1,14 +1,20 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Tests of page/purge.c: free memory goes back, by itself beyond the budget and all of it when
- * asked; what is in use stays as it is.
+ * Tests of page/keep.c and page/purge.c: free memory that will be wanted again stays, other memory
+ * goes back in few calls, and all of it when asked; what is in use stays as it is.
+ *
+ * Time      dirty_time is an hour unless a test is about time, so that a slow machine changes nothing.
  */
 #include "pages.h"
 
 #include "os/os.h"
 #include <errno.h>
+#include <time.h>
 
 #define RUNS 256
+#define HOUR 3600000
+#define LEAST 128u	 /* frames */
+#define SHORT_CALLS 256u /* page/purge.c */
 
 static bool refuse;
 static unsigned calls;
@@ -47,7 +53,7 @@ static void free_memory_is_counted_until_it_is_given_back(void **state)
 	uint64_t before = stele_dirty_free();
 
 	(void)state;
-	stele_opt.dirty_max = MIB;
+	stele_opt.dirty_min = MIB;
 	stele_run_return(run);
 	assert_int_equal(stele_dirty_free(), before + 100);
 	assert_int_equal(stele_dirty_free(), dirty_by_counting());
@@ -96,24 +102,46 @@ static void what_is_in_use_stays(void **state)
 		stele_run_return(runs[i]);
 }
 
-static void beyond_the_budget_it_goes_back_by_itself(void **state)
+/* No more than is in use, while nothing shows that it will be wanted. */
+static void a_burst_goes_back_while_it_is_freed(void **state)
 {
-	size_t budget = stele_opt.dirty_max, grow = stele_opt.dirty_grow;
+	struct run *runs[64];
 
 	(void)state;
-	stele_opt.dirty_grow = 0;
-	for (int i = 0; i < 20; i++) {
-		struct run *runs[8];
-
-		for (int k = 0; k < 8; k++)
-			runs[k] = take_filled(256, 1);
-		for (int k = 0; k < 8; k++)
-			stele_run_return(runs[k]);
-		/* 1/64 of what was in use at the time counts as well. */
-		assert_true(stele_dirty_free() * FRAME_SIZE <= budget + 8 * MIB / 64);
+	stele_purge(0);
+	for (int i = 0; i < 64; i++)
+		runs[i] = take_filled(256, 1);
+	for (int i = 0; i < 64; i++) {
+		stele_run_return(runs[i]);
+		assert_true(stele_dirty_free() <= LEAST + (64 - (unsigned)i) * 256);
 	}
-	stele_opt.dirty_grow = grow;
+	assert_true(stele_dirty_free() <= LEAST);
 	assert_int_equal(stele_dirty_free(), dirty_by_counting());
+}
+
+/* How many calls of madvise() it takes to free @n blocks of 100 KiB, one of two and then the others. */
+static unsigned calls_to_free(unsigned n)
+{
+	static struct run *runs[1024];
+
+	stele_purge(0);
+	for (unsigned i = 0; i < n; i++)
+		runs[i] = take_filled(25, 1);
+	calls = 0;
+	for (unsigned i = 0; i < n; i += 2)
+		stele_run_return(runs[i]);
+	for (unsigned i = 1; i < n; i += 2)
+		stele_run_return(runs[i]);
+	return calls;
+}
+
+static void many_frees_share_a_call(void **state)
+{
+	(void)state;
+	/* Rows of 25 frames have no more calls than a tick allows; then they have grown together. */
+	assert_true(calls_to_free(64) <= SHORT_CALLS + 64 / 8);
+	assert_true(calls_to_free(256) <= SHORT_CALLS + 256 / 8);
+	assert_true(calls_to_free(1024) <= SHORT_CALLS + 1024 / 8);
 }
 
 /* Takes @n runs of a MiB, fills and returns them; how many frames had to be touched anew. */
@@ -135,8 +163,6 @@ static unsigned phase(unsigned n)
 
 static void what_is_wanted_again_stays(void **state)
 {
-	uint64_t grow = (uint64_t)stele_opt.dirty_grow;
-
 	(void)state;
 	stele_purge(0);
 	phase(8);
@@ -144,12 +170,26 @@ static void what_is_wanted_again_stays(void **state)
 	for (int i = 0; i < 8; i++)
 		assert_int_equal(phase(8), 0);
 	/* The control: it is what was learnt that keeps them. */
-	stele_opt.dirty_grow = 0;
+	stele_opt.dirty_time = 0;
 	stele_purge(0);
 	phase(8);
 	phase(8);
 	assert_true(phase(8) > 4 * 256);
-	stele_opt.dirty_grow = (int64_t)grow;
+}
+
+/* Between half of the peak and all of it nothing has to be learnt. */
+static void a_saw_keeps_its_teeth(void **state)
+{
+	struct run *runs[8];
+
+	(void)state;
+	stele_purge(0);
+	for (int i = 0; i < 8; i++)
+		runs[i] = take_filled(256, 1);
+	for (int i = 0; i < 8; i++)
+		assert_int_equal(phase(8), i ? 0 : 8 * 256);
+	for (int i = 0; i < 8; i++)
+		stele_run_return(runs[i]);
 }
 
 static void a_request_to_purge_forgets_what_was_learnt(void **state)
@@ -165,41 +205,107 @@ static void a_request_to_purge_forgets_what_was_learnt(void **state)
 	assert_true(stele_dirty_free() < 2 * 256);
 }
 
-/* One phase is kept; what comes back once and never again is not. */
-static void without_demand_it_goes_back(void **state)
+static double seconds(void)
 {
-	struct run *runs[16];
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return (double)now.tv_sec + (double)now.tv_nsec * 1e-9;
+}
+
+/* Light work until no more than @frames are left, or for @most seconds; how many are left. */
+static uint64_t light_work(uint64_t frames, double most)
+{
+	double end = seconds() + most;
+
+	while (stele_dirty_free() > frames && seconds() < end) {
+		stele_run_return(take_filled(4, 1));
+		usleep(1000);
+	}
+	return stele_dirty_free();
+}
+
+/* What was learnt holds while it is used, and for a while. */
+static void what_nobody_wants_fades(void **state)
+{
+	uint64_t kept;
 
 	(void)state;
 	stele_purge(0);
 	for (int i = 0; i < 4; i++)
-		phase(4);
-	assert_true(stele_dirty_free() >= 3 * 256);
-	for (int i = 0; i < 16; i++)
+		phase(8);
+	kept = stele_dirty_free();
+	assert_true(kept >= 7 * 256);
+	assert_true(light_work(LEAST + 20, 0.2) >= kept - 4);
+	stele_opt.dirty_time = 40;
+	assert_true(light_work(LEAST + 20, 20) <= LEAST + 20);
+	assert_int_equal(stele_dirty_free(), dirty_by_counting());
+}
+
+/* However much is free, one call purges a bounded part; the next ones go on. */
+static void one_call_purges_no_more_than_its_share(void **state)
+{
+	enum { MOST = 8192 + 2 * 4 };
+	struct run *runs[96], *last = take_filled(4, 1);
+	uint64_t before;
+
+	(void)state;
+	stele_purge(0);
+	for (int i = 0; i < 60; i++)
 		runs[i] = take_filled(256, 1);
-	for (int i = 0; i < 16; i++)
+	for (int i = 0; i < 60; i++) {
+		stele_run_return_frames(runs[i], PURGE_LATER);
+		stele_run_return_descriptor(runs[i]);
+	}
+	before = stele_dirty_free();
+	assert_true(before >= 60 * 256 && stele_purge_is_due());
+	stele_run_return(last);
+	assert_in_range(before + 4 - stele_dirty_free(), MOST / 2, MOST);
+	stele_purge_due();
+	assert_true(stele_dirty_free() <= LEAST);
+	assert_false(stele_purge_is_due());
+}
+
+/* Holes of three frames each: a call for each of them is made over time only. */
+static void short_rows_go_in_the_course_of_time(void **state)
+{
+	static struct run *runs[4096];
+
+	(void)state;
+	stele_purge(0);
+	stele_opt.dirty_min = 0;
+	for (int i = 0; i < 4096; i++)
+		runs[i] = take_filled(1, 1);
+	calls = 0;
+	for (int i = 0; i < 4096; i++)
+		if (i % 4)
+			stele_run_return(runs[i]);
+	assert_in_range(calls, 1, SHORT_CALLS);
+	stele_opt.dirty_time = 40;
+	assert_true(light_work(100, 20) <= 100);
+	for (int i = 0; i < 4096; i += 4)
 		stele_run_return(runs[i]);
-	assert_true(stele_dirty_free() < 4 * 256);
 }
 
 /* Locked memory is not given back; to ask with every free would cost a call each time. */
 static void who_is_refused_does_not_insist(void **state)
 {
 	struct run *runs[RUNS];
+	double then;
 
 	(void)state;
 	stele_purge(0);
 	for (int i = 0; i < RUNS; i++)
-		runs[i] = take_filled(16, 1);
+		runs[i] = take_filled(80, 1);
 	calls = 0;
 	refuse = true;
-	/* Every second one: each is a row of its own. */
-	for (int i = 0; i < RUNS; i += 2)
-		stele_run_return(runs[i]);
+	then = seconds();
+	for (int i = 0; i < RUNS; i++)
+		if (i % 4)
+			stele_run_return(runs[i]);
 	refuse = false;
-	/* Each pass asks for each row once or twice; rows at least double from pass to pass. */
-	assert_in_range(calls, 1, 4 * RUNS);
-	for (int i = 1; i < RUNS; i += 2)
+	assert_in_range(calls, 1, 1 + (unsigned)(seconds() - then + 0.1));
+	for (int i = 0; i < RUNS; i += 4)
 		stele_run_return(runs[i]);
 	stele_purge(0);
 	assert_int_equal(stele_dirty_free(), 0);
@@ -211,6 +317,7 @@ static void one_call_gives_a_long_row_back(void **state)
 
 	(void)state;
 	stele_purge(0);
+	stele_opt.dirty_min = MIB;
 	for (int i = 0; i < 4; i++)
 		runs[i] = take_filled(50, 1);
 	calls = 0;
@@ -227,7 +334,7 @@ static void as_much_stays_as_may_stay(void **state)
 	struct run *run = take_filled(200, 1);
 
 	(void)state;
-	stele_opt.dirty_max = MIB;
+	stele_opt.dirty_min = MIB;
 	stele_run_return(run);
 	stele_purge(2 * MIB);
 	assert_true(stele_dirty_free() >= 200);
@@ -268,9 +375,9 @@ static void huge_blocks_go_back_too(void **state)
 
 #define THREADS 4
 static _Atomic uint32_t wrong;
-static size_t kept; /* by the purges below, bytes */
+static bool kept; /* something, by the purges below */
 
-/* One purges while the others take, fill, check and return. */
+/* Two purge while the others take, fill, check and return. */
 static void *use_or_purge(void *arg)
 {
 	uint32_t me = (uint32_t)(uintptr_t)arg, seed = me + 1;
@@ -280,8 +387,11 @@ static void *use_or_purge(void *arg)
 		struct run *run;
 		bool clean;
 
-		if (me == 0) {
-			stele_purge(kept);
+		if (me < 2) {
+			if (kept)
+				stele_purge_due();
+			else
+				stele_purge(0);
 			sched_yield();
 			continue;
 		}
@@ -304,7 +414,9 @@ static void *use_or_purge(void *arg)
 static void nobody_loses_memory_to_the_purger(void **state)
 {
 	(void)state;
-	kept = FRAME_SIZE;
+	kept = true;
+	stele_opt.dirty_min = 0;
+	stele_opt.dirty_time = 1;
 	meet_inside_steps(true);
 	in_threads(THREADS, use_or_purge);
 	meet_inside_steps(false);
@@ -318,7 +430,7 @@ static void nobody_loses_memory_to_the_purger(void **state)
 static void nor_to_one_who_counts_anew(void **state)
 {
 	(void)state;
-	kept = 0;
+	kept = false;
 	meet_inside_steps(true);
 	in_threads(THREADS, use_or_purge);
 	meet_inside_steps(false);
@@ -333,7 +445,7 @@ static void what_was_never_counted_is_mended(void **state)
 {
 	(void)state;
 	stele_purge(0);
-	stele_dirty_taken(7);
+	stele_dirty_purged(7);
 	stele_purge(0);
 	assert_int_equal(stele_dirty_free(), 0);
 	stele_dirty_returned(7, PURGE_LATER);
@@ -344,24 +456,91 @@ static void what_was_never_counted_is_mended(void **state)
 	assert_int_equal(stele_dirty_free(), 3);
 }
 
+#if STELE_DEBUG
+static _Atomic uint32_t held; /* 1: the purger is there, 2: it goes on */
+
+static void stop_there(const char *point)
+{
+	uint32_t nobody = 0;
+
+	if (strcmp(point, "purge:area") || !cas_relaxed(&held, &nobody, 1))
+		return;
+	while (load_relaxed(&held) != 2)
+		sched_yield();
+}
+
+static void *purge_and_stop(void *arg)
+{
+	stele_purge_due();
+	return arg;
+}
+
+/* It has one area in its hand; all others are purged without it, and the time brings that one. */
+static void a_purger_that_stops_holds_nobody_up(void **state)
+{
+	struct run *runs[64];
+	pthread_t thread;
+
+	(void)state;
+	stele_purge(0);
+	for (int i = 0; i < 64; i++)
+		runs[i] = take_filled(256, 1);
+	for (int i = 0; i < 64; i++) {
+		stele_run_return_frames(runs[i], PURGE_LATER);
+		stele_run_return_descriptor(runs[i]);
+	}
+	stele_inject = stop_there;
+	assert_int_equal(pthread_create(&thread, NULL, purge_and_stop, NULL), 0);
+	while (load_relaxed(&held) != 1)
+		sched_yield();
+	for (int i = 0; i < 4; i++)
+		stele_purge_due();
+	assert_true(stele_dirty_free() <= LEAST + AREA_FRAMES);
+	stele_opt.dirty_min = 0;
+	stele_opt.dirty_time = 40;
+	assert_true(light_work(20, 20) <= 20);
+	store_relaxed(&held, 2);
+	stele_inject = NULL;
+	pthread_join(thread, NULL);
+}
+#define STOPPED_PURGER purge_test(a_purger_that_stops_holds_nobody_up),
+#else
+#define STOPPED_PURGER /* it needs the named points of debug builds */
+#endif
+
+static int setup(void **state)
+{
+	(void)state;
+	stele_opt.dirty_min = LEAST * FRAME_SIZE;
+	stele_opt.dirty_time = HOUR;
+	return 0;
+}
+
+#define purge_test(name) cmocka_unit_test_setup_teardown(name, setup, nothing_in_use)
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		page_test(free_memory_is_counted_until_it_is_given_back),
-		page_test(all_of_it_goes_back_when_asked),
-		page_test(what_is_in_use_stays),
-		page_test(beyond_the_budget_it_goes_back_by_itself),
-		page_test(what_is_wanted_again_stays),
-		page_test(a_request_to_purge_forgets_what_was_learnt),
-		page_test(without_demand_it_goes_back),
-		page_test(who_is_refused_does_not_insist),
-		page_test(one_call_gives_a_long_row_back),
-		page_test(as_much_stays_as_may_stay),
-		page_test(purged_memory_reads_as_zero_when_it_comes_back),
-		page_test(huge_blocks_go_back_too),
-		page_test(nobody_loses_memory_to_the_purger),
-		page_test(nor_to_one_who_counts_anew),
-		page_test(what_was_never_counted_is_mended),
+		purge_test(free_memory_is_counted_until_it_is_given_back),
+		purge_test(all_of_it_goes_back_when_asked),
+		purge_test(what_is_in_use_stays),
+		purge_test(a_burst_goes_back_while_it_is_freed),
+		purge_test(many_frees_share_a_call),
+		purge_test(what_is_wanted_again_stays),
+		purge_test(a_saw_keeps_its_teeth),
+		purge_test(a_request_to_purge_forgets_what_was_learnt),
+		purge_test(what_nobody_wants_fades),
+		purge_test(one_call_purges_no_more_than_its_share),
+		purge_test(short_rows_go_in_the_course_of_time),
+		purge_test(who_is_refused_does_not_insist),
+		purge_test(one_call_gives_a_long_row_back),
+		purge_test(as_much_stays_as_may_stay),
+		purge_test(purged_memory_reads_as_zero_when_it_comes_back),
+		purge_test(huge_blocks_go_back_too),
+		purge_test(nobody_loses_memory_to_the_purger),
+		purge_test(nor_to_one_who_counts_anew),
+		purge_test(what_was_never_counted_is_mended),
+		STOPPED_PURGER
 	};
 
 	return small_arena("128m") != 0 || cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,0 +1,157 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
+"""Plays policies for free pages against patterns of use: docs/decisions/0012-keep.md.
+
+A pattern is a list of (seconds, MiB in use). A policy says how much free, touched memory may stay.
+Places are not modelled: any free MiB serves any request, and holes cost what `holes` says.
+The table has, for each pattern and policy: MiB that were faulted in again for each MiB of the peak,
+the peak of what is resident to the peak of use, and what is resident beyond use ten seconds after
+the end, in percent of the peak: with light work, and if the program never enters the slow paths.
+"""
+import math
+import sys
+
+TICK = 0.125
+LEAST = 0.5
+
+
+class Policy:
+    """What all policies know; @may says how much may stay."""
+
+    def __init__(self):
+        self.peak = self.wanted = self.gone = self.lowest = 0.0
+        self.ticked = 0.0
+
+    def may(self, used):
+        raise NotImplementedError
+
+    def tick(self, now, used, free):
+        while now - self.ticked >= TICK:
+            self.ticked += TICK
+            self.peak = used + max(0.0, self.peak - used) * 11 / 12
+            self.wanted -= min(self.wanted, self.lowest) / 12
+            self.gone *= 11 / 12
+            self.lowest = free
+
+
+class Nothing(Policy):
+    def may(self, used):
+        return 0.25 + used / 64
+
+
+class Everything(Policy):
+    def may(self, used):
+        return math.inf
+
+
+class Peak(Policy):
+    """All that was in use lately."""
+
+    def may(self, used):
+        return LEAST + max(0.0, self.peak - used)
+
+
+class Learnt(Policy):
+    """What was faulted in again lately."""
+
+    def may(self, used):
+        return LEAST + min(self.wanted, max(0.0, self.peak - used)) + min(self.wanted, self.peak / 4)
+
+
+class Keep(Policy):
+    """page/keep.c"""
+
+    def may(self, used):
+        below = min(max(used, self.wanted), max(0.0, self.peak - used))
+        return LEAST + below + min(self.wanted, self.peak / 4)
+
+
+def play(policy, pattern, quiet_end):
+    used = free = again = most_used = most = now = 0.0
+    for until, target in pattern:
+        policy.lowest = min(policy.lowest, free)
+        if target > used:
+            taken = min(free, target - used)
+            fresh = min(target - used - taken, policy.gone)
+            again += fresh
+            policy.wanted += fresh
+            policy.gone -= fresh
+            free -= taken
+            policy.lowest = min(policy.lowest, free)
+        else:
+            free += used - target
+        used = target
+        policy.peak = max(policy.peak, used)
+        most_used, now = max(most_used, used), until
+        if not (quiet_end and until > pattern.end):
+            policy.tick(now, used, free)
+            keep = policy.may(used)
+            if free > keep:
+                policy.gone += free - keep
+                free = keep
+        most = max(most, used + free)
+    return again / most_used, most / most_used, 100 * free / most_used
+
+
+class Pattern(list):
+    """Steps of 10 ms, and ten seconds of light work behind them."""
+
+    def __init__(self, seconds, used):
+        super().__init__((i / 100, used(i / 100)) for i in range(1, int(seconds * 100)))
+        self.end = seconds
+        low = used(seconds)
+        self += [(seconds + i / 100, low + i % 2) for i in range(1, 1001)]
+
+
+def burst(t):
+    return 1024 * t if t < 1 else max(10.0, 1024 * (2 - t))
+
+
+def phases(every):
+    return lambda t: 500 if t % every < every / 2 and t < 12 else 10
+
+
+def saw(t):
+    return 250 + 250 * (t % 1) if t < 12 else 10
+
+
+def churn(t):
+    """A program whose use varies by a tenth, all the time."""
+    return 450 + 50 * math.sin(t * 40) * math.sin(t * 7) if t < 12 else 10
+
+
+def night(t):
+    """Requests of 2 MiB all day, few of them at night."""
+    return 200 + 100 * (0.5 + 0.5 * math.sin(t * 30)) if t < 8 else 50 + 2 * (int(t * 4) % 2)
+
+
+PATTERNS = {
+    "burst": Pattern(3, burst),
+    "phases, 5 a second": Pattern(13, phases(0.2)),
+    "phases, 1 in 4 s": Pattern(13, phases(4)),
+    "saw, half to full": Pattern(13, saw),
+    "churn": Pattern(13, churn),
+    "server at night": Pattern(16, night),
+}
+POLICIES = {
+    "at once (0.25 MiB + 1/64)": Nothing,
+    "never": Everything,
+    "recent peak": Peak,
+    "learnt only": Learnt,
+    "keep.c": Keep,
+}
+
+
+def main():
+    print("| pattern | policy | faulted again / peak | resident / used, at most | left, light work % | left, no slow path % |")
+    print("|---|---|---|---|---|---|")
+    for pattern_name, pattern in PATTERNS.items():
+        for name, policy in POLICIES.items():
+            again, peak, left = play(policy(), pattern, False)
+            quiet = play(policy(), pattern, True)[2]
+            print(f"| {pattern_name} | {name} | {again:.2f} | {peak:.3f} | {left:.1f} | {quiet:.1f} |")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
