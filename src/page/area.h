@@ -7,7 +7,8 @@
  *           first and lowers the count after. So the bits set never exceed the count, and
  *           a count of 0 means that every bit is clear.
  *           A claim may still find no run that is long enough; it is then returned.
- * Objects   count: frames claimed, or AREA_HUGE for an area that is part of a huge block.
+ * Objects   count: frames claimed, or AREA_HUGE for an area that is part of a huge block, or
+ *                  AREA_KEPT for one whose runs are never returned (page/permanent.c).
  *           used:  a set bit is owned by somebody.
  *           dirty: may be set for a frame that reads as zero; must not be clear for one
  *                  that does not.
@@ -35,6 +36,7 @@
 #define AREA_SIZE (AREA_FRAMES * FRAME_SIZE)
 #define AREA_WORDS (AREA_FRAMES / 64)
 #define AREA_HUGE 4096u /* more than any claim */
+#define AREA_KEPT 8192u /* likewise */
 
 struct area {
 	_Atomic uint64_t used[AREA_WORDS];

@@ -22,6 +22,7 @@
 #include "percpu/system.h"
 #include "sync/inject.h"
 #include "sync/mutex.h"
+#include "sync/racy.h"
 #include <errno.h>
 #include <unistd.h>
 
@@ -197,6 +198,7 @@ static int start(void)
 	stele_hot.span = stele_heap.range.size;
 	/* ORDER(START) a barrier in every thread: the fast paths read these facts plainly. */
 	stele_os_membarrier();
+	racy_ask(stele_is_never_given);
 	return 0;
 }
 

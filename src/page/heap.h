@@ -122,9 +122,17 @@ unsigned stele_mark_dirty(struct area *area, unsigned first, unsigned n);
 
 bool stele_page_fault_injected(void);
 
+/* large.c for permanent.c: an empty area of this node for good, AREA_KEPT from then on. Or -1. */
+int64_t stele_area_keep(unsigned node);
+/* The same area, in which nothing was used. */
+void stele_area_let_go(uint32_t number);
+/* permanent.c: whether @p lies in memory that is not given to anybody, or is none of the arena's. */
+bool stele_is_never_given(const void *p);
+
 /* run.c for large.c: a descriptor without frames; taking a run off the map; changing its length. */
 struct run;
 struct run *stele_descriptor_take(void);
+void stele_run_begin(struct run *run, size_t bytes); /* in a descriptor; base is set already */
 void stele_run_unmap(struct run *run);
 void stele_run_trim(struct run *run, unsigned frames);
 void stele_run_extend(struct run *run, unsigned frames); /* frames are taken already */

@@ -32,11 +32,11 @@
 #include "page/heap.h"
 #include "page/run.h"
 
-#define TICKS 8u	/* in dirty_time */
-#define SHARE 12u	/* of what fades per tick: (11/12)^8 is a half */
-#define FORGOTTEN 96u	/* ticks after which nothing is left */
-#define BATCH 64u	/* frames at least that a purge goes below what may stay */
-#define ABOVE_PEAK 4u	/* the share of the peak that holes may cost */
+#define TICKS 8u      /* in dirty_time */
+#define SHARE 12u     /* of what fades per tick: (11/12)^8 is a half */
+#define FORGOTTEN 96u /* ticks after which nothing is left */
+#define BATCH 64u     /* frames at least that a purge goes below what may stay */
+#define ABOVE_PEAK 4u /* the share of the peak that holes may cost */
 
 /* In use above, dirty and free below: signed, for a frame may be taken before it is counted. */
 static _Atomic uint64_t counts;

@@ -6,7 +6,7 @@
  *           which only what is touched costs memory. So there is no registry of foreign
  *           mappings, nothing to lock, one mapping for the kernel, and growth in place is
  *           taking the next areas. What cannot grow in place moves by page tables.
- * States    an area's count: 0 free, AREA_HUGE part of a block.
+ * States    an area's count: 0 free, AREA_HUGE part of a block, AREA_KEPT taken for good.
  * Order     AREA, PAGEMAP.
  * Failure   NULL; areas taken so far are returned.
  * Tests     tests/unit/page/test_large.c
@@ -99,6 +99,26 @@ static int64_t find_areas(unsigned where, uint32_t n, uint32_t align)
 	while (first < 0 && (other = stele_node_farther(node, &which)) >= 0)
 		first = find_in_zone(&stele_heap.zones[other], n, align);
 	return first;
+}
+
+int64_t stele_area_keep(unsigned node)
+{
+	int64_t number = find_areas(node | WHERE_ONLY, 1, 1);
+
+	if (number < 0)
+		return -1;
+	/* Both say that it is taken whole. */
+	store_relaxed(area_count((uint32_t)number), AREA_KEPT);
+	stele_huge_taken(0, dirty_in((uint32_t)number, 1)); /* counted as no use */
+	return number;
+}
+
+void stele_area_let_go(uint32_t number)
+{
+	uint64_t dirty = dirty_in(number, 1);
+
+	area_return_whole(area_count(number));
+	stele_dirty_returned(dirty, PURGE_LATER);
 }
 
 /* More than there is: refused as the system itself would refuse it, unless it is told not to. */

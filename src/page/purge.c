@@ -28,11 +28,11 @@
 #include "page/run.h"
 #include "percpu/system.h"
 
-#define LONG_ROW 64u	  /* frames: a call that gives so many is worth it at any time */
-#define VISITS 256u	  /* areas in one step */
-#define STEP 8192u	  /* frames in one step */
-#define SHORT_CALLS 256u  /* for short rows, in a tick */
-#define SHORT_STEP 64u	  /* for short rows, in a step */
+#define LONG_ROW 64u	 /* frames: a call that gives so many is worth it at any time */
+#define VISITS 256u	 /* areas in one step */
+#define STEP 8192u	 /* frames in one step */
+#define SHORT_CALLS 256u /* for short rows, in a tick */
+#define SHORT_STEP 64u	 /* for short rows, in a step */
 #define REFUSED_MS 1000u
 
 /* Areas that may have dirty free frames. */

@@ -71,6 +71,15 @@ void stele_run_return_descriptor(struct run *run)
 	stack_push(&free_descriptors, stele_hot.base, &run->link);
 }
 
+void stele_run_begin(struct run *run, size_t bytes)
+{
+	run->bytes = bytes;
+	run->frames = (uint32_t)(bytes / FRAME_SIZE);
+	run->recip = 0;
+	run->tag = 0;
+	run->cache = NULL;
+}
+
 void stele_run_each(void (*each)(struct run *, void *), void *arg)
 {
 	uint64_t end = load_acquire(&stele_heap.next_descriptor);
@@ -338,11 +347,7 @@ struct run *stele_run_take_from(unsigned where, unsigned frames, unsigned align,
 	}
 	*clean = row_was_taken((uint64_t)frame, frames) == 0;
 	run->base = (uintptr_t)area_memory(0) + (uint64_t)frame * FRAME_SIZE;
-	run->bytes = (size_t)frames * FRAME_SIZE;
-	run->frames = frames;
-	run->recip = 0;
-	run->tag = 0;
-	run->cache = NULL;
+	stele_run_begin(run, (size_t)frames * FRAME_SIZE);
 	return run;
 }
 

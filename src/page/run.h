@@ -8,7 +8,7 @@
  *           0 fails the fast path's test, so that "nothing there" needs no branch of its
  *           own.
  * Objects   descriptors never leave memory and are only ever descriptors, so a stale one
- *           may be read. Line 0 is fixed, line 1 changes with every flush, line 2 is
+ *           may be read (sync/racy.h). Line 0 is fixed, line 1 changes with every flush, line 2 is
  *           the slab's bitmap: apart, so that frees on other CPUs do not disturb it.
  * Order     PAGEMAP: a descriptor is complete before the map shows it and before any
  *           address in the run is handed out (release); who has an address reaches the
@@ -83,6 +83,15 @@ static inline struct run *stele_run_take(unsigned frames, unsigned align, bool *
 {
 	return stele_run_take_from(stele_node_here(), frames, align, clean);
 }
+
+/*
+ * The same for a run that is never returned: its memory is nobody else's for good, so that racy
+ * reads may reach it (sync/racy.h). Whole system pages. Of this node, or NULL (permanent.c).
+ */
+struct run *stele_run_keep(unsigned where, unsigned frames);
+/* Gives the pages of such a run back, while its owner uses nothing there: they read as zero. False:
+ * the system refuses, and they are as they were. */
+bool stele_run_empty(struct run *run);
 
 static inline bool run_is_pages(const struct run *run)
 {

@@ -12,16 +12,25 @@
  */
 #include "percpu/slots.h"
 #include "sync/inject.h"
+#include "sync/racy.h"
 
 /* How often a step is tried again after an interruption before the slow way is taken. */
 #define STEP_TRIES 3
 
+/* What lies next to a top that was read from a word: the sheaf may be another's by now, or gone. */
+static uint64_t racy_entry(uint64_t top, int entry)
+{
+	volatile uint64_t *at = (volatile uint64_t *)(uintptr_t)top + entry;
+
+	STELE_POINT("slot:entry");
+	racy_target((const void *)at);
+	return *at;
+}
+
 /* Whether this slot's word has @bound (0 below, END above) next to its top: no use to try again. */
 static bool at_bound(uint64_t words, enum stele_word which, int entry, uint64_t bound)
 {
-	volatile uint64_t *top = (volatile uint64_t *)(uintptr_t)stele_pcpu_read(words, which);
-
-	return top[entry] == bound;
+	return racy_entry(stele_pcpu_read(words, which), entry) == bound;
 }
 
 void *stele_pcpu_pop(uint64_t words)
@@ -78,8 +87,8 @@ static bool on_top_of(uint64_t words, enum stele_word which, const void *p)
 	if (!slots_by_sequence())
 		return stele_fallback_on_top(words, which, p);
 	top = stele_pcpu_read(words, which);
-	return ((volatile uint64_t *)(uintptr_t)top)[-1] == (uint64_t)(uintptr_t)p &&
-	       stele_pcpu_read(words, which) == top; /* still a sheaf, not memory in use again */
+	return racy_entry(top, -1) == (uint64_t)(uintptr_t)p &&
+	       stele_pcpu_read(words, which) == top; /* still that sheaf, not memory in use again */
 }
 
 bool stele_pcpu_on_top(uint64_t words, const void *p)

@@ -20,6 +20,7 @@
  *           any, free = all   --give-->  free 0, and the giver owns the frames
  *                             --bury-->  LISTED: DEAD, else the descriptor is the giver's too
  *                             --keep-->  LISTED, IDLE, free all
+ *                             --refill-> LISTED, free all (slab/kept.c)
  *           IDLE              --claim--> as any listed slab; not IDLE
  *                             --take-->  free 0, and the taker owns the frames
  * Order     SLABBITS: a bit is set with release and taken with acquire: the last owner of
@@ -129,6 +130,23 @@ static inline bool state_take_idle(_Atomic uint64_t *state, bool off_stack)
 			return true;
 	}
 	return false;
+}
+
+/*
+ * All of an empty slab is free again: its owner keeps it and lets go of it. @idle: its pages were
+ * not given back. True: the caller pushes the slab on the partial stack.
+ */
+static inline bool state_refill(_Atomic uint64_t *state, unsigned objects, bool idle)
+{
+	uint64_t old = load_relaxed(state), new;
+
+	do {
+		new = old | objects | STATE_LISTED | (idle ? STATE_IDLE : 0);
+		STELE_POINT("state:refill");
+		/* ORDER(SLABSTATE) as in state_give(): who claims comes after what the owner did. */
+	} while (!atomic_compare_exchange_weak_explicit(state, &old, new, ORDER_STATE_GIVE,
+							memory_order_relaxed));
+	return !(old & STATE_LISTED);
 }
 
 /* Claims up to @want objects of a slab seen in state @seen. How many, 0 if it changed. */

@@ -40,7 +40,6 @@ static _Atomic(struct kmem_cache *) put_off; /* destroyed, not emptied yet; look
 static struct kmem_cache cache_cache;	     /* where struct kmem_cache comes from */
 static _Atomic bool cache_cache_ready;
 
-#define OBJECTS_MAX 512u
 #define LINE 64u
 
 /* ---- geometry ---- */
@@ -54,7 +53,7 @@ static unsigned best_frames(uint32_t size, unsigned target)
 		size_t bytes = frames * FRAME_SIZE;
 		unsigned waste = (unsigned)(bytes % size * 1024 / bytes);
 
-		if (frames > AREA_FRAMES || bytes / size > OBJECTS_MAX)
+		if (frames > AREA_FRAMES || bytes / size > SLAB_OBJECTS_MAX)
 			break;
 		if (frames == target || waste + 16 < best_waste) {
 			best = frames;
@@ -71,14 +70,22 @@ static unsigned target_frames(uint32_t size, bool tiny)
 
 	if (!tiny && size <= 1024)
 		bytes = STELE_MAX(bytes, (size_t)8192);
-	while (bytes / size > OBJECTS_MAX)
+	while (bytes / size > SLAB_OBJECTS_MAX)
 		bytes /= 2;
 	frames = (unsigned)((bytes + FRAME_SIZE - 1) / FRAME_SIZE);
 	frames =
 		STELE_MIN(frames, STELE_MAX(32u, (unsigned)((size + FRAME_SIZE - 1) / FRAME_SIZE)));
-	while (frames > 1 && frames * FRAME_SIZE / size > OBJECTS_MAX)
+	while (frames > 1 && frames * FRAME_SIZE / size > SLAB_OBJECTS_MAX)
 		frames--;
 	return frames;
+}
+
+/* What the system can be given back: of slabs that stay, nothing else ever is. */
+static uint16_t whole_pages(unsigned frames)
+{
+	unsigned page = (unsigned)(stele_system_facts.page_size / FRAME_SIZE);
+
+	return (uint16_t)STELE_ALIGN_UP(frames, page ? page : 1);
 }
 
 /* Objects a sheaf holds: some 32 KiB of them, and the block that has room for as many. */
@@ -116,6 +123,8 @@ static void set_geometry(struct kmem_cache *s, uint32_t size, uint32_t align, ui
 	s->size = (uint32_t)STELE_ALIGN_UP(size, align);
 	s->recip = ~0ull / s->size + 1;
 	s->frames = (uint16_t)best_frames(s->size, target_frames(s->size, tiny));
+	if (flags & SLAB_KEPT)
+		s->frames = whole_pages(s->frames);
 	s->objects = (uint32_t)(s->frames * FRAME_SIZE / s->size);
 	lowbit = s->size & -s->size;
 	s->run_align = (uint16_t)(lowbit > FRAME_SIZE ? lowbit / FRAME_SIZE : 1);
@@ -460,7 +469,7 @@ static int boot_cache_cache(void)
 		return error;
 	if (!load_relaxed(&cache_cache_ready)) {
 		stele_cache_boot(&cache_cache, "kmem_cache", sizeof(struct kmem_cache), 64,
-				 SLAB_NO_MERGE | SLAB_NO_SHEAVES);
+				 SLAB_NO_MERGE | SLAB_NO_SHEAVES | SLAB_KEPT);
 		/* ORDER(LIST) release: the child of a fork may have to boot it again. */
 		store_release(&cache_cache_ready, true);
 	}
@@ -681,6 +690,7 @@ int kmem_cache_shrink(struct kmem_cache *s)
 	uint64_t before = stele_dirty_free();
 	int left = shrink(s);
 
+	stele_kept_purge();
 	stele_purge(STELE_MAX(before * FRAME_SIZE, FRAME_SIZE));
 	return left;
 }
@@ -710,6 +720,7 @@ void stele_shrink_all(size_t keep_bytes)
 	if (STELE_DEBUG)
 		keep_no_longer();
 	stele_cache_each(shrink_each, NULL);
+	stele_kept_purge();
 	stele_purge(keep_bytes);
 }
 

@@ -49,4 +49,5 @@ void stele_decay_shrunk(unsigned less)
 		return;
 	/* Emptying frees slabs and comes back here; the list is then taken, and this is all. */
 	stele_cache_try_each(empty_cache, NULL);
+	stele_kept_purge();
 }

@@ -17,7 +17,7 @@ static inline __attribute__((always_inline)) bool push_late(uint64_t words, void
 /* Why @p cannot be freed: it lies in @run but is not the start of anything there. */
 static bool report_inside(const char *call, const void *p, const struct run *run)
 {
-	const char *cache = run->cache ? run->cache->name : NULL;
+	const char *cache = run->kind == RUN_SLAB ? run_cache(run)->name : NULL;
 
 	if (run_is_pages(run))
 		stele_report_free(call, p, "pages of alloc_pages()", NULL);
@@ -28,7 +28,7 @@ static bool report_inside(const char *call, const void *p, const struct run *run
 
 bool stele_seen_free(const struct run *run, const void *p)
 {
-	return stele_object_is_free(run, p) || stele_pcpu_on_top(run->cache->words, p);
+	return stele_object_is_free(run, p) || stele_pcpu_on_top(run_cache(run)->words, p);
 }
 
 /* Whether the object at @p can be freed; reported if not. */
@@ -38,7 +38,7 @@ static bool may_free(const char *call, struct run *run, void *p)
 		return report_inside(call, p, run);
 	if (!stele_seen_free(run, p))
 		return true;
-	stele_report_free(call, p, "object was already free", run->cache->name);
+	stele_report_free(call, p, "object was already free", run_cache(run)->name);
 	return false;
 }
 
@@ -50,7 +50,7 @@ static bool free_object(const char *call, struct run *run, void *p,
 		return false;
 	if (stele_unlikely(event))
 		stele_trace_call(event);
-	return stele_slab_free_slow(run->cache, p);
+	return stele_slab_free_slow(run_cache(run), p);
 }
 
 /* The run of something that was allocated; else NULL, and it was reported. */
@@ -113,7 +113,7 @@ static bool free_bounded(const char *call, void *p)
 		return report_inside(call, p, run);
 	if (!may_free(call, run, p))
 		return false;
-	stele_slab_free_bounded(run->cache, p);
+	stele_slab_free_bounded(run_cache(run), p);
 	return true;
 }
 
@@ -147,7 +147,7 @@ static void report_wrong_cache(struct kmem_cache *s, void *p)
 	else if (!run_has_object_at(run, p))
 		report_inside("kmem_cache_free", p, run);
 	else
-		stele_report_cache(p, run->cache->name, s->name);
+		stele_report_cache(p, run_cache(run)->name, s->name);
 }
 
 static void cache_free_any(struct kmem_cache *s, void *p, const struct stele_trace_event *event)

@@ -87,11 +87,19 @@ void stele_slabinfo_write(int fd)
 		stele_cache_each(cache_line, &sink);
 }
 
+/* A slab with something in it, or whose memory others can have: not one that is kept empty. */
+static STELE_RACY_LOOK bool is_live_slab(const struct run *run)
+{
+	return run->kind == RUN_SLAB && run->recip &&
+	       (!(run_cache(run)->flags & SLAB_KEPT) ||
+		(load_relaxed(&((struct run *)run)->state) & STATE_FREE) != run->objects);
+}
+
 static STELE_RACY_LOOK void sum_run(struct run *run, void *arg)
 {
 	struct stele_stats *stats = arg;
 
-	if (run->kind == RUN_SLAB && run->recip) {
+	if (is_live_slab(run)) {
 		uint64_t free = load_relaxed(&run->state) & STATE_FREE;
 
 		stats->slab_bytes += run->bytes;
@@ -112,7 +120,7 @@ struct node_sum {
 static STELE_RACY_LOOK void sum_run_of_node(struct run *run, void *arg)
 {
 	const struct node_sum *sum = arg;
-	bool slab = run->kind == RUN_SLAB && run->recip;
+	bool slab = is_live_slab(run);
 
 	if (run->kind == RUN_NONE || node_at((void *)run->base) != sum->node)
 		return;

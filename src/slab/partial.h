@@ -47,6 +47,7 @@ static inline struct partial_look partial_look(struct stele_stack *stack, void *
 			return look;
 		look.slab = (struct partial *)stack_node(base, STELE_STACK_INDEX(look.head));
 		STELE_POINT("partial:look");
+		racy_target(look.slab);
 		/* ORDER(SLABHEAD) acquire: the second look at the head is not older than the pop
 		 * that came before this state. */
 		look.state = atomic_load_explicit(&look.slab->state, ORDER_HEAD_STATE);

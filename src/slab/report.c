@@ -13,6 +13,8 @@
 #include <stdarg.h>
 #include <stdlib.h>
 
+struct kmem_cache stele_no_cache = { .name = "?", .name_at = stele_no_cache.name };
+
 static _Atomic uint64_t reports;
 
 uint64_t stele_reports(void)

@@ -6,7 +6,8 @@
  *           passes its top (a pointer to the next free entry), which names the sheaf and
  *           says how full it is in one word.
  *             link | saved top | depth | 0 | entry 0 ... entry capacity-1 | END
- *           The 0 stops a pop, the END stops a push.
+ *           The 0 stops a pop, the END stops a push. Sheaves are read without ownership (the link
+ *           and depth here, entries in percpu/steps.c), so their slabs stay for good (kept.c).
  * States    in a slot's MAIN or SPARE; in the barn; in one thread's hands. Never in two.
  * Order     in a slot: SLOT; in the barn: STACK. The entries travel with it.
  */
@@ -79,20 +80,21 @@ struct barn {
 	_Atomic uint32_t overflow; /* a full sheaf was turned away since the last miss */
 };
 
-/* Exact at one moment: of a node that was popped meanwhile, the memory may hold anything. */
+/* Exact at one moment: of a sheaf that was popped meanwhile, the memory may hold anything. */
 static inline uint64_t barn_depth(struct stele_stack *stack)
 {
+	struct sheaf *top;
 	uint64_t head, depth;
 
 	do {
 		head = load_acquire(&stack->head);
 		if (!STELE_STACK_INDEX(head))
 			return 0;
+		top = (struct sheaf *)stack_node(stele_hot.base, STELE_STACK_INDEX(head));
 		STELE_POINT("barn:depth");
+		racy_target(top);
 		/* ORDER(STACK) acquire: before the second look at the head. */
-		depth = load_acquire(
-			&((struct sheaf *)stack_node(stele_hot.base, STELE_STACK_INDEX(head)))
-				 ->depth);
+		depth = load_acquire(&top->depth);
 	} while (load_relaxed(&stack->head) != head);
 	return depth;
 }

@@ -12,6 +12,7 @@
  *             deferred.c what those leave to others
  *             cache.c   create, destroy, shrink, merge
  *             decay.c   giving memory back while the program frees
+ *             kept.c    slabs that stay for good
  *             nodes.c   what a cache has for each memory node
  *             rcu.c     what readers may still look at
  *             cpus.c    slots that go, and slots that nobody uses
@@ -26,6 +27,7 @@
 #include "page/run.h"
 #include "slab/sheaf.h"
 #include "sync/grace.h"
+#include "sync/racy.h"
 #include "trace/probe.h"
 #include "trace/trace.h"
 #include <stele/slab.h>
@@ -33,6 +35,8 @@
 
 #define CACHE_NAME_MAX 64
 #define SLAB_NO_SHEAVES 0x80000000u /* internal: every call goes to the slabs */
+#define SLAB_KEPT 0x40000000u /* internal: slabs are never given up (kept.c); without sheaves */
+#define SLAB_OBJECTS_MAX 512u /* the bits of a descriptor */
 #define PATIENCE 1000 /* naps, a second or so: how long what others have in hand is waited for */
 
 /*
@@ -57,6 +61,9 @@ struct kmem_cache_node {
 struct kmem_cache_nodes {
 	_Atomic(struct kmem_cache_node *) at[STELE_NODES_MAX]; /* NULL: node 0's are used */
 };
+
+/* For a run that is no slab any more. */
+extern struct kmem_cache stele_no_cache __attribute__((visibility("hidden")));
 
 #define SLAB_DYING (1ull << 32) /* one that waits for readers, in kmem_cache.slabs */
 
@@ -218,6 +225,14 @@ bool stele_object_is_free(const struct run *run, const void *p);
 /* An empty slab of @s that nobody reads any more. */
 void stele_slab_retire(struct kmem_cache *s, struct run *run);
 
+/* ---- kept.c: slabs of caches with SLAB_KEPT ---- */
+/* The slab in this descriptor has just become idle. Any context. */
+void stele_kept_idle(struct run *run);
+/* The same when the caller owns it (state_take_idle()): all of it is free again. */
+void stele_kept_park(struct kmem_cache *s, struct run *run, enum stele_purging when);
+/* The pages of idle ones go back to the system. Any context. */
+void stele_kept_purge(void);
+
 /* ---- rcu.c ---- */
 struct stele_grace *stele_grace_of(const struct kmem_cache *s);
 /* Pushes @p where it waits for readers. False: not now, or never in this cache. Any context. */
@@ -324,6 +339,18 @@ static inline __attribute__((always_inline)) void *cache_alloc(struct kmem_cache
 		return stele_cache_alloc_slow(s, gfp, node, STELE_CALLER);
 	probe_kmem_cache_alloc(p, &s->name_at, &s->object_size, &s->size, gfp);
 	return stele_unlikely(gfp & __GFP_ZERO) ? stele_zero_object(s, p) : p;
+}
+
+/*
+ * The cache of a slab that may be retired any moment: an object in it was freed twice, or is only
+ * asked about. Then the cache may be another one, or be destroyed, or none.
+ */
+static inline struct kmem_cache *run_cache(const struct run *run)
+{
+	struct kmem_cache *s = __atomic_load_n(&run->cache, __ATOMIC_RELAXED);
+
+	racy_target(s);
+	return s ? s : &stele_no_cache;
 }
 
 /* True when @p is the start of an object: its offset times the reciprocal wraps to below it. */

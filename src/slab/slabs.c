@@ -149,7 +149,9 @@ static unsigned take_new(struct kmem_cache *s, unsigned where, uint64_t *out, un
 {
 	unsigned n = want < s->objects ? want : s->objects;
 	bool clean;
-	struct run *run = stele_run_take_from(where, s->frames, s->run_align, &clean);
+	struct run *run = s->flags & SLAB_KEPT
+				  ? stele_run_keep(where, s->frames)
+				  : stele_run_take_from(where, s->frames, s->run_align, &clean);
 
 	if (!run)
 		return 0;
@@ -163,7 +165,8 @@ static unsigned take_new(struct kmem_cache *s, unsigned where, uint64_t *out, un
 	each_object(s, run, s->ctor);
 	start_bits(run, n);
 	add_relaxed(&s->slabs, 1);
-	stele_decay_grown(s->frames);
+	if (!(s->flags & SLAB_KEPT))
+		stele_decay_grown(s->frames);
 	state_start(&run->state, s->objects - n);
 	stele_run_publish(run);
 	STELE_POINT("slabs:new");
@@ -269,7 +272,9 @@ static void retire_now(struct kmem_cache *s, struct run *run, enum stele_purging
 /* The slab is nobody's any more; those of a type-stable cache only when its readers have left. */
 static void retire(struct kmem_cache *s, struct run *run, enum stele_purging when)
 {
-	if (stele_unlikely(s->flags & SLAB_TYPESAFE_BY_RCU))
+	if (s->flags & SLAB_KEPT)
+		stele_kept_park(s, run, when);
+	else if (stele_unlikely(s->flags & SLAB_TYPESAFE_BY_RCU))
 		stele_rcu_retire(s, run);
 	else
 		retire_now(s, run, when);
@@ -294,7 +299,8 @@ static unsigned object_number(const struct run *run, uint64_t p)
 
 bool stele_object_is_free(const struct run *run, const void *p)
 {
-	unsigned i = object_number(run, (uint64_t)(uintptr_t)p);
+	/* A run that is another one by now gives any number. */
+	unsigned i = object_number(run, (uint64_t)(uintptr_t)p) % SLAB_OBJECTS_MAX;
 
 	return load_relaxed(&((struct run *)run)->free[i / 64]) >> i % 64 & 1;
 }
@@ -312,15 +318,28 @@ static __attribute__((noinline, cold)) void report_twice(const struct run *run, 
 		unsigned i = word * 64 + (unsigned)__builtin_ctzll(bits);
 
 		stele_report_free("free", (void *)(run->base + (uint64_t)i * run->size),
-				  "object was already free", run->cache->name);
+				  "object was already free", run_cache(run)->name);
 	}
+}
+
+/* @n bits were set. True: the slab is idle, and ours to retire. */
+static bool give_count(struct kmem_cache *s, struct run *run, unsigned n)
+{
+	bool keep = s->flags & SLAB_KEPT, idle = false;
+	enum give_result result = keep ? state_give_keep(&run->state, n, run->objects, &idle)
+				       : state_give(&run->state, n, run->objects);
+
+	if (result == GIVE_LIST)
+		list(s, run);
+	if (idle)
+		stele_kept_idle(run);
+	return result == GIVE_EMPTY;
 }
 
 /* True: the slab is idle, and ours to retire. */
 static bool give_batch(struct kmem_cache *s, const struct batch *batch)
 {
 	struct run *run = batch->run;
-	enum give_result result;
 	unsigned n = 0;
 
 	for (unsigned w = 0; w < 8; w++) {
@@ -336,10 +355,7 @@ static bool give_batch(struct kmem_cache *s, const struct batch *batch)
 	if (!n)
 		return false;
 	STELE_POINT("slabs:bits-given");
-	result = state_give(&run->state, n, run->objects);
-	if (result == GIVE_LIST)
-		list(s, run);
-	return result == GIVE_EMPTY;
+	return give_count(s, run, n);
 }
 
 static void report_gone(const struct kmem_cache *s, uint64_t p)
@@ -370,7 +386,7 @@ static void note(struct batch *batch, uint64_t p)
 	uint64_t bit = 1ull << number % 64;
 
 	if (stele_unlikely((uint64_t)product >= run->recip || number >= run->objects)) {
-		report_gone(run->cache, p);
+		report_gone(run_cache(run), p);
 		return;
 	}
 	if (stele_unlikely(*word & bit))
@@ -427,7 +443,7 @@ void stele_slabs_give(struct kmem_cache *s, uint64_t *objects, unsigned n)
 void stele_slabs_give_bounded(struct kmem_cache *s, void *p)
 {
 	struct run *run = run_for_give(s, (uint64_t)(uintptr_t)p);
-	unsigned i = run ? object_number(run, (uint64_t)(uintptr_t)p) : 0;
+	unsigned i = run ? object_number(run, (uint64_t)(uintptr_t)p) % SLAB_OBJECTS_MAX : 0;
 	uint64_t bit = 1ull << i % 64;
 	bool idle;
 

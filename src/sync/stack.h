@@ -1,13 +1,15 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * sync/stack.h - a lock-free stack of things that never leave memory
+ * sync/stack.h - a lock-free stack of things whose memory is never given away
  *
  * Idea      Treiber's stack; the head holds {tag, index}. The tag grows by one at
  *           every push and pop, so a head that was read, and is found again, was
  *           never changed in between.
  * Objects   nodes at base + index * 64, index 0 is "none". A node's link may be read
- *           after it was popped by someone else (its memory stays readable, the value
- *           is then thrown away), so links are atomic.
+ *           after somebody else has popped the node and uses its memory for something else, so
+ *           links are atomic. The value is thrown away then, as the head has another tag. The
+ *           memory must be readable still, so the library never gives it to anybody: nodes are
+ *           descriptors of runs, or sheaves, whose slabs stay for good (sync/racy.h).
  * Order     STACK: push releases, pop and take acquire; what was written to a node
  *           before its push is seen after its pop.
  * Context   any. A push or pop that loses a race tries again; each loss means that
@@ -22,6 +24,7 @@
 
 #include "sync/atomic.h"
 #include "sync/inject.h"
+#include "sync/racy.h"
 #include <stddef.h>
 
 #ifndef ORDER_STACK_PUSH
@@ -87,8 +90,11 @@ static inline void stack_push(struct stele_stack *stack, void *base, struct stel
 static inline bool stack_pop_if(struct stele_stack *stack, void *base, uint64_t head)
 {
 	struct stele_link *top = stack_node(base, STELE_STACK_INDEX(head));
-	uint64_t next = load_relaxed(&top->next);
+	uint64_t next;
 
+	STELE_POINT("stack:read");
+	racy_target(top);
+	next = load_relaxed(&top->next);
 	STELE_POINT("stack:pop");
 	/* ORDER(STACK) acquire: pairs with the push of this node. */
 	return atomic_compare_exchange_strong_explicit(&stack->head, &head,

@@ -48,6 +48,7 @@
 #define MODEL_SIDES 2u
 #endif
 
+#define STELE_RACY_UNCHECKED /* there is no arena */
 #include "sync/atomic.h"
 #include "sync/inject.h"
 #include <assert.h>

@@ -29,15 +29,15 @@ static uint64_t fill(unsigned i, unsigned n)
 
 static int setup(void **state)
 {
-	char *block;
+	struct run *run;
 
 	(void)state;
 	if (stele_heap_start() != 0)
 		return -1;
-	block = stele_large_alloc(SHEAVES * BYTES, 4096, true);
-	for (unsigned i = 0; block && i < SHEAVES; i++)
-		sheaves[i] = (struct sheaf *)(block + i * BYTES);
-	return block ? 0 : -1;
+	run = stele_run_keep(0, SHEAVES * BYTES / FRAME_SIZE);
+	for (unsigned i = 0; run && i < SHEAVES; i++)
+		sheaves[i] = (struct sheaf *)(run->base + i * BYTES);
+	return run ? 0 : -1;
 }
 
 static void a_top_names_its_sheaf_and_its_fill(void **state)

@@ -1,0 +1,111 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * page/permanent.c - runs that are never returned
+ *
+ * Idea      Memory that threads read without owning it (sync/racy.h) lies in areas of its own, each
+ *           taken whole and for good. A run begins where the one before it ended. So such runs lie
+ *           close together, and leave no holes where programs' memory comes and goes. Their pages
+ *           can be given back, their addresses cannot.
+ * Objects   cut: for each node, in one word, how many areas were taken, which was the last one, and
+ *           how many of its frames are in use.
+ * Order     AREA: the area's last owners are done with it. The word says no more than which frames
+ *           are whose, so it needs none.
+ * Context   any; each lost race means that somebody else made progress.
+ * Failure   NULL: no empty area, or this node has its share of them (KEPT_SHARE, one at least). A
+ *           thread that never comes back from between an area and the word has lost it the area.
+ * Limits    what is left at the end of an area and is too small for a run stays unused.
+ * Tests     tests/unit/page/test_permanent.c
+ */
+#include "page/heap.h"
+#include "page/run.h"
+#include "percpu/system.h"
+
+#define KEPT_SHARE 16u /* of a node's areas, one in so many */
+
+/* {areas taken:27, number of the last one, plus 1:27, its frames in use:10} */
+#define FRAMES_BITS 10
+#define NUMBER_BITS 27
+#define ONE_AREA (1ull << (FRAMES_BITS + NUMBER_BITS))
+
+static _Atomic uint64_t cut[STELE_NODES_MAX];
+
+static unsigned frames_in(uint64_t word)
+{
+	return (unsigned)word & ((1u << FRAMES_BITS) - 1);
+}
+
+static uint32_t number_in(uint64_t word)
+{
+	return (uint32_t)(word >> FRAMES_BITS & ((1u << NUMBER_BITS) - 1)) - 1;
+}
+
+static bool has_room(uint64_t word, unsigned frames)
+{
+	return word && frames_in(word) + frames <= AREA_FRAMES;
+}
+
+/* Goes on in a new area, unless somebody else did. False: there is none. */
+static bool begin_area(unsigned node, uint64_t word)
+{
+	const struct stele_zone *zone = &stele_heap.zones[node];
+	uint64_t share = (zone->end - zone->first) / KEPT_SHARE, taken = word / ONE_AREA;
+	int64_t number = taken < STELE_MAX(share, 1ul) ? stele_area_keep(node) : -1;
+
+	if (number < 0)
+		return load_relaxed(&cut[node]) != word;
+	STELE_POINT("kept:area");
+	if (!cas_relaxed(&cut[node], &word,
+			 (taken + 1) * ONE_AREA | (uint64_t)(number + 1) << FRAMES_BITS))
+		stele_area_let_go((uint32_t)number);
+	return true;
+}
+
+static uintptr_t cut_frames(unsigned node, unsigned frames)
+{
+	uint64_t word = load_relaxed(&cut[node]);
+
+	for (;;) {
+		if (!has_room(word, frames)) {
+			if (!begin_area(node, word))
+				return 0;
+			word = load_relaxed(&cut[node]);
+		} else if (cas_relaxed(&cut[node], &word, word + frames)) {
+			return (uintptr_t)area_memory(number_in(word)) +
+			       frames_in(word) * FRAME_SIZE;
+		}
+	}
+}
+
+struct run *stele_run_keep(unsigned where, unsigned frames)
+{
+	unsigned page = (unsigned)(stele_system_facts.page_size / FRAME_SIZE);
+	struct run *run;
+
+	if (stele_page_fault_injected())
+		return NULL;
+	frames = STELE_ALIGN_UP(frames, page);
+	run = stele_descriptor_take();
+	if (!run)
+		return NULL;
+	run->base = cut_frames(where_node(where), frames);
+	if (!run->base) {
+		stele_run_return_descriptor(run);
+		return NULL;
+	}
+	stele_run_begin(run, frames * FRAME_SIZE);
+	return run;
+}
+
+bool stele_run_empty(struct run *run)
+{
+	STELE_POINT("run:empty");
+	return stele_os_purge((void *)run->base, run->bytes) == 0;
+}
+
+bool stele_is_never_given(const void *p)
+{
+	uintptr_t arena = (uintptr_t)area_memory(0);
+
+	return (uintptr_t)p - arena >= stele_system_facts.arena_bytes ||
+	       load_relaxed(area_count(area_of((uintptr_t)p))) == AREA_KEPT;
+}

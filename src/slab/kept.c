@@ -1,0 +1,80 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * slab/kept.c - slabs whose memory is never given to anybody else
+ *
+ * Idea      Sheaves, caches, and what caches have for nodes are read by threads that do not own
+ *           them (sync/racy.h). So their slabs stay for good: one that becomes empty keeps its
+ *           address, its descriptor and its place on the partial stack, and serves the cache's next
+ *           allocations as before. Only its pages go back to the system; they read as zero then,
+ *           which every racy reader throws away. So the most that is kept is address space, as much
+ *           as the cache needed at its peak, in areas of their own (page/permanent.c).
+ * States    IDLE: all objects are free, the pages are not given back. Parked: the same, and they
+ *           are. The state does not tell a parked slab from any other with free objects.
+ * Objects   recent: idle slabs whose pages may be needed again at once. A slab that becomes idle
+ *           takes another's place there, and that one is parked if it is idle still. An entry may
+ *           be out of date: the slab is in use again, or idle once more. Only the state counts: it
+ *           gives an idle slab to one taker.
+ * Order     SLABSTATE: a thread that parks a slab takes it from its state (acquire) before the
+ *           pages go, and lets go of it (release) after that.
+ *           KEPT: a slab is idle before its note is looked for; a note is removed before the state
+ *           is looked at. So no idle slab is left without a note.
+ * Context   any. A thread that never comes back from parking keeps that slab. One that never comes
+ *           back between a slab's last free and the note here leaves its pages resident until the
+ *           slab is used again.
+ * Failure   the system refuses, as it does for locked memory: the pages stay, the slab is idle and
+ *           serves all the same.
+ * Tests     tests/unit/slab/test_kept.c, tests/contract/test_protected.c, tests/model/deferred.c
+ */
+#include "slab/bitmap.h"
+#include "slab/slab.h"
+
+#define RECENT 4u /* slabs, of 32 KiB at most */
+
+static _Atomic(struct run *) recent[RECENT];
+static _Atomic uint32_t next_place;
+
+void stele_kept_park(struct kmem_cache *s, struct run *run, enum stele_purging when)
+{
+	bool resident = when == PURGE_LATER || !stele_run_empty(run);
+
+	if (state_refill(&run->state, run->objects, resident))
+		stack_push(cache_partial(s, node_at((void *)run->base)), stele_hot.base,
+			   &run->link);
+}
+
+/* One that was noted, and is not any more. */
+static void park_if_idle(struct run *run)
+{
+	/* ORDER(KEPT) sequentially consistent: off the notes, then looks whether it is idle. */
+	fence_seq();
+	if (run && state_take_idle(&run->state, false))
+		stele_kept_park(run->cache, run, PURGE_NOW);
+}
+
+static bool is_recent(const struct run *run)
+{
+	for (unsigned i = 0; i < RECENT; i++)
+		if (load_relaxed(&recent[i]) == run)
+			return true;
+	return false;
+}
+
+void stele_kept_idle(struct run *run)
+{
+	uint32_t place;
+
+	/* ORDER(KEPT) sequentially consistent: idle, then looks whether it is noted. */
+	fence_seq();
+	if (is_recent(run))
+		return;
+	place = add_relaxed(&next_place, 1) % RECENT;
+	STELE_POINT("kept:idle");
+	park_if_idle(exchange_acq_rel(&recent[place], run));
+}
+
+void stele_kept_purge(void)
+{
+	for (unsigned i = 0; i < RECENT; i++)
+		if (load_relaxed(&recent[i]))
+			park_if_idle(exchange_acq_rel(&recent[i], NULL));
+}

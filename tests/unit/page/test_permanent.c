@@ -1,0 +1,130 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Tests of page/permanent.c: runs that are never returned lie side by side in areas that nobody else
+ * gets a frame of, no more of them than their share; and debug builds know them.
+ */
+#include "page/heap.h"
+#include "percpu/system.h"
+
+#include "../unit.h"
+
+#include <sys/mman.h>
+
+#define MANY 2000u
+
+static struct run *runs[MANY];
+
+static int setup(void **state)
+{
+	(void)state;
+	return stele_heap_start();
+}
+
+static void runs_lie_side_by_side_in_areas_of_their_own(void **state)
+{
+	unsigned areas = 1;
+
+	(void)state;
+	for (unsigned i = 0; i < MANY; i++) {
+		struct run *run = runs[i] = stele_run_keep(0, i % 2 ? 2 : 8);
+
+		assert_non_null(run);
+		assert_int_equal(run->bytes, (i % 2 ? 2 : 8) * FRAME_SIZE);
+		assert_int_equal(load_relaxed(area_count(area_of(run->base))), AREA_KEPT);
+		assert_int_equal(area_of(run->base), area_of(run->base + run->bytes - 1));
+		assert_true(stele_is_never_given((char *)run->base + run->bytes - 1));
+		areas += i && run->base != runs[i - 1]->base + runs[i - 1]->bytes;
+	}
+	assert_int_equal(areas, (MANY * 5 + AREA_FRAMES - 1) / AREA_FRAMES);
+}
+
+static void pages_that_go_back_read_as_zero(void **state)
+{
+	(void)state;
+	memset((void *)runs[0]->base, 0xa5, runs[0]->bytes);
+	memset((void *)runs[1]->base, 0x5a, runs[1]->bytes);
+	assert_true(stele_run_empty(runs[0]));
+	assert_true(all_bytes((void *)runs[0]->base, runs[0]->bytes, 0));
+	assert_true(all_bytes((void *)runs[1]->base, runs[1]->bytes, 0x5a));
+}
+
+static void nobody_gets_frames_there(void **state)
+{
+	static struct run *taken[MANY];
+	bool clean;
+
+	(void)state;
+	for (unsigned i = 0; i < MANY; i++) {
+		taken[i] = stele_run_take(1 + i % 16, 1, &clean);
+		assert_non_null(taken[i]);
+		assert_false(stele_is_never_given((void *)taken[i]->base));
+		taken[i]->kind = RUN_LARGE;
+		stele_run_publish(taken[i]);
+	}
+	for (unsigned i = 0; i < MANY; i++)
+		stele_run_return(taken[i]);
+	assert_true(stele_is_never_given(taken[0])); /* a descriptor */
+	assert_true(stele_is_never_given(&clean));
+}
+
+/* ---- several at once ---- */
+
+#define EACH 1500u
+#define THREADS 4u
+
+static struct run *of_thread[THREADS][EACH];
+
+static void *keep_many(void *number)
+{
+	for (unsigned i = 0; i < EACH; i++) {
+		struct run *run = stele_run_keep(0, 4);
+
+		if (run)
+			store_relaxed((_Atomic uint64_t *)run->base, (uintptr_t)number << 32 | i);
+		of_thread[(uintptr_t)number][i] = run;
+	}
+	return NULL;
+}
+
+static void threads_get_runs_of_their_own(void **state)
+{
+	(void)state;
+	meet_inside_steps(true);
+	in_threads(THREADS, keep_many);
+	meet_inside_steps(false);
+	for (unsigned t = 0; t < THREADS; t++)
+		for (unsigned i = 0; i < EACH; i++) {
+			assert_non_null(of_thread[t][i]);
+			assert_int_equal(*(uint64_t *)of_thread[t][i]->base, (uint64_t)t << 32 | i);
+		}
+}
+
+/* Last: nothing can be kept after it. */
+static void no_more_is_kept_than_a_share(void **state)
+{
+	unsigned share = stele_heap.areas_max / 16, areas = 0;
+
+	(void)state;
+	while (stele_run_keep(0, AREA_FRAMES / 2))
+		;
+	for (uint32_t number = areas_below(AREA_NONE); number != AREA_NONE;
+	     number = areas_below(number))
+		areas += load_relaxed(area_count(number)) == AREA_KEPT;
+	assert_int_equal(areas, STELE_MAX(share, 1u));
+	assert_non_null(stele_large_alloc(AREA_SIZE, FRAME_SIZE, false));
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(runs_lie_side_by_side_in_areas_of_their_own),
+		cmocka_unit_test(pages_that_go_back_read_as_zero),
+		cmocka_unit_test(nobody_gets_frames_there),
+		cmocka_unit_test(threads_get_runs_of_their_own),
+		cmocka_unit_test(no_more_is_kept_than_a_share),
+	};
+
+	/* So that a share is soon used up. */
+	setenv("STELE_ARENA_SIZE", "4g", 1);
+	return cmocka_run_group_tests(tests, setup, NULL);
+}
