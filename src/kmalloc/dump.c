@@ -25,13 +25,14 @@ static uintptr_t object_start(const struct run *run, uintptr_t p)
 bool kmem_dump_obj(void *p)
 {
 	const struct run *run = stele_run_of(p);
+	const struct kmem_cache *s;
 	uintptr_t start;
 
 	if (!run || run->kind != RUN_SLAB)
 		return false;
+	s = run_cache(run);
 	start = object_start(run, (uintptr_t)p);
-	stele_say(" slab %s start %016zx pointer offset %zu size %u\n", run->cache->name,
-		  (size_t)start, (size_t)((uintptr_t)p - start),
-		  (unsigned int)run->cache->object_size);
+	stele_say(" slab %s start %016zx pointer offset %zu size %u\n", s->name, (size_t)start,
+		  (size_t)((uintptr_t)p - start), (unsigned int)s->object_size);
 	return true;
 }

@@ -76,9 +76,9 @@ static bool was_freed(const void *p)
 {
 	const struct run *run = stele_run_of(p);
 
-	if (run->kind != RUN_SLAB || !stele_seen_free(run, p))
+	if (!run || run->kind != RUN_SLAB || !stele_seen_free(run, p))
 		return false;
-	stele_report_resize("krealloc", p, "object was already free", run->cache->name);
+	stele_report_resize("krealloc", p, "object was already free", run_cache(run)->name);
 	return true;
 }
 

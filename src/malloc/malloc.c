@@ -213,8 +213,8 @@ static void *resize_object(void *p, size_t old, size_t size)
 		return p;
 	/* Before anything is taken: that may put another object on top of the freed one. */
 	run = stele_run_of(p);
-	if (stele_unlikely(stele_seen_free(run, p)))
-		return refuse(p, "object was already free", run->cache->name);
+	if (stele_unlikely(!run || stele_seen_free(run, p)))
+		return refuse(p, "object was already free", run ? run_cache(run)->name : NULL);
 	if (size > old && size < old + old / 4)
 		roomy = move(p, old, old + old / 4);
 	return roomy ? roomy : move(p, old, size);

@@ -63,10 +63,10 @@ static void give_large(struct giving *giving, struct run *run)
 /* The start of what @p points into, of a slab or large. */
 static void *base_of(const struct run *run, const void *p)
 {
-	uint64_t offset = (uintptr_t)p - run->base;
+	uint64_t offset = (uintptr_t)p - run->base, size = run->size;
 
-	return (void *)(run->kind == RUN_SLAB ? run->base + offset / run->size * run->size
-					      : run->base);
+	return (void *)(run->kind == RUN_SLAB && size ? run->base + offset / size * size
+						      : run->base);
 }
 
 uint64_t stele_rcu_head_done(struct stele_grace_link *link)
@@ -85,12 +85,13 @@ uint64_t stele_rcu_head_done(struct stele_grace_link *link)
 /* Links the object through its own word. False: it has none. */
 static bool give_head(const struct giving *giving, const struct run *run)
 {
-	struct stele_grace *g = stele_grace_of(run->cache);
+	struct stele_grace *g = stele_grace_of(run_cache(run));
 
 	if (!giving->head)
 		return false;
 	if (load_relaxed(&g->heads.first) == giving->head)
-		return reported(giving->call, base_of(run, giving->head), TWICE, run->cache->name);
+		return reported(giving->call, base_of(run, giving->head), TWICE,
+				run_cache(run)->name);
 	stele_grace_head(g, giving->head, run->size);
 	return true;
 }
@@ -98,23 +99,26 @@ static bool give_head(const struct giving *giving, const struct run *run)
 /* Whether the object at @p can be given; reported if not. */
 static bool may_give(const struct giving *giving, const struct run *run, void *p)
 {
-	const char *cache = run->cache->name;
+	const struct kmem_cache *s = run_cache(run);
 
 	if (!run_has_object_at(run, p))
-		return !reported(giving->call, p, "not the start of an object", cache);
-	if (stele_pcpu_on_top_rcu(run->cache->words, p))
-		return !reported(giving->call, p, TWICE, cache);
+		return !reported(giving->call, p, "not the start of an object", s->name);
+	if (stele_pcpu_on_top_rcu(s->words, p))
+		return !reported(giving->call, p, TWICE, s->name);
 	if (stele_seen_free(run, p))
-		return !reported(giving->call, p, "object was already free", cache);
+		return !reported(giving->call, p, "object was already free", s->name);
 	return true;
 }
 
 static void give_object(struct giving *giving, struct run *run, void *p)
 {
+	struct kmem_cache *s;
+
 	if (!may_give(giving, run, p))
 		return;
-	giving->grace = stele_grace_of(run->cache);
-	giving->no_place = !stele_rcu_push(run->cache, p) && !give_head(giving, run);
+	s = run_cache(run);
+	giving->grace = stele_grace_of(s);
+	giving->no_place = !stele_rcu_push(s, p) && !give_head(giving, run);
 }
 
 /* ---- any pointer ---- */
