@@ -13,7 +13,9 @@
  * Memory    What waits is counted (struct stele_stats). Past STELE_RCU_EXPEDITE bytes a grace
  *           period is asked for at once; past STELE_RCU_MAX whoever may sleep waits until it is
  *           less: the mightsleep forms however long it takes, kfree_rcu() for STELE_RCU_WAIT
- *           milliseconds per grace period at most, and not while its thread is reading.
+ *           milliseconds per grace period at most, and not while its thread is reading. Where
+ *           the process can have no thread, each of them runs the grace period itself, and then
+ *           kfree_rcu() waits for as long as readers take, unless STELE_RCU_WAIT is 0.
  * Order     What was done before the call is done before the grace period; what readers did in
  *           their sections is over before the object is allocated again.
  * Source    the contract of Linux 7.3. Unlike there, a block of any size has a base that is found
@@ -83,8 +85,8 @@ static inline void kfree_rcu_mightsleep(const void *p)
  *
  * Slabs of type-stable caches that were empty before are given back as well. Not covered: mightsleep
  * calls of other threads that are under way; what a thread holds that stands still for longer than
- * a second between two steps of giving (stopped by a debugger, or gone by longjmp()); and sheaves
- * in other CPUs' slots while the system refuses membarrier.
+ * a second between two steps of giving, as under a debugger; and sheaves in other CPUs' slots while
+ * the system refuses membarrier. A qsbr thread that is online is taken offline for the wait.
  * Context: sleepable.
  */
 STELE_API void kvfree_rcu_barrier(void);

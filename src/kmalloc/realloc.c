@@ -103,6 +103,10 @@ void *stele_request_resize(const void *old, const struct stele_request *r)
 		STELE_WARN_ONCE("stele: krealloc: %p is not an allocation\n", p);
 		return NULL;
 	}
+	if (stele_unlikely(run_is_given(stele_run_of(p)))) {
+		stele_report_resize("krealloc", p, STELE_GIVEN, NULL);
+		return NULL;
+	}
 	if (stele_likely(!elsewhere(p, r))) {
 		if (fits_in_place(p, usable, r))
 			return stay(p, usable, r);

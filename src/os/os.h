@@ -57,7 +57,7 @@ bool stele_os_cpus_of_file(const char *path, uint64_t mask[]);
 bool stele_os_cpus_allowed(uint64_t mask[]);
 /* Lets this thread run where the others may, as far as they are told. Ordinary threads. */
 void stele_os_run_with_others(void);
-uint64_t stele_os_ram_bytes(void);   /* RAM plus swap; 0 when unknown */
+uint64_t stele_os_ram_bytes(void); /* RAM plus swap; 0 when unknown */
 /* What the system promises without having it: the number in vm.overcommit_memory; 0 when unknown. */
 #define STELE_OS_OVERCOMMIT_ALWAYS 1
 unsigned stele_os_overcommit(void);
@@ -76,6 +76,9 @@ ssize_t stele_os_read_file(const char *path, char *buf, size_t size);
 
 /* The kernel's number of this thread. */
 uint32_t stele_os_thread(void);
+
+/* Whether a thread of this process has that number now. */
+bool stele_os_thread_lives(uint32_t thread);
 
 /* The number of this process among its ancestors, never 0: a child has another one. */
 uint32_t stele_os_process(void);

@@ -92,6 +92,15 @@ uint32_t stele_os_thread(void)
 	return (uint32_t)STELE_SYSCALL(SYS_gettid, 0);
 }
 
+bool stele_os_thread_lives(uint32_t thread)
+{
+	int saved = errno;
+	bool lives = syscall(SYS_tgkill, getpid(), thread, 0) == 0 || errno != ESRCH;
+
+	errno = saved;
+	return lives;
+}
+
 int stele_os_priority(void)
 {
 	struct sched_param param = { 0 };

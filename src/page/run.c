@@ -61,8 +61,12 @@ static struct run *new_descriptor(void)
 struct run *stele_descriptor_take(void)
 {
 	struct stele_link *link = stack_pop(&free_descriptors, stele_hot.base);
+	struct run *run = link ? STELE_CONTAINER_OF(link, struct run, link) : new_descriptor();
 
-	return link ? STELE_CONTAINER_OF(link, struct run, link) : new_descriptor();
+	/* A large block that waited for readers had it set until the end. */
+	if (run)
+		store_relaxed(&run->grace.done, NULL);
+	return run;
 }
 
 void stele_run_return_descriptor(struct run *run)

@@ -230,10 +230,9 @@ static void stop_reading(uint32_t *mine)
 	*mine = 0;
 	leave();
 	stele_os_signals_release(signals);
-	do_what_waited();
 }
 
-void cpus_read_unlock(void)
+void stele_cpus_let_go(void)
 {
 	uint32_t *mine = stele_thread_cpus();
 
@@ -243,6 +242,18 @@ void cpus_read_unlock(void)
 		stop_reading(mine);
 	else
 		--*mine;
+}
+
+void stele_cpus_catch_up(void)
+{
+	if (!stele_cpus_are_held())
+		do_what_waited();
+}
+
+void cpus_read_unlock(void)
+{
+	stele_cpus_let_go();
+	stele_cpus_catch_up();
 }
 
 /* ---- writing ---- */

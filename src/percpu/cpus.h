@@ -69,6 +69,13 @@ bool stele_cpus_is_writer(void);
 /* Either: it may wait for nobody who may want to read. */
 bool stele_cpus_are_held(void);
 
+/*
+ * cpus_read_unlock() in two steps, for a caller that holds signals back: it lets them in between the
+ * two, so that what was put off, which may wait for long, does not hold them back.
+ */
+void stele_cpus_let_go(void);
+void stele_cpus_catch_up(void);
+
 void stele_cpus_after_fork(void);
 
 /* ---- hotplug.c: steps of the library's own, before anything else happens ---- */

@@ -17,6 +17,9 @@ struct rcu_flavor_struct {
 	void (*unused_quiescent_state)(void);
 	void (*unused_call_rcu)(void);
 	void (*update_synchronize_rcu)(void);
+	void (*unused_defer_rcu)(void);
+	void (*thread_offline)(void);
+	void (*thread_online)(void);
 };
 
 #endif

@@ -21,8 +21,6 @@
 #include "sync/held.h"
 #include <errno.h>
 
-#define TWICE "object was already given to kfree_rcu"
-
 /* What is known of a call besides the pointer, and what became of it. */
 struct giving {
 	const char *call;
@@ -44,14 +42,16 @@ static uint64_t large_done(struct stele_grace_call *call)
 	struct run *run = STELE_CONTAINER_OF(call, struct run, grace);
 	uint64_t bytes = run->bytes;
 
-	stele_free("kfree_rcu", (void *)run->base, NULL);
+	/* Until now it waits, for whoever frees it a second time. */
+	probe_kfree((void *)run->base);
+	stele_large_free(run);
 	return bytes;
 }
 
 static void give_large(struct giving *giving, struct run *run)
 {
 	if (atomic_exchange(&run->grace.done, large_done)) {
-		reported(giving->call, (void *)run->base, TWICE, NULL);
+		reported(giving->call, (void *)run->base, STELE_GIVEN, NULL);
 		return;
 	}
 	giving->grace = &stele_graces[0];
@@ -90,7 +90,7 @@ static bool give_head(const struct giving *giving, const struct run *run)
 	if (!giving->head)
 		return false;
 	if (load_relaxed(&g->heads.first) == giving->head)
-		return reported(giving->call, base_of(run, giving->head), TWICE,
+		return reported(giving->call, base_of(run, giving->head), STELE_GIVEN,
 				run_cache(run)->name);
 	stele_grace_head(g, giving->head, run->size);
 	return true;
@@ -104,7 +104,7 @@ static bool may_give(const struct giving *giving, const struct run *run, void *p
 	if (!run_has_object_at(run, p))
 		return !reported(giving->call, p, "not the start of an object", s->name);
 	if (stele_pcpu_on_top_rcu(s->words, p))
-		return !reported(giving->call, p, TWICE, s->name);
+		return !reported(giving->call, p, STELE_GIVEN, s->name);
 	if (stele_seen_free(run, p))
 		return !reported(giving->call, p, "object was already free", s->name);
 	return true;

@@ -12,14 +12,20 @@
 /* ---- runner.c ---- */
 /* Sees to it that somebody runs the rounds of @g. 0 or -errno. Ordinary threads. */
 int stele_runner_start(struct stele_grace *g);
+
+/* ---- wait.c ---- */
 /* Returns when the round that @ticket names is done. 0 or -errno: it cannot be had. */
 int stele_runner_wait(struct stele_grace *g, uint32_t ticket);
 /* Too much waits: waits as well, if that can end. @patient: until it is less, however long. */
 void stele_runner_hold_back(struct stele_grace *g, bool patient);
-/* Whether this thread is between the read lock and unlock of these readers, as far as they say. */
-bool stele_reading(const struct stele_grace *g);
 /* A grace period, in this thread. 0 or -errno. */
 int stele_runner_synchronize(struct stele_grace *g);
+/* All that was put into the queue before is done. 0 or -errno. */
+int stele_runner_barrier(struct stele_grace *g);
+
+/* ---- flavors.c ---- */
+/* Whether this thread is between the read lock and unlock of these readers, as far as they say. */
+bool stele_reading(const struct stele_grace *g);
 
 /* ---- free.c: what the runner does with a single object. The bytes it counted as; 0: it was free
  * already, and what its word leads to is no list any more. ---- */

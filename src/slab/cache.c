@@ -15,8 +15,10 @@
  *           either may create and destroy caches. Who walks pins the cache it is at by a
  *           reference; walking keeps other threads from destroying it meanwhile.
  * Context   ordinary threads, except stele_cache_boot() (any, idempotent). Signals are held back
- *           in all of it: what is taken apart here would be lost with a handler that never
- *           comes back.
+ *           while something is taken apart, as it would be lost with a handler that never comes
+ *           back; they are let in while readers are waited for, which may take any time.
+ *           A handler that jumps out of such a wait leaves the cache as it is: out of the list,
+ *           and in memory.
  * Order     MUTEX, LIST, SLABS.
  * Tests     tests/contract/test_cache_create.c
  */
@@ -275,8 +277,9 @@ void stele_cache_each(void (*each)(struct kmem_cache *, void *), void *arg)
 			each(s, arg);
 		stele_unlock(&walking);
 	}
-	cpus_read_unlock();
+	stele_cpus_let_go();
 	stele_os_signals_release(signals);
+	stele_cpus_catch_up();
 }
 
 /* ---- memory nodes ---- */
@@ -663,8 +666,9 @@ static int empty_held(struct kmem_cache *s)
 	error = stele_slab_flush_all(s, true);
 	stele_slabs_tidy(s);
 	if (!STELE_BROKEN_FLUSH_UNHELD)
-		cpus_read_unlock();
+		stele_cpus_let_go();
 	stele_os_signals_release(signals);
+	stele_cpus_catch_up();
 	return error;
 }
 
@@ -779,8 +783,10 @@ static STELE_RACY_LOOK void count_live(struct run *run, void *arg)
  */
 static int empty_for_good(struct kmem_cache *s)
 {
-	int error = empty_held(s);
+	int error;
 
+	s->ending = true;
+	error = empty_held(s);
 	if (s->flags & SLAB_TYPESAFE_BY_RCU && stele_grace_runner)
 		stele_grace_runner->barrier(stele_grace_of(s));
 	/* ORDER(SLABS) acquire */
@@ -808,6 +814,8 @@ static struct kmem_cache *keep_for_a_while(struct kmem_cache *s)
 
 static void release_cache(struct kmem_cache *s)
 {
+	uint64_t signals = stele_os_signals_hold();
+
 	/* What others buried after the last look. */
 	stele_slabs_tidy(s);
 	free_parts(s);
@@ -815,9 +823,10 @@ static void release_cache(struct kmem_cache *s)
 		s = keep_for_a_while(s);
 	if (s)
 		kmem_cache_free(&cache_cache, s);
+	stele_os_signals_release(signals);
 }
 
-/* A cache that is in no list any more. */
+/* A cache that is in no list any more. Waits with signals open. */
 static void empty_and_release(struct kmem_cache *s, const void *caller)
 {
 	int error = empty_for_good(s);
@@ -867,17 +876,12 @@ static struct kmem_cache *take_put_off(void)
 static void empty_put_off(void)
 {
 	struct kmem_cache *s;
-	uint64_t signals;
 
-	if (!load_relaxed(&put_off))
-		return;
-	signals = stele_os_signals_hold();
 	while ((s = take_put_off())) {
 		if (stele_grace_used())
 			stele_rcu_barrier(s);
 		empty_and_release(s, s->destroyed_from);
 	}
-	stele_os_signals_release(signals);
 }
 
 /* What emptying takes, grace periods first, is not waited for while the CPU set is held. */
@@ -961,9 +965,9 @@ void kmem_cache_destroy(struct kmem_cache *s)
 	last = drop(s, references);
 	if (locked)
 		stele_unlock(&walking);
+	stele_os_signals_release(signals);
 	if (last)
 		finish(s, __builtin_return_address(0));
-	stele_os_signals_release(signals);
 }
 
 unsigned int kmem_cache_size(struct kmem_cache *s)

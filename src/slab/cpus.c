@@ -90,14 +90,14 @@ bool stele_cold_due(void)
 static void empty_cold(struct kmem_cache *s, void *arg)
 {
 	uint64_t found[3] = { 0 };
+	struct in_hand_name name;
 
-	if (!s->capacity || s->dtor)
+	if (!s->capacity || s->dtor || !stele_rcu_hold(&name))
 		return;
-	stele_rcu_hold();
 	stele_slot_empty_held(*(unsigned *)arg, s->words, found);
 	if (stele_is_sheaf(found[2]))
 		stele_rcu_give_sheaf(s, found[2]);
-	stele_rcu_let_go();
+	stele_rcu_let_go(&name);
 	give(s, found);
 }
 

@@ -10,18 +10,22 @@
  * Objects   later: descriptors, each on it once. A note may be out of date: the slab is in use
  *           again, or the descriptor stands for something else. Only a state that says IDLE
  *           counts, and it gives the slab to one taker.
- *           draining: those between a note and the end of what it asked for (in_hand.h).
+ *           draining: the threads between a note and the end of what it asked for.
  * Order     LATER (sync/later.h), SLABSTATE: the note comes after the state is IDLE.
- *           DRAINED: a drainer is counted before it takes a note, and until the slab is retired;
- *           the barrier finds the list empty (acquire), then waits for the count.
- * Context   noting and draining: any. The barrier waits for drainers, with patience, not for ever:
- *           one may have been left by siglongjmp(). Who destroys a cache need not: a slab counts
- *           until its retirer is done with the cache (cache.c).
- * Failure   a drainer that never comes back: the slab in its hand is lost.
- * Tests     tests/model/deferred.c, tests/contract/test_nolock.c
+ *           DRAINED: a drainer enters its name (sync/in_hand.h) before it takes a note, and leaves
+ *           when the slab is retired; the barrier finds the list empty (acquire), then waits for
+ *           the names.
+ * Context   noting and draining: any. Signals are held back between the note and the end of the
+ *           slab, so no handler can leave there; a cache's destructor runs with signals open.
+ *           The barrier gives up on a name after PATIENCE, once. A thread that destroys a cache
+ *           needs no barrier: a slab counts until its retirer is done with the cache (cache.c).
+ * Failure   a destructor that never comes back: its slab is lost.
+ * Tests     tests/model/deferred.c  tests/model/in_hand.c  tests/contract/test_nolock.c
  */
-#include "slab/in_hand.h"
+#include "os/os.h"
+#include "percpu/system.h"
 #include "slab/slab.h"
+#include "sync/in_hand.h"
 
 static struct stele_later_list later;
 static struct in_hand draining;
@@ -46,19 +50,37 @@ bool stele_deferred_pending(void)
 	return !later_is_empty(&later) || stele_purge_is_due() || stele_cold_due();
 }
 
+/* True: the signals were let in again, for the destructor's sake. */
+static bool retire_noted(struct run *run, enum stele_purging when, uint64_t signals)
+{
+	bool open;
+
+	if (!stele_slab_take_idle(run))
+		return false;
+	open = run_cache(run)->dtor;
+	if (open)
+		stele_os_signals_release(signals);
+	stele_slab_retire_taken(run, when);
+	return open;
+}
+
 /* False: there was nothing. */
 static bool retire_one(enum stele_purging when)
 {
-	struct stele_later *note;
+	uint64_t signals = stele_os_signals_hold();
+	/* ORDER(DRAINED): a barrier that finds the note gone sees the name. */
+	struct in_hand_name name;
+	bool named = in_hand_enter(&draining, stele_thread_token(), &name);
+	struct stele_later *note = named ? later_take(&later, base_of_links()) : NULL;
+	bool open = false;
 
-	/* ORDER(DRAINED): who finds the note gone sees the count. */
-	in_hand_enter(&draining);
-	note = later_take(&later, base_of_links());
 	STELE_POINT("deferred:taken");
 	if (note)
-		stele_slab_retire_idle(STELE_CONTAINER_OF(note, struct run, later), when);
+		open = retire_noted(STELE_CONTAINER_OF(note, struct run, later), when, signals);
 	/* ORDER(DRAINED): the slab is retired. */
-	in_hand_leave(&draining);
+	in_hand_leave(&name);
+	if (!open)
+		stele_os_signals_release(signals);
 	return note;
 }
 
@@ -83,7 +105,10 @@ void stele_deferred_barrier(void)
 {
 	stele_deferred_drain_all();
 	/* ORDER(DRAINED) acquire: what was in another drainer's hand is done. */
-	in_hand_wait(&draining);
+	in_hand_wait(&draining, stele_thread_token(), stele_os_nap, PATIENCE);
+	/* There may have been no place for this thread's name. */
+	if (!later_is_empty(&later))
+		stele_deferred_drain_all();
 }
 
 void stele_deferred_after_fork(void)

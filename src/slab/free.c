@@ -74,6 +74,10 @@ static bool free_any(const char *call, void *p, const struct stele_trace_event *
 		return free_object(call, run, p, event);
 	if (run_is_pages(run) || run->base != (uintptr_t)p)
 		return report_inside(call, p, run);
+	if (stele_unlikely(run_is_given(run))) {
+		stele_report_free(call, p, STELE_GIVEN, NULL);
+		return false;
+	}
 	if (event)
 		stele_trace_call(event);
 	stele_large_free(run);

@@ -5,25 +5,28 @@
  * Idea      kfree_rcu() pushes onto a third sheaf of the slot. A full one goes, whole, into the
  *           queue of sync/grace.h, and after the grace period, whole, into the barn: one step for
  *           all its objects each time. A slab of a type-stable cache goes the same way when it
- *           is empty: its objects are in use by nobody, its memory may still be read.
+ *           is empty: its objects are in use by nobody, its memory may still be read. While no
+ *           thread waits for readers the cache keeps such slabs instead (slabs.c).
  * States    an rcu sheaf is in a slot's RCU; in one thread's hands; waiting; then as any other.
  *           Objects in it are allocated, as far as their slabs know.
  * Objects   a sheaf that waits: link and top are the queue's entry, depth has the cache and, in
- *           the top byte, how many objects. handing: threads between detaching and queueing one
- *           (in_hand.h). A cache's `dying`: slabs of it that wait.
- * Order     GRACE with what was given away. HANDOVER: who detaches a sheaf is counted before and
- *           until it is queued; a barrier empties the slots, then waits for 0: a sheaf that was
- *           detached before is queued by then.
- * Context   pushing, queueing and retiring: any. Flushing and barriers: ordinary threads.
- * Failure   no sheaf, or a busy slot: false, the caller has another way (rcu/free.c). One who
- *           never comes back from between (siglongjmp()) keeps a sheaf, and barriers waiting for
- *           PATIENCE.
+ *           the top byte, how many objects. handing: the threads between detaching a sheaf and
+ *           queueing it (sync/in_hand.h). A cache's `dying`: slabs of it that wait.
+ * Order     GRACE with what was given away. HANDOVER: a thread enters its name before it detaches
+ *           a sheaf, and leaves when the sheaf is queued; a barrier empties the slots, then waits
+ *           for the names: a sheaf that was detached before is queued by then.
+ * Context   pushing, queueing and retiring: any. Flushing and barriers: ordinary threads. Signals
+ *           are held back while a thread has a sheaf in hand, so no handler can leave there. It
+ *           costs two system calls per full sheaf.
+ * Failure   no sheaf, or a busy slot: false, the caller has another way (rcu/free.c).
  * Tests     tests/contract/test_typesafe.c  tests/model/handover.pml  tests/stress/rcu.c
  */
 #include "os/os.h"
+#include "percpu/system.h"
+#include "percpu/cpus.h"
 #include "slab/broken.h"
-#include "slab/in_hand.h"
 #include "slab/slab.h"
+#include "sync/in_hand.h"
 #include <stele/cpu.h>
 
 static struct in_hand handing;
@@ -58,6 +61,7 @@ static uint64_t sheaf_done(struct stele_grace_call *call)
 	uint64_t count = depth >> COUNT_SHIFT & ~TO_SLABS, bytes = count * s->size;
 	uint64_t top = sheaf_bottom(sheaf) + count * 8;
 
+	store_relaxed(&call->done, NULL);
 	STELE_POINT("rcu:sheaf-done");
 	sub_relaxed(&sheaves, 1);
 	if (depth >> COUNT_SHIFT & TO_SLABS)
@@ -82,16 +86,20 @@ static void queue_sheaf(struct kmem_cache *s, uint64_t top, uint64_t how)
 /* Replaces RCU, seen as @old, by the empty sheaf @new; @old then waits for readers. */
 static void replace(struct kmem_cache *s, uint64_t old, uint64_t new)
 {
-	/* ORDER(HANDOVER): who finds the sheaf gone sees the count. */
-	in_hand_enter(&handing);
-	if (!stele_pcpu_cas(s->words, WORD_RCU, old, new)) {
+	uint64_t signals = stele_os_signals_hold();
+	/* ORDER(HANDOVER): a barrier that finds the sheaf gone sees the name. */
+	struct in_hand_name name;
+	bool named = in_hand_enter(&handing, stele_thread_token(), &name);
+
+	if (!named || !stele_pcpu_cas(s->words, WORD_RCU, old, new)) {
 		stele_sheaf_put(s, new);
 	} else if (stele_is_sheaf(old)) {
 		STELE_POINT("rcu:detached");
 		queue_sheaf(s, old, 0);
 	}
 	/* ORDER(HANDOVER): the sheaf is queued. */
-	in_hand_leave(&handing);
+	in_hand_leave(&name);
+	stele_os_signals_release(signals);
 }
 
 /* Gives this slot an rcu sheaf with room. False: it cannot have one now. */
@@ -134,14 +142,14 @@ static void queue_taken(uint64_t top, void *arg)
 		stele_sheaf_put(s, top);
 }
 
-void stele_rcu_hold(void)
+bool stele_rcu_hold(struct in_hand_name *name)
 {
-	in_hand_enter(&handing);
+	return in_hand_enter(&handing, stele_thread_token(), name);
 }
 
-void stele_rcu_let_go(void)
+void stele_rcu_let_go(const struct in_hand_name *name)
 {
-	in_hand_leave(&handing);
+	in_hand_leave(name);
 }
 
 void stele_rcu_give_sheaf(struct kmem_cache *s, uint64_t top)
@@ -158,33 +166,55 @@ static void flush_own(struct kmem_cache *s)
 		queue_taken(top, s);
 }
 
-/* What is taken would be lost with a handler that never comes back: signals are held back. */
+/* A handler that never comes back would take the sheaves with it: signals are held back. Another
+ * barrier that finds the slots empty meanwhile waits for this one. */
 static int empty_slots(struct kmem_cache *s)
 {
 	uint64_t signals = stele_os_signals_hold();
+	struct in_hand_name name;
 	int error;
 
 	if (!STELE_BROKEN_FLUSH_UNHELD)
 		cpus_read_lock();
+	while (!stele_rcu_hold(&name))
+		stele_os_nap();
 	error = stele_pcpu_take_rcu(s->words, queue_taken, s);
 	if (error)
 		flush_own(s);
+	STELE_POINT("rcu:flushed");
+	stele_rcu_let_go(&name);
 	if (!STELE_BROKEN_FLUSH_UNHELD)
-		cpus_read_unlock();
+		stele_cpus_let_go();
 	stele_os_signals_release(signals);
+	stele_cpus_catch_up();
 	return error;
+}
+
+/* Empty slabs that the cache kept because no thread waited for readers: one does now, if any can. */
+static void give_kept(struct kmem_cache *s)
+{
+	uint64_t signals;
+
+	if (stele_likely(!load_relaxed(&s->idle_kept)) || !stele_grace_runner)
+		return;
+	stele_grace_runner->serve(stele_grace_of(s));
+	signals = stele_os_signals_hold();
+	store_relaxed(&s->idle_kept, false);
+	stele_slabs_tidy(s);
+	stele_os_signals_release(signals);
 }
 
 int stele_rcu_flush(struct kmem_cache *s)
 {
 	int error;
 
+	give_kept(s);
 	if (!s->capacity)
 		return 0;
 	error = empty_slots(s);
 	/* ORDER(HANDOVER) acquire: the slots were empty, so what was in one is in hand or queued. */
 	fence_acquire();
-	in_hand_wait(&handing);
+	in_hand_wait(&handing, stele_thread_token(), stele_os_nap, PATIENCE);
 	return error;
 }
 
@@ -209,6 +239,7 @@ static uint64_t slab_done(struct stele_grace_call *call)
 	struct kmem_cache *s = run->cache;
 	uint64_t bytes = run->bytes;
 
+	store_relaxed(&call->done, NULL);
 	STELE_POINT("rcu:slab-done");
 	stele_slab_retire(s, run);
 	return bytes;

@@ -27,6 +27,7 @@
 #include "page/run.h"
 #include "slab/sheaf.h"
 #include "sync/grace.h"
+#include "sync/in_hand.h"
 #include "sync/racy.h"
 #include "trace/probe.h"
 #include "trace/trace.h"
@@ -99,7 +100,9 @@ struct kmem_cache {
 	struct kmem_cache *next __attribute__((aligned(64)));
 	int refcount;
 	bool is_static;
-	bool destroyed; /* debug builds keep it for a while, to name it when it is used */
+	bool ending;		/* destroyed: set before it is emptied, by the thread that does */
+	_Atomic bool idle_kept; /* empty slabs of a type-stable cache stay (slabs.c); a hint */
+	bool destroyed;		/* debug builds keep it for a while, to name it when it is used */
 	const uint32_t *put_off_by; /* the thread that will empty it, destroyed as it is */
 	const void *destroyed_from;
 	const char *name_at; /* the name, for probes */
@@ -214,8 +217,9 @@ static inline unsigned stele_slabs_take(struct kmem_cache *s, uint64_t *out, uns
 {
 	return stele_slabs_take_from(s, stele_node_here(), out, n);
 }
-/* Retires the slab in this descriptor if it is idle. */
-void stele_slab_retire_idle(struct run *run, enum stele_purging when);
+/* Takes the slab in this descriptor, if it is idle; the caller then retires it. */
+bool stele_slab_take_idle(struct run *run);
+void stele_slab_retire_taken(struct run *run, enum stele_purging when);
 /* Pops descriptors of dead slabs, retires idle ones; fuller slabs come to the top. Ordinary
  * threads. */
 void stele_slabs_tidy(struct kmem_cache *s);
@@ -248,9 +252,10 @@ void stele_rcu_retire(struct kmem_cache *s, struct run *run);
 uint64_t stele_rcu_sheaves(void);
 void stele_rcu_after_fork(void);
 
-/* For who takes such a sheaf from a slot: before, and after it was given; so a barrier waits. */
-void stele_rcu_hold(void);
-void stele_rcu_let_go(void);
+/* Around taking such a sheaf from a slot and giving it: a barrier waits meanwhile. Signals are
+ * held back by the caller. False: the sheaf must stay where it is for now. */
+bool stele_rcu_hold(struct in_hand_name *name);
+void stele_rcu_let_go(const struct in_hand_name *name);
 void stele_rcu_give_sheaf(struct kmem_cache *s, uint64_t top);
 
 /* ---- cpus.c ---- */
@@ -271,6 +276,7 @@ void stele_decay_lowered(unsigned frames); /* counts only: the next one that shr
 /* Says what is wrong with freeing @p and counts it; dies if the option says so. */
 void stele_report_free(const char *call, const void *p, const char *what, const char *cache);
 #define STELE_NOT_OURS "not a pointer of this allocator, or already free"
+#define STELE_GIVEN "object was already given to kfree_rcu"
 /* The same for changing its size. */
 void stele_report_resize(const char *call, const void *p, const char *what, const char *cache);
 /* The same for kmem_cache_free() with the wrong cache. */
@@ -359,6 +365,12 @@ static inline bool run_has_object_at(const struct run *run, const void *p)
 	uint64_t offset = (uintptr_t)p - run->base;
 
 	return offset < (uint64_t)run->objects * run->size && offset * run->recip < run->recip;
+}
+
+/* Whether a large block waits for readers: it is not its user's any more. */
+static inline bool run_is_given(const struct run *run)
+{
+	return run->kind != RUN_SLAB && load_relaxed(&run->grace.done);
 }
 
 static inline bool in_heap(const void *p)

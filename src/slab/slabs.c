@@ -269,15 +269,32 @@ static void retire_now(struct kmem_cache *s, struct run *run, enum stele_purging
 		stele_decay_shrunk(frames);
 }
 
-/* The slab is nobody's any more; those of a type-stable cache only when its readers have left. */
+/* Ready for the next allocation, as if its last object had just come back. */
+static void keep_idle(struct kmem_cache *s, struct run *run)
+{
+	bool idle;
+
+	store_relaxed(&s->idle_kept, true);
+	if (state_give_keep(&run->state, run->objects, run->objects, &idle) == GIVE_LIST)
+		list(s, run);
+}
+
+/*
+ * The slab is nobody's any more; those of a type-stable cache only when its readers have left. In a
+ * process where no thread waits for readers, such as a child of fork() that has not started one,
+ * nobody would ever end them: the cache keeps them and uses them again, until it is shrunk or
+ * destroyed, or a barrier is waited for.
+ */
 static void retire(struct kmem_cache *s, struct run *run, enum stele_purging when)
 {
 	if (s->flags & SLAB_KEPT)
 		stele_kept_park(s, run, when);
-	else if (stele_unlikely(s->flags & SLAB_TYPESAFE_BY_RCU))
+	else if (stele_likely(!(s->flags & SLAB_TYPESAFE_BY_RCU)))
+		retire_now(s, run, when);
+	else if (s->ending || load_acquire(&stele_grace_of(s)->served))
 		stele_rcu_retire(s, run);
 	else
-		retire_now(s, run, when);
+		keep_idle(s, run);
 }
 
 void stele_slab_retire(struct kmem_cache *s, struct run *run)
@@ -285,10 +302,14 @@ void stele_slab_retire(struct kmem_cache *s, struct run *run)
 	retire_now(s, run, PURGE_NOW);
 }
 
-void stele_slab_retire_idle(struct run *run, enum stele_purging when)
+bool stele_slab_take_idle(struct run *run)
 {
-	if (state_take_idle(&run->state, false))
-		retire(run->cache, run, when);
+	return state_take_idle(&run->state, false);
+}
+
+void stele_slab_retire_taken(struct run *run, enum stele_purging when)
+{
+	retire(run_cache(run), run, when);
 }
 
 static unsigned object_number(const struct run *run, uint64_t p)

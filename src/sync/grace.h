@@ -9,9 +9,12 @@
  *           heads: single objects, linked through a word of their own.
  *           waiting: bytes in both, from before they are put there until they are done.
  *           begun, done: rounds of the runner, counted.
- * States    asleep 1 (GRACE_ASLEEP): the runner may sleep though something was put here, until
- *           whoever put it there looks; 2 (GRACE_GATHERING): it lets things gather, and is to
- *           be woken only past a limit; 0: awake, or there is none.
+ * States    asleep: GRACE_ASLEEP: the runner sleeps, or is about to; GRACE_GATHERING: it lets things
+ *           gather, and is to be woken only past a limit; GRACE_AWAKE: it will look, or there is
+ *           none. Only the runner says AWAKE, since only it knows. A thread that has to wake it
+ *           first says GRACE_CALLED, so that the runner does not fall asleep any more, then wakes
+ *           it. A thread that leaves in between leaves CALLED behind: "called, perhaps not woken
+ *           yet", and each later put, and everybody who waits for a round, wakes it again.
  * Order     GRACE: put releases, take acquires: what an updater did before it gave something away
  *           is done before the grace period starts.
  *           GRACE_SLEEP: put, then look at asleep; asleep, then look at the lists: both
@@ -37,6 +40,10 @@
 #define ORDER_GRACE_TAKE memory_order_acq_rel
 #endif
 
+#ifndef GRACE_SLEEP_FENCE
+#define GRACE_SLEEP_FENCE() fence_seq()
+#endif
+
 /* Below an object's own first word: of a kvfree_rcu_head or an rcu_head. */
 struct stele_grace_link {
 	_Atomic(struct stele_grace_link *) next;
@@ -48,14 +55,14 @@ typedef uint64_t stele_grace_done(struct stele_grace_call *call);
 
 struct stele_grace_call {
 	struct stele_grace_link link;
-	_Atomic(stele_grace_done *) done; /* not NULL from the put until it is called */
+	_Atomic(stele_grace_done *) done; /* not NULL while it waits; what is called says so */
 };
 
 struct stele_grace_list {
 	_Atomic(struct stele_grace_link *) first;
 };
 
-enum grace_asleep { GRACE_AWAKE, GRACE_ASLEEP, GRACE_GATHERING };
+enum grace_asleep { GRACE_AWAKE, GRACE_ASLEEP, GRACE_GATHERING, GRACE_CALLED };
 
 struct stele_grace {
 	const void *flavor; /* fixed when the first one asks for it; NULL: nobody did */
@@ -63,7 +70,8 @@ struct stele_grace {
 	_Atomic uint64_t waiting __attribute__((aligned(64))); /* bytes */
 	_Atomic uint64_t most;				       /* and the most there ever were */
 	_Atomic uint32_t asleep;			       /* futex: enum grace_asleep */
-	_Atomic uint32_t urgent; /* who waits for a round: nothing shall gather */
+	_Atomic uint32_t urgent; /* somebody waits for a round: nothing shall gather */
+	_Atomic uint32_t served; /* a thread of its own runs the rounds */
 	_Atomic uint32_t begun, done __attribute__((aligned(64))); /* done: futex */
 };
 
@@ -99,21 +107,24 @@ static inline bool grace_must_wake(struct stele_grace *g, bool hurry)
 	uint32_t seen;
 
 	/* ORDER(GRACE_SLEEP) sequentially consistent: put, then look. */
-	fence_seq();
+	GRACE_SLEEP_FENCE();
 	seen = load_relaxed(&g->asleep);
-	if (seen == GRACE_AWAKE || (seen == GRACE_GATHERING && !hurry))
-		return false;
-	STELE_POINT("grace:wake");
-	return atomic_exchange(&g->asleep, GRACE_AWAKE) != GRACE_AWAKE;
+	do {
+		if (seen == GRACE_AWAKE || (seen == GRACE_GATHERING && !hurry))
+			return false;
+		STELE_POINT("grace:wake");
+	} while (seen != GRACE_CALLED && !cas_relaxed(&g->asleep, &seen, GRACE_CALLED));
+	STELE_POINT("grace:called");
+	return true;
 }
 
-/* The runner wants to sleep. True: it may, until asleep is GRACE_AWAKE again. */
+/* The runner wants to sleep. True: it may, while asleep is GRACE_ASLEEP; then it comes again. */
 static inline bool grace_fall_asleep(struct stele_grace *g)
 {
 	/* ORDER(GRACE_SLEEP) sequentially consistent: asleep, then look. */
 	store_seq(&g->asleep, GRACE_ASLEEP);
 	STELE_POINT("grace:asleep");
-	fence_seq();
+	GRACE_SLEEP_FENCE();
 	if (grace_is_empty(g) && !load_seq(&g->urgent))
 		return true;
 	store_seq(&g->asleep, GRACE_AWAKE);
@@ -168,6 +179,8 @@ struct stele_grace_runner {
 	int (*start)(const void *flavor, struct stele_grace **grace);
 	/* Returns when all that was put there before is done. 0 or -errno: it cannot be had. */
 	int (*barrier)(struct stele_grace *g);
+	/* Sees to it that a thread runs the rounds of @g, if one can be had. Ordinary threads. */
+	void (*serve)(struct stele_grace *g);
 };
 extern const struct stele_grace_runner *stele_grace_runner __attribute__((visibility("hidden")));
 

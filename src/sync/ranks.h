@@ -45,7 +45,7 @@
 		"the list of caches and their reference counts", \
 		"no constructor, no destructor; a cache is made, but nobody else's is touched", \
 		"free, unless this thread is inside; the list is whole at every moment") \
-	STELE_RANK(RUNNER, "runner", "rcu/runner.c", ORDINARY, \
+	STELE_RANK(RUNNER, "runner", "rcu/flavors.c", ORDINARY, \
 		"which flavour of readers each queue of grace periods has", \
 		"no call that waits; registering with the C library", \
 		"free; queues have no runner, and one is started when it is needed") \

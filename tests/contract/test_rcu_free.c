@@ -278,6 +278,38 @@ static void given_twice_is_reported(void **state)
 	assert_says(&t, "already free");
 }
 
+/* A large block that waits is nobody's to free or resize: else it is freed for its next owner. */
+static void a_large_block_that_was_given_is_not_freed_by_hand(void **state)
+{
+	struct kvfree_rcu_head *p, *next, *other;
+	struct stderr_text t;
+
+	(void)state;
+	for (size_t size = 100000; size <= 4 << 20; size *= 40) {
+		p = kmalloc(size, GFP_KERNEL);
+		toy_read_lock();
+		stele_kfree_rcu(p, p);
+		STDERR_OF(&t, kfree(p));
+		assert_says(&t, "stele: kfree(");
+		assert_says(&t, "): object was already given to kfree_rcu; not freed\n");
+		STDERR_OF(&t, kvfree(p));
+		assert_says(&t, "already given to kfree_rcu");
+		STDERR_OF(&t, next = krealloc(p, size / 2, GFP_KERNEL));
+		assert_says(&t, "already given to kfree_rcu; not resized");
+		assert_null(next);
+		next = kmalloc(size, GFP_KERNEL);
+		assert_ptr_not_equal(next, p);
+		toy_read_unlock();
+		kvfree_rcu_barrier();
+		other = kmalloc(size, GFP_KERNEL);
+		assert_ptr_not_equal(other, next);
+		kfree(next);
+		STDERR_OF(&t, kfree(other));
+		assert_silent(&t);
+	}
+	assert_int_equal(stats_now().rcu_bytes, 0);
+}
+
 static void given_twice_without_sheaves_is_reported_and_ends(void **state)
 {
 	struct kmem_cache *plain = kmem_cache_create("plain2", sizeof(struct item), NULL,
@@ -410,6 +442,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test(bad_pointers_are_reported_by_name),
 		cmocka_unit_test(given_twice_is_reported),
 		cmocka_unit_test(what_waits_is_counted),
+		cmocka_unit_test(a_large_block_that_was_given_is_not_freed_by_hand),
 		cmocka_unit_test(given_twice_without_sheaves_is_reported_and_ends),
 		cmocka_unit_test(a_handler_may_give),
 		cmocka_unit_test(a_cache_may_have_readers_of_its_own),

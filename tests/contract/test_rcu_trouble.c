@@ -117,7 +117,45 @@ static void without_a_thread_all_who_wait_get_their_rounds(void **state)
 	kmem_cache_destroy(others);
 }
 
-/* Nor does a flood have no bound. */
+static void give_until(uint64_t bytes, uint64_t *most)
+{
+	for (uint64_t i = 0; i < bytes / sizeof(struct item); i++) {
+		give(cache);
+		*most = STELE_MAX(*most, stats_now().rcu_bytes);
+	}
+}
+
+/* Nor does a flood have no bound: also of kfree_rcu(), unless its caller is never to wait. */
+static void without_a_thread_a_flood_keeps_the_limit(void **state)
+{
+	uint64_t max = (uint64_t)stele_opt.rcu_max, most = 0;
+	int64_t wait = stele_opt.rcu_wait;
+
+	(void)state;
+	give_until(4 * max, &most);
+	assert_true(most > max / 2);
+	assert_true(most <= max + 123 * sizeof(struct item));
+	stele_opt.rcu_wait = 0;
+	give_until(4 * max, &most);
+	assert_true(most > 3 * max);
+	stele_opt.rcu_wait = wait;
+	kvfree_rcu_barrier();
+	assert_int_equal(stats_now().rcu_bytes, 0);
+}
+
+static void without_a_thread_a_reader_does_not_wait_for_itself(void **state)
+{
+	uint64_t max = (uint64_t)stele_opt.rcu_max, most = 0;
+
+	(void)state;
+	toy_read_lock();
+	give_until(2 * max, &most);
+	toy_read_unlock();
+	assert_true(most > max);
+	kvfree_rcu_barrier();
+}
+
+/* The same. */
 static void without_a_thread_the_mightsleep_forms_keep_the_limit(void **state)
 {
 	uint64_t max = (uint64_t)stele_opt.rcu_max, most = 0;
@@ -274,6 +312,8 @@ int main(int argc, char **argv)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup(without_a_thread_all_who_wait_get_their_rounds, each),
 		cmocka_unit_test_setup(without_a_thread_the_mightsleep_forms_keep_the_limit, each),
+		cmocka_unit_test_setup(without_a_thread_a_flood_keeps_the_limit, each),
+		cmocka_unit_test_setup(without_a_thread_a_reader_does_not_wait_for_itself, each),
 		cmocka_unit_test_setup(without_a_thread_a_destructor_may_wait_for_other_readers,
 				       each),
 		cmocka_unit_test_setup(what_nobody_waits_with_holds_nobody_back, each),

@@ -7,6 +7,7 @@
  *           runner sleeps, takes the queue, waits for the reader, and frees (rcu/runner.c). A
  *           barrier, as before the end of a cache, empties the slot, waits for what is in hand,
  *           and for the round that its ticket names (sync/grace.h). A reader may hold object 0.
+ *           Another thread says that it calls the runner, and leaves before it has woken it.
  * Checks    the barrier finds every object free that was pushed before it; no object is freed
  *           while the reader holds it; nothing is freed twice; nothing waits for ever.
  * Broken    -DBROKEN_COUNT   who detaches a sheaf is not counted
@@ -16,6 +17,7 @@
  *           -DBROKEN_TICKET  the barrier waits for the round under way
  *           -DBROKEN_BEGUN   a round is counted after its queue is taken
  *           -DBROKEN_SLEEP   the runner looks at the queue, then says that it sleeps
+ *           -DBROKEN_TOLD    who calls the runner says that it is awake, and then wakes it
  *           -DBROKEN_FLUSH   what is taken from the slot is freed, not queued
  * Run       tests/model/run-spin
  */
@@ -27,7 +29,12 @@ byte queue = 0, freed = 0; /* objects */
 byte pushed = 0;	 /* objects whose push has returned */
 byte in_hand = 0;
 byte begun = 0, ended = 0;
-bool asleep = false, urgent = false;
+#define AWAKE 0
+#define ASLEEP 1
+#define CALLED 2
+byte asleep = AWAKE;
+bool sleeps = false; /* in the kernel */
+bool urgent = false;
 bool unlinked = false;	   /* readers that begin now do not find object 0 */
 bool reading = false, holds = false;
 bool finished = false, runner_gone = false;
@@ -41,11 +48,34 @@ inline free(objects)
 	}
 }
 
-/* A put, and the look that may wake the runner. */
+#ifdef BROKEN_TOLD
+#define SAID AWAKE
+#else
+#define SAID CALLED
+#endif
+
+/* The look that may have to wake the runner, in two steps. */
+inline wake()
+{
+	if
+	:: atomic { asleep != AWAKE -> asleep = SAID }; sleeps = false
+	:: atomic { asleep == AWAKE -> skip }
+	fi
+}
+
 inline put(objects)
 {
 	atomic { queue = queue | (objects) }
-	atomic { if :: asleep -> asleep = false :: else fi }
+	wake()
+}
+
+/* Leaves between the two. */
+proctype leaver()
+{
+	if
+	:: atomic { asleep != AWAKE -> asleep = SAID }
+	:: atomic { asleep == AWAKE -> skip }
+	fi
 }
 
 proctype user(byte object)
@@ -106,7 +136,7 @@ proctype barrier()
 	ticket = begun + 1;
 #endif
 	urgent = true;
-	atomic { if :: asleep -> asleep = false :: else fi }
+	wake();
 	(ended >= ticket);
 	assert((freed & want) == want);
 	/* What came later, so that the search ends. */
@@ -115,7 +145,14 @@ proctype barrier()
 	if :: taken != 0 -> put(taken) :: else fi;
 	finished = true;
 	urgent = true;
-	atomic { if :: asleep -> asleep = false :: else fi }
+	wake()
+}
+
+/* The kernel's part: only if nobody has called meanwhile. */
+inline fall_asleep()
+{
+	atomic { if :: asleep == ASLEEP -> sleeps = true :: else fi }
+	(!sleeps)
 }
 
 proctype runner()
@@ -128,16 +165,17 @@ proctype runner()
 	:: else ->
 #ifdef BROKEN_SLEEP
 		if
-		:: queue == 0 && !urgent -> asleep = true; (!asleep)
+		:: queue == 0 && !urgent -> asleep = ASLEEP; fall_asleep()
 		:: else
 		fi;
 #else
-		asleep = true;
+		asleep = ASLEEP;
 		if
-		:: queue == 0 && !urgent -> (!asleep)
-		:: else -> asleep = false
+		:: queue == 0 && !urgent -> fall_asleep()
+		:: else
 		fi;
 #endif
+		asleep = AWAKE;
 		urgent = false;
 #ifdef BROKEN_BEGUN
 		atomic { hand = queue; queue = 0 }
@@ -173,5 +211,6 @@ proctype watch()
 
 init
 {
-	atomic { run user(1); run user(2); run barrier(); run runner(); run reader(); run watch() }
+	atomic { run user(1); run user(2); run barrier(); run runner(); run reader(); run leaver();
+		 run watch() }
 }

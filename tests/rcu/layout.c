@@ -18,6 +18,8 @@
 
 SAME(read_ongoing);
 SAME(update_synchronize_rcu);
+SAME(thread_offline);
+SAME(thread_online);
 
 int main(void)
 {
