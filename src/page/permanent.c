@@ -11,8 +11,11 @@
  * Order     AREA: the area's last owners are done with it. The word says no more than which frames
  *           are whose, so it needs none.
  * Context   any; each lost race means that somebody else made progress.
- * Failure   NULL: no empty area, or this node has its share of them (KEPT_SHARE, one at least). A
- *           thread that never comes back from between an area and the word has lost it the area.
+ * Share     of a node's areas one in KEPT_SHARE, and one in any case, is for runs of which a program
+ *           may need any number and can do without: sheaves. The last RESERVED frames of the last
+ *           of these are not for them, and any area more is not: caches go there.
+ * Failure   NULL: no empty area, or the share is used up. A thread that never comes back from
+ *           between an area and the word has lost it the area.
  * Limits    what is left at the end of an area and is too small for a run stays unused.
  * Tests     tests/unit/page/test_permanent.c
  */
@@ -21,6 +24,7 @@
 #include "percpu/system.h"
 
 #define KEPT_SHARE 16u /* of a node's areas, one in so many */
+#define RESERVED 64u   /* frames */
 
 /* {areas taken:27, number of the last one, plus 1:27, its frames in use:10} */
 #define FRAMES_BITS 10
@@ -39,34 +43,47 @@ static uint32_t number_in(uint64_t word)
 	return (uint32_t)(word >> FRAMES_BITS & ((1u << NUMBER_BITS) - 1)) - 1;
 }
 
-static bool has_room(uint64_t word, unsigned frames)
+/* Areas that this node may have for this purpose. */
+static uint64_t share_of(unsigned node, bool vital)
 {
-	return word && frames_in(word) + frames <= AREA_FRAMES;
+	const struct stele_zone *zone = &stele_heap.zones[node];
+	uint64_t areas = zone->end - zone->first;
+
+	return vital ? areas : STELE_MAX(areas / KEPT_SHARE, 1ul);
+}
+
+/* Whether @frames more of the last area may be had. */
+static bool has_room(unsigned node, uint64_t word, unsigned frames, bool vital)
+{
+	uint64_t taken = word / ONE_AREA, share = share_of(node, vital);
+	unsigned last = !vital && taken == share ? AREA_FRAMES - RESERVED : AREA_FRAMES;
+
+	return word && taken <= share && frames_in(word) + frames <= last;
 }
 
 /* Goes on in a new area, unless somebody else did. False: there is none. */
-static bool begin_area(unsigned node, uint64_t word)
+static bool begin_area(unsigned node, uint64_t word, bool vital)
 {
-	const struct stele_zone *zone = &stele_heap.zones[node];
-	uint64_t share = (zone->end - zone->first) / KEPT_SHARE, taken = word / ONE_AREA;
-	int64_t number = taken < STELE_MAX(share, 1ul) ? stele_area_keep(node) : -1;
+	uint64_t taken = word / ONE_AREA;
+	int64_t number = taken < share_of(node, vital) ? stele_area_keep(node) : -1;
 
 	if (number < 0)
 		return load_relaxed(&cut[node]) != word;
-	STELE_POINT("kept:area");
+	STELE_POINT("permanent:area");
 	if (!cas_relaxed(&cut[node], &word,
 			 (taken + 1) * ONE_AREA | (uint64_t)(number + 1) << FRAMES_BITS))
 		stele_area_let_go((uint32_t)number);
 	return true;
 }
 
-static uintptr_t cut_frames(unsigned node, unsigned frames)
+/* 0: there are none. */
+static uintptr_t cut_frames(unsigned node, unsigned frames, bool vital)
 {
 	uint64_t word = load_relaxed(&cut[node]);
 
 	for (;;) {
-		if (!has_room(word, frames)) {
-			if (!begin_area(node, word))
+		if (!has_room(node, word, frames, vital)) {
+			if (!begin_area(node, word, vital))
 				return 0;
 			word = load_relaxed(&cut[node]);
 		} else if (cas_relaxed(&cut[node], &word, word + frames)) {
@@ -76,7 +93,7 @@ static uintptr_t cut_frames(unsigned node, unsigned frames)
 	}
 }
 
-struct run *stele_run_keep(unsigned where, unsigned frames)
+struct run *stele_run_keep(unsigned where, unsigned frames, bool vital)
 {
 	unsigned page = (unsigned)(stele_system_facts.page_size / FRAME_SIZE);
 	struct run *run;
@@ -87,7 +104,7 @@ struct run *stele_run_keep(unsigned where, unsigned frames)
 	run = stele_descriptor_take();
 	if (!run)
 		return NULL;
-	run->base = cut_frames(where_node(where), frames);
+	run->base = cut_frames(where_node(where), frames, vital);
 	if (!run->base) {
 		stele_run_return_descriptor(run);
 		return NULL;

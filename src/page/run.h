@@ -86,9 +86,10 @@ static inline struct run *stele_run_take(unsigned frames, unsigned align, bool *
 
 /*
  * The same for a run that is never returned: its memory is nobody else's for good, so that racy
- * reads may reach it (sync/racy.h). Whole system pages. Of this node, or NULL (permanent.c).
+ * reads may reach it (sync/racy.h). Whole system pages. Of this node, or NULL. Unless
+ * @vital no more than a share of all memory is kept (permanent.c).
  */
-struct run *stele_run_keep(unsigned where, unsigned frames);
+struct run *stele_run_keep(unsigned where, unsigned frames, bool vital);
 /* Gives the pages of such a run back, while its owner uses nothing there: they read as zero. False:
  * the system refuses, and they are as they were. */
 bool stele_run_empty(struct run *run);

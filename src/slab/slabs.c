@@ -150,7 +150,7 @@ static unsigned take_new(struct kmem_cache *s, unsigned where, uint64_t *out, un
 	unsigned n = want < s->objects ? want : s->objects;
 	bool clean;
 	struct run *run = s->flags & SLAB_KEPT
-				  ? stele_run_keep(where, s->frames)
+				  ? stele_run_keep(where, s->frames, !stele_is_sheaf_cache(s))
 				  : stele_run_take_from(where, s->frames, s->run_align, &clean);
 
 	if (!run)

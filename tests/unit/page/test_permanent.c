@@ -26,7 +26,7 @@ static void runs_lie_side_by_side_in_areas_of_their_own(void **state)
 
 	(void)state;
 	for (unsigned i = 0; i < MANY; i++) {
-		struct run *run = runs[i] = stele_run_keep(0, i % 2 ? 2 : 8);
+		struct run *run = runs[i] = stele_run_keep(0, i % 2 ? 2 : 8, false);
 
 		assert_non_null(run);
 		assert_int_equal(run->bytes, (i % 2 ? 2 : 8) * FRAME_SIZE);
@@ -77,7 +77,7 @@ static struct run *of_thread[THREADS][EACH];
 static void *keep_many(void *number)
 {
 	for (unsigned i = 0; i < EACH; i++) {
-		struct run *run = stele_run_keep(0, 4);
+		struct run *run = stele_run_keep(0, 4, false);
 
 		if (run)
 			store_relaxed((_Atomic uint64_t *)run->base, (uintptr_t)number << 32 | i);
@@ -99,18 +99,32 @@ static void threads_get_runs_of_their_own(void **state)
 		}
 }
 
-/* Last: nothing can be kept after it. */
-static void no_more_is_kept_than_a_share(void **state)
+static unsigned kept_areas(void)
 {
-	unsigned share = stele_heap.areas_max / 16, areas = 0;
+	unsigned areas = 0;
 
-	(void)state;
-	while (stele_run_keep(0, AREA_FRAMES / 2))
-		;
 	for (uint32_t number = areas_below(AREA_NONE); number != AREA_NONE;
 	     number = areas_below(number))
 		areas += load_relaxed(area_count(number)) == AREA_KEPT;
-	assert_int_equal(areas, STELE_MAX(share, 1u));
+	return areas;
+}
+
+/* Last: sheaves cannot be kept after it. */
+static void a_share_is_kept_and_what_nobody_can_do_without(void **state)
+{
+	unsigned share = stele_heap.areas_max / 16;
+
+	(void)state;
+	while (stele_run_keep(0, 8, false))
+		;
+	assert_int_equal(kept_areas(), share);
+	/* Caches have what is left of the last area first. */
+	for (unsigned i = 0; i < 64 / 8; i++)
+		assert_non_null(stele_run_keep(0, 8, true));
+	assert_int_equal(kept_areas(), share);
+	assert_non_null(stele_run_keep(0, 8, true));
+	assert_int_equal(kept_areas(), share + 1);
+	assert_null(stele_run_keep(0, 8, false));
 	assert_non_null(stele_large_alloc(AREA_SIZE, FRAME_SIZE, false));
 }
 
@@ -121,7 +135,7 @@ int main(void)
 		cmocka_unit_test(pages_that_go_back_read_as_zero),
 		cmocka_unit_test(nobody_gets_frames_there),
 		cmocka_unit_test(threads_get_runs_of_their_own),
-		cmocka_unit_test(no_more_is_kept_than_a_share),
+		cmocka_unit_test(a_share_is_kept_and_what_nobody_can_do_without),
 	};
 
 	/* So that a share is soon used up. */

@@ -34,7 +34,7 @@ static int setup(void **state)
 	(void)state;
 	if (stele_heap_start() != 0)
 		return -1;
-	run = stele_run_keep(0, SHEAVES * BYTES / FRAME_SIZE);
+	run = stele_run_keep(0, SHEAVES * BYTES / FRAME_SIZE, true);
 	for (unsigned i = 0; run && i < SHEAVES; i++)
 		sheaves[i] = (struct sheaf *)(run->base + i * BYTES);
 	return run ? 0 : -1;
