@@ -2,9 +2,6 @@
 /*
  * os/os.c - memory, files and barriers through raw system calls
  *
- * Idea      A reservation is tried in two forms: readable and writable at once without
- *           reserve (pages appear by touching), else without access and opened step by
- *           step, which is what RLIMIT_DATA and overcommit_memory=2 leave.
  * Past the C library  Every call enters the kernel directly (arch/call.h). A preloaded library may
  *           replace any function of the C library and allocate there. And the C library ends a
  *           cancelled thread in some of its functions (open, read, nanosleep, ...): malloc() must not
@@ -26,100 +23,9 @@
 #include <sys/sysinfo.h>
 #include <time.h>
 
-#ifndef MREMAP_DONTUNMAP
-#define MREMAP_DONTUNMAP 4
-#endif
-
-/* The kernel returns addresses and errors in one word. */
-static bool is_error(long result)
-{
-	return result < 0 && result >= -4095;
-}
-
-static char *map_range(size_t size, int prot)
-{
-	long p = STELE_SYSCALL(SYS_mmap, NULL, size, prot,
-			       MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-
-	return is_error(p) ? NULL : (char *)p;
-}
-
-static void trim_range(char *p, size_t mapped, char *base, size_t size)
-{
-	if (base > p)
-		STELE_SYSCALL(SYS_munmap, p, base - p);
-	if (p + mapped > base + size)
-		STELE_SYSCALL(SYS_munmap, base + size, p + mapped - (base + size));
-}
-
-int stele_os_reserve(struct stele_reservation *r, size_t size, size_t align)
-{
-	size_t mapped = size + align;
-	char *p = map_range(mapped, PROT_READ | PROT_WRITE);
-
-	r->stepwise = !p;
-	if (!p)
-		p = map_range(mapped, PROT_NONE);
-	if (!p)
-		return -ENOMEM;
-	r->base = (char *)STELE_ALIGN_UP((uintptr_t)p, align);
-	r->size = size;
-	trim_range(p, mapped, r->base, size);
-	return 0;
-}
-
-int stele_os_commit(const struct stele_reservation *r, void *p, size_t size)
-{
-	if (!r->stepwise)
-		return 0;
-	return (int)STELE_SYSCALL(SYS_mprotect, p, size, PROT_READ | PROT_WRITE);
-}
-
-int stele_os_readable(void *p, size_t size)
-{
-	return (int)STELE_SYSCALL(SYS_mprotect, p, size, PROT_READ);
-}
-
 int stele_os_purge(void *p, size_t size)
 {
 	return (int)STELE_SYSCALL(SYS_madvise, p, size, MADV_DONTNEED);
-}
-
-/* An emulator may not know DONTUNMAP and leave a hole: fills it, unless somebody was faster. */
-static int refill_hole(void *from, size_t size)
-{
-	long p = STELE_SYSCALL(SYS_mmap, from, size, PROT_READ | PROT_WRITE,
-			       MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED_NOREPLACE,
-			       -1, 0);
-
-	return p == (long)from ? 0 : -1;
-}
-
-static bool is_mapped(void *p, size_t size)
-{
-	size_t page = stele_os_page_size();
-
-	/* Nothing is changed by this advice, and it fails where nothing is mapped. */
-	return STELE_SYSCALL(SYS_madvise, p, size < page ? size : page, MADV_NORMAL) == 0;
-}
-
-int stele_os_move(void *from, void *to, size_t size)
-{
-	long p = STELE_SYSCALL(SYS_mremap, from, size, size,
-			       MREMAP_MAYMOVE | MREMAP_FIXED | MREMAP_DONTUNMAP, to);
-
-	/* A refusal may come after the target was unmapped. */
-	if (is_error(p))
-		return is_mapped(to, size) || refill_hole(to, size) == 0 ? -ENOMEM
-									 : STELE_OS_TARGET_LOST;
-	if (stele_os_purge(from, size) != 0 && refill_hole(from, size) != 0)
-		return STELE_OS_SOURCE_LOST;
-	return 0;
-}
-
-void stele_os_no_hugepage(void *p, size_t size)
-{
-	STELE_SYSCALL(SYS_madvise, p, size, MADV_NOHUGEPAGE);
 }
 
 size_t stele_os_page_size(void)

@@ -16,34 +16,8 @@
 #include <sys/types.h>
 #include <time.h>
 
-/* An address range that was reserved; pages are usable after stele_os_commit(). */
-struct stele_reservation {
-	char *base;
-	size_t size;
-	bool stepwise; /* pages must be committed (RLIMIT_DATA, overcommit 2) */
-};
-
-/* Reserves @size bytes aligned to @align (a power of two). 0 or -ENOMEM. */
-int stele_os_reserve(struct stele_reservation *r, size_t size, size_t align);
-
-/* Makes [p, p+size) usable; a no-op unless stepwise. 0 or -ENOMEM. Idempotent. */
-int stele_os_commit(const struct stele_reservation *r, void *p, size_t size);
-
-/* Makes pages of a stepwise reservation readable (they read as zero). 0 or -errno. */
-int stele_os_readable(void *p, size_t size);
-
 /* Gives the pages back; they read as zero afterwards. Page aligned. 0 or -errno. */
 int stele_os_purge(void *p, size_t size);
-
-/* Moves the pages of [from, from+size) to @to (both committed, page aligned); @from reads
- * as zero afterwards. 0; -errno when the kernel cannot; STELE_OS_SOURCE_LOST when the pages
- * moved but @from is no longer ours to use. */
-#define STELE_OS_SOURCE_LOST 1
-#define STELE_OS_TARGET_LOST 2 /* nothing moved, and @to is no longer ours to use */
-int stele_os_move(void *from, void *to, size_t size);
-
-/* Asks that no huge pages appear in the range by themselves. */
-void stele_os_no_hugepage(void *p, size_t size);
 
 /* Whether the eight bytes at @p can be read. */
 bool stele_os_is_readable(const void *p);

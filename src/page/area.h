@@ -5,10 +5,10 @@
  * Idea      An area is 512 frames of 4 KiB. A taker first claims a number of frames from
  *           the count, then finds them in the bitmap; who returns frames clears the bits
  *           first and lowers the count after. So the bits set never exceed the count, and
- *           a count of 0 means that every bit is clear.
+ *           a count of no frames means that every bit is clear.
  *           A claim may still find no run that is long enough; it is then returned.
- * Objects   count: frames claimed, or AREA_HUGE for an area that is part of a huge block, or
- *                  AREA_KEPT for one whose runs are never returned (page/permanent.c).
+ * Objects   count: AREA_OPEN and the frames claimed, or AREA_HUGE for an area that is part of a
+ *           huge block, or a state of areas that are not open (page/open.h).
  *           used:  a set bit is owned by somebody.
  *           dirty: may be set for a frame that reads as zero; must not be clear for one
  *                  that does not.
@@ -35,8 +35,9 @@
 #define AREA_FRAMES 512u
 #define AREA_SIZE (AREA_FRAMES * FRAME_SIZE)
 #define AREA_WORDS (AREA_FRAMES / 64)
-#define AREA_HUGE 4096u /* more than any claim */
-#define AREA_KEPT 8192u /* likewise */
+#define AREA_OPEN 65536u /* the count of an area that is empty; other states are below */
+#define AREA_HUGE 4096u
+#define AREA_KEPT 8192u /* as HUGE: its runs are never returned (page/permanent.c) */
 
 struct area {
 	_Atomic uint64_t used[AREA_WORDS];
@@ -49,12 +50,18 @@ static inline uint64_t bits_mask(unsigned bit, unsigned n)
 	return (~0ull >> (64 - n)) << bit;
 }
 
+/* Frames claimed, where @count is of an open area; else more than there are. */
+static inline uint32_t area_claimed(uint32_t count)
+{
+	return count - AREA_OPEN;
+}
+
 /* Claims @n frames from the count. */
 static inline bool area_claim(_Atomic uint32_t *count, unsigned n)
 {
 	uint32_t seen = load_relaxed(count);
 
-	while (seen + n <= AREA_FRAMES)
+	while (area_claimed(seen) <= AREA_FRAMES - n)
 		/* ORDER(AREA) acquire: the bits that back this claim are clear. */
 		if (atomic_compare_exchange_weak_explicit(count, &seen, seen + n, ORDER_AREA_TAKE,
 							  memory_order_relaxed))
@@ -62,10 +69,12 @@ static inline bool area_claim(_Atomic uint32_t *count, unsigned n)
 	return false;
 }
 
-static inline void area_unclaim(_Atomic uint32_t *count, unsigned n)
+/* True: the area is empty now. */
+static inline bool area_unclaim(_Atomic uint32_t *count, unsigned n)
 {
 	/* ORDER(AREA) release: after the bits. */
-	atomic_fetch_sub_explicit(count, n, ORDER_AREA_RETURN);
+	return atomic_fetch_sub_explicit(count, n, ORDER_AREA_RETURN) ==
+	       AREA_OPEN + n;
 }
 
 /* The lowest bit where @n set bits of @free start at a multiple of @align; 64 if none. */
@@ -174,19 +183,19 @@ static inline int area_take(struct area *area, unsigned n, unsigned align)
 	return -1;
 }
 
-/* Returns [first, first+n): bits, then count. */
-static inline void area_return(struct area *area, _Atomic uint32_t *count, unsigned first,
+/* Returns [first, first+n): bits, then count. True: the area is empty now. */
+static inline bool area_return(struct area *area, _Atomic uint32_t *count, unsigned first,
 			       unsigned n)
 {
 	return_bits(area, first, n);
 	STELE_POINT("area:return");
-	area_unclaim(count, n);
+	return area_unclaim(count, n);
 }
 
 /* Takes a whole empty area for @state (AREA_FRAMES or AREA_HUGE). */
 static inline bool area_take_whole(_Atomic uint32_t *count, uint32_t state)
 {
-	uint32_t empty = 0;
+	uint32_t empty = AREA_OPEN;
 
 	/* ORDER(AREA) acquire: every bit is clear and every owner done. */
 	return atomic_compare_exchange_strong_explicit(count, &empty, state, ORDER_AREA_TAKE,
@@ -196,7 +205,7 @@ static inline bool area_take_whole(_Atomic uint32_t *count, uint32_t state)
 static inline void area_return_whole(_Atomic uint32_t *count)
 {
 	/* ORDER(AREA) release: the owner is done with all of it. */
-	atomic_store_explicit(count, 0, ORDER_AREA_RETURN);
+	atomic_store_explicit(count, AREA_OPEN, ORDER_AREA_RETURN);
 }
 
 #endif

@@ -1,22 +1,28 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * page/heap.c - the one reservation and what lies where in it
+ * page/heap.c - where everything lies, and how much of it is mapped
  *
  * Idea      Everything Stele knows lies at an offset from one base:
- *             base          descriptor of "not ours", sentinels, size table, facts, slots[]
- *             +1 MiB        page map, for each 4 KiB of the whole reservation: tags, 8 bytes
+ *             base          descriptor of "not ours", sentinels, size table, facts, slots[], hints
+ *             +1 MiB        page map, for each 4 KiB of the arena: tags, 8 bytes
  *             then          and references, 4 bytes
  *             then          slots, area counts, areas, descriptors
  *             then          the arena, 2 MiB aligned
- *           All of it is address space only; pages appear by touching.
- * Limits    RLIMIT_AS: all but a quarter of what is left is taken; above 1 GiB all but 256
- *           MiB, above 2 GiB all but an eighth. RLIMIT_DATA and
- *           overcommit 2: the range is opened in steps as it is used.
+ *           These addresses are chosen at start, and nothing but the first piece of each part is
+ *           mapped: a part is enlarged when it is used up (sync/stretch.h), areas are mapped as they
+ *           are wanted (page/areas.c). So limits, core files and mlockall() see what is in use. What
+ *           somebody else has mapped in between is left alone.
+ * Place     below this thread's stack by a quarter more than all of it: the system maps downwards
+ *           from there, or upwards from far below, so both are long before they meet.
+ * Order     SPAN: the page map is mapped as far as `span` before `span` says so; never less later.
+ * Limits    with several nodes the tables are mapped read-only as a whole, since each node's stretch
+ *           of the arena has its part of them, and are made writable as areas are opened.
  * Context   any; the first caller starts the heap, others wait for it and lend it their
  *           priority. Signals are held back meanwhile; a call from within the start gets -ENOMEM.
  */
 #include "page/heap.h"
 #include "base/options.h"
+#include "os/map.h"
 #include "os/os.h"
 #include "page/run.h"
 #include "percpu/system.h"
@@ -36,6 +42,7 @@ static struct stele_mutex starting = STELE_MUTEX(HEAP);
 /* A stack's index names 4 TiB from the base; maps and descriptors lie before the arena. */
 #define ARENA_MAX ((uint64_t)STELE_ARENA_LARGEST)
 #define ARENA_USUAL (1ull << 40)
+#define ARENA_NODE (16ull << 30)
 #define ARENA_MIN ((uint64_t)STELE_ARENA_SMALLEST)
 _Static_assert(ARENA_MAX == (4ull << 40) - (64ull << 30), "what is left before the stacks' end");
 
@@ -62,63 +69,128 @@ static void set_zones(struct stele_heap *h, uint32_t areas)
 	}
 }
 
+/* Nothing is ever mapped between two parts: each is a mapping of its own. */
+#define PART_GAP STELE_MAP_UNIT
+
+static size_t part(size_t *at, size_t size)
+{
+	size_t here = *at;
+
+	*at += round_page(size) + PART_GAP;
+	return here;
+}
+
 /* Fills in offsets for an arena of @arena bytes; returns the whole size. */
 static size_t lay_out(struct stele_heap *h, size_t arena, unsigned slots)
 {
-	size_t areas = arena / AREA_SIZE, at = STELE_TAGS_OFFSET, rest, map;
+	size_t areas = arena / AREA_SIZE, at = 0;
 	size_t descriptors = arena / 32 < (16ull << 30) ? arena / 32 : 16ull << 30;
 
-	rest = round_page((size_t)slots * STELE_SLOT_SIZE) + round_page(areas * 4) +
-	       round_page(areas * sizeof(struct area)) + round_page(descriptors);
-	map = round_page((STELE_TAGS_OFFSET + rest + arena + 2 * AREA_SIZE) / FRAME_SIZE * 4);
-	map += round_page(map / 256); /* the map's own frames */
-	h->tags_bytes = 2 * map;
-	at += h->tags_bytes;
-	h->refs_at = at;
-	h->refs_bytes = map;
-	at += map;
-	h->slots_at = at;
-	at += round_page((size_t)slots * STELE_SLOT_SIZE);
-	h->counts_at = at;
-	at += round_page(areas * 4);
-	h->areas_at = at;
-	at += round_page(areas * sizeof(struct area));
-	h->descriptors_at = at;
-	at += round_page(descriptors);
-	h->descriptors_end = at;
+	part(&at, STELE_TAGS_OFFSET + areas * AREA_FRAMES * 8);
+	h->refs_at = part(&at, areas * AREA_FRAMES * 4);
+	h->counts_at = part(&at, areas * 4);
+	h->areas_at = part(&at, areas * sizeof(struct area));
+	h->slots_at = part(&at, (size_t)slots * STELE_SLOT_SIZE);
+	h->slots_end = h->slots_at + (size_t)slots * STELE_SLOT_SIZE;
+	h->descriptors_at = part(&at, descriptors);
+	h->descriptors_end = h->descriptors_at + round_page(descriptors);
 	h->arena_at = STELE_ALIGN_UP(at, AREA_SIZE);
 	set_zones(h, (uint32_t)areas);
 	return h->arena_at + arena;
 }
 
-/* What to take of @limit: the rest is for stacks, mappings and this heap's own tables. */
-static size_t share_of(size_t limit)
-{
-	size_t rest = STELE_MIN(limit / 4, (size_t)256 << 20);
+/* ---- the tables ---- */
 
-	return limit - STELE_MAX(rest, limit / 8);
+#define COVER_STEP 16u /* areas: a unit of tags */
+
+/* What a table needs for the areas below @areas, in bytes. */
+static size_t table_size(enum stele_table table, size_t areas)
+{
+	switch (table) {
+	case TABLE_TAGS:
+		return STELE_TAGS_OFFSET + areas * AREA_FRAMES * 8;
+	case TABLE_REFS:
+		return areas * AREA_FRAMES * 4;
+	case TABLE_COUNTS:
+		return areas * 4;
+	case TABLE_AREAS:
+		return areas * sizeof(struct area);
+	default:
+		return 0;
+	}
 }
+
+/* How many areas all of the tables reach over. */
+static size_t areas_covered(void)
+{
+	size_t areas = stele_heap.areas_max;
+
+	for (enum stele_table table = 0; table < TABLE_RUNS; table++) {
+		/* ORDER(STRETCH) acquire */
+		size_t mapped = load_acquire(&stele_heap.tables[table].mapped);
+		size_t none = table_size(table, 0), each = table_size(table, 1) - none;
+
+		areas = STELE_MIN(areas, (mapped - none) / each);
+	}
+	return areas;
+}
+
+static void raise_span(size_t areas)
+{
+	size_t seen = stele_span(), span = areas * AREA_SIZE;
+
+	/* ORDER(SPAN) release: the page map is there. */
+	while (seen < span &&
+	       !__atomic_compare_exchange_n(&stele_hot.span, &seen, span, true, __ATOMIC_RELEASE,
+					    __ATOMIC_RELAXED))
+		;
+}
+
+/* Where the tables are mapped as a whole. */
+static int make_writable(uint32_t first, uint32_t n)
+{
+	for (enum stele_table table = 0; table < TABLE_RUNS; table++) {
+		char *start = stele_heap.tables[table].start;
+		size_t from = table_size(table, first) & ~(STELE_MAP_UNIT - 1);
+		size_t to = round_page(table_size(table, first + n));
+
+		if (stele_os_map_writable(start + from, to - from) != 0)
+			return -ENOMEM;
+	}
+	return 0;
+}
+
+int stele_heap_cover(uint32_t first, uint32_t n)
+{
+	uint32_t need = first + n, want;
+
+	if (stele_heap.whole)
+		return make_writable(first, n);
+	/* ORDER(SPAN) acquire: the tables reach as far. */
+	if (__atomic_load_n(&stele_hot.span, __ATOMIC_ACQUIRE) >= (size_t)need * AREA_SIZE)
+		return 0;
+	want = STELE_MIN(STELE_ALIGN_UP(need + need / 8, COVER_STEP), stele_heap.areas_max);
+	for (enum stele_table table = 0; table < TABLE_RUNS; table++)
+		if (stretch_reach(&stele_heap.tables[table], table_size(table, need),
+				  table_size(table, want)) != 0)
+			return -ENOMEM;
+	raise_span(areas_covered());
+	return 0;
+}
+
+/* ---- where it all is ---- */
 
 static size_t wanted_arena(void)
 {
-	size_t limit = stele_os_address_limit(), ram = stele_os_ram_bytes() * 4;
-	size_t size = (ram > ARENA_USUAL ? ram : ARENA_USUAL) * stele_nodes.count;
+	size_t ram = stele_os_ram_bytes() * 4, limit = stele_os_address_limit();
+	size_t size = ram > ARENA_USUAL ? ram : ARENA_USUAL;
 
+	/* With several nodes the tables cost address space in proportion. */
+	if (nodes_several())
+		size = STELE_MIN(STELE_MAX(ram, ARENA_NODE) * stele_nodes.count, limit);
 	if (stele_opt.arena_size)
 		size = stele_opt.arena_size;
-	if (size > ARENA_MAX)
-		size = ARENA_MAX;
-	if (limit != SIZE_MAX && size > share_of(limit))
-		size = share_of(limit);
-	return size / AREA_SIZE * AREA_SIZE;
-}
-
-int stele_heap_commit(const void *p, size_t size)
-{
-	uintptr_t page = stele_system_facts.page_size - 1;
-	uintptr_t from = (uintptr_t)p & ~page, to = ((uintptr_t)p + size + page) & ~page;
-
-	return stele_os_commit(&stele_heap.range, (void *)from, to - from);
+	return STELE_MIN(size, (size_t)ARENA_MAX) / AREA_SIZE * AREA_SIZE;
 }
 
 static unsigned zones_in(size_t arena)
@@ -139,38 +211,117 @@ static void divide(size_t arena)
 		stele_nodes_keep(count);
 }
 
-static int reserve(unsigned slots)
+static void set_table(enum stele_table table, size_t at, size_t room)
+{
+	struct stele_stretch *t = &stele_heap.tables[table];
+
+	t->start = stele_heap.base + at;
+	t->room = round_page(room);
+	store_relaxed(&t->mapped, 0);
+}
+
+static void set_tables(void)
 {
 	struct stele_heap *h = &stele_heap;
-	size_t arena = wanted_arena();
 
-	for (; arena >= ARENA_MIN; arena = arena / 2 / AREA_SIZE * AREA_SIZE) {
-		size_t size;
+	set_table(TABLE_TAGS, 0, table_size(TABLE_TAGS, h->areas_max));
+	set_table(TABLE_REFS, h->refs_at, table_size(TABLE_REFS, h->areas_max));
+	set_table(TABLE_COUNTS, h->counts_at, table_size(TABLE_COUNTS, h->areas_max));
+	set_table(TABLE_AREAS, h->areas_at, table_size(TABLE_AREAS, h->areas_max));
+	set_table(TABLE_RUNS, h->descriptors_at, h->descriptors_end - h->descriptors_at);
+	set_table(TABLE_SLOTS, h->slots_at, h->slots_end - h->slots_at);
+}
 
-		if (nodes_several())
-			divide(arena);
-		size = lay_out(h, arena, slots);
-		if (stele_os_reserve(&h->range, size, AREA_SIZE) == 0) {
+/* The first piece. */
+static size_t first_size(enum stele_table table)
+{
+	if (table == TABLE_SLOTS)
+		return STELE_SLOT_SIZE;
+	return STELE_MAX(table_size(table, STELE_MIN(COVER_STEP, stele_heap.areas_max)),
+			 (size_t)STELE_MAP_UNIT);
+}
+
+static int map_table(enum stele_table table)
+{
+	struct stele_stretch *t = &stele_heap.tables[table];
+	int error;
+
+	if (!stele_heap.whole || table >= TABLE_RUNS)
+		return stretch_begin(t, round_page(first_size(table)));
+	error = stele_os_map_readable(t->start, t->room);
+	if (error)
+		return error;
+	store_relaxed(&t->mapped, t->room);
+	return table == TABLE_TAGS ? stele_os_map_writable(t->start, STELE_TAGS_OFFSET) : 0;
+}
+
+static int map_tables(void)
+{
+	for (enum stele_table table = 0; table < TABLES; table++) {
+		int error = map_table(table);
+
+		if (!error)
+			continue;
+		for (table = 0; table < TABLES; table++) {
+			struct stele_stretch *t = &stele_heap.tables[table];
+
+			if (load_relaxed(&t->mapped))
+				stele_os_unmap(t->start, load_relaxed(&t->mapped));
+		}
+		return error;
+	}
+	return 0;
+}
+
+static int settle_at(uintptr_t base)
+{
+	stele_heap.base = (char *)STELE_ALIGN_UP(base, AREA_SIZE);
+	set_tables();
+	return map_tables();
+}
+
+#define PLACES 8u
+
+/* Near the stack's end of the address space, where the C library's threads have theirs, too. */
+static uintptr_t highest_known(void)
+{
+	uintptr_t here = (uintptr_t)__builtin_frame_address(0), environment = (uintptr_t)environ;
+
+	return STELE_MAX(here, environment);
+}
+
+/* Chooses where an arena of @arena bytes and all that belongs to it is. 0 or -errno. */
+static int settle(size_t arena, unsigned slots)
+{
+	uintptr_t top = highest_known();
+	size_t size;
+	char *room;
+
+	if (nodes_several())
+		divide(arena);
+	stele_heap.whole = nodes_several();
+	size = lay_out(&stele_heap, arena, slots);
+	for (unsigned i = 0; i < PLACES; i++) {
+		size_t below = size + size / 4 + i * (size / 8);
+		int error = below < top ? settle_at(top - below) : -EEXIST;
+
+		if (error != -EEXIST)
+			return error;
+	}
+	room = stele_os_find_room(size + AREA_SIZE);
+	return room ? settle_at((uintptr_t)room) : -ENOMEM;
+}
+
+static int choose_place(unsigned slots)
+{
+	size_t arena = STELE_MIN(wanted_arena(), highest_known() / 8 / AREA_SIZE * AREA_SIZE);
+
+	for (; arena >= ARENA_MIN; arena = arena / 2 / AREA_SIZE * AREA_SIZE)
+		if (settle(arena, slots) == 0) {
 			stele_system_facts.arena_bytes = arena;
 			return 0;
 		}
-	}
 	return -ENOMEM;
-}
-
-/* Stepwise: what is read before anything is allocated must be there. */
-static int open_metadata(unsigned slots)
-{
-	struct stele_heap *h = &stele_heap;
-
-	if (!h->range.stepwise)
-		return 0;
-	if (stele_heap_commit(h->range.base, STELE_TAGS_OFFSET) != 0)
-		return -ENOMEM;
-	if (stele_os_readable(h->range.base + STELE_TAGS_OFFSET, h->tags_bytes + h->refs_bytes) !=
-	    0)
-		return -ENOMEM;
-	return stele_heap_commit(h->range.base + h->slots_at, (size_t)slots * STELE_SLOT_SIZE);
 }
 
 static int start(void)
@@ -183,19 +334,15 @@ static int start(void)
 	stele_system_choose();
 	stele_nodes_start();
 	STELE_POINT("heap:starting");
-	if (reserve(facts->slots) != 0)
+	if (choose_place(facts->slots) != 0)
 		return -ENOMEM;
-	facts->stepwise = stele_heap.range.stepwise;
-	if (open_metadata(facts->slots) != 0)
-		return -ENOMEM;
-	if (!stele_opt.thp)
-		stele_os_no_hugepage(stele_heap.range.base, stele_heap.range.size);
-	stele_zones_bind();
-	stele_hot.base = stele_heap.range.base;
-	stele_hot.refs = stele_heap.range.base + stele_heap.refs_at;
-	stele_pcpu_init(stele_heap.range.base + stele_heap.slots_at, facts->slots);
+	stele_hot.base = stele_heap.base;
+	stele_hot.refs = stele_heap.base + stele_heap.refs_at;
+	stele_hot.first = stele_heap.base + stele_heap.arena_at;
+	stele_pcpu_init(stele_heap.base + stele_heap.slots_at, facts->slots);
+	stele_slot_room = &stele_heap.tables[TABLE_SLOTS];
 	atomic_store(&stele_heap.next_descriptor, stele_heap.descriptors_at);
-	stele_hot.span = stele_heap.range.size;
+	raise_span(areas_covered());
 	/* ORDER(START) a barrier in every thread: the fast paths read these facts plainly. */
 	stele_os_membarrier();
 	racy_ask(stele_is_never_given);

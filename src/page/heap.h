@@ -1,46 +1,60 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * page/heap.h - the layout of the reservation, for the files of this floor
+ * page/heap.h - what lies where, for the files of this floor
  */
 #ifndef STELE_PAGE_HEAP_H
 #define STELE_PAGE_HEAP_H
 
 #include "os/os.h"
 #include "page/area.h"
+#include "page/open.h"
 #include "page/run.h"
 #include "percpu/nodes.h"
 #include "percpu/percpu.h"
+#include "sync/stretch.h"
 
 /* The areas of one node: a stretch of the arena. */
 struct stele_zone {
 	uint32_t first, end;   /* fixed at start */
-	_Atomic uint32_t high; /* areas [first, high) have been opened; grows only */
+	_Atomic uint32_t high; /* areas from here on were never opened (page/open.h); grows only */
 	_Atomic uint32_t low;  /* areas below were seen full (run.c) */
 };
 
+/* What is looked up by an area's number; what is handed out one by one. Each may grow. */
+enum stele_table { TABLE_TAGS, TABLE_REFS, TABLE_COUNTS, TABLE_AREAS, TABLE_RUNS, TABLE_SLOTS, TABLES };
+
 struct stele_heap {
-	struct stele_reservation range;
+	char *base;
 	/* Offsets from the base; fixed at start. */
-	size_t tags_bytes, refs_at, refs_bytes;
-	size_t slots_at;
+	size_t refs_at;
+	size_t slots_at, slots_end;
 	size_t counts_at;
 	size_t areas_at;
 	size_t descriptors_at, descriptors_end;
 	size_t arena_at;
 	uint32_t areas_max;
 	uint32_t zone_shift; /* an area's number to its node's */
+	bool whole;	     /* the tables are mapped as a whole, and made writable piece by piece */
+	struct stele_stretch tables[TABLES];
 	/* Grows only. */
 	_Atomic uint64_t next_descriptor; /* offset of the first never used */
+	_Atomic uint32_t mapped;	  /* areas that are mapped, not in this order */
 	struct stele_zone zones[STELE_NODES_MAX];
 };
 extern struct stele_heap stele_heap __attribute__((visibility("hidden")));
 
-/* Makes the pages around [p, p+size) usable. 0 or -ENOMEM. */
-int stele_heap_commit(const void *p, size_t size);
+/* The tables have entries for areas [first, first+n) afterwards. 0 or -ENOMEM. */
+int stele_heap_cover(uint32_t first, uint32_t n);
 
 static inline _Atomic uint32_t *area_count(uint32_t number)
 {
 	return (_Atomic uint32_t *)(stele_hot.base + stele_heap.counts_at) + number;
+}
+
+/* Or not open. */
+static inline bool area_is_full(uint32_t number)
+{
+	return area_claimed(load_relaxed(area_count(number))) >= AREA_FRAMES;
 }
 
 static inline struct area *area_at(uint32_t number)
@@ -56,6 +70,12 @@ static inline char *area_memory(uint32_t number)
 static inline uint32_t area_of(uintptr_t address)
 {
 	return (uint32_t)((address - (uintptr_t)stele_hot.base - stele_heap.arena_at) / AREA_SIZE);
+}
+
+static inline struct area_hints area_hints(void)
+{
+	return (struct area_hints){ (_Atomic uint64_t *)(stele_hot.base + STELE_HINTS_OFFSET),
+				    (_Atomic uint64_t *)(stele_hot.base + STELE_HINT_WORDS_OFFSET) };
 }
 
 static inline struct stele_zone *zone_of_area(uint32_t number)
@@ -111,11 +131,44 @@ void stele_purge_tick(void);
 
 /* zones.c: among how many of @count nodes, some with @memory, @arena can be divided (1: it cannot). */
 unsigned stele_zones_fit(size_t arena, unsigned count, uint64_t memory, uint64_t ram);
-/* At start, tells the system which node each zone prefers. */
-void stele_zones_bind(void);
+/* Areas [first, first+n) were mapped: tells the system which node they prefer. */
+void stele_zones_bind(uint32_t first, uint32_t n);
 
-/* Makes areas [first, first+n), of one zone, usable and raises its `high` over them. 0 or -ENOMEM. */
-int stele_areas_open(uint32_t first, uint32_t n);
+/*
+ * areas.c: opens some areas of a zone, which are then empty, for anybody; the first one, or -1.
+ * And takes a row of @n whole areas that starts at a multiple of @align, opened as needed, or
+ * (fresh) mapped anew as one mapping; or the areas [first, first+n), which lie behind a block. The
+ * counts are then AREA_HUGE.
+ */
+int64_t stele_areas_open(struct stele_zone *zone);
+int64_t stele_areas_take(struct stele_zone *zone, uint32_t n, uint32_t align, bool fresh);
+bool stele_areas_take_at(uint32_t first, uint32_t n);
+/* The same for areas behind a block that is one mapping of its own, which then contains them. */
+bool stele_areas_take_behind(struct run *run, uint32_t n);
+/* Gives areas back that are whole the caller's: open, or (close) unmapped. */
+void stele_areas_return(uint32_t first, uint32_t n);
+bool stele_areas_close(uint32_t first, uint32_t n); /* false: the system refuses; nothing is done */
+void stele_areas_gone(uint32_t first, uint32_t n);  /* they are not mapped any more */
+void stele_areas_lost(uint32_t first, uint32_t n);  /* something else may be mapped there */
+/* The last frames of an area were returned. */
+void stele_area_emptied(uint32_t number);
+/* Unmaps empty areas. */
+void stele_areas_close_empty(void);
+/* How many areas are in the hands of a thread that opens or closes them; a glance. */
+bool stele_areas_busy(void);
+
+/* For frames that were claimed, or taken, in area @number. */
+static inline void frames_unclaim(uint32_t number, unsigned n)
+{
+	if (area_unclaim(area_count(number), n))
+		stele_area_emptied(number);
+}
+
+static inline void frames_return(uint32_t number, unsigned first, unsigned n)
+{
+	if (area_return(area_at(number), area_count(number), first, n))
+		stele_area_emptied(number);
+}
 
 /* Marks frames dirty; returns how many of them already were. */
 unsigned stele_mark_dirty(struct area *area, unsigned first, unsigned n);
@@ -130,7 +183,6 @@ void stele_area_let_go(uint32_t number);
 bool stele_is_never_given(const void *p);
 
 /* run.c for large.c: a descriptor without frames; taking a run off the map; changing its length. */
-struct run;
 struct run *stele_descriptor_take(void);
 void stele_run_begin(struct run *run, size_t bytes); /* in a descriptor; base is set already */
 void stele_run_unmap(struct run *run);

@@ -4,14 +4,16 @@
  *
  * Idea      Less than an area: exact frames. Above: whole areas of the same arena, of
  *           which only what is touched costs memory. So there is no registry of foreign
- *           mappings, nothing to lock, one mapping for the kernel, and growth in place is
- *           taking the next areas. What cannot grow in place moves by page tables.
- * States    an area's count: 0 free, AREA_HUGE part of a block, AREA_KEPT taken for good.
+ *           mappings, nothing to lock, and growth in place is taking the next areas. What cannot
+ *           grow in place moves by page tables, and is a mapping of its own from then on.
+ * States    an area's count: page/open.h.
  * Order     AREA, PAGEMAP.
  * Failure   NULL; areas taken so far are returned.
  * Tests     tests/unit/page/test_large.c
  */
 #include "base/options.h"
+#include "os/map.h"
+#include "os/os.h"
 #include "page/heap.h"
 #include "page/map.h"
 #include "page/run.h"
@@ -22,23 +24,11 @@
 #include <string.h>
 
 #define LARGE_FRAMES (AREA_FRAMES - 1)
+#define KEEP_MAX (32ul << 20)
 
 static uint32_t areas_for(size_t bytes)
 {
 	return (uint32_t)((bytes + AREA_SIZE - 1) / AREA_SIZE);
-}
-
-/* Takes areas [first, first+n), or none. */
-static bool take_areas(uint32_t first, uint32_t n)
-{
-	for (uint32_t i = 0; i < n; i++) {
-		if (area_take_whole(area_count(first + i), AREA_HUGE))
-			continue;
-		while (i-- > 0)
-			area_return_whole(area_count(first + i));
-		return false;
-	}
-	return true;
 }
 
 /* Frames of [first, first+n) that may not read as zero. */
@@ -53,57 +43,23 @@ static uint64_t dirty_in(uint32_t first, uint32_t n)
 	return dirty;
 }
 
-/* The first area from @first on whose address is a multiple of @align areas. */
-static uint32_t align_area(uint32_t first, uint32_t align)
-{
-	uint64_t number = (uintptr_t)area_memory(0) / AREA_SIZE + first;
-
-	return first + (uint32_t)(STELE_ALIGN_UP(number, (uint64_t)align) - number);
-}
-
-/* First fit among the areas that were opened, else new ones at the end. -1: no room. */
-static int64_t find_in_zone(struct stele_zone *zone, uint32_t n, uint32_t align)
-{
-	uint32_t high = load_acquire(&zone->high), first, got;
-
-	for (first = align_area(zone->first, align); (uint64_t)first + n <= high;
-	     first = align_area(first + got + 1, align)) {
-		for (got = 0; got < n && !load_relaxed(area_count(first + got)); got++)
-			;
-		if (got == n && take_areas(first, n))
-			return first;
-	}
-	for (;;) {
-		high = load_acquire(&zone->high);
-		/* Empty areas at the end are part of the new block. */
-		for (first = high; first > zone->first && !load_relaxed(area_count(first - 1));
-		     first--)
-			;
-		first = align_area(first, align);
-		if ((uint64_t)first + n > zone->end || stele_areas_open(first, n) != 0)
-			return -1;
-		if (take_areas(first, n))
-			return first;
-	}
-}
-
 /* In the wanted node's zone, else in the others, the nearest first. */
-static int64_t find_areas(unsigned where, uint32_t n, uint32_t align)
+static int64_t find_areas(unsigned where, uint32_t n, uint32_t align, bool fresh)
 {
 	unsigned node = where_node(where), which = 0;
-	int64_t first = find_in_zone(&stele_heap.zones[node], n, align);
+	int64_t first = stele_areas_take(&stele_heap.zones[node], n, align, fresh);
 	int other;
 
 	if (where & WHERE_ONLY)
 		return first;
 	while (first < 0 && (other = stele_node_farther(node, &which)) >= 0)
-		first = find_in_zone(&stele_heap.zones[other], n, align);
+		first = stele_areas_take(&stele_heap.zones[other], n, align, fresh);
 	return first;
 }
 
 int64_t stele_area_keep(unsigned node)
 {
-	int64_t number = find_areas(node | WHERE_ONLY, 1, 1);
+	int64_t number = find_areas(node | WHERE_ONLY, 1, 1, false);
 
 	if (number < 0)
 		return -1;
@@ -117,7 +73,7 @@ void stele_area_let_go(uint32_t number)
 {
 	uint64_t dirty = dirty_in(number, 1);
 
-	area_return_whole(area_count(number));
+	stele_areas_return(number, 1);
 	stele_dirty_returned(dirty, PURGE_LATER);
 }
 
@@ -134,7 +90,7 @@ static bool absurd(size_t bytes)
 	return ram && bytes > ram && stele_os_overcommit() != STELE_OS_OVERCOMMIT_ALWAYS;
 }
 
-static struct run *huge_run(size_t bytes, size_t align, unsigned where)
+static struct run *huge_run(size_t bytes, size_t align, bool fresh, unsigned where)
 {
 	uint32_t n = areas_for(bytes);
 	int64_t first;
@@ -145,7 +101,7 @@ static struct run *huge_run(size_t bytes, size_t align, unsigned where)
 	run = stele_descriptor_take();
 	if (!run)
 		return NULL;
-	first = find_areas(where, n, align > AREA_SIZE ? (uint32_t)(align / AREA_SIZE) : 1);
+	first = find_areas(where, n, align > AREA_SIZE ? (uint32_t)(align / AREA_SIZE) : 1, fresh);
 	if (first < 0) {
 		stele_run_return_descriptor(run);
 		return NULL;
@@ -156,6 +112,7 @@ static struct run *huge_run(size_t bytes, size_t align, unsigned where)
 	run->recip = 0;
 	run->tag = 0;
 	run->cache = NULL;
+	run->size = 0;
 	run->frames = n; /* areas, for this kind */
 	return run;
 }
@@ -177,7 +134,7 @@ static void zero_dirty(struct run *run)
 static void *huge_alloc(size_t bytes, size_t align, bool zero, unsigned where)
 {
 	struct run *run =
-		huge_run(STELE_ALIGN_UP(bytes, stele_system_facts.page_size), align, where);
+		huge_run(STELE_ALIGN_UP(bytes, stele_system_facts.page_size), align, false, where);
 	uint64_t dirty;
 
 	if (!run)
@@ -257,29 +214,31 @@ void *stele_large_alloc(size_t bytes, size_t align, bool zero)
 
 /* ---- freeing ---- */
 
-/* Marks the touched part of areas [first, first+n) dirty, or gives it back when it is big. */
-static void retire_areas(uint32_t first, uint32_t n, size_t bytes, enum stele_purging when)
+/* Frames of the first @bytes of areas [first, ...) may not read as zero. */
+static void mark_touched(uint32_t first, size_t bytes)
 {
-	uint64_t dirty = 0;
+	for (size_t frames = bytes / FRAME_SIZE; frames; first++) {
+		unsigned here = (unsigned)STELE_MIN(frames, (size_t)AREA_FRAMES);
 
-	if (bytes > 32ul << 20 && when == PURGE_NOW &&
-	    stele_os_purge(area_memory(first), (size_t)n * AREA_SIZE) == 0) {
-		for (uint32_t i = 0; i < n; i++)
-			for (unsigned w = 0; w < AREA_WORDS; w++)
-				store_relaxed(&area_at(first + i)->dirty[w], 0);
-	} else {
-		size_t frames = bytes / FRAME_SIZE;
-
-		for (uint32_t i = 0; i < n && frames; i++) {
-			unsigned here = frames < AREA_FRAMES ? (unsigned)frames : AREA_FRAMES;
-
-			stele_mark_dirty(area_at(first + i), 0, here);
-			frames -= here;
-		}
-		dirty = dirty_in(first, n);
+		stele_mark_dirty(area_at(first), 0, here);
+		frames -= here;
 	}
-	for (uint32_t i = 0; i < n; i++)
-		area_return_whole(area_count(first + i));
+}
+
+/*
+ * Areas that a block leaves, @bytes of them touched. Big ones are unmapped at once, and so are those
+ * of a mapping of its own, which would never be one with its neighbours again.
+ */
+static void retire_areas(uint32_t first, uint32_t n, size_t bytes, bool own,
+			 enum stele_purging when)
+{
+	uint64_t dirty;
+
+	if ((own || bytes > KEEP_MAX) && when == PURGE_NOW && stele_areas_close(first, n))
+		return;
+	mark_touched(first, bytes);
+	dirty = dirty_in(first, n);
+	stele_areas_return(first, n);
 	if (!dirty)
 		return;
 	stele_purge_noted(first, first + n - 1);
@@ -298,9 +257,10 @@ static void huge_free(struct run *run, enum stele_purging when)
 {
 	uint32_t first = area_of(run->base), n = run->frames;
 	size_t bytes = run->bytes;
+	bool own = run->size;
 
 	forget_huge(run);
-	retire_areas(first, n, bytes, when);
+	retire_areas(first, n, bytes, own, when);
 }
 
 static void large_free(struct run *run, enum stele_purging when)
@@ -343,75 +303,87 @@ static void mark_cut(struct run *run, size_t bytes)
 				 (unsigned)((end - bytes) / FRAME_SIZE));
 }
 
+/* Takes the next areas, *dirty frames of which may not read as zero. */
+static bool huge_grow(struct run *run, uint32_t more, uint64_t *dirty)
+{
+	uint32_t behind = area_of(run->base) + run->frames;
+
+	if (run->size ? !stele_areas_take_behind(run, more) : !stele_areas_take_at(behind, more))
+		return false;
+	run->frames += more;
+	*dirty = dirty_in(behind, more);
+	return true;
+}
+
+static void huge_shrink(struct run *run, uint32_t want, size_t bytes)
+{
+	uint32_t first = area_of(run->base), have = run->frames;
+	size_t tail = run->bytes - (size_t)want * AREA_SIZE;
+
+	run->frames = want;
+	mark_cut(run, bytes);
+	retire_areas(first + want, have - want, tail, run->size, PURGE_NOW);
+}
+
 static bool huge_resize_in_place(struct run *run, size_t bytes)
 {
-	uint32_t first = area_of(run->base), have = run->frames, want = areas_for(bytes);
+	uint32_t have = run->frames, want = areas_for(bytes);
 	uint64_t dirty = 0;
 
-	if (want > have) {
-		if ((uint64_t)first + want > zone_of_area(first)->end ||
-		    stele_areas_open(first + have, want - have) != 0 ||
-		    !take_areas(first + have, want - have))
-			return false;
-		run->frames = want;
-		dirty = dirty_in(first + have, want - have);
-	} else if (want < have) {
-		size_t tail = run->bytes - (size_t)want * AREA_SIZE;
-
-		run->frames = want;
+	if (want > have && !huge_grow(run, want - have, &dirty))
+		return false;
+	if (want < have)
+		huge_shrink(run, want, bytes);
+	else if (want == have)
 		mark_cut(run, bytes);
-		retire_areas(first + want, have - want, tail, PURGE_NOW);
-	} else {
-		mark_cut(run, bytes);
-	}
 	stele_huge_returned(run->bytes / FRAME_SIZE);
 	stele_huge_taken(bytes / FRAME_SIZE, dirty);
 	run->bytes = bytes;
 	return true;
 }
 
-/* The pages of the first @bytes were moved away: these read as zero, what is behind may not. */
-static void areas_moved_out(uint32_t first, uint32_t n, size_t bytes)
+/*
+ * To a new place in the arena. Where the kernel refuses to move pages, the bytes are copied. NULL:
+ * all of @run is as it was; a new place that is not all there any more belongs to nobody.
+ */
+static struct run *moved_run(struct run *run, size_t bytes)
 {
-	size_t frames = bytes / FRAME_SIZE;
-
-	for (size_t at = 0; at < frames; at += 64) {
-		struct area *area = area_at(first + (uint32_t)(at / AREA_FRAMES));
-		unsigned here = frames - at < 64 ? (unsigned)(frames - at) : 64;
-
-		and_relaxed(&area->dirty[at % AREA_FRAMES / 64], ~bits_mask(0, here));
-	}
-	retire_areas(first, n, 0, PURGE_NOW);
-}
-
-/* Moves the pages to a new place in the arena, or copies where the kernel cannot. */
-static void *huge_move(struct run *run, size_t bytes)
-{
-	size_t old = run->bytes;
-	char *from = (char *)run->base, *to = huge_alloc(bytes, 1, false, node_at(from));
-	uint32_t first = area_of(run->base), n = run->frames;
+	struct run *to = huge_run(bytes, 1, true, node_at((void *)run->base));
 	int moved;
 
 	if (!to)
 		return NULL;
-	moved = stele_os_move(from, to, old);
+	moved = stele_os_move((void *)run->base, run->frames * AREA_SIZE, (void *)to->base,
+			      to->frames * AREA_SIZE);
 	if (moved == STELE_OS_TARGET_LOST) {
-		/* Its areas stay taken for good: nobody may touch them. */
-		run = stele_run_of(to);
-		stele_run_unmap(run);
-		stele_run_return_descriptor(run);
+		stele_areas_lost(area_of(to->base), to->frames);
+		stele_run_return_descriptor(to);
 		return NULL;
 	}
-	stele_pages_taken(to, bytes, stele_run_of(to)->bytes, 0);
 	if (moved < 0)
-		memcpy(to, from, old);
-	stele_pages_given(from, old);
-	forget_huge(run);
-	if (moved < 0)
-		retire_areas(first, n, old, PURGE_NOW);
-	else if (moved == 0)
-		areas_moved_out(first, n, old);
+		memcpy((void *)to->base, (void *)run->base, run->bytes);
+	to->size = moved == 0;
+	stele_huge_taken(to->bytes / FRAME_SIZE, 0);
+	stele_run_publish(to);
 	return to;
+}
+
+static void *huge_move(struct run *run, size_t bytes)
+{
+	struct run *to = moved_run(run, bytes);
+	uint32_t first = area_of(run->base), n = run->frames;
+
+	if (!to)
+		return NULL;
+	stele_pages_taken((void *)to->base, bytes, to->bytes, 0);
+	stele_pages_given((void *)run->base, run->bytes);
+	if (!to->size) {
+		huge_free(run, PURGE_NOW);
+	} else {
+		forget_huge(run);
+		stele_areas_gone(first, n);
+	}
+	return (void *)to->base;
 }
 
 /* Gives the tail back, or takes the frames behind. */

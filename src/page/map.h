@@ -22,10 +22,9 @@
 #define PAGEMAP_FENCE() fence_release() /* a model shows what happens without */
 #endif
 
-/* Counted from the base: all of the reservation has entries. */
 static inline size_t map_index(uintptr_t address)
 {
-	return (address - (uintptr_t)stele_hot.base) / FRAME_SIZE;
+	return (address - (uintptr_t)stele_hot.first) / FRAME_SIZE;
 }
 
 static inline _Atomic uint64_t *tag_entry(size_t index)

@@ -42,15 +42,15 @@ void *page_address(const struct page *page)
 	if (!page)
 		return NULL;
 	index = (size_t)((const char *)page - stele_hot.refs) / sizeof(*page);
-	return stele_hot.base + (index << FRAME_SHIFT);
+	return stele_hot.first + (index << FRAME_SHIFT);
 }
 
 struct page *virt_to_page(const void *p)
 {
 	uintptr_t page = (uintptr_t)p & ~(stele_page_size() - 1);
-	uint64_t offset = page - (uintptr_t)stele_hot.base;
+	uint64_t offset = page - (uintptr_t)stele_hot.first;
 
-	if ((uintptr_t)p - (uintptr_t)stele_hot.base >= stele_hot.span)
+	if ((uintptr_t)p - (uintptr_t)stele_hot.first >= stele_span_now())
 		return NULL;
 	return (struct page *)stele_hot.refs + (offset >> FRAME_SHIFT);
 }

@@ -121,8 +121,10 @@ bool stele_run_empty(struct run *run)
 
 bool stele_is_never_given(const void *p)
 {
-	uintptr_t arena = (uintptr_t)area_memory(0);
+	uintptr_t offset = (uintptr_t)p - (uintptr_t)area_memory(0);
 
-	return (uintptr_t)p - arena >= stele_system_facts.arena_bytes ||
+	if (offset >= stele_system_facts.arena_bytes)
+		return true;
+	return offset < stele_span_now() &&
 	       load_relaxed(area_count(area_of((uintptr_t)p))) == AREA_KEPT;
 }

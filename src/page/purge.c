@@ -126,14 +126,14 @@ static enum purged purge_piece(uint32_t number, struct row row)
 		return TAKEN;
 	/* ORDER(AREA) acquire: the last owners are done. */
 	if (!take_at(area, row.first, n)) {
-		area_unclaim(area_count(number), n);
+		frames_unclaim(number, n);
 		return TAKEN;
 	}
 	STELE_POINT("purge:owned");
 	error = stele_os_purge(area_memory(number) + row.first * FRAME_SIZE, n * FRAME_SIZE);
 	if (!error)
 		mark_clean(area, row);
-	area_return(area, area_count(number), row.first, n);
+	frames_return(number, row.first, n);
 	return error ? REFUSED : PURGED;
 }
 
@@ -148,7 +148,7 @@ static enum purged purge_row(uint32_t number, struct row row)
 	struct row piece = row;
 
 	for (; piece.end > row.first && result == PURGED; piece.end = piece.first) {
-		uint32_t count = load_relaxed(area_count(number));
+		uint32_t count = area_claimed(load_relaxed(area_count(number)));
 		unsigned room = count < AREA_FRAMES ? (AREA_FRAMES - count) / page * page : 0;
 
 		if (!room)
@@ -204,7 +204,7 @@ static bool purge_area(uint32_t number, struct step *step)
 	struct row row;
 	uint64_t most;
 
-	if (load_relaxed(area_count(number)) >= AREA_FRAMES)
+	if (area_is_full(number))
 		return true;
 	for (unsigned from = 0; (most = excess(step));) {
 		row = next_row(area_at(number), &from);
@@ -305,8 +305,8 @@ static uint64_t dirty_by_counting(void)
 	     number = areas_below(number)) {
 		struct area *area = area_at(number);
 
-		if (load_relaxed(area_count(number)) > AREA_FRAMES)
-			continue; /* of a huge block */
+		if (area_claimed(load_relaxed(area_count(number))) > AREA_FRAMES)
+			continue; /* of a huge block, or closed */
 		for (unsigned w = 0; w < AREA_WORDS; w++)
 			n += (uint64_t)__builtin_popcountll(load_relaxed(&area->dirty[w]) &
 							    ~load_relaxed(&area->used[w]));
@@ -343,8 +343,10 @@ void stele_purge(size_t keep_bytes)
 {
 	uint64_t keep = keep_bytes / FRAME_SIZE;
 
-	if (!keep)
+	if (!keep) {
 		stele_keep_nothing();
+		stele_areas_close_empty();
+	}
 	if (!keep || stele_dirty_free() > keep)
 		purge_all(keep);
 	if (keep)

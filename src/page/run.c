@@ -7,7 +7,7 @@
  *           CPUs rarely meet in one. Long rows are fitted from the lowest always, and over
  *           the border of two areas: they would leave holes elsewhere.
  * Nodes     each has its zone, a stretch of areas, where all of this happens; the next one is
- *           tried when no more of it can be opened.
+ *           tried when no more of it can be opened (page/areas.c).
  * Objects   low of a zone: areas below were seen full. It is a hint and may be wrong; before a new
  *           area is opened all of them are looked at.
  * Order     AREA (page/area.h), PAGEMAP (page/map.h).
@@ -43,19 +43,18 @@ bool stele_page_fault_injected(void)
 
 /* ---- descriptors ---- */
 
-/* Usable before it is counted: a failed commit leaves nothing to undo. */
+/* Usable before it is counted: where no more can be mapped there is nothing to undo. */
 static struct run *new_descriptor(void)
 {
 	uint64_t at = load_relaxed(&stele_heap.next_descriptor);
-	struct run *run;
+	size_t end;
 
 	do {
-		run = (struct run *)(stele_hot.base + at);
-		if (at + sizeof(struct run) > stele_heap.descriptors_end ||
-		    stele_heap_commit(run, sizeof(*run)) != 0)
+		end = at + sizeof(struct run) - stele_heap.descriptors_at;
+		if (stretch_reach(&stele_heap.tables[TABLE_RUNS], end, end + end / 8) != 0)
 			return NULL;
 	} while (!cas_relaxed(&stele_heap.next_descriptor, &at, at + sizeof(struct run)));
-	return run;
+	return (struct run *)(stele_hot.base + at);
 }
 
 struct run *stele_descriptor_take(void)
@@ -105,28 +104,7 @@ void stele_run_unmap(struct run *run)
 	STELE_POINT("run:unmapped");
 }
 
-/* ---- areas ---- */
-
-int stele_areas_open(uint32_t first, uint32_t n)
-{
-	struct stele_zone *zone = zone_of_area(first);
-	uint32_t high = load_acquire(&zone->high), end = first + n;
-	size_t index;
-
-	/* What an alignment leaves out counts as opened, too. */
-	first = first < high ? first : high;
-	n = end - first;
-	index = map_index((uintptr_t)area_memory(first));
-	if (stele_heap_commit(area_memory(first), (size_t)n * AREA_SIZE) != 0 ||
-	    stele_heap_commit(tag_entry(index), (size_t)n * AREA_FRAMES * 8) != 0 ||
-	    stele_heap_commit(ref_entry(index), (size_t)n * AREA_FRAMES * 4) != 0 ||
-	    stele_heap_commit(area_count(first), n * 4ul) != 0 ||
-	    stele_heap_commit(area_at(first), n * sizeof(struct area)) != 0)
-		return -1;
-	while (high < end && !atomic_compare_exchange_weak(&zone->high, &high, end))
-		;
-	return 0;
-}
+/* ---- frames of areas ---- */
 
 unsigned stele_mark_dirty(struct area *area, unsigned first, unsigned n)
 {
@@ -161,7 +139,7 @@ static void row_return(uint64_t frame, unsigned n)
 		uint32_t number = (uint32_t)(frame / AREA_FRAMES);
 
 		here = frames_here(frame, n);
-		area_return(area_at(number), area_count(number), frame % AREA_FRAMES, here);
+		frames_return(number, frame % AREA_FRAMES, here);
 	}
 }
 
@@ -176,7 +154,7 @@ bool stele_row_take(uint64_t frame, unsigned n)
 		if (!area_claim(area_count(number), here))
 			break;
 		if (!take_at(area_at(number), (frame + done) % AREA_FRAMES, here)) {
-			area_unclaim(area_count(number), here);
+			frames_unclaim(number, here);
 			break;
 		}
 	}
@@ -216,7 +194,7 @@ static int64_t take_in_area(uint32_t number, unsigned frames, unsigned align)
 		return -1;
 	first = area_take(area_at(number), frames, align);
 	if (first < 0) {
-		area_unclaim(area_count(number), frames);
+		frames_unclaim(number, frames);
 		return -1;
 	}
 	return (int64_t)number * AREA_FRAMES + first;
@@ -249,8 +227,7 @@ static int64_t take_across(const struct stele_zone *zone, uint32_t number, unsig
 	uint64_t border = (uint64_t)number * AREA_FRAMES, frame;
 
 	if (frames < LARGE_ROW || number == zone->first ||
-	    load_relaxed(area_count(number)) >= AREA_FRAMES ||
-	    load_relaxed(area_count(number - 1)) >= AREA_FRAMES)
+	    area_is_full(number) || area_is_full(number - 1))
 		return -1;
 	frame = STELE_ALIGN_UP(border - free_at_end(area_at(number - 1)), (uint64_t)align);
 	if (frame >= border || frame + frames > border + free_at_start(area_at(number)))
@@ -273,7 +250,7 @@ static int64_t take_from(struct stele_zone *zone, uint32_t from, unsigned frames
 			store_relaxed(&hints[stele_slot_now() % HINTS], number);
 			return frame;
 		}
-		if (raise_low && load_relaxed(area_count(number)) >= AREA_FRAMES &&
+		if (raise_low && area_is_full(number) &&
 		    load_relaxed(&zone->low) == number)
 			store_relaxed(&zone->low, number + 1);
 	}
@@ -295,19 +272,18 @@ static int64_t take_where_last(const struct stele_zone *zone, unsigned frames, u
 
 static int64_t take_in_zone(struct stele_zone *zone, unsigned frames, unsigned align)
 {
-	int64_t frame = take_where_last(zone, frames, align);
-	uint32_t high;
+	int64_t frame = take_where_last(zone, frames, align), first;
 
 	if (frame < 0)
 		frame = take_from(zone, load_relaxed(&zone->low), frames, align, true);
 	if (frame < 0 && load_relaxed(&zone->low) > zone->first)
 		frame = take_from(zone, zone->first, frames, align, false);
 	while (frame < 0) {
-		/* A new area. Somebody else may fill it before us: then the next one. */
-		high = load_acquire(&zone->high);
-		if (high >= zone->end || stele_areas_open(high, 1) != 0)
+		/* New areas. Somebody else may fill them before us: then the next ones. */
+		first = stele_areas_open(zone);
+		if (first < 0)
 			return -1;
-		frame = take_from(zone, high, frames, align, false);
+		frame = take_from(zone, (uint32_t)first, frames, align, false);
 	}
 	return frame;
 }

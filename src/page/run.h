@@ -44,7 +44,7 @@ struct run {
 	uint32_t kind;	  /* enum run_kind */
 	uint32_t objects; /* slab: how many */
 	uint32_t frames;  /* of a run within an area; areas of a huge one */
-	uint32_t size;	  /* slab: of one object */
+	uint32_t size;	  /* slab: of one object; huge: not 0 when it is a mapping of its own */
 	uint64_t unused;
 	/* Line 1: the slab floor's, see slab/slab.h; free descriptors use the link too. */
 	struct stele_link link;
@@ -57,13 +57,27 @@ struct run {
 };
 _Static_assert(sizeof(struct run) == 192, "three cache lines");
 
+/* Read while others raise it, a word at once. */
+static inline size_t stele_span(void)
+{
+	return __atomic_load_n(&stele_hot.span, __ATOMIC_RELAXED);
+}
+
+/* For an address that seems to lie beyond it: whoever got it from this heap raised the span before. */
+static inline size_t stele_span_now(void)
+{
+	/* ORDER(SPAN) acquire: pairs with the release of the run at that address. */
+	fence_acquire();
+	return stele_span();
+}
+
 /* The descriptor of the run that holds @p, or NULL when no run of ours does. */
 static inline struct run *stele_run_of(const void *p)
 {
-	uint64_t offset = (uintptr_t)p - (uintptr_t)stele_hot.base;
+	uint64_t offset = (uintptr_t)p - (uintptr_t)stele_hot.first;
 	uint32_t ref;
 
-	if (offset >= stele_hot.span)
+	if (stele_unlikely(offset >= stele_span()) && offset >= stele_span_now())
 		return NULL;
 	/* ORDER(PAGEMAP) acquire is not needed: reached only through the address. */
 	ref = load_relaxed(&((_Atomic uint32_t *)stele_hot.refs)[offset >> FRAME_SHIFT]);

@@ -2,11 +2,11 @@
 /*
  * page/zones.c - the stretches of the arena that belong to nodes
  *
- * Idea      Each node has one stretch, with one policy: the system is told once, before anything in
- *           it was touched, and the process has one mapping more for each node, not for each area.
+ * Idea      Each node has one stretch, with one policy: the system is told when areas are mapped,
+ *           before anything in them was touched, and mappings with the same policy become one.
  *           The policy is a preference: where the node is full, the system takes another. That
  *           memory is of a node means here that its address is.
- * Context   binding and looking: the start, and one thread at a time. Else any.
+ * Context   looking: one thread at a time. Else any.
  * Failure   the system refuses the policy: pages come from where they are touched first, which is
  *           near to who touches them.
  * Tests     tests/unit/page/test_zones.c, tests/contract/test_node.c
@@ -40,27 +40,18 @@ unsigned stele_zones_fit(size_t arena, unsigned count, uint64_t memory, uint64_t
 	return has_room(arena, now, memory, ram) ? now : 1;
 }
 
-static char *zone_memory(const struct stele_zone *zone)
+void stele_zones_bind(uint32_t first, uint32_t n)
 {
-	return stele_heap.range.base + stele_heap.arena_at + (size_t)zone->first * AREA_SIZE;
+	unsigned node;
+
+	if (!nodes_several() || stele_nodes.pretended)
+		return;
+	node = first >> stele_heap.zone_shift;
+	if (node_has_memory(node))
+		stele_os_prefer_node(area_memory(first), (size_t)n * AREA_SIZE, node);
 }
 
-static void bind_zone(unsigned node)
-{
-	const struct stele_zone *zone = &stele_heap.zones[node];
-
-	if (!stele_nodes.pretended)
-		stele_os_prefer_node(zone_memory(zone),
-				     (size_t)(zone->end - zone->first) * AREA_SIZE, node);
-}
-
-void stele_zones_bind(void)
-{
-	for (unsigned node = 0; nodes_several() && node < stele_nodes.count; node++)
-		if (node_has_memory(node))
-			bind_zone(node);
-}
-
+/* A node that gets memory has no areas open yet: none were taken from it. */
 void stele_zones_look(void)
 {
 	uint64_t found = stele_nodes_look();
@@ -68,7 +59,6 @@ void stele_zones_look(void)
 	for (unsigned node = 0; node < stele_nodes.count; node++) {
 		if (!(found >> node & 1) || node_has_memory(node))
 			continue;
-		bind_zone(node);
 		stele_node_shown(node);
 	}
 }
@@ -100,7 +90,7 @@ int page_to_nid(const struct page *page)
 {
 	const char *p = page_address(page);
 
-	if (!p || p < stele_hot.base + stele_heap.arena_at)
+	if (!p)
 		return NUMA_NO_NODE;
 	return (int)node_at(p);
 }

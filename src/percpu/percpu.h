@@ -32,15 +32,17 @@
 #include "sync/atomic.h"
 #include <stddef.h>
 
-/* What every fast path reads: one line, fixed after start but for rseq (stele_fast_path()). */
+/* What every fast path reads: one line, fixed after start but for rseq (stele_fast_path()) and span
+ * (page/heap.c). */
 struct stele_hot {
 	char *base;	  /* the heap's first byte; offset 0 is the descriptor of "not ours" */
 	long rseq;	  /* thread-pointer offset of the rseq area; a dead one if closed */
-	size_t span;	  /* addresses in [base, base+span) have a page-map entry */
+	size_t span;	  /* addresses in [first, first+span) have a page-map entry; grows only */
 	size_t small_end; /* sizes below are in the size table; 0 before start: none is */
 	long by_cpu;	  /* slots are CPU numbers: the offset again; else 0 */
 	bool by_thread;	  /* no sequences: the fallback */
 	char *refs;	  /* per frame: a reference to its run's descriptor (page/run.h) */
+	char *first;	  /* of the addresses that have a page-map entry */
 };
 extern struct stele_hot stele_hot __attribute__((visibility("hidden")));
 
@@ -49,6 +51,8 @@ extern struct stele_hot stele_hot __attribute__((visibility("hidden")));
 #define STELE_SIZES_OFFSET 1536
 #define STELE_FACTS_OFFSET 4096 /* of the objects behind each line of words (slab/slab.h) */
 #define STELE_DUMMY_OFFSET (1u << 19)
+#define STELE_HINT_WORDS_OFFSET ((1u << 20) - (1u << 18) - (1u << 12)) /* page/open.h */
+#define STELE_HINTS_OFFSET ((1u << 20) - (1u << 18))		       /* 4 TiB in areas, a bit each */
 #define STELE_TAGS_OFFSET (1u << 20)
 
 #define STELE_SLOT_SHIFT 17
@@ -170,6 +174,10 @@ bool stele_slot_empty_cold(unsigned slot, void (*each)(unsigned slot, void *arg)
 void stele_slot_empty_held(unsigned slot, uint64_t words, uint64_t found[3]);
 /* Another number when a sheaf was used, attached or detached there; 0 when it has none. */
 uint64_t stele_slot_signature(unsigned slot);
+
+/* Their memory where it is mapped as slots come into use; NULL: all of it is. */
+struct stele_stretch;
+extern struct stele_stretch *stele_slot_room;
 
 /* Where slots live; called once by the page floor's start. */
 void stele_pcpu_init(char *slots_base, unsigned slots);

@@ -9,13 +9,14 @@
  *           Code that looks at slots from outside looks at all that were begun, shown or not.
  * States    of an entry of slots[]: percpu/show.h
  * Order     SLOT_READY, SLOT_HIGH, LINE: percpu/show.h, percpu/line.h
- * Failure   memory for a slot cannot be committed: the slot stays on the shared block and
+ * Failure   memory for a slot cannot be mapped: the slot stays on the shared block and
  *           its threads work without sheaves.
  * Tests     tests/unit/percpu/  tests/model/slots.c  tests/model/line.c
  */
 #include "percpu/slots.h"
 #include "percpu/nodes.h"
 #include "sync/inject.h"
+#include "sync/stretch.h"
 
 struct stele_hot stele_hot __attribute__((aligned(64)));
 struct stele_slots stele_slots = { .high = FIRST_WORDS };
@@ -44,12 +45,24 @@ static void fill_unused(uint32_t from, uint32_t to)
 	}
 }
 
+struct stele_stretch *stele_slot_room;
+
+/* False: the system gives no memory for it. */
+static bool slot_is_mapped(unsigned number)
+{
+	size_t end = (number + 1ul) * STELE_SLOT_SIZE;
+
+	return !stele_slot_room || stretch_reach(stele_slot_room, end, end) == 0;
+}
+
 /* Makes slot @number usable. */
 static __attribute__((noinline, cold)) void slot_start(unsigned number)
 {
 	uint64_t mine = slot_memory(number);
 	uint32_t end;
 
+	if (!slot_is_mapped(number))
+		return;
 	stele_node_of_new_slot(number);
 	end = first_use_of_slot(&stele_slots.begun[number], &stele_slots.high);
 	fill(mine, 0, end);
@@ -170,7 +183,7 @@ static __attribute__((noinline, cold)) bool slot_come_up(unsigned slot)
 	}
 	if (load_acquire(slot_entry(slot)) == slot_unused())
 		slot_start(slot);
-	return true;
+	return load_acquire(slot_entry(slot)) != slot_unused();
 }
 
 bool stele_slot_usable(void)

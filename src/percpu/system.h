@@ -21,9 +21,8 @@ struct stele_system {
 	int mode;	      /* enum stele_mode */
 	unsigned slots;	      /* how many slots can exist */
 	size_t page_size;     /* of the system, or as the option page_size pretends */
-	size_t arena_bytes;   /* address space for objects */
+	size_t arena_bytes;   /* addresses for objects; mapped as they are used */
 	int own_registration; /* 1: Stele registers threads for rseq itself */
-	int stepwise;	      /* 1: memory is committed step by step (limits) */
 	const char *why;      /* one sentence about the mode */
 };
 

@@ -375,13 +375,13 @@ static inline bool run_is_given(const struct run *run)
 
 static inline bool in_heap(const void *p)
 {
-	return (uintptr_t)p - (uintptr_t)stele_hot.base < stele_hot.span;
+	return (uintptr_t)p - (uintptr_t)stele_hot.first < stele_hot.span;
 }
 
 /* The tag for an address in the heap. */
 static inline __attribute__((always_inline)) uint64_t tag_at(const void *p)
 {
-	uint64_t offset = (uintptr_t)p - (uintptr_t)stele_hot.base;
+	uint64_t offset = (uintptr_t)p - (uintptr_t)stele_hot.first;
 	_Atomic uint64_t *tags = (_Atomic uint64_t *)(stele_hot.base + STELE_TAGS_OFFSET);
 
 	/* ORDER(PAGEMAP): reached through the object's address. */

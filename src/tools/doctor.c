@@ -261,8 +261,7 @@ static void print_chosen_page_size(void)
 static void print_arena(void)
 {
 	print_size(stele_system()->arena_bytes);
-	fputs(stele_system()->stepwise ? ", committed step by step" : ", committed by touching",
-	      stdout);
+	fputs(" at most, mapped as it is used", stdout);
 }
 
 static void print_options(void)

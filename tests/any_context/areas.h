@@ -12,6 +12,8 @@
 #include "page/heap.h"
 #include "trap.h"
 
+#include <sys/mman.h>
+
 struct areas {
 	struct stele_heap *heap;
 	struct stele_hot *hot;
@@ -25,16 +27,33 @@ static inline struct areas areas_find(void)
 			       trap_symbol("huge_keep"), trap_symbol("free_descriptors") };
 }
 
+static inline uint32_t *areas_count(const struct areas *areas, uint32_t number)
+{
+	return (uint32_t *)(areas->hot->base + areas->heap->counts_at) + number;
+}
+
 static inline bool area_is_unused(const struct areas *areas, uint32_t number)
 {
-	const uint32_t *counts = (const uint32_t *)(areas->hot->base + areas->heap->counts_at);
 	const struct area *area =
 		(const struct area *)(areas->hot->base + areas->heap->areas_at) + number;
 
 	for (unsigned w = 0; w < AREA_WORDS; w++)
 		if (area->dirty[w])
 			return false;
-	return counts[number] == 0;
+	return may_be_whole(*areas_count(areas, number));
+}
+
+/* It is not mapped any more, and its count is as it was at first. */
+static inline void area_make_new(const struct areas *areas, uint32_t number)
+{
+	uint32_t *count = areas_count(areas, number);
+
+	if (*count == AREA_OPEN) {
+		munmap(areas->hot->base + areas->heap->arena_at + (size_t)number * AREA_SIZE,
+		       AREA_SIZE);
+		areas->heap->mapped--;
+	}
+	*count = AREA_CLOSED;
 }
 
 /* Of each memory node. */
@@ -55,7 +74,7 @@ static inline void areas_lower(const struct areas *areas)
 {
 	FOR_EACH_ZONE(areas, zone)
 	while (zone->high > zone->first + 1 && area_is_unused(areas, zone->high - 1))
-		zone->high--;
+		area_make_new(areas, --zone->high);
 }
 
 /* As if all descriptors had never been used: what is taken until they are shown needs new ones. */

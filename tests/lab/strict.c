@@ -69,7 +69,6 @@ int main(void)
 
 	expect(limit && !can_map(limit + MIB), "more than CommitLimit is refused", limit);
 	workload_run(&work);
-	expect(stele_system()->stepwise, "the range is opened step by step", 0);
 	expect(work.given && !work.wrong, "a workload finds all as it should be", work.given);
 	stele_trim(0);
 	before = meminfo("Committed_AS");

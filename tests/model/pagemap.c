@@ -322,6 +322,7 @@ static void stage(unsigned frames)
 static void model_setup(void)
 {
 	stele_hot.base = (char *)&memory;
+	stele_hot.first = (char *)&memory;
 	stele_hot.span = FRAMES * FRAME_SIZE;
 	stele_hot.refs = (char *)refs;
 	for (unsigned i = 0; i < FRAMES; i++)

@@ -307,10 +307,10 @@ static void start(void)
 /* This program again, from its first instruction with room for itself and for nothing else. */
 static void no_room(void)
 {
-	const struct rlimit limit = { 12 << 20, 12 << 20 };
+	const struct rlimit limit = { 1 << 20, 1 << 20 };
 	char *argv[] = { (char *)"misuse", (char *)"starved", NULL };
 
-	if (setrlimit(RLIMIT_AS, &limit) == 0)
+	if (setrlimit(RLIMIT_DATA, &limit) == 0)
 		execv("/proc/self/exe", argv);
 	exit(1);
 }

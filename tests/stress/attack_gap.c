@@ -2,7 +2,7 @@
 /*
  * tests/stress/attack_gap.c - areas that an alignment left out can be used
  *
- * Idea      Under RLIMIT_DATA the heap is opened step by step. A block aligned to many areas lies
+ * Idea      Areas are mapped as they are wanted. A block aligned to many areas lies
  *           behind some that nobody asked for; what is allocated next comes to lie there.
  * Failure   a fault in memory that was handed out but never opened.
  */
@@ -28,7 +28,6 @@ int main(int argc, char **argv)
 		execv("/proc/self/exe", again);
 		MUST(!"exec");
 	}
-	MUST(stele_system()->stepwise);
 	for (size_t align = 4ul << 20; align <= 64ul << 20; align *= 4) {
 		p = stele_large_alloc(3ul << 20, align, false);
 		MUST_FOR(p && (uintptr_t)p % align == 0, align);

@@ -70,10 +70,10 @@ static int refuse_before(const void *arg)
 	return r->late || !r->count ? 0 : refuse_calls(r->calls, r->count, error_now);
 }
 
-/* Where each page is opened by a call, none can be had without that call. */
+/* Memory is opened by mmap(): none can be had without that call but what is open. */
 static bool no_pages(const struct refusal *r)
 {
-	return r->calls[1] == SYS_mprotect && stele_system()->stepwise;
+	return r->calls[1] == SYS_mprotect;
 }
 
 static int child(unsigned i, int error)

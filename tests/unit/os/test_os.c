@@ -21,69 +21,19 @@
 #define MIB (1ul << 20)
 #define NOT_OURS 4711 /* an errno that no call of ours leaves */
 
-static struct stele_reservation reserved(size_t size, size_t align)
-{
-	struct stele_reservation r;
-
-	assert_int_equal(stele_os_reserve(&r, size, align), 0);
-	return r;
-}
-
-static void a_reservation_has_its_size_and_alignment(void **state)
-{
-	(void)state;
-	for (size_t align = 4096; align <= 64 * MIB; align *= 4) {
-		struct stele_reservation r = reserved(4 * MIB, align);
-
-		assert_int_equal((uintptr_t)r.base % align, 0);
-		assert_int_equal(r.size, 4 * MIB);
-		assert_int_equal(stele_os_commit(&r, r.base, r.size), 0);
-		r.base[0] = 1;
-		r.base[r.size - 1] = 1;
-		munmap(r.base, r.size);
-	}
-}
-
-static void more_than_all_addresses_is_refused(void **state)
-{
-	struct stele_reservation r;
-
-	(void)state;
-	errno = NOT_OURS;
-	assert_int_equal(stele_os_reserve(&r, 1ul << 60, MIB * 2), -ENOMEM);
-	assert_int_equal(errno, NOT_OURS);
-}
-
-static void stepwise_memory_is_usable_once_committed_and_stays_so(void **state)
-{
-	struct stele_reservation r = { .size = MIB, .stepwise = true };
-
-	(void)state;
-	r.base = mmap(NULL, r.size, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-	assert_true(r.base != MAP_FAILED);
-	assert_int_equal(stele_os_readable(r.base, r.size), 0);
-	assert_true(all_bytes(r.base, r.size, 0));
-	assert_int_equal(stele_os_commit(&r, r.base, r.size / 2), 0);
-	memset(r.base, 7, r.size / 2);
-	assert_int_equal(stele_os_commit(&r, r.base, r.size), 0);
-	assert_true(all_bytes(r.base, r.size / 2, 7));
-	memset(r.base, 8, r.size);
-	munmap(r.base, r.size);
-}
-
 static void purged_pages_read_as_zero_and_their_neighbours_do_not(void **state)
 {
-	struct stele_reservation r = reserved(MIB, MIB);
 	size_t page = stele_os_page_size();
+	char *p = mmap(NULL, MIB, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 
 	(void)state;
-	assert_int_equal(stele_os_commit(&r, r.base, r.size), 0);
-	memset(r.base, 0xaa, r.size);
-	assert_int_equal(stele_os_purge(r.base + page, 2 * page), 0);
-	assert_true(all_bytes(r.base, page, 0xaa));
-	assert_true(all_bytes(r.base + page, 2 * page, 0));
-	assert_true(all_bytes(r.base + 3 * page, r.size - 3 * page, 0xaa));
-	munmap(r.base, r.size);
+	assert_true(p != MAP_FAILED);
+	memset(p, 0xaa, MIB);
+	assert_int_equal(stele_os_purge(p + page, 2 * page), 0);
+	assert_true(all_bytes(p, page, 0xaa));
+	assert_true(all_bytes(p + page, 2 * page, 0));
+	assert_true(all_bytes(p + 3 * page, MIB - 3 * page, 0xaa));
+	munmap(p, MIB);
 }
 
 static void a_refused_purge_is_a_return_value(void **state)
@@ -92,22 +42,6 @@ static void a_refused_purge_is_a_return_value(void **state)
 	errno = NOT_OURS;
 	assert_int_equal(stele_os_purge((void *)1, 4096), -EINVAL);
 	assert_int_equal(errno, NOT_OURS);
-}
-
-static void moved_pages_arrive_and_leave_zeros(void **state)
-{
-	struct stele_reservation r = reserved(2 * MIB, MIB);
-
-	(void)state;
-	assert_int_equal(stele_os_commit(&r, r.base, r.size), 0);
-	memset(r.base, 0x55, MIB);
-	assert_int_equal(stele_os_move(r.base, r.base + MIB, MIB), 0);
-	assert_true(all_bytes(r.base + MIB, MIB, 0x55));
-	assert_true(all_bytes(r.base, MIB, 0));
-	errno = NOT_OURS;
-	assert_true(stele_os_move(r.base + 1, r.base + MIB, MIB) < 0);
-	assert_int_equal(errno, NOT_OURS);
-	munmap(r.base, r.size);
 }
 
 static void what_the_system_has_is_what_it_says(void **state)
@@ -275,9 +209,6 @@ static void the_priority_is_the_real_time_one(void **state)
 }
 
 static const struct CMUnitTest everywhere[] = {
-	cmocka_unit_test(a_reservation_has_its_size_and_alignment),
-	cmocka_unit_test(more_than_all_addresses_is_refused),
-	cmocka_unit_test(stepwise_memory_is_usable_once_committed_and_stays_so),
 	cmocka_unit_test(purged_pages_read_as_zero_and_their_neighbours_do_not),
 	cmocka_unit_test(a_refused_purge_is_a_return_value),
 	cmocka_unit_test(what_the_system_has_is_what_it_says),
@@ -288,7 +219,6 @@ static const struct CMUnitTest everywhere[] = {
 
 /* What an emulator does not do as a kernel does. */
 static const struct CMUnitTest on_a_kernel[] = {
-	cmocka_unit_test(moved_pages_arrive_and_leave_zeros),
 	cmocka_unit_test(the_address_limit_is_what_is_left_of_it),
 	cmocka_unit_test(the_barrier_works_once_registered),
 	cmocka_unit_test(the_test_signal_comes_and_the_program_keeps_its_handler),

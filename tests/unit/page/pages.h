@@ -40,7 +40,7 @@ static inline unsigned areas_in_use(void)
 	unsigned n = 0;
 
 	for (uint32_t i = areas_below(AREA_NONE); i != AREA_NONE; i = areas_below(i))
-		n += load_relaxed(area_count(i)) != 0;
+		n += !may_be_whole(load_relaxed(area_count(i)));
 	return n;
 }
 
@@ -62,7 +62,7 @@ static inline uint64_t dirty_by_counting(void)
 
 	for (uint32_t i = areas_below(AREA_NONE); i != AREA_NONE; i = areas_below(i))
 		for (unsigned w = 0; w < AREA_WORDS; w++)
-			n += load_relaxed(area_count(i)) > AREA_FRAMES
+			n += area_claimed(load_relaxed(area_count(i))) > AREA_FRAMES
 				     ? 0
 				     : (uint64_t)__builtin_popcountll(
 					       load_relaxed(&area_at(i)->dirty[w]) &
@@ -70,16 +70,14 @@ static inline uint64_t dirty_by_counting(void)
 	return n;
 }
 
-/* Pages of [p, p+n) that cost memory now. */
-static inline size_t resident_bytes(void *p, size_t n)
+/* Pages of [p, p+n) that cost memory now; what is not mapped costs none. */
+static inline size_t resident_bytes(char *p, size_t n)
 {
-	static unsigned char vector[1 << 16];
 	size_t page = (size_t)sysconf(_SC_PAGESIZE), resident = 0;
+	unsigned char here;
 
-	assert_true(n / page <= sizeof(vector));
-	assert_int_equal(mincore(p, n, vector), 0);
-	for (size_t i = 0; i < n / page; i++)
-		resident += vector[i] & 1 ? page : 0;
+	for (size_t i = 0; i < n; i += page)
+		resident += mincore(p + i, page, &here) == 0 && here & 1 ? page : 0;
 	return resident;
 }
 

@@ -65,8 +65,9 @@ static void foreign_addresses_have_no_run(void **state)
 	assert_null(stele_run_of((void *)~0ul));
 	assert_null(stele_run_of(stele_hot.base));
 	assert_null(stele_run_of(stele_hot.base - 1));
-	assert_null(stele_run_of(stele_hot.base + stele_hot.span));
-	assert_null(stele_run_of(stele_hot.base + stele_hot.span - 1));
+	assert_null(stele_run_of(stele_hot.first - 1));
+	assert_null(stele_run_of(stele_hot.first + stele_span()));
+	assert_null(stele_run_of(stele_hot.first + stele_span() - 1));
 	assert_null(stele_run_of(stele_hot.base + STELE_TAGS_OFFSET));
 }
 

@@ -1,0 +1,117 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * os/map.c - mappings at chosen addresses
+ *
+ * Idea      MAP_FIXED_NOREPLACE, or where the kernel does not know that flag and takes the address
+ *           for a hint: a look at the address that came back.
+ * Length    mremap(start, old, new) enlarges the mapping if it ends at start+old and if nothing is
+ *           behind it. Otherwise the error tells what is there: EFAULT where the mapping ends before
+ *           start+old, ENOMEM or EAGAIN where it reaches as far as that. Mappings of others are no
+ *           part of ours, as they have other flags: ours are MAP_NORESERVE, and opt out of huge pages.
+ * Failure   -errno; errno itself is never changed, callers may be in a signal handler.
+ * Tests     tests/unit/os/test_map.c
+ */
+#include "os/map.h"
+#include "arch/call.h"
+#include "base/bits.h"
+#include "base/options.h"
+#include <errno.h>
+#include <sys/mman.h>
+
+#ifndef MAP_FIXED_NOREPLACE
+#define MAP_FIXED_NOREPLACE 0x100000
+#endif
+
+#define FLAGS (MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE)
+
+/* The kernel returns addresses and errors in one word. */
+static bool is_error(long result)
+{
+	return result < 0 && result >= -4095;
+}
+
+static int map_at(void *at, size_t size, int prot)
+{
+	long p = STELE_SYSCALL(SYS_mmap, at, size, prot, FLAGS | MAP_FIXED_NOREPLACE, -1, 0);
+
+	if (is_error(p))
+		return (int)p;
+	if (p != (long)at) {
+		STELE_SYSCALL(SYS_munmap, p, size);
+		return -EEXIST;
+	}
+	if (!stele_opt.thp)
+		STELE_SYSCALL(SYS_madvise, at, size, MADV_NOHUGEPAGE);
+	return 0;
+}
+
+int stele_os_map(void *p, size_t size)
+{
+	return map_at(p, size, PROT_READ | PROT_WRITE);
+}
+
+int stele_os_map_readable(void *p, size_t size)
+{
+	return map_at(p, size, PROT_READ);
+}
+
+int stele_os_map_writable(void *p, size_t size)
+{
+	return (int)STELE_SYSCALL(SYS_mprotect, p, size, PROT_READ | PROT_WRITE);
+}
+
+char *stele_os_find_room(size_t size)
+{
+	long p = STELE_SYSCALL(SYS_mmap, NULL, size, PROT_NONE, FLAGS, -1, 0);
+
+	if (is_error(p))
+		return NULL;
+	STELE_SYSCALL(SYS_munmap, p, size);
+	return (char *)p;
+}
+
+int stele_os_unmap(void *p, size_t size)
+{
+	return (int)STELE_SYSCALL(SYS_munmap, p, size);
+}
+
+int stele_os_extend(void *p, size_t old, size_t size)
+{
+	long q = STELE_SYSCALL(SYS_mremap, p, old, size, 0, 0);
+
+	return is_error(q) ? (int)q : 0;
+}
+
+bool stele_os_is_one_mapping(void *p, size_t size)
+{
+	int error = stele_os_extend(p, size, size + STELE_MAP_UNIT);
+
+	return !error || error == -ENOMEM || error == -EAGAIN;
+}
+
+/* ---- moving ---- */
+
+/*
+ * A move was refused. The kernel may have unmapped the target before it refused, and another thread
+ * may have mapped something there since.
+ */
+static int look_at_target(char *to, size_t size)
+{
+	int error = stele_os_map(to, size);
+
+	if (!error)
+		return -ENOMEM;
+	error = stele_os_extend(to, size, size + STELE_MAP_UNIT);
+	if (!error)
+		stele_os_unmap(to + size, STELE_MAP_UNIT);
+	return !error || error == -ENOMEM || error == -EAGAIN ? -ENOMEM : STELE_OS_TARGET_LOST;
+}
+
+int stele_os_move(void *from, size_t old, void *to, size_t size)
+{
+	long p;
+
+	/* More than one mapping at @from is refused as a whole, since the size changes. */
+	p = STELE_SYSCALL(SYS_mremap, from, old, size, MREMAP_MAYMOVE | MREMAP_FIXED, to);
+	return is_error(p) ? look_at_target(to, size) : 0;
+}

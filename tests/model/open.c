@@ -1,0 +1,206 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * tests/model/open.c - page/open.h: who takes an open area finds it mapped, and no area is forgotten
+ *
+ * Idea      Two areas. Threads open them, take them as a whole, close them, and look for one by the
+ *           hints, which they clear where they were wrong. The mapping is a plain variable: written
+ *           by who opens and closes, read by who takes.
+ *           Walks end with every area that could be taken or opened having its hint.
+ *           SPAN is restated, as it is woven into page/heap.c and page/run.h: a pointer that is
+ *           published by a relaxed store must lie below `span` for who reads it.
+ * Scenes    CLOSE   one closes while another takes, and opens again
+ *           HINT    one clears a hint while another gives the area back
+ *           SPAN    a pointer to a new area is passed on
+ * Broken    OPEN_SHOW, OPEN_BEGIN  the order relaxed: the mapping is raced for (TSan)
+ *           OPEN_EARLY     shown as open before it is mapped
+ *           HINT_LOOK      cleared without a look at the count afterwards
+ *           SPAN, SPAN_LATE  raised without order, looked at without the fence (a checker's)
+ */
+#ifdef BROKEN_OPEN_SHOW
+#define ORDER_OPEN_SHOW memory_order_relaxed
+#endif
+#ifdef BROKEN_OPEN_BEGIN
+#define ORDER_OPEN_BEGIN memory_order_relaxed
+#endif
+enum { SCENE_NONE, SCENE_CLOSE, SCENE_HINT, SCENE_SPAN, SCENES };
+#define MODEL_SCENES SCENES
+#define MODEL_THREADS 3
+#include "model.h"
+#include "page/open.h"
+
+#define AREAS 2u
+
+static _Atomic uint32_t counts[AREAS];
+static int mapped[AREAS]; /* plain */
+static struct payload memory[AREAS];
+static _Atomic uint64_t bits[1], words[1];
+static const struct area_hints hints = { bits, words };
+
+static void hint_is_wrong(uint32_t number)
+{
+#ifdef BROKEN_HINT_LOOK
+	atomic_fetch_and_explicit(&bits[0], ~(1ull << number), memory_order_acq_rel);
+#else
+	hint_clear(hints, number, &counts[number]);
+#endif
+}
+
+static void open_one(uint32_t number)
+{
+	if (!area_begin(&counts[number]))
+		return;
+	model_assert(!mapped[number]);
+#ifdef BROKEN_OPEN_EARLY
+	area_show(&counts[number], AREA_OPEN);
+	STELE_POINT("model:early");
+	mapped[number] = 1;
+#else
+	mapped[number] = 1;
+	area_show(&counts[number], AREA_OPEN);
+#endif
+	hint_set(hints, number);
+}
+
+static void take_one(uint32_t number, int me)
+{
+	if (!area_take_whole(&counts[number], AREA_HUGE))
+		return;
+	model_assert(mapped[number]);
+	payload_take(&memory[number], me);
+	STELE_POINT("model:whole");
+	payload_leave(&memory[number], me);
+	area_return_whole(&counts[number]);
+	hint_set(hints, number);
+}
+
+static void close_one(uint32_t number)
+{
+	if (!area_take_whole(&counts[number], AREA_HUGE))
+		return;
+	model_assert(mapped[number]);
+	mapped[number] = 0;
+	area_show(&counts[number], AREA_CLOSED);
+	hint_set(hints, number);
+}
+
+static void look(int me)
+{
+	uint32_t number = hint_next(hints, 0, AREAS);
+
+	if (number == AREAS)
+		return;
+	if (!may_be_whole(load_relaxed(&counts[number])))
+		hint_is_wrong(number);
+	else
+		take_one(number, me);
+}
+
+static void walk(int me)
+{
+	for (int step = 0; step < MODEL_STEPS; step++) {
+		uint32_t number = model_choice(AREAS);
+
+		switch (model_choice(4)) {
+		case 0:
+			open_one(number);
+			break;
+		case 1:
+			close_one(number);
+			break;
+		case 2:
+			look(me);
+			break;
+		default:
+			take_one(number, me);
+		}
+	}
+}
+
+static void closing(int me)
+{
+	if (me == 1)
+		close_one(0);
+	else if (me == 2)
+		take_one(0, me);
+	else
+		open_one(0);
+}
+
+static void hinting(int me)
+{
+	if (me == 1)
+		take_one(0, me);
+	else if (me == 2)
+		look(me);
+}
+
+/* ---- a pointer to a new area ---- */
+
+static _Atomic size_t span;
+static _Atomic size_t pointer; /* 0, or a place below it */
+
+static void pass_on(void)
+{
+#ifdef BROKEN_SPAN
+	store_relaxed(&pointer, 2);
+	store_release(&span, 3);
+#else
+	store_release(&span, 3);
+	fence_release();
+	store_relaxed(&pointer, 2);
+#endif
+}
+
+static void find(void)
+{
+	size_t p = load_relaxed(&pointer);
+
+	if (p < load_relaxed(&span))
+		return;
+#ifndef BROKEN_SPAN_LATE
+	fence_acquire();
+#endif
+	model_assert(p < load_relaxed(&span));
+}
+
+static void model_thread(int me)
+{
+	switch (model_scene) {
+	case SCENE_CLOSE:
+		closing(me);
+		break;
+	case SCENE_HINT:
+		hinting(me);
+		break;
+	case SCENE_SPAN:
+		if (me == 1)
+			pass_on();
+		else
+			find();
+		break;
+	default:
+		walk(me);
+	}
+}
+
+static void model_setup(void)
+{
+	store_relaxed(&span, 1);
+	store_relaxed(&pointer, 0);
+	for (uint32_t i = 0; i < AREAS; i++) {
+		store_relaxed(&counts[i], AREA_OPEN);
+		mapped[i] = 1;
+		hint_set(hints, i);
+	}
+}
+
+static void model_check(void)
+{
+	for (uint32_t i = 0; i < AREAS; i++) {
+		uint32_t count = load_relaxed(&counts[i]);
+
+		model_assert(may_be_whole(count));
+		model_assert(mapped[i] == (count == AREA_OPEN));
+		model_assert(hint_next(hints, i, i + 1) == i);
+	}
+}
