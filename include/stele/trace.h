@@ -79,8 +79,8 @@ struct stele_trace_event {
  *
  * Context: the context of the call that caused the event. It may allocate and free as a signal
  *          handler may. It must return; it must not use longjmp() or end its thread. errno is kept.
- *          Its own allocations, and those of a signal handler that interrupts it, cause no events
- *          except for callbacks with STELE_TRACE_NESTED.
+ *          Signals that are sent to the thread are held back meanwhile. Its own allocations cause
+ *          no events except for callbacks with STELE_TRACE_NESTED.
  *          Compilers assume that malloc() calls nothing of the program: make the variables that a
  *          callback changes atomic or volatile.
  */
@@ -91,8 +91,7 @@ typedef void (*stele_trace_fn)(const struct stele_trace_event *event, void *arg)
  * @events: STELE_TRACE_* or'ed, with or without STELE_TRACE_NESTED
  *
  * Return:  0. -EINVAL: no event, an unknown one, or no function. -EEXIST: @fn with @arg is there
- *          already. -ENOSPC: there are STELE_TRACE_MAX. -EDEADLK: called from a callback, or from a
- *          handler that interrupted one.
+ *          already. -ENOSPC: there are STELE_TRACE_MAX. -EDEADLK: called from a callback.
  * Context: ordinary threads.
  * Order:   events that happen after this call has returned are reported.
  */
@@ -102,8 +101,9 @@ STELE_API int stele_trace_register(unsigned int events, stele_trace_fn fn, void 
  * stele_trace_unregister - remove a callback; @fn and @arg as they were registered
  *
  * Return:  0: @fn runs in no thread any more, and @arg may be freed. -ENOENT: not registered.
- *          -EDEADLK: called from a callback, or from a handler that interrupted one; it stays.
- * Context: ordinary threads; waits for calls of @fn that are under way.
+ *          -EDEADLK: called from a callback; it stays.
+ * Context: ordinary threads; waits for calls of @fn that are under way. No thread that a signal
+ *          handler made leave the library delays it, nor one that has died.
  */
 STELE_API int stele_trace_unregister(stele_trace_fn fn, void *arg);
 

@@ -74,6 +74,8 @@ uint64_t stele_os_signal_open(int signal);
 /* A futex whose word names its holder, who inherits the priority of those who wait. 0 or -errno. */
 int stele_os_futex_lock(_Atomic uint32_t *word);
 int stele_os_futex_unlock(_Atomic uint32_t *word);
+/* Whether that thread, of any process, has ended. False where the kernel cannot tell. */
+bool stele_os_thread_is_gone(uint32_t thread);
 void stele_os_futex_wait(_Atomic uint32_t *word, uint32_t value);
 /* Waits that many milliseconds at most. */
 void stele_os_futex_wait_ms(_Atomic uint32_t *word, uint32_t value, unsigned ms);

@@ -181,6 +181,14 @@ int stele_os_futex_unlock(_Atomic uint32_t *word)
 	return futex(word, FUTEX_UNLOCK_PI, 0);
 }
 
+/* Asked by trying to inherit the priority of its holder: a zombie counts as gone. */
+bool stele_os_thread_is_gone(uint32_t thread)
+{
+	_Atomic uint32_t word = thread;
+
+	return futex(&word, FUTEX_TRYLOCK_PI, 0) == -ESRCH;
+}
+
 void stele_os_futex_wait(_Atomic uint32_t *word, uint32_t value)
 {
 	futex(word, FUTEX_WAIT, value);

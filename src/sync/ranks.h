@@ -60,8 +60,8 @@
 		"and emptied") \
 	STELE_RANK(TRACE, "trace", "trace/trace.c", ORDINARY, \
 		"the table of callbacks", \
-		"waits for callbacks under way, which never wait themselves", \
-		"free, unless this thread is inside; half-made entries are dropped") \
+		"nothing is called or waited for", \
+		"free, unless this thread is inside; the table is whole at every moment") \
 	STELE_RANK(TAKING, "taking", "percpu/take.c", ORDINARY, \
 		"the marks by which one thread takes what other slots have", \
 		"of callbacks only what empties a cold slot into slabs", \

@@ -1,17 +1,21 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * trace/entry.h - one place in the table: calls against removal
+ * trace/entry.h - one place in the table, and the threads that call it: calls against removal
  *
- * Idea      A call counts itself in and looks again whether it is wanted; a removal says that
- *           it is not, and waits until the count is 0. Each stores one word and then loads the
- *           other: one of them sees the other.
- * States    wanted: 0 nobody is called; else the events. running: calls under way, and some that
- *           came too late and leave at once.
- * Order     TRACE: fn and arg are complete before wanted names an event, and are read by who
- *           counted himself in and saw it. Entering and removing are sequentially consistent;
- *           leaving releases what the callback did to who waits for 0.
- * Context   enter, leave: any. Removal: under the table's lock.
- * Tests     tests/model/trace.c
+ * Idea      A call announces itself in a record of its thread and looks again whether the place
+ *           is wanted; a removal says that it is not, and looks at all records. Each stores one
+ *           word and then loads the other: one of them sees the other. A removal calls off
+ *           a call that is only announced, and waits for those that are inside. The record names
+ *           its thread: what a thread that died has left there is cleared by whoever waits for it.
+ * States    wanted: 0 nobody is called; else the events. A record is 0 (free), or {thread:32,
+ *           depth:3, announced:4, inside:24}: the place after which it asks, plus 1; and three bits
+ *           for each place, how often the thread is inside of it.
+ * Order     TRACE: fn and arg are complete before wanted names an event, and are read by a caller
+ *           that announced itself and saw it. Announcing and removing are sequentially
+ *           consistent; leaving releases what the callback did to the removal that waits for it.
+ * Context   enter, leave: any, with signals held back. Removal: ordinary threads.
+ * Failure   A thread that stalls inside is waited for: nothing tells it from a long callback.
+ * Tests     tests/model/trace.c, tests/contract/test_trace_left.c
  */
 #ifndef STELE_TRACE_ENTRY_H
 #define STELE_TRACE_ENTRY_H
@@ -23,34 +27,96 @@
 #ifndef ORDER_TRACE_SHOW
 #define ORDER_TRACE_SHOW memory_order_release
 #endif
+#ifndef ORDER_TRACE_ANNOUNCE
+#define ORDER_TRACE_ANNOUNCE memory_order_seq_cst
+#endif
 #ifndef ORDER_TRACE_LEAVE
 #define ORDER_TRACE_LEAVE memory_order_seq_cst
 #endif
 
 struct trace_entry {
 	_Atomic uint32_t wanted;
-	_Atomic uint32_t running;
-	/* Fixed while wanted or running is not 0; under the table's lock else. */
+	/* Fixed while wanted is not 0 or a record names the place; else under the table's lock. */
 	stele_trace_fn fn;
 	void *arg;
 };
 
-/* True: call fn, then leave. False: leave at once. */
-static inline bool trace_enter(struct trace_entry *entry, uint32_t event)
+/* Changed by its thread; a removal only calls off, and clears the record of a dead thread. */
+typedef _Atomic uint64_t trace_record_t;
+
+#define TRACE_INSIDE_BITS 3
+#define TRACE_ANNOUNCED_SHIFT 24
+#define TRACE_ANNOUNCED (15ull << TRACE_ANNOUNCED_SHIFT)
+#define TRACE_DEPTH_SHIFT 28
+_Static_assert(STELE_TRACE_MAX *TRACE_INSIDE_BITS <= TRACE_ANNOUNCED_SHIFT, "bits for each place");
+_Static_assert(STELE_TRACE_MAX < 15, "a number for each place, and one for none");
+_Static_assert(STELE_TRACE_DEPTH < 1 << TRACE_INSIDE_BITS, "a count holds the deepest");
+
+static inline uint64_t trace_new_record(uint32_t thread)
 {
-	atomic_fetch_add(&entry->running, 1);
-	STELE_POINT("trace:counted");
-	/* ORDER(TRACE) sequentially consistent: counted, then looked. */
-	return load_seq(&entry->wanted) & event;
+	return (uint64_t)thread << 32;
+}
+
+static inline uint32_t trace_thread(uint64_t word)
+{
+	return (uint32_t)(word >> 32);
+}
+
+static inline unsigned trace_depth(uint64_t word)
+{
+	return (unsigned)(word >> TRACE_DEPTH_SHIFT) & ((1u << TRACE_INSIDE_BITS) - 1);
+}
+
+static inline uint64_t trace_announcement(unsigned place)
+{
+	return (uint64_t)(place + 1) << TRACE_ANNOUNCED_SHIFT;
+}
+
+/* What is added to a record by going inside. */
+static inline uint64_t trace_one_inside(unsigned place)
+{
+	return 1ull << TRACE_DEPTH_SHIFT | 1ull << place * TRACE_INSIDE_BITS;
+}
+
+static inline bool trace_is_inside(uint64_t word, unsigned place)
+{
+	return word >> place * TRACE_INSIDE_BITS & ((1u << TRACE_INSIDE_BITS) - 1);
+}
+
+/* ---- a call ---- */
+
+/* True: call fn, then leave. False: it is not wanted, or was called off. */
+static inline bool trace_enter(trace_record_t *record, struct trace_entry *entry, unsigned place,
+			       uint32_t needed)
+{
+	uint64_t word;
+
+	/* ORDER(TRACE) sequentially consistent: announced, then looked. */
+	atomic_fetch_or_explicit(record, trace_announcement(place), ORDER_TRACE_ANNOUNCE);
+	STELE_POINT("trace:announced");
+	if ((load_seq(&entry->wanted) & needed) != needed) {
+		and_relaxed(record, ~TRACE_ANNOUNCED);
+		return false;
+	}
+	word = load_relaxed(record);
+	while (word & TRACE_ANNOUNCED) {
+		/* ORDER(TRACE) acquire, release: inside before the callback does anything. */
+		if (cas_acq_rel(record, &word, (word & ~TRACE_ANNOUNCED) + trace_one_inside(place)))
+			return true;
+	}
+	return false;
 }
 
 /* True: somebody may wait for this. */
-static inline bool trace_leave(struct trace_entry *entry)
+static inline bool trace_leave(trace_record_t *record, struct trace_entry *entry, unsigned place)
 {
-	/* ORDER(TRACE) release: what the callback did, for who sees 0. */
-	atomic_fetch_sub_explicit(&entry->running, 1, ORDER_TRACE_LEAVE);
+	STELE_POINT("trace:leaves");
+	/* ORDER(TRACE) release: what the callback did, for the removal that sees it gone. */
+	atomic_fetch_sub_explicit(record, trace_one_inside(place), ORDER_TRACE_LEAVE);
 	return !load_seq(&entry->wanted);
 }
+
+/* ---- registering and removing ---- */
 
 /* Nobody is in the place: fills it, then shows it. */
 static inline void trace_show(struct trace_entry *entry, uint32_t events)
@@ -66,10 +132,21 @@ static inline void trace_hide(struct trace_entry *entry)
 	STELE_POINT("trace:hidden");
 }
 
-/* Calls under way; 0 after trace_hide(): none is, nor will be. */
-static inline uint32_t trace_running(struct trace_entry *entry)
+/*
+ * After trace_hide(). What the record says of the place afterwards: if its thread is inside, that
+ * call is under way, and no other of it will begin.
+ */
+static inline uint64_t trace_call_off(trace_record_t *record, unsigned place)
 {
-	return load_seq(&entry->running);
+	/* ORDER(TRACE) sequentially consistent: hidden, then looked. */
+	uint64_t word = load_seq(record);
+
+	while ((word & TRACE_ANNOUNCED) == trace_announcement(place)) {
+		/* ORDER(TRACE) acquire: what the callback did, if it is over. */
+		if (cas_acq_rel(record, &word, word & ~TRACE_ANNOUNCED))
+			return word & ~TRACE_ANNOUNCED;
+	}
+	return word;
 }
 
 #endif

@@ -3,14 +3,18 @@
  * trace/trace.c - the table of callbacks
  *
  * Idea      Eight places, read by every event, changed under a lock. An event asks each place
- *           (trace/entry.h). A word of the thread says which callbacks it is in: the depth, and
- *           for each place how often, so that a callback's own events can be told from others,
- *           and the child of a fork knows which calls came with it.
- * Objects   table. Under the lock: fn of a place, whose NULL says that it is free.
+ *           (trace/entry.h). A thread that is in a callback has a record, in which it counts its
+ *           calls: so its own events can be told from others, the child of a fork knows which
+ *           calls came with it, and what a dead thread leaves there is found.
+ * Objects   table. records: found by the thread's number, taken for the outermost call.
  * Order     TRACE, MUTEX.
- * Context   stele_trace_call(): any, errno kept. Registering: ordinary threads.
+ * Leaving   All signals are held back from before the record is taken until it is given back, in
+ *           the callback as well: no handler can leave the call and its count behind.
+ * Context   stele_trace_call(): any, errno kept. Registering: ordinary threads; a removal waits
+ *           without the lock, and with signals let in.
  * Failure   an error code. From a callback -EDEADLK: a removal would wait for its own caller.
- * Tests     tests/contract/test_trace.c
+ *           With more threads in callbacks at a time than there are records an event is lost.
+ * Tests     tests/contract/test_trace.c, tests/contract/test_trace_left.c
  */
 #include "trace/trace.h"
 #include "os/os.h"
@@ -21,58 +25,130 @@
 #include "trace/entry.h"
 #include <errno.h>
 
+#define RECORDS 1024u
+#define FUTEX_HALF (__BYTE_ORDER__ == __ORDER_BIG_ENDIAN__) /* the counts */
+
 _Atomic uint32_t stele_trace_wanted;
 
 static struct stele_mutex lock = STELE_MUTEX(TRACE);
 static struct trace_entry table[STELE_TRACE_MAX];
+static trace_record_t records[RECORDS];
 
-/* The thread's word: three bits for each place, the depth above them. */
-#define PLACE_BITS 3
-#define DEPTH_SHIFT 24
-_Static_assert(STELE_TRACE_MAX *PLACE_BITS <= DEPTH_SHIFT, "a count for each place");
-_Static_assert(STELE_TRACE_DEPTH < 1 << PLACE_BITS, "a count holds the deepest");
+/* ---- records; the thread's word is the number of its own plus 1, or 0 ---- */
 
-static uint32_t in_callbacks(unsigned place)
+/*
+ * The record of this thread, or NULL: it is in no callback. The child of a vfork() may have been
+ * killed in one; its number in the word that it shares with its parent is no record of the parent.
+ */
+static trace_record_t *own_record(void)
 {
-	return 1u << DEPTH_SHIFT | 1u << place * PLACE_BITS;
+	uint32_t number = *stele_thread_trace();
+	trace_record_t *record = &records[number - 1];
+
+	if (!number || trace_thread(load_relaxed(record)) != stele_os_thread())
+		return NULL;
+	return record;
 }
 
-static unsigned depth(void)
+static unsigned callback_depth(void)
 {
-	return *stele_thread_trace() >> DEPTH_SHIFT;
+	const trace_record_t *record = own_record();
+
+	return record ? trace_depth(load_relaxed(record)) : 0;
+}
+
+/* True: @record was of a thread that is gone. */
+static bool clear_if_gone(trace_record_t *record)
+{
+	uint64_t word = load_relaxed(record);
+
+	return word && stele_os_thread_is_gone(trace_thread(word)) && cas_relaxed(record, &word, 0);
+}
+
+static trace_record_t *find_free_record(uint64_t mine, bool clear)
+{
+	for (unsigned i = 0; i < RECORDS; i++) {
+		trace_record_t *record = &records[(trace_thread(mine) + i) % RECORDS];
+		uint64_t none = 0;
+
+		if (clear)
+			clear_if_gone(record);
+		if (!load_relaxed(record) && cas_relaxed(record, &none, mine))
+			return record;
+	}
+	return NULL;
+}
+
+static trace_record_t *take_record(void)
+{
+	uint64_t mine = trace_new_record(stele_os_thread());
+	trace_record_t *record = find_free_record(mine, false);
+
+	return record ? record : find_free_record(mine, true);
 }
 
 /* ---- an event ---- */
 
 /* A callback may do what a handler may. */
-static STELE_NEVER_WAITS void call_place(unsigned place, const struct stele_trace_event *event)
+static STELE_NEVER_WAITS void call_place(trace_record_t *record, unsigned place, uint32_t needed,
+					 const struct stele_trace_event *event)
 {
 	struct trace_entry *entry = &table[place];
-	volatile uint32_t *mine = stele_thread_trace();
 
-	/* A handler in between leaves the word as it found it. */
-	*mine += in_callbacks(place);
-	fence_compiler();
-	if (trace_enter(entry, event->event))
-		entry->fn(event, entry->arg);
-	if (trace_leave(entry))
-		stele_os_futex_wake(&entry->running, INT32_MAX);
-	fence_compiler();
-	*mine -= in_callbacks(place);
+	if (!trace_enter(record, entry, place, needed))
+		return;
+	entry->fn(event, entry->arg);
+	if (trace_leave(record, entry, place))
+		stele_os_futex_wake((_Atomic uint32_t *)record + FUTEX_HALF, INT32_MAX);
+}
+
+static bool is_wanted(unsigned place, uint32_t needed)
+{
+	return (load_relaxed(&table[place].wanted) & needed) == needed;
+}
+
+static void call_places(trace_record_t *record, uint32_t needed,
+			const struct stele_trace_event *event)
+{
+	for (unsigned place = 0; place < STELE_TRACE_MAX; place++)
+		if (is_wanted(place, needed))
+			call_place(record, place, needed, event);
+}
+
+/* In a callback, with signals held back: its own events. */
+static void call_nested(trace_record_t *record, const struct stele_trace_event *event)
+{
+	if (trace_depth(load_relaxed(record)) < STELE_TRACE_DEPTH)
+		call_places(record, event->event | STELE_TRACE_NESTED, event);
+}
+
+static void call_outermost(const struct stele_trace_event *event)
+{
+	uint32_t *number = stele_thread_trace(), before;
+	uint64_t signals = stele_os_signals_hold();
+	trace_record_t *record = take_record();
+
+	if (record) {
+		before = *number;
+		*number = (uint32_t)(record - records) + 1;
+		call_places(record, event->event, event);
+		*number = before;
+		/* ORDER(TRACE) release: as leaving, for whoever takes the record. */
+		store_release(record, 0);
+	}
+	stele_os_signals_release(signals);
 }
 
 void stele_trace_call(const struct stele_trace_event *event)
 {
-	uint32_t needed = event->event;
+	trace_record_t *record;
 	int saved = errno;
 
-	if (depth() >= STELE_TRACE_DEPTH)
-		return;
-	if (depth())
-		needed |= STELE_TRACE_NESTED;
-	for (unsigned place = 0; place < STELE_TRACE_MAX; place++)
-		if ((load_relaxed(&table[place].wanted) & needed) == needed)
-			call_place(place, event);
+	record = own_record();
+	if (record)
+		call_nested(record, event);
+	else
+		call_outermost(event);
 	errno = saved;
 }
 
@@ -88,11 +164,29 @@ void stele_trace_of_cache(uint32_t event, const void *ptr, const char *name, uns
 
 /* ---- changing the table, under the lock ---- */
 
-static int find(stele_trace_fn fn, void *arg)
+static int find_shown(stele_trace_fn fn, void *arg)
 {
 	for (int place = 0; place < STELE_TRACE_MAX; place++)
-		if (table[place].fn == fn && table[place].arg == arg)
+		if (load_relaxed(&table[place].wanted) && table[place].fn == fn &&
+		    table[place].arg == arg)
 			return place;
+	return -1;
+}
+
+/* A place that is hidden, and that no thread is in: nor will be, as it is hidden still. */
+static int find_free(void)
+{
+	for (int place = 0; place < STELE_TRACE_MAX; place++) {
+		unsigned i = 0;
+
+		if (load_relaxed(&table[place].wanted))
+			continue;
+		while (i < RECORDS && !trace_is_inside(trace_call_off(&records[i], (unsigned)place),
+						       (unsigned)place))
+			i++;
+		if (i == RECORDS)
+			return place;
+	}
 	return -1;
 }
 
@@ -109,9 +203,9 @@ static void apply(void)
 
 static int add(unsigned int events, stele_trace_fn fn, void *arg)
 {
-	int place = find(NULL, NULL);
+	int place = find_free();
 
-	if (find(fn, arg) >= 0)
+	if (find_shown(fn, arg) >= 0)
 		return -EEXIST;
 	if (place < 0)
 		return -ENOSPC;
@@ -122,18 +216,28 @@ static int add(unsigned int events, stele_trace_fn fn, void *arg)
 	return 0;
 }
 
-static void wait_for_calls(struct trace_entry *entry)
-{
-	uint32_t running;
+#define LOOK_MS 50 /* how long a removal sleeps before it looks whether the thread still lives */
 
-	while ((running = trace_running(entry)) != 0)
-		stele_os_futex_wait(&entry->running, running);
+/* Until the calls of @place that are under way in @record are over, or their thread is gone. */
+static void wait_for_record(trace_record_t *record, unsigned place)
+{
+	uint64_t word = trace_call_off(record, place);
+	uint32_t thread = trace_thread(word);
+
+	while (trace_is_inside(word, place) && trace_thread(word) == thread) {
+		stele_os_futex_wait_ms((_Atomic uint32_t *)record + FUTEX_HALF, (uint32_t)word,
+				       LOOK_MS);
+		/* ORDER(TRACE) sequentially consistent, as in trace_call_off(). */
+		if (load_seq(record) == word)
+			clear_if_gone(record);
+		word = load_seq(record);
+	}
 }
 
-static void forget(struct trace_entry *entry)
+static void wait_for_calls(unsigned place)
 {
-	entry->arg = NULL;
-	entry->fn = NULL;
+	for (unsigned i = 0; i < RECORDS; i++)
+		wait_for_record(&records[i], place);
 }
 
 int stele_trace_register(unsigned int events, stele_trace_fn fn, void *arg)
@@ -142,7 +246,7 @@ int stele_trace_register(unsigned int events, stele_trace_fn fn, void *arg)
 
 	if (!fn || !(events & STELE_TRACE_ALL) || events & ~(STELE_TRACE_ALL | STELE_TRACE_NESTED))
 		return -EINVAL;
-	if (depth())
+	if (callback_depth())
 		return -EDEADLK;
 	error = stele_lock(&lock);
 	if (error)
@@ -156,20 +260,21 @@ int stele_trace_unregister(stele_trace_fn fn, void *arg)
 {
 	int place, error;
 
-	if (depth())
+	if (callback_depth())
 		return -EDEADLK;
 	error = stele_lock(&lock);
 	if (error)
 		return error;
-	place = fn ? find(fn, arg) : -1;
+	place = fn ? find_shown(fn, arg) : -1;
 	if (place >= 0) {
 		trace_hide(&table[place]);
 		apply();
-		wait_for_calls(&table[place]);
-		forget(&table[place]);
 	}
 	stele_unlock(&lock);
-	return place < 0 ? -ENOENT : 0;
+	if (place < 0)
+		return -ENOENT;
+	wait_for_calls((unsigned)place);
+	return 0;
 }
 
 const char *stele_trace_name(unsigned int event)
@@ -185,17 +290,20 @@ const char *stele_trace_name(unsigned int event)
 	return stele_is_pow2(event) && event & STELE_TRACE_ALL ? names[stele_ilog2(event)] : NULL;
 }
 
+/* This thread's own record stays, under the number that the thread has now. */
 void stele_trace_after_fork(void)
 {
-	uint32_t mine = *stele_thread_trace();
+	uint32_t number = *stele_thread_trace();
 
-	for (unsigned place = 0; place < STELE_TRACE_MAX; place++)
-		store_relaxed(&table[place].running,
-			      mine >> place * PLACE_BITS & ((1u << PLACE_BITS) - 1));
-	if (!stele_mutex_after_fork(&lock))
-		return; /* a handler of this thread forked: it goes back into the change */
-	for (unsigned place = 0; place < STELE_TRACE_MAX; place++)
-		if (!load_relaxed(&table[place].wanted))
-			forget(&table[place]); /* who added or removed it is gone */
-	apply();
+	for (uint32_t i = 0; i < RECORDS; i++) {
+		uint64_t word = load_relaxed(&records[i]);
+
+		if (word)
+			store_relaxed(&records[i],
+				      i + 1 == number
+					      ? trace_new_record(stele_os_thread()) | (uint32_t)word
+					      : 0);
+	}
+	if (stele_mutex_after_fork(&lock))
+		apply(); /* the thread that changed the table is gone */
 }
