@@ -24,6 +24,8 @@ struct kmem_buckets {
 	struct kmem_cache *cache[NR_BUCKETS]; /* fixed at create */
 };
 
+_Static_assert(sizeof(struct kmem_buckets) <= STELE_OWN_MAX, "is made there");
+
 static const struct {
 	uint16_t size;
 	const char name[6];
@@ -71,7 +73,7 @@ kmem_buckets *kmem_buckets_create(const char *name, slab_flags_t flags, unsigned
 	const struct kmem_cache_args args = { .useroffset = useroffset,
 					      .usersize = usersize,
 					      .ctor = ctor };
-	kmem_buckets *b = kzalloc(sizeof(*b), GFP_KERNEL);
+	kmem_buckets *b = stele_own_alloc(GFP_KERNEL, NUMA_NO_NODE);
 	unsigned int i;
 
 	if (!b)
@@ -94,7 +96,7 @@ void kmem_buckets_destroy(kmem_buckets *b)
 		return;
 	for (i = 0; i < NR_BUCKETS; i++)
 		kmem_cache_destroy(b->cache[i]);
-	kfree(b);
+	stele_own_free(b);
 }
 
 static void *bucket_alloc(struct kmem_cache *s, const struct stele_request *r)

@@ -76,6 +76,7 @@ static bool start(unsigned int granule)
 		return false;
 	for (cls = 0; cls < STELE_NR_CLASSES; cls++)
 		boot_class(cls);
+	stele_own_boot();
 	fill_table(granule);
 	return true;
 }

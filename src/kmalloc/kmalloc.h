@@ -124,6 +124,13 @@ static inline void *stele_request_report(const struct stele_request *r, void *p,
 	return p;
 }
 
+/* ---- own.c: structures that the user holds and only the library frees ---- */
+#define STELE_OWN_MAX 384u
+void stele_own_boot(void);
+/* STELE_OWN_MAX bytes, zeroed. */
+void *stele_own_alloc(gfp_t gfp, int node);
+void stele_own_free(void *p); /* NULL is fine */
+
 /* The page-run half of serving. */
 void *stele_request_pages(const struct stele_request *r, size_t *bytes);
 

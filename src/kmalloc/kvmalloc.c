@@ -68,6 +68,6 @@ void kvfree_sensitive(const void *p, size_t len)
 {
 	if (ZERO_OR_NULL_PTR(p))
 		return;
-	explicit_bzero((void *)p, len);
+	explicit_bzero((void *)p, STELE_MIN(len, stele_usable(p)));
 	stele_free("kvfree_sensitive", (void *)p, STELE_CALLER);
 }

@@ -200,6 +200,16 @@ static void *refuse(const void *p, const char *what, const char *cache)
 	return no_memory();
 }
 
+/* Why @p, which has no size, is none to be resized. */
+static const char *why_not(const void *p)
+{
+	const struct run *run = stele_run_of(p);
+
+	if (!run)
+		return STELE_NOT_OURS;
+	return run_is_own(run) ? STELE_OWN : "not the start of an object";
+}
+
 /*
  * Stays where it is when it fits and at least half of it is used. Growth by a small step is
  * often followed by more of it: the new place then has a quarter to spare.
@@ -258,8 +268,7 @@ static __attribute__((noinline)) void *realloc_slow(void *p, size_t size)
 		return resize_boot(p, size);
 	old = stele_usable(p);
 	if (!old)
-		return stele_run_of(p) ? refuse(p, "not the start of an object", NULL)
-				       : refuse(p, STELE_NOT_OURS, NULL);
+		return refuse(p, why_not(p), NULL);
 	if (!size) {
 		stele_free("realloc", p, STELE_CALLER);
 		return NULL;

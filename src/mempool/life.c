@@ -10,6 +10,7 @@
  * Tests     tests/contract/test_mempool.c, tests/stress/mempool.c
  */
 #include "base/options.h"
+#include "kmalloc/kmalloc.h"
 #include "mempool/pool.h"
 #include "slab/slab.h"
 #include <errno.h>
@@ -141,10 +142,10 @@ int mempool_init(mempool_t *pool, int min_nr, mempool_alloc_t *alloc_fn, mempool
 mempool_t *mempool_create_node(int min_nr, mempool_alloc_t *alloc_fn, mempool_free_t *free_fn,
 			       void *pool_data, gfp_t gfp, int node)
 {
-	mempool_t *pool = kzalloc_node(sizeof(*pool), gfp, node);
+	mempool_t *pool = stele_own_alloc(gfp, node);
 
 	if (pool && mempool_init_node(pool, min_nr, alloc_fn, free_fn, pool_data, gfp, node) != 0) {
-		kfree(pool);
+		stele_own_free(pool);
 		return NULL;
 	}
 	return pool;
@@ -218,5 +219,5 @@ void mempool_destroy(mempool_t *pool)
 	if (!pool)
 		return;
 	mempool_exit(pool);
-	kfree(pool);
+	stele_own_free(pool);
 }

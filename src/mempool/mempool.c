@@ -363,7 +363,7 @@ static bool free_to_reserve(mempool_t *pool, void *p)
 
 bool stele_pool_free_slow(void *p, mempool_t *pool)
 {
-	if (is_no_pool("mempool_free", pool))
+	if (is_no_pool("mempool_free", pool) || stele_refuse_own("mempool_free", p))
 		return false;
 	if (inside(pool)->checks && !stele_mempool_check_put(pool, p))
 		return false;
@@ -402,7 +402,7 @@ unsigned int mempool_free_bulk(mempool_t *pool, void **elems, unsigned int count
 		return 0;
 	fence_acquire(); /* ORDER(MEMPOOL) as in mempool_free() */
 	while (n < count && (!inside(pool)->checks || stele_mempool_check_put(pool, elems[n])) &&
-	       free_to_reserve(pool, elems[n]))
+	       !stele_refuse_own("mempool_free_bulk", elems[n]) && free_to_reserve(pool, elems[n]))
 		n++;
 	return n;
 }

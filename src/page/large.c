@@ -266,7 +266,7 @@ static void huge_free(struct run *run, enum stele_purging when)
 static void large_free(struct run *run, enum stele_purging when)
 {
 	stele_pages_given((void *)run->base, run->bytes);
-	run->kind &= ~(uint32_t)RUN_PAGES_FLAG;
+	run->kind &= ~(uint32_t)(RUN_PAGES_FLAG | RUN_OWN_FLAG);
 	if (run->kind == RUN_HUGE) {
 		huge_free(run, when);
 		return;

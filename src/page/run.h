@@ -32,6 +32,7 @@ enum run_kind {
 	RUN_LARGE,	     /* one allocation within an area */
 	RUN_HUGE,	     /* one allocation of whole areas */
 	RUN_PAGES_FLAG = 16, /* added to the last two: pages of alloc_pages(), not for kfree() */
+	RUN_OWN_FLAG = 32,   /* added to them: the library's own, for no call of the user */
 };
 
 struct run {

@@ -131,6 +131,8 @@ static void give_any(struct giving *giving, void *p)
 	if (ZERO_OR_NULL_PTR(p) || slab_free_by(stele_pcpu_push_rcu, p))
 		return;
 	run = stele_heap_started() ? stele_run_of(p) : NULL;
+	if (stele_refuse_own(giving->call, p))
+		return;
 	if (!run || run->kind == RUN_NONE)
 		reported(giving->call, p, STELE_NOT_OURS, NULL);
 	else if (run->kind == RUN_SLAB)

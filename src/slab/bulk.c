@@ -10,6 +10,7 @@
  * Failure   false, NULL or -ENOMEM; what was gathered goes back (bulk) or stays (refill).
  * Tests     tests/contract/test_bulk_sheaf.c
  */
+#include "page/map.h"
 #include "slab/slab.h"
 #include <errno.h>
 #include <stele/gfp.h>
@@ -58,6 +59,8 @@ static struct slab_sheaf *sheaf_create(struct kmem_cache *s, unsigned int capaci
 
 	if (!sheaf)
 		return NULL;
+	stele_run_of(sheaf)->kind |= RUN_OWN_FLAG;
+	run_changed();
 	sheaf->cache = s;
 	sheaf->capacity = capacity;
 	sheaf->count = 0;
@@ -69,7 +72,7 @@ static void sheaf_release(struct slab_sheaf *sheaf)
 	for (unsigned int i = 0; i < sheaf->count; i++)
 		if (!slab_free_fast(sheaf->object[i]))
 			stele_cache_free_slow(sheaf->cache, sheaf->object[i], NULL);
-	stele_free_slow("kmem_cache_return_sheaf", sheaf, NULL);
+	stele_large_free(stele_run_of(sheaf));
 }
 
 static int sheaf_fill(struct slab_sheaf *sheaf, gfp_t gfp, unsigned int n)
@@ -108,7 +111,7 @@ int kmem_cache_refill_sheaf(struct kmem_cache *s, gfp_t gfp, struct slab_sheaf *
 			return -ENOMEM;
 		memcpy(larger->object, (*sheaf)->object, (*sheaf)->count * sizeof(void *));
 		larger->count = (*sheaf)->count;
-		stele_free_slow("kmem_cache_refill_sheaf", *sheaf, NULL);
+		stele_large_free(stele_run_of(*sheaf));
 		*sheaf = larger;
 	}
 	return sheaf_fill(*sheaf, gfp, n);

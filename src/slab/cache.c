@@ -472,7 +472,7 @@ static int boot_cache_cache(void)
 		return error;
 	if (!load_relaxed(&cache_cache_ready)) {
 		stele_cache_boot(&cache_cache, "kmem_cache", sizeof(struct kmem_cache), 64,
-				 SLAB_NO_MERGE | SLAB_NO_SHEAVES | SLAB_KEPT);
+				 SLAB_NO_MERGE | SLAB_NO_SHEAVES | SLAB_KEPT | SLAB_OWN);
 		/* ORDER(LIST) release: the child of a fork may have to boot it again. */
 		store_release(&cache_cache_ready, true);
 	}
@@ -494,7 +494,7 @@ static void free_parts(struct kmem_cache *s)
 static void free_cache(struct kmem_cache *s)
 {
 	free_parts(s);
-	kmem_cache_free(&cache_cache, s);
+	stele_slab_free_slow(&cache_cache, s);
 }
 
 /* What each node needs is there as well; NULL if not. */
@@ -512,7 +512,7 @@ static struct kmem_cache *cache_memory(void)
 	/* ORDER(LIST) acquire: it is complete. */
 	if (!load_acquire(&cache_cache_ready) && boot_cache_cache() != 0)
 		return NULL;
-	return with_nodes(kmem_cache_alloc(&cache_cache, __GFP_ZERO));
+	return with_nodes(stele_slab_alloc_slow(&cache_cache, __GFP_ZERO));
 }
 
 static void fill_cache(struct kmem_cache *s, const struct request *r, uint32_t align)
@@ -715,7 +715,7 @@ static void keep_no_longer(void)
 		struct kmem_cache *s = exchange_acq_rel(&kept[i], NULL);
 
 		if (s)
-			kmem_cache_free(&cache_cache, s);
+			stele_slab_free_slow(&cache_cache, s);
 	}
 }
 
@@ -822,7 +822,7 @@ static void release_cache(struct kmem_cache *s)
 	if (STELE_DEBUG)
 		s = keep_for_a_while(s);
 	if (s)
-		kmem_cache_free(&cache_cache, s);
+		stele_slab_free_slow(&cache_cache, s);
 	stele_os_signals_release(signals);
 }
 

@@ -3,7 +3,8 @@
  * slab/free.c - freeing any pointer, and telling what is wrong with it
  *
  * Idea      The descriptor decides: an object goes to its cache, a large run to the page
- *           floor, anything else is reported under the name of the call.
+ *           floor, anything else is reported under the name of the call. What is the library's own
+ *           (its caches, sheaves, pools) is nobody's to free: the library frees it by other ways.
  * Context   any.
  */
 #include "slab/slab.h"
@@ -19,11 +20,20 @@ static bool report_inside(const char *call, const void *p, const struct run *run
 {
 	const char *cache = run->kind == RUN_SLAB ? run_cache(run)->name : NULL;
 
-	if (run_is_pages(run))
+	if (run_is_own(run))
+		stele_report_free(call, p, STELE_OWN, cache);
+	else if (run_is_pages(run))
 		stele_report_free(call, p, "pages of alloc_pages()", NULL);
 	else
 		stele_report_free(call, p, "not the start of an object", cache);
 	return false;
+}
+
+bool stele_refuse_own(const char *call, const void *p)
+{
+	const struct run *run = stele_heap_started() ? stele_run_of(p) : NULL;
+
+	return run && run_is_own(run) && !report_inside(call, p, run);
 }
 
 bool stele_seen_free(const struct run *run, const void *p)
@@ -34,7 +44,7 @@ bool stele_seen_free(const struct run *run, const void *p)
 /* Whether the object at @p can be freed; reported if not. */
 static bool may_free(const char *call, struct run *run, void *p)
 {
-	if (!run_has_object_at(run, p))
+	if (run_is_own(run) || !run_has_object_at(run, p))
 		return report_inside(call, p, run);
 	if (!stele_seen_free(run, p))
 		return true;
@@ -72,7 +82,7 @@ static bool free_any(const char *call, void *p, const struct stele_trace_event *
 		return false;
 	if (run->kind == RUN_SLAB)
 		return free_object(call, run, p, event);
-	if (run_is_pages(run) || run->base != (uintptr_t)p)
+	if (run_is_pages(run) || run_is_own(run) || run->base != (uintptr_t)p)
 		return report_inside(call, p, run);
 	if (stele_unlikely(run_is_given(run))) {
 		stele_report_free(call, p, STELE_GIVEN, NULL);
@@ -133,7 +143,7 @@ size_t stele_usable(const void *p)
 {
 	struct run *run = stele_heap_started() ? stele_run_of(p) : NULL;
 
-	if (!run || run->kind == RUN_NONE || run_is_pages(run))
+	if (!run || run->kind == RUN_NONE || run_is_pages(run) || run_is_own(run))
 		return 0;
 	if (run->kind == RUN_SLAB)
 		return run_has_object_at(run, p) ? run->size : 0;
@@ -146,6 +156,8 @@ static void report_wrong_cache(struct kmem_cache *s, void *p)
 {
 	struct run *run = stele_run_of(p);
 
+	if (stele_refuse_own("kmem_cache_free", p))
+		return;
 	if (!run || run->kind != RUN_SLAB)
 		stele_report_free("kmem_cache_free", p, "object is not in a slab page", NULL);
 	else if (!run_has_object_at(run, p))

@@ -41,9 +41,9 @@ static void boot_caches(void)
 		return;
 	/* Idempotent: two threads write the same values. */
 	stele_cache_boot(&table_cache, "kmem_cache_nodes", sizeof(struct kmem_cache_nodes), 64,
-			 SLAB_NO_MERGE | SLAB_NO_SHEAVES | SLAB_KEPT);
+			 SLAB_NO_MERGE | SLAB_NO_SHEAVES | SLAB_KEPT | SLAB_OWN);
 	stele_cache_boot(&node_cache, "kmem_cache_node", sizeof(struct kmem_cache_node), 64,
-			 SLAB_NO_MERGE | SLAB_NO_SHEAVES | SLAB_KEPT);
+			 SLAB_NO_MERGE | SLAB_NO_SHEAVES | SLAB_KEPT | SLAB_OWN);
 	store_release(&caches_ready, 1);
 }
 

@@ -36,6 +36,7 @@
 
 #define CACHE_NAME_MAX 64
 #define SLAB_NO_SHEAVES 0x80000000u /* internal: every call goes to the slabs */
+#define SLAB_OWN 0x20000000u /* internal: objects of the library itself; without sheaves */
 #define SLAB_KEPT 0x40000000u /* internal: slabs are never given up (kept.c); without sheaves */
 #define SLAB_OBJECTS_MAX 512u /* the bits of a descriptor */
 #define PATIENCE 1000 /* naps, a second or so: how long what others have in hand is waited for */
@@ -275,6 +276,9 @@ void stele_decay_lowered(unsigned frames); /* counts only: the next one that shr
 /* ---- report.c ---- */
 /* Says what is wrong with freeing @p and counts it; dies if the option says so. */
 void stele_report_free(const char *call, const void *p, const char *what, const char *cache);
+#define STELE_OWN "an object of the library itself"
+/* Whether @p lies in one, which is reported then. */
+bool stele_refuse_own(const char *call, const void *p);
 #define STELE_NOT_OURS "not a pointer of this allocator, or already free"
 #define STELE_GIVEN "object was already given to kfree_rcu"
 /* The same for changing its size. */
@@ -357,6 +361,15 @@ static inline struct kmem_cache *run_cache(const struct run *run)
 
 	racy_target(s);
 	return s ? s : &stele_no_cache;
+}
+
+/*
+ * Whether what lies there is the library's own: no call of the user frees or resizes it. Such caches
+ * have no sheaves, so no fast path accepts their objects, and the slow ones ask here.
+ */
+static inline bool run_is_own(const struct run *run)
+{
+	return run->kind == RUN_SLAB ? run_cache(run)->flags & SLAB_OWN : run->kind & RUN_OWN_FLAG;
 }
 
 /* True when @p is the start of an object: its offset times the reciprocal wraps to below it. */

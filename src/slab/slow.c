@@ -38,7 +38,7 @@ static struct kmem_cache *sheaf_cache(unsigned bytes)
 		/* Idempotent: two threads write the same values. */
 		for (unsigned i = 0; i < 3; i++)
 			stele_cache_boot(&sheaf_caches[i], "stele-sheaf", 256u << i, 256u << i,
-					 SLAB_NO_MERGE | SLAB_NO_SHEAVES | SLAB_KEPT);
+					 SLAB_NO_MERGE | SLAB_NO_SHEAVES | SLAB_KEPT | SLAB_OWN);
 		store_release(&sheaf_caches_ready, 1);
 	}
 	return s;

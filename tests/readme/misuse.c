@@ -51,6 +51,26 @@ static void free_inside(void)
 	kfree(p);
 }
 
+static void free_cache(void)
+{
+	struct kmem_cache *s = cache_of("ours", 0);
+
+	kfree(hidden(s));
+	if (!kmem_cache_alloc(s, GFP_KERNEL))
+		exit(1);
+}
+
+static void free_sheaf(void)
+{
+	struct kmem_cache *s = cache_of("ours", 0);
+	struct slab_sheaf *sheaf = kmem_cache_prefill_sheaf(s, GFP_KERNEL, 10);
+
+	kfree(hidden(sheaf));
+	if (kmem_cache_sheaf_size(sheaf) < 10)
+		exit(1);
+	kmem_cache_return_sheaf(s, GFP_KERNEL, sheaf);
+}
+
 static void free_inside_large(void)
 {
 	char *p = kmalloc(1 << 20, GFP_KERNEL);
@@ -378,6 +398,8 @@ static const struct {
 	{ "free-foreign", free_foreign },
 	{ "free-inside", free_inside },
 	{ "free-inside-large", free_inside_large },
+	{ "free-cache", free_cache },
+	{ "free-sheaf", free_sheaf },
 	{ "free-twice", free_twice },
 	{ "free-twice-flushed", free_twice_flushed },
 	{ "free-twice-large", free_twice_large },

@@ -1,0 +1,33 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * kmalloc/own.c - memory for what the library keeps about a user's thing
+ *
+ * Idea      A pool and a set of buckets have a structure whose address the user holds, and which only
+ *           the library may free. It is of a cache of the library's own (SLAB_OWN), so that kfree()
+ *           and its kin refuse it.
+ * Context   any.
+ * Failure   NULL.
+ * Tests     tests/death/free_own.c
+ */
+#include "kmalloc/kmalloc.h"
+
+static struct kmem_cache own_cache; /* made with the classes */
+
+void stele_own_boot(void)
+{
+	stele_cache_boot(&own_cache, "stele-own", STELE_OWN_MAX, 64,
+			 SLAB_NO_MERGE | SLAB_NO_SHEAVES | SLAB_OWN);
+}
+
+void *stele_own_alloc(gfp_t gfp, int node)
+{
+	stele_kmalloc_init(0);
+	return stele_cache_for(1) ? stele_slab_alloc_node(&own_cache, gfp | __GFP_ZERO, node)
+				  : NULL;
+}
+
+void stele_own_free(void *p)
+{
+	if (p)
+		stele_slab_free_slow(&own_cache, p);
+}
