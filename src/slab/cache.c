@@ -220,10 +220,14 @@ void stele_cache_list(struct kmem_cache *row, unsigned n)
 	stele_unlock(&list_lock);
 }
 
+static struct kmem_cache *next_of_round; /* NULL: a round begins at the first one */
+
 static void unlist(struct kmem_cache *s)
 {
 	struct kmem_cache **at = &caches;
 
+	if (next_of_round == s)
+		next_of_round = s->next;
 	while (*at && *at != s)
 		at = &(*at)->next;
 	if (*at)
@@ -239,10 +243,27 @@ void stele_cache_try_each(void (*each)(struct kmem_cache *, void *), void *arg)
 	stele_unlock(&list_lock);
 }
 
+bool stele_cache_try_some(unsigned most, void (*each)(struct kmem_cache *, void *), void *arg)
+{
+	struct kmem_cache *s;
+
+	if (!stele_trylock(&list_lock))
+		return false;
+	s = next_of_round ? next_of_round : caches;
+	for (; s && most--; s = s->next)
+		each(s, arg);
+	next_of_round = s;
+	stele_unlock(&list_lock);
+	return !s;
+}
+
 static void finish(struct kmem_cache *s, const void *caller);
 
-/* The cache after @s in the list, pinned, or the first one; @s is let go. NULL at the end. */
-static struct kmem_cache *next_pinned(struct kmem_cache *s)
+typedef bool (*cache_question)(struct kmem_cache *s);
+
+/* The next cache after @s in the list, or the first one, of which @that is true; pinned. @s is let
+ * go. NULL at the end. */
+static struct kmem_cache *next_pinned(struct kmem_cache *s, cache_question that)
 {
 	struct kmem_cache *next;
 	bool gone;
@@ -250,6 +271,8 @@ static struct kmem_cache *next_pinned(struct kmem_cache *s)
 	if (stele_lock(&list_lock) != 0)
 		return NULL;
 	next = s ? s->next : caches;
+	while (next && that && !that(next))
+		next = next->next;
 	if (next)
 		next->refcount++;
 	/* ORDER(LIST) release: the child of a fork finds a reference too many, never too few. */
@@ -265,7 +288,8 @@ static struct kmem_cache *next_pinned(struct kmem_cache *s)
 	return next;
 }
 
-void stele_cache_each(void (*each)(struct kmem_cache *, void *), void *arg)
+/* Only those of which @that is true, a short look that calls nothing; NULL: all. */
+static void each_that(cache_question that, void (*each)(struct kmem_cache *, void *), void *arg)
 {
 	uint64_t signals = stele_os_signals_hold();
 	struct kmem_cache *s = NULL;
@@ -273,13 +297,18 @@ void stele_cache_each(void (*each)(struct kmem_cache *, void *), void *arg)
 	cpus_read_lock();
 	/* Refused: a destructor wants to walk from within a walk, which does its work as well. */
 	if (stele_lock(&walking) == 0) {
-		while ((s = next_pinned(s)))
+		while ((s = next_pinned(s, that)))
 			each(s, arg);
 		stele_unlock(&walking);
 	}
 	stele_cpus_let_go();
 	stele_os_signals_release(signals);
 	stele_cpus_catch_up();
+}
+
+void stele_cache_each(void (*each)(struct kmem_cache *, void *), void *arg)
+{
+	each_that(NULL, each, arg);
 }
 
 /* ---- memory nodes ---- */
@@ -705,6 +734,13 @@ static void shrink_each(struct kmem_cache *s, void *arg)
 	shrink(s);
 }
 
+/* An empty slab that is listed was noted (deferred.c), so all that a cache can give up is in sheaves
+ * or waits for readers. */
+static bool has_to_give(struct kmem_cache *s)
+{
+	return stele_grace_used() || stele_slab_has_sheaves(s);
+}
+
 #define KEPT 64u /* destroyed caches whose names debug builds know, until memory is asked back */
 
 static _Atomic(struct kmem_cache *) kept[KEPT];
@@ -723,7 +759,9 @@ void stele_shrink_all(size_t keep_bytes)
 {
 	if (STELE_DEBUG)
 		keep_no_longer();
-	stele_cache_each(shrink_each, NULL);
+	if (stele_deferred_pending())
+		stele_deferred_drain_all();
+	each_that(has_to_give, shrink_each, NULL);
 	stele_kept_purge();
 	stele_purge(keep_bytes);
 }

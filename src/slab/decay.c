@@ -4,21 +4,26 @@
  *
  * Idea      Sheaves hold objects for the next allocation and so keep slabs alive. When the
  *           memory in slabs has fallen to half of what it was, the next allocations are
- *           likely far away: whoever frees the slab that crosses the line empties the
- *           sheaves of every cache. It happens once per halving, so its cost is small
- *           beside that of the frees that led there, and no thread or clock is needed.
- * Objects   frames: in slabs now. mark: the most since the last emptying.
+ *           likely far away: the thread that frees the slab that crosses the line begins a round
+ *           through all caches, which empties their sheaves. It happens once per halving, so its
+ *           cost is small beside that of the frees that led there, and no thread or clock is needed.
+ * Objects   frames: in slabs now. mark: the most since the last round. going: a round is under way.
  * Context   any: what is busy is left alone, nothing waits.
+ * Bound     one call looks at AT_ONCE caches; later frees of slabs and slow calls go on with the round,
+ *           however many caches there are.
  * Limits    below MARK_MIN it never happens. Caches with a destructor are left alone: it would
  *           run under the list's lock, and may want to create or destroy a cache.
  * Tests     tests/unit/slab/test_decay.c; `make bench` measures what idle threads keep.
  */
 #include "slab/slab.h"
+#include "slab/sheaf.h"
 
 #define MARK_MIN ((2u << 20) / FRAME_SIZE)
+#define AT_ONCE 16u
 
 static _Atomic uint64_t frames;
 static _Atomic uint64_t mark;
+static _Atomic uint32_t going;
 
 void stele_decay_grown(unsigned more)
 {
@@ -29,10 +34,20 @@ void stele_decay_grown(unsigned more)
 	stele_cold_note();
 }
 
+bool stele_slab_has_sheaves(struct kmem_cache *s)
+{
+	bool found = s->capacity && stele_pcpu_sheaves(s->words);
+
+	for (unsigned node = 0; s->capacity && !found && node < stele_nodes.count; node++)
+		found = barn_has(&cache_barn(s, node)->full) ||
+			barn_has(&cache_barn(s, node)->empty);
+	return found;
+}
+
 static void empty_cache(struct kmem_cache *s, void *arg)
 {
 	(void)arg;
-	if (!s->dtor && load_relaxed(&s->slabs))
+	if (!s->dtor && stele_slab_has_sheaves(s))
 		stele_slab_flush_all(s, false);
 }
 
@@ -41,13 +56,26 @@ void stele_decay_lowered(unsigned less)
 	sub_relaxed(&frames, less);
 }
 
+bool stele_decay_pending(void)
+{
+	return load_relaxed(&going);
+}
+
+void stele_decay_go_on(void)
+{
+	if (stele_likely(!stele_decay_pending()) ||
+	    !stele_cache_try_some(AT_ONCE, empty_cache, NULL))
+		return;
+	store_relaxed(&going, 0);
+	stele_kept_purge();
+}
+
+/* Emptying frees slabs and comes back here; the list is then taken, and this is all. */
 void stele_decay_shrunk(unsigned less)
 {
 	uint64_t now = sub_relaxed(&frames, less) - less, seen = load_relaxed(&mark);
 
-	if (stele_likely(seen < MARK_MIN || now >= seen / 2) || !cas_relaxed(&mark, &seen, now))
-		return;
-	/* Emptying frees slabs and comes back here; the list is then taken, and this is all. */
-	stele_cache_try_each(empty_cache, NULL);
-	stele_kept_purge();
+	if (stele_unlikely(seen >= MARK_MIN && now < seen / 2) && cas_relaxed(&mark, &seen, now))
+		store_relaxed(&going, 1);
+	stele_decay_go_on();
 }

@@ -47,7 +47,8 @@ void stele_defer(struct run *run)
 
 bool stele_deferred_pending(void)
 {
-	return !later_is_empty(&later) || stele_purge_is_due() || stele_cold_due();
+	return !later_is_empty(&later) || stele_purge_is_due() || stele_cold_due() ||
+	       stele_decay_pending();
 }
 
 /* True: the signals were let in again, for the destructor's sake. */
@@ -88,9 +89,11 @@ void stele_deferred_drain(enum stele_purging when)
 {
 	for (int i = 0; i < DRAIN_MOST && !later_is_empty(&later) && retire_one(when); i++)
 		;
-	if (when == PURGE_NOW)
-		stele_purge_due();
-	if (when == PURGE_NOW && stele_cold_due())
+	if (when == PURGE_LATER)
+		return;
+	stele_decay_go_on();
+	stele_purge_due();
+	if (stele_cold_due())
 		stele_cold_look();
 }
 

@@ -80,6 +80,12 @@ struct barn {
 	_Atomic uint32_t overflow; /* a full sheaf was turned away since the last miss */
 };
 
+/* As it was at one moment. */
+static inline bool barn_has(struct stele_stack *stack)
+{
+	return STELE_STACK_INDEX(load_relaxed(&stack->head)) != 0;
+}
+
 /* Exact at one moment: of a sheaf that was popped meanwhile, the memory may hold anything. */
 static inline uint64_t barn_depth(struct stele_stack *stack)
 {

@@ -189,6 +189,8 @@ void *stele_barns_take(struct kmem_cache *s);
 void stele_sheaf_dissolve(struct kmem_cache *s, uint64_t top);
 /* Empties every slot and the barn into the slabs; @wait and errors as in stele_pcpu_take_all(). */
 int stele_slab_flush_all(struct kmem_cache *s, bool wait);
+/* Whether any slot or barn has a sheaf of it: a short look, soon out of date. */
+bool stele_slab_has_sheaves(struct kmem_cache *s);
 
 /* ---- bounded.c: the same for calls that promise to be short ---- */
 void *stele_slab_alloc_bounded(struct kmem_cache *s, gfp_t gfp, int node);
@@ -271,6 +273,9 @@ void stele_cold_after_fork(void);
 /* ---- decay.c ---- */
 void stele_decay_grown(unsigned frames);
 void stele_decay_shrunk(unsigned frames);
+/* A round through the caches is under way; and a bounded part of it. */
+bool stele_decay_pending(void);
+void stele_decay_go_on(void);
 void stele_decay_lowered(unsigned frames); /* counts only: the next one that shrinks looks */
 
 /* ---- report.c ---- */
@@ -305,6 +310,8 @@ void stele_cache_each(void (*each)(struct kmem_cache *, void *), void *arg);
 /* Without waiting: nothing happens when somebody holds the list. Any context; @each must not
  * call anything that takes the list's lock. */
 void stele_cache_try_each(void (*each)(struct kmem_cache *, void *), void *arg);
+/* The same with the next @most caches of a round through the list. True: the round is over. */
+bool stele_cache_try_some(unsigned most, void (*each)(struct kmem_cache *, void *), void *arg);
 /* Flushes every cache and purges; what malloc_trim() does. */
 void stele_shrink_all(size_t keep_bytes);
 void stele_slab_after_fork_child(void);

@@ -17,14 +17,15 @@
 struct areas {
 	struct stele_heap *heap;
 	struct stele_hot *hot;
-	_Atomic uint64_t *huge_keep;
+	_Atomic uint64_t *wanted, *gone; /* page/keep.c */
 	struct stele_stack *descriptors; /* free ones */
 };
 
 static inline struct areas areas_find(void)
 {
 	return (struct areas){ trap_symbol("stele_heap"), trap_symbol("stele_hot"),
-			       trap_symbol("huge_keep"), trap_symbol("free_descriptors") };
+			       trap_symbol("wanted"), trap_symbol("gone"),
+			       trap_symbol("free_descriptors") };
 }
 
 static inline uint32_t *areas_count(const struct areas *areas, uint32_t number)
@@ -88,10 +89,11 @@ static inline void areas_show_descriptors(const struct areas *areas, uint64_t hi
 	areas->descriptors->head = hidden;
 }
 
-/* As if no large block had ever been freed: nothing is kept for the next one. */
+/* As if nothing had ever been faulted in again: nothing is kept for the next block. */
 static inline void areas_keep_nothing(const struct areas *areas)
 {
-	*areas->huge_keep = 0;
+	*areas->wanted = 0;
+	*areas->gone = 0;
 }
 
 #endif

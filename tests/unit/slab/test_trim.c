@@ -1,0 +1,147 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Tests of slab/cache.c and slab/decay.c: what trimming costs. It does not grow with the number of
+ * caches, only with the caches that have something to give; and one free of a shrinking program
+ * looks at a bounded number of caches.
+ *
+ * Measure   system calls: each hold of signals is two, each barrier one.
+ */
+#include "slab/slab.h"
+
+#include "../unit.h"
+
+#define MOST 512u
+#define SIZE 512u
+#define OBJECTS 16384u /* 8 MiB: well above the least that decay.c looks at */
+
+uint64_t __real_stele_os_signals_hold(void);
+uint64_t __wrap_stele_os_signals_hold(void);
+int __real_stele_os_membarrier(void);
+int __wrap_stele_os_membarrier(void);
+
+static unsigned calls;
+
+uint64_t __wrap_stele_os_signals_hold(void)
+{
+	calls += 2;
+	return __real_stele_os_signals_hold();
+}
+
+int __wrap_stele_os_membarrier(void)
+{
+	calls++;
+	return __real_stele_os_membarrier();
+}
+
+static struct kmem_cache caches[MOST], busy;
+static unsigned made;
+static void *objects[OBJECTS];
+
+static int setup(void **state)
+{
+	(void)state;
+	if (stele_heap_start() != 0)
+		return -1;
+	stele_cache_boot(&busy, "busy", SIZE, SIZE, SLAB_NO_MERGE);
+	stele_cache_list(&busy, 1);
+	return 0;
+}
+
+static void make_until(unsigned n)
+{
+	for (; made < n; made++) {
+		stele_cache_boot(&caches[made], "one of many", 96, 32, SLAB_NO_MERGE);
+		stele_cache_list(&caches[made], 1);
+	}
+}
+
+/* One object that was freed and rests in a sheaf, keeping its slab alive. */
+static void rest_one(struct kmem_cache *s)
+{
+	kmem_cache_free(s, kmem_cache_alloc(s, 0));
+}
+
+static unsigned calls_of_trim(unsigned n, unsigned active)
+{
+	make_until(n);
+	stele_shrink_all(0);
+	for (unsigned i = 0; i < active; i++) {
+		rest_one(&caches[i]);
+		assert_int_equal(load_relaxed(&caches[i].slabs), 1);
+	}
+	calls = 0;
+	stele_shrink_all(0);
+	for (unsigned i = 0; i < active; i++)
+		assert_int_equal(load_relaxed(&caches[i].slabs), 0);
+	return calls;
+}
+
+static void a_trim_with_nothing_to_give_is_cheap(void **state)
+{
+	unsigned few = calls_of_trim(MOST / 16, 0);
+
+	(void)state;
+	assert_in_range(few, 2, 24);
+	assert_int_equal(calls_of_trim(MOST / 4, 0), few);
+	assert_int_equal(calls_of_trim(MOST, 0), few);
+}
+
+static void a_trim_costs_what_it_gives(void **state)
+{
+	unsigned one, four;
+
+	(void)state;
+	one = calls_of_trim(MOST, 1);
+	four = calls_of_trim(MOST, 4);
+	assert_true(four <= 4 * one);
+	assert_in_range(calls_of_trim(MOST, 16), four, 16 * one);
+}
+
+static uint64_t resting(unsigned n)
+{
+	uint64_t slabs = 0;
+
+	for (unsigned i = 0; i < n; i++)
+		slabs += load_relaxed(&caches[i].slabs);
+	return slabs;
+}
+
+/* The most that are emptied by one free, and whether all are in the end. */
+static void a_shrinking_program_empties_few_caches_at_once(void **state)
+{
+	uint64_t before, most = 0;
+
+	(void)state;
+	make_until(MOST);
+	stele_shrink_all(0);
+	for (unsigned i = 0; i < OBJECTS; i++) {
+		objects[i] = kmem_cache_alloc(&busy, 0);
+		assert_non_null(objects[i]);
+	}
+	for (unsigned i = 0; i < MOST; i++)
+		rest_one(&caches[i]);
+	before = resting(MOST);
+	assert_int_equal(before, MOST);
+	for (unsigned i = 0; i < OBJECTS; i++) {
+		uint64_t now;
+
+		kmem_cache_free(&busy, objects[i]);
+		now = resting(MOST);
+		most = STELE_MAX(most, before - now);
+		before = now;
+	}
+	assert_int_equal(before, 0);
+	assert_in_range(most, 1, MOST / 4);
+	stele_shrink_all(0);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(a_trim_with_nothing_to_give_is_cheap),
+		cmocka_unit_test(a_trim_costs_what_it_gives),
+		cmocka_unit_test(a_shrinking_program_empties_few_caches_at_once),
+	};
+
+	return cmocka_run_group_tests(tests, setup, NULL);
+}
