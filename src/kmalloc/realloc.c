@@ -41,12 +41,13 @@ static bool fits_in_place(const void *p, size_t usable, const struct stele_reque
 	return r->size <= usable && (r->align <= 1 || stele_is_aligned((uintptr_t)p, r->align));
 }
 
-/* Gives back whole pages behind the new end; failing to is no failure. */
+/* Gives back whole pages behind the new end, if they are many; failing to is no failure. */
 static void *stay(void *p, size_t usable, const struct stele_request *r)
 {
 	size_t bytes = STELE_ALIGN_UP(r->size, stele_page_size());
 
-	if (bytes < usable && is_page_run(p) && stele_large_resize(p, bytes, false))
+	if (bytes < usable && is_page_run(p) && !large_stays(usable, bytes) &&
+	    stele_large_resize(p, bytes, false))
 		usable = stele_usable(p);
 	clear_from(p, r->size, usable, r->gfp);
 	return p;
@@ -55,12 +56,16 @@ static void *stay(void *p, size_t usable, const struct stele_request *r)
 /* A page run that grows without a copy. What it gains may hold a former owner's bytes. */
 static void *grow_run(void *p, size_t usable, const struct stele_request *r)
 {
-	size_t page = stele_page_size();
-	void *q;
+	size_t page = stele_page_size(), bytes = STELE_ALIGN_UP(r->size, page), roomy;
+	void *q = NULL;
 
 	if (r->align > page || r->size > r->limit || !is_page_run(p))
 		return NULL;
-	q = stele_large_resize(p, STELE_ALIGN_UP(r->size, page), true);
+	roomy = STELE_ALIGN_UP(large_roomy(usable, bytes), page);
+	if (roomy != bytes)
+		q = stele_large_resize(p, roomy, false);
+	if (!q)
+		q = stele_large_resize(p, bytes, true);
 	if (!q)
 		return NULL;
 	clear_from(q, usable, stele_usable(q), r->gfp);
@@ -84,8 +89,17 @@ static bool was_freed(const void *p)
 
 static void *move(void *p, size_t usable, const struct stele_request *r)
 {
-	void *q = was_freed(p) ? NULL : stele_request_alloc(r);
+	struct stele_request roomy = *r;
+	void *q = NULL;
 
+	if (was_freed(p))
+		return NULL;
+	if (is_page_run(p))
+		roomy.size = STELE_MIN(large_roomy(usable, r->size), r->limit);
+	if (roomy.size > r->size)
+		q = stele_request_alloc(&roomy);
+	if (!q)
+		q = stele_request_alloc(r);
 	if (!q)
 		return NULL;
 	memcpy(q, p, STELE_MIN(usable, r->size));

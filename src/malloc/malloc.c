@@ -230,6 +230,19 @@ static void *resize_object(void *p, size_t old, size_t size)
 	return roomy ? roomy : move(p, old, size);
 }
 
+/* Grows by a small step within an area: with room for the next steps, here or elsewhere. */
+static void *grow_roomy(void *p, size_t old, size_t size)
+{
+	size_t roomy = large_roomy(old, size);
+	void *new = NULL;
+
+	if (roomy != size)
+		new = stele_large_resize(p, roomy, false);
+	if (!new && roomy != size)
+		new = stele_large_resize(p, size, false);
+	return !new && roomy != size ? move(p, old, roomy) : new;
+}
+
 static void *resize_large(void *p, size_t old, size_t size)
 {
 	void *new;
@@ -237,6 +250,11 @@ static void *resize_large(void *p, size_t old, size_t size)
 	if (size > PTRDIFF_MAX)
 		return no_memory();
 	if (size > KMALLOC_MAX_CACHE_SIZE) {
+		if (large_stays(old, size))
+			return p;
+		new = grow_roomy(p, old, size);
+		if (new)
+			return new;
 		new = stele_large_resize(p, size, true);
 		if (new &&new != p) {
 			TRACE(KFREE, .call_site = STELE_CALLER, .ptr = p);

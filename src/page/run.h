@@ -134,6 +134,24 @@ void stele_large_free(struct run *run);
 void stele_large_free_later(struct run *run); /* PURGE_LATER: short, no system call */
 /* Grows or shrinks in place, or (may_move) by moving pages. NULL: not possible, @p untouched. */
 void *stele_large_resize(void *p, size_t bytes, bool may_move);
+/* Grows a block of @old bytes to @bytes within an area: by a small step it gets an eighth to spare, so
+ * that a block which grows step by step is copied a bounded number of times for each doubling. Of
+ * frames to spare only those cost memory that were dirty. */
+static inline size_t large_roomy(size_t old, size_t bytes)
+{
+	size_t most = (AREA_FRAMES - 1) * FRAME_SIZE, roomy = bytes + bytes / 8;
+
+	if (bytes <= old || bytes - old > old / 4 || bytes >= most)
+		return bytes;
+	return roomy < most ? roomy : most;
+}
+
+/* Whether a block of @old bytes keeps them when it shrinks to @bytes: it may grow again. */
+static inline bool large_stays(size_t old, size_t bytes)
+{
+	return bytes <= old && old < AREA_SIZE && bytes >= old - old / 8;
+}
+
 /* What @p can hold when it is large; see stele_usable() in slab/ for all. */
 size_t stele_large_usable(const struct run *run);
 

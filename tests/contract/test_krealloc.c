@@ -118,6 +118,44 @@ static void a_large_run_grows_into_zeroes(void **state)
 	}
 }
 
+/* Each growth by a step clears what it gains, also within the room that an earlier one left. */
+static void zeroes_come_with_every_small_step(void **state)
+{
+	gfp_t gfp = GFP_KERNEL | __GFP_ZERO;
+	char *block[2] = { NULL };
+
+	(void)state;
+	for (size_t n = 4096; n <= 400000; n += 4096)
+		for (int i = 0; i < 2; i++) {
+			block[i] = krealloc(block[i], opaque(n), gfp);
+			assert_non_null(block[i]);
+			assert_true(all_zero(block[i], n - 4096, ksize(block[i])));
+			memset(block[i] + n - 4096, 0xfe, 4096);
+		}
+	kfree(block[0]);
+	kfree(block[1]);
+}
+
+/* Two blocks that grow in turn are in each other's way. */
+static void growing_by_steps_moves_seldom(void **state)
+{
+	char *block[2] = { NULL };
+	unsigned moves = 0;
+
+	(void)state;
+	for (size_t n = 40960; n <= 1900000; n += 4096)
+		for (int i = 0; i < 2; i++) {
+			char *p = krealloc(block[i], opaque(n), GFP_KERNEL);
+
+			assert_non_null(p);
+			moves += p != block[i];
+			block[i] = p;
+		}
+	assert_in_range(moves, 2, 2 * 6 * 8);
+	kfree(block[0]);
+	kfree(block[1]);
+}
+
 static void failure_keeps_the_old_memory(void **state)
 {
 	static const size_t sizes[] = { 64, 3000, 40000, 1500000 };
@@ -221,6 +259,8 @@ int main(void)
 		cmocka_unit_test(a_larger_bucket_is_another_place),
 		cmocka_unit_test(growing_zeroes_are_zeroes),
 		cmocka_unit_test(a_large_run_grows_into_zeroes),
+		cmocka_unit_test(zeroes_come_with_every_small_step),
+		cmocka_unit_test(growing_by_steps_moves_seldom),
 		cmocka_unit_test(failure_keeps_the_old_memory),
 		cmocka_unit_test(an_array_grows_or_stays),
 		cmocka_unit_test(alignment_is_kept_by_moving),
