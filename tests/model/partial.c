@@ -11,9 +11,14 @@
  *           REUSE   one looks at a slab and claims; another empties that slab meanwhile, and makes
  *                   one of the other cache in its descriptor
  *           SPENT   two find a slab that has nothing on top, a third gives to it
+ *           TIDY    one tidies the stack, another claims from its slab, a third gives to it
+ *           IDLE    one tidies a stack with an idle slab, another claims from that
+ * Restated  tidy_stack() of slab/slabs.c, where it retires slabs of runs
  * Broken    HEAD        the head is not looked at again after the state
  *           GENERATION  a new slab's state may equal the old one's: an old claim succeeds
  *           DESCRIPTOR  the descriptor is returned without asking whether it is on a stack
+ *           TIDY_IDLE   an idle slab is retired without being taken
+ *           TIDY_OFF    the descriptor of an idle slab is not told that it is off the stack
  *           HEAD_STATE  the claimed state read relaxed, the claim too: the fields of the slab
  *                       are read without its maker (TSan)
  */
@@ -23,7 +28,7 @@
 #define ORDER_STATE_CLAIM memory_order_relaxed
 #endif
 #define MODEL_THREADS 3
-enum { SCENE_NONE, SCENE_FRESH, SCENE_REUSE, SCENE_SPENT, SCENES };
+enum { SCENE_NONE, SCENE_FRESH, SCENE_REUSE, SCENE_SPENT, SCENE_TIDY, SCENE_IDLE, SCENES };
 #define MODEL_SCENES SCENES
 #include "model.h"
 #include "slab/partial.h"
@@ -179,6 +184,53 @@ static void give(unsigned object, int me)
 	}
 }
 
+/* The same for one who must not retire a slab. */
+static void give_keep(unsigned object, int me)
+{
+	struct slab *slab = &slabs[object / OBJECTS];
+	bool idle;
+
+	payload_leave(&slab->object[object % OBJECTS], me);
+	model_assert(bits_give(&slab->bits, 1ull << object % OBJECTS) == 0);
+	if (state_give_keep(&slab->partial.state, 1, OBJECTS, &idle) == GIVE_LIST)
+		list(slab, slab->cache);
+}
+
+static bool take_idle(struct slab *slab)
+{
+#if defined(BROKEN_TIDY_IDLE)
+	bool idle = load_acquire(&slab->partial.state) & STATE_IDLE;
+
+	STELE_POINT("model:idle");
+	if (idle)
+		and_relaxed(&slab->partial.state, ~(STATE_IDLE | STATE_FREE | STATE_LISTED));
+	return idle;
+#elif defined(BROKEN_TIDY_OFF)
+	return state_take_idle(&slab->partial.state, false);
+#else
+	return state_take_idle(&slab->partial.state, true);
+#endif
+}
+
+static void tidy(int cache)
+{
+	struct stele_link *link = stack_take_all(&partial[cache], slabs), *below;
+
+	for (; link; link = below) {
+		struct slab *slab = (struct slab *)link;
+		uint64_t state = load_acquire(&slab->partial.state);
+
+		STELE_POINT("model:tidy");
+		below = stack_below(slabs, link);
+		if (state & STATE_DEAD)
+			to_pool(slab);
+		else if (take_idle(slab))
+			retire(slab);
+		else
+			list(slab, cache);
+	}
+}
+
 static void give_held(int me)
 {
 	unsigned object = held[me];
@@ -208,8 +260,10 @@ static void play(int me)
 {
 	if (model_scene == SCENE_REUSE && me == 2)
 		reuse(me);
-	else if (model_scene == SCENE_SPENT && me == 3)
+	else if ((model_scene == SCENE_SPENT || model_scene == SCENE_TIDY) && me == 3)
 		give_held(me);
+	else if ((model_scene == SCENE_IDLE || model_scene == SCENE_TIDY) && me == 1)
+		tidy(0);
 	else if (me <= 2)
 		held[me] = take(0, me);
 }
@@ -221,6 +275,8 @@ static void walk(int me)
 
 		if (model_choice(2))
 			b = take((int)model_choice(CACHES), me);
+		if (!model_choice(4))
+			tidy((int)model_choice(CACHES));
 		STELE_POINT("model:hold");
 		if (a)
 			give(a, me);
@@ -251,6 +307,13 @@ static void model_setup(void)
 		stage(2, false);
 	if (model_scene == SCENE_SPENT)
 		stage(3, true);
+	if (model_scene == SCENE_TIDY)
+		stage(3, false);
+	if (model_scene == SCENE_IDLE) {
+		stage(3, false);
+		give_keep(held[3], 3);
+		held[3] = 0;
+	}
 }
 
 /* Every descriptor is in the pool, or dead on one of the stacks. */
@@ -260,6 +323,8 @@ static void model_check(void)
 
 	for (int me = 0; me <= MODEL_THREADS; me++)
 		give_held(me);
+	for (int cache = 0; model_scene == SCENE_IDLE && cache < CACHES; cache++)
+		tidy(cache);
 	model_assert(load_relaxed(&started) == load_relaxed(&retired));
 	for (int cache = 0; cache < CACHES; cache++) {
 		struct stele_link *link;

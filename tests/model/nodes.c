@@ -1,0 +1,137 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * tests/model/nodes.c - ORDER(NODES): what a cache has for a node is empty before it is found
+ *
+ * Idea      A cache has nothing for its second node. Two threads make it at the first use, and one
+ *           of them wins; a third finds it, or not, and then uses the first node's. All push what
+ *           they have on the stack they find, and look whether it is whole. Many caches, a
+ *           step each. What is made was something else before: its memory is written plainly.
+ * Restated  slab/nodes.c, where the structures are objects of caches; its functions have the same
+ *           names. The stack is the shipped one.
+ * Broken    NODES_SHOW  shown relaxed (TSan)
+ *           NODES_FIND  found relaxed (TSan)
+ *           NODES_CAS   shown by a store: two win, and what is on the first one's stack is lost
+ */
+#ifdef BROKEN_NODES_SHOW
+#define ORDER_NODES_SHOW memory_order_relaxed
+#else
+#define ORDER_NODES_SHOW memory_order_acq_rel
+#endif
+#ifdef BROKEN_NODES_FIND
+#define ORDER_NODES_FIND memory_order_relaxed
+#else
+#define ORDER_NODES_FIND memory_order_acquire
+#endif
+#ifdef MODEL_ROUNDS
+#define MODEL_STEPS 20
+#else
+#define MODEL_STEPS 1
+#endif
+#include "model.h"
+#include "sync/stack.h"
+
+#define NODES MODEL_THREADS
+
+struct node {
+	struct stele_stack partial;
+	struct payload is_empty; /* plain: written with what is above */
+};
+
+struct item {
+	struct stele_link link;
+} __attribute__((aligned(STELE_STACK_GRAIN)));
+
+static struct cache {
+	struct stele_stack partial; /* the first node's */
+	_Atomic(struct node *) node;
+	struct node memory[NODES + 1];	   /* by who takes it */
+	struct item items[NODES + 1];	   /* 0 is none */
+	_Atomic uint32_t given[NODES + 1]; /* memory that was not needed */
+} caches[MODEL_STEPS];
+
+static struct node *find(struct cache *s)
+{
+	return atomic_load_explicit(&s->node, ORDER_NODES_FIND);
+}
+
+static bool show(struct cache *s, struct node *mine)
+{
+#ifdef BROKEN_NODES_CAS
+	bool none = !find(s);
+
+	STELE_POINT("model:none");
+	if (none)
+		atomic_store_explicit(&s->node, mine, memory_order_release);
+	return none;
+#else
+	struct node *none = NULL;
+
+	return atomic_compare_exchange_strong_explicit(&s->node, &none, mine, ORDER_NODES_SHOW,
+						       memory_order_acquire);
+#endif
+}
+
+static void make(struct cache *s, int me)
+{
+	struct node *mine = &s->memory[me];
+
+	if (load_relaxed(&s->node))
+		return;
+	store_relaxed(&mine->partial.head, 0);
+	mine->is_empty.holder = 1;
+	STELE_POINT("model:made");
+	if (!show(s, mine))
+		store_relaxed(&s->given[me], 1);
+}
+
+/* What the caller has for its node, else the first one's. */
+static void push(struct cache *s, int me)
+{
+	struct node *node = find(s);
+
+	if (node)
+		model_assert(node->is_empty.holder == 1);
+	stack_push(node ? &node->partial : &s->partial, s->items, &s->items[me].link);
+}
+
+static void model_thread(int me)
+{
+	for (int step = 0; step < MODEL_STEPS; step++) {
+		if (me <= 2)
+			make(&caches[step], me);
+		push(&caches[step], me);
+	}
+}
+
+static void model_setup(void)
+{
+	for (int step = 0; step < MODEL_STEPS; step++) {
+		struct cache *s = &caches[step];
+
+		store_relaxed(&s->partial.head, 0);
+		store_relaxed(&s->node, NULL);
+		for (int me = 1; me <= NODES; me++) {
+			store_relaxed(&s->given[me], 0);
+			store_relaxed(&s->memory[me].partial.head, 12345);
+			s->memory[me].is_empty.holder = 0;
+		}
+	}
+}
+
+static void check(struct cache *s)
+{
+	struct node *node = find(s);
+	int found = 0;
+
+	model_assert(node);
+	model_assert(!load_relaxed(&s->given[node - s->memory]));
+	while (stack_pop(&node->partial, s->items) || stack_pop(&s->partial, s->items))
+		model_assert(++found <= NODES);
+	model_assert(found == NODES);
+}
+
+static void model_check(void)
+{
+	for (int step = 0; step < MODEL_STEPS; step++)
+		check(&caches[step]);
+}
