@@ -81,6 +81,7 @@ static bool start(unsigned int granule)
 	return true;
 }
 
+/* ORDER(KMALLOC_BOOT) release: all caches and the table are there; acquire: so they are seen. */
 void stele_kmalloc_init(unsigned int granule)
 {
 	/* Refused: the start itself has called, which must not wait for itself. */
@@ -95,6 +96,7 @@ void stele_kmalloc_init(unsigned int granule)
 static __attribute__((constructor)) void start_early(void)
 {
 	stele_kmalloc_init(0);
+	/* ORDER(KMALLOC_BOOT) acquire: the caches are there. */
 	if (load_acquire(&started))
 		stele_cache_list(stele_kmalloc_caches, STELE_NR_CLASSES);
 }

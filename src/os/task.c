@@ -45,7 +45,8 @@ static _Atomic uint32_t *wiped_page(size_t size)
 	return NULL;
 }
 
-/* Where the number is; two threads may look for a place at once, one of them in vain. */
+/* Where the number is; two threads may look for a place at once, one of them in vain.
+ * ORDER(PROCESS) release: the page is there and zeroed before it is shown. */
 static _Atomic uint32_t *place(void)
 {
 	size_t size = stele_os_page_size();
@@ -57,15 +58,17 @@ static _Atomic uint32_t *place(void)
 	return atomic_load(&number);
 }
 
+/* ORDER(PROCESS) release: raised before it is shown, so that a child of this very moment takes another
+ * one. */
 static uint32_t take_number(_Atomic uint32_t *at)
 {
-	/* Raised before it is shown: a child of this very moment takes another one. */
 	uint32_t none = 0, next = atomic_fetch_add(&last, 1) + 1;
 
 	atomic_store(&taker, stele_os_pid());
 	return atomic_compare_exchange_strong(at, &none, next) ? next : none;
 }
 
+/* ORDER(PROCESS) acquire: the page is there and zeroed. */
 uint32_t stele_os_process(void)
 {
 	_Atomic uint32_t *at = atomic_load_explicit(&number, memory_order_acquire);
@@ -77,6 +80,7 @@ uint32_t stele_os_process(void)
 	return n ? n : take_number(at);
 }
 
+/* ORDER(PROCESS) by itself: the child has one thread. */
 void stele_os_process_forked(void)
 {
 	_Atomic uint32_t *at = atomic_load(&number);

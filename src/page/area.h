@@ -126,6 +126,7 @@ static inline bool take_at(struct area *area, unsigned first, unsigned n)
 				return false;
 			}
 			STELE_POINT("area:take_at");
+			/* ORDER(AREA) acquire: the last owner is done with the frames. */
 		} while (!atomic_compare_exchange_weak_explicit(&area->used[at / 64], &used,
 								used | mask, ORDER_AREA_TAKE,
 								memory_order_relaxed));

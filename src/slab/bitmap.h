@@ -196,6 +196,7 @@ static inline uint64_t bits_take(_Atomic uint64_t *word, unsigned n)
  */
 static inline bool state_bury(_Atomic uint64_t *state)
 {
+	/* ORDER(SLABSTATE) acquire: if it was popped, the popper is done with it. */
 	uint64_t old = load_acquire(state);
 
 	while (old & STATE_LISTED) {
@@ -217,6 +218,7 @@ enum unlist_result {
 /* The slab was popped because it had nothing. */
 static inline enum unlist_result state_unlist(_Atomic uint64_t *state)
 {
+	/* ORDER(SLABSTATE) acquire: of a dead slab, the retirer is done with it. */
 	uint64_t old = load_acquire(state);
 
 	do {
@@ -225,6 +227,7 @@ static inline enum unlist_result state_unlist(_Atomic uint64_t *state)
 		if (old & STATE_FREE)
 			return UNLIST_RELIST;
 		STELE_POINT("state:unlist");
+		/* ORDER(SLABSTATE) release: the retirer gets the descriptor after we are done. */
 	} while (!cas_acq_rel(state, &old, old & ~STATE_LISTED));
 	return UNLIST_DONE;
 }
@@ -234,6 +237,7 @@ static inline void state_start(_Atomic uint64_t *state, unsigned free)
 {
 	uint64_t generation = (load_relaxed(state) & ~(STATE_GENERATION - 1)) + STATE_GENERATION;
 
+	/* ORDER(SLABSTATE) release: the bits, before a claim finds the count. */
 	store_release(state, generation | free | (free ? STATE_LISTED : 0));
 }
 

@@ -748,6 +748,7 @@ static _Atomic(struct kmem_cache *) kept[KEPT];
 static void keep_no_longer(void)
 {
 	for (unsigned i = 0; i < KEPT; i++) {
+		/* ORDER(DESTROYED) acquire: the thread that destroyed it is done with it. */
 		struct kmem_cache *s = exchange_acq_rel(&kept[i], NULL);
 
 		if (s)
@@ -847,6 +848,7 @@ static struct kmem_cache *keep_for_a_while(struct kmem_cache *s)
 	static _Atomic uint32_t next;
 
 	s->destroyed = true;
+	/* ORDER(DESTROYED) release: done with this one; acquire: with the one that comes out, too. */
 	return exchange_acq_rel(&kept[add_relaxed(&next, 1) % KEPT], s);
 }
 

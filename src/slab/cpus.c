@@ -136,7 +136,8 @@ void stele_cold_look(void)
 	uint64_t signals = stele_os_signals_hold(); /* or a handler could end all looks */
 
 	store_relaxed(&due, 0);
-	if (!atomic_exchange(&looking, 1)) {
+	/* ORDER(COLD_LOOK) acquire, and release at the end: one look sees what the last one noted. */
+	if (!exchange_acq_rel(&looking, 1)) {
 		look();
 		store_release(&looking, 0);
 	}

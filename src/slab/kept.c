@@ -72,6 +72,7 @@ void stele_kept_idle(struct run *run)
 	park_if_idle(exchange_acq_rel(&recent[place], run));
 }
 
+/* ORDER(KEPT) in park_if_idle(). */
 void stele_kept_purge(void)
 {
 	for (unsigned i = 0; i < RECENT; i++)

@@ -10,9 +10,9 @@
  *           that exist before the list, and their first objects, need no order at start.
  * Locks     none: two may make the same, and one of them gives his back. What a new node needs is
  *           made outside of all locks, as it allocates (slab/cache.c).
- * Order     NODES
+ * Order     NODES, CACHE_BOOT
  * Failure   -ENOMEM: what was made stays and is gone on with the next time.
- * Tests     tests/contract/test_node.c
+ * Tests     tests/model/nodes.c, tests/contract/test_node.c
  */
 #include "slab/slab.h"
 #include <errno.h>
@@ -25,6 +25,7 @@ struct kmem_cache_node *stele_cache_node(struct kmem_cache *s, unsigned node)
 	/* ORDER(NODES) acquire: it is empty before it is found. */
 	struct kmem_cache_nodes *nodes = load_acquire(&s->nodes);
 
+	/* ORDER(NODES) acquire: its stacks are empty before it is found. */
 	return nodes ? load_acquire(&nodes->at[node]) : NULL;
 }
 
@@ -37,6 +38,7 @@ static void give(struct kmem_cache *s, void *p)
 
 static void boot_caches(void)
 {
+	/* ORDER(CACHE_BOOT) acquire: the caches are filled in. */
 	if (stele_likely(load_acquire(&caches_ready)))
 		return;
 	/* Idempotent: two threads write the same values. */
@@ -44,6 +46,7 @@ static void boot_caches(void)
 			 SLAB_NO_MERGE | SLAB_NO_SHEAVES | SLAB_KEPT | SLAB_OWN);
 	stele_cache_boot(&node_cache, "kmem_cache_node", sizeof(struct kmem_cache_node), 64,
 			 SLAB_NO_MERGE | SLAB_NO_SHEAVES | SLAB_KEPT | SLAB_OWN);
+	/* ORDER(CACHE_BOOT) release: they are filled in. */
 	store_release(&caches_ready, 1);
 }
 
@@ -59,6 +62,7 @@ static void *take_zeroed(struct kmem_cache *s, unsigned node)
 
 static struct kmem_cache_nodes *table_of(struct kmem_cache *s)
 {
+	/* ORDER(NODES) acquire: it is empty before it is found. */
 	struct kmem_cache_nodes *nodes = load_acquire(&s->nodes), *mine;
 
 	if (nodes)

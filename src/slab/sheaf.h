@@ -93,6 +93,7 @@ static inline uint64_t barn_depth(struct stele_stack *stack)
 	uint64_t head, depth;
 
 	do {
+		/* ORDER(STACK) acquire: the depth is not older than the push. */
 		head = load_acquire(&stack->head);
 		if (!STELE_STACK_INDEX(head))
 			return 0;

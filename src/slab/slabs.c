@@ -491,6 +491,7 @@ static void tidy_stack(struct kmem_cache *s, struct stele_stack *stack)
 	/* Slabs that are more than half free go back first, so the fuller ones end above. */
 	for (; link; link = below) {
 		struct run *run = run_of_link(link);
+		/* ORDER(SLABSTATE) acquire: of a dead slab, the retirer is done with it. */
 		uint64_t state = load_acquire(&run->state);
 
 		below = stack_below(stele_hot.base, link);

@@ -34,11 +34,13 @@ static struct kmem_cache *sheaf_cache(unsigned bytes)
 {
 	struct kmem_cache *s = &sheaf_caches[__builtin_ctz(bytes) - 8];
 
+	/* ORDER(CACHE_BOOT) acquire: the caches are filled in. */
 	if (stele_unlikely(!load_acquire(&sheaf_caches_ready))) {
 		/* Idempotent: two threads write the same values. */
 		for (unsigned i = 0; i < 3; i++)
 			stele_cache_boot(&sheaf_caches[i], "stele-sheaf", 256u << i, 256u << i,
 					 SLAB_NO_MERGE | SLAB_NO_SHEAVES | SLAB_KEPT | SLAB_OWN);
+		/* ORDER(CACHE_BOOT) release: they are filled in. */
 		store_release(&sheaf_caches_ready, 1);
 	}
 	return s;
@@ -328,7 +330,7 @@ void *stele_zero_object(struct kmem_cache *s, void *p)
 
 	if (!s->ctor)
 		memset(p, 0, s->object_size);
-	else if (!stele_opt.quiet && !atomic_exchange(&warned, 1))
+	else if (!stele_opt.quiet && !exchange_relaxed(&warned, 1))
 		stele_say("stele: %s: __GFP_ZERO for a cache with a constructor; not zeroed\n",
 			  s->name);
 	return p;

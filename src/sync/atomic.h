@@ -4,7 +4,7 @@
  *
  * Idea      A reader sees at the call which order is meant; a model checker sees
  *           plain C11. Every use with an order carries an ORDER(TAG) comment and
- *           docs/memory-model.md has a paragraph for the tag.
+ *           docs/memory-model.md has a paragraph for the tag; scripts/check-orders looks.
  * Context   any.
  */
 #ifndef STELE_SYNC_ATOMIC_H
@@ -21,6 +21,7 @@
 #define store_release(p, v) atomic_store_explicit((p), (v), memory_order_release)
 #define store_seq(p, v) atomic_store_explicit((p), (v), memory_order_seq_cst)
 #define exchange_acq_rel(p, v) atomic_exchange_explicit((p), (v), memory_order_acq_rel)
+#define exchange_relaxed(p, v) atomic_exchange_explicit((p), (v), memory_order_relaxed)
 #define add_relaxed(p, v) atomic_fetch_add_explicit((p), (v), memory_order_relaxed)
 #define sub_relaxed(p, v) atomic_fetch_sub_explicit((p), (v), memory_order_relaxed)
 #define or_relaxed(p, v) atomic_fetch_or_explicit((p), (v), memory_order_relaxed)

@@ -57,7 +57,7 @@ static void say_waiter(enum stele_rank rank, const void *frame)
 
 static bool is_new(enum stele_rank rank, enum stele_rank other)
 {
-	return !(atomic_fetch_or(&said[rank], 1u << other) & 1u << other);
+	return !(or_relaxed(&said[rank], 1u << other) & 1u << other);
 }
 
 static void reported(void)

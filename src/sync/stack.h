@@ -121,6 +121,7 @@ static inline struct stele_link *stack_take_all(struct stele_stack *stack, void 
 	uint64_t old = load_relaxed(&stack->head);
 
 	while (STELE_STACK_INDEX(old)) {
+		/* ORDER(STACK) acquire: pairs with the push of every node that is taken. */
 		if (atomic_compare_exchange_weak_explicit(&stack->head, &old,
 							  stack_next_head(old, 0), ORDER_STACK_POP,
 							  memory_order_relaxed))
