@@ -5,7 +5,7 @@
  * Idea      One area of which all frames but a few belong to nobody who plays. Threads take
  *           and return runs within a word, runs over words, and the whole area; who has a
  *           frame writes its payload. Who gets the whole finds every bit clear.
- * Scenes    SAME    two take a frame of one word, give it back, and one takes again
+ * Scenes    SAME    two take a frame of one word and give it back
  *           LONG    a row over two words meets a row that is given, over the same two
  *           WHOLE   one takes a short row, another the whole
  * Broken    AREA_TAKE, AREA_RETURN  the order relaxed: the payload is raced for (TSan)
@@ -147,8 +147,6 @@ static bool played(int me)
 		return false;
 	if (model_scene == SCENE_SAME && me <= 2) {
 		some(1, 1, me);
-		if (me == 1)
-			some(1, 1, me);
 	} else if (model_scene == SCENE_LONG && me == 1) {
 		some(100, 1, me);
 	} else if (model_scene == SCENE_LONG && me == 2) {
