@@ -60,6 +60,7 @@ static bool is_element(const mempool_t *pool, const void *p)
 	       run_has_object_at(run, p);
 }
 
+/* ORDER(RESERVE) acquire: the places that are counted are there. */
 static bool is_there(mempool_t *pool, const void *p)
 {
 	struct reserve *r = &inside(pool)->reserve;

@@ -23,6 +23,7 @@ static bool add_part(struct reserve *r, unsigned part, unsigned places, void *p)
 {
 	if (load_relaxed(&r->places) != places)
 		return false;
+	/* ORDER(RESERVE) release: the part is empty, and there before its places are counted. */
 	store_release(&r->part[part], p);
 	store_release(&r->places, reserve_part_start(part) + reserve_part_size(part));
 	return true;

@@ -42,6 +42,7 @@ static inline void queue_own(struct wait_queue *q)
 	store_relaxed(&q->waiting, 0);
 	store_relaxed(&q->newcomers, NULL);
 	q->first = NULL;
+	/* ORDER(WAITING) release: the queue is empty before it is this process's. */
 	store_release(&q->process, stele_os_process());
 }
 

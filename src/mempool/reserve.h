@@ -93,6 +93,7 @@ static inline reserve_place_t *reserve_place(struct reserve *r, unsigned i)
 {
 	unsigned part = reserve_part(i);
 
+	/* ORDER(RESERVE) acquire: the part is empty, but for what was stored since. */
 	return &load_acquire(&r->part[part])[i - reserve_part_start(part)];
 }
 
@@ -100,7 +101,8 @@ static inline reserve_place_t *reserve_place(struct reserve *r, unsigned i)
 static inline void *reserve_fetch(struct reserve *r, unsigned from)
 {
 	STELE_POINT("reserve:fetches");
-	/* Round the end: places may have come, and what is owed may lie in none but those. */
+	/* Round the end: places may have come, and what is owed may lie in none but those.
+	 * ORDER(RESERVE) acquire: the places that are counted are there. */
 	for (unsigned i = from;; i = (i ? i : load_acquire(&r->places)) - 1) {
 		reserve_place_t *place = reserve_place(r, i);
 		void *p;
@@ -117,12 +119,14 @@ static inline void *reserve_fetch(struct reserve *r, unsigned from)
 /* All of @n, or none. */
 static inline bool reserve_take(struct reserve *r, void **out, unsigned n)
 {
+	/* ORDER(WAITING) sequentially consistent: a newcomer is in the queue, then looks. */
 	uint64_t old = load_seq(&r->counts), new;
 
 	do {
 		if (counts_elements(old) < n)
 			return false;
 		new = old - n *(RESERVE_ELEMENT + RESERVE_PLACE);
+		/* ORDER(RESERVE) acquire: as many are stored as were counted. */
 	} while (!atomic_compare_exchange_weak(&r->counts, &old, new));
 	STELE_POINT("reserve:owed");
 	for (unsigned i = 0; i < n; i++)
@@ -135,6 +139,7 @@ static inline bool reserve_take(struct reserve *r, void **out, unsigned n)
 /* Puts @p into a place that is free, of those that were spoken for. False: there is none. */
 static inline bool reserve_store(struct reserve *r, void *p, unsigned from)
 {
+	/* ORDER(RESERVE) acquire: the places that are counted are there. */
 	unsigned places = load_acquire(&r->places);
 
 	for (unsigned tries = 0, i = from % places; tries < 2 * places; tries++) {
@@ -187,12 +192,13 @@ static inline void *reserve_drop(struct reserve *r)
 	do {
 		if (counts_places(old) <= counts_limit(old) || !counts_elements(old))
 			return NULL;
+		/* ORDER(RESERVE) acquire: as many are stored as were counted. */
 	} while (!atomic_compare_exchange_weak(&r->counts, &old,
 					       old - RESERVE_ELEMENT - RESERVE_PLACE));
 	return reserve_fetch(r, counts_elements(old) - 1);
 }
 
-/* The places for it exist. One at a time. */
+/* The places for it exist. One at a time. ORDER(RESERVE) release: whoever sees the limit sees them. */
 static inline void reserve_set_limit(struct reserve *r, unsigned limit)
 {
 	uint64_t old = load_relaxed(&r->counts);

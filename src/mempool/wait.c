@@ -40,6 +40,7 @@ STELE_NEVER_WAITS void stele_wait_kick(struct wait_queue *q, struct reserve *r)
 		uint64_t signals = stele_os_signals_hold();
 
 		for (int i = 0; again && i < KICK_ROUNDS; i++)
+			/* ORDER(WAITING) the same, once more. */
 			again = load_seq(&q->waiting) && queue_kick_once(q, r);
 		stele_os_signals_release(signals);
 	}
@@ -47,11 +48,14 @@ STELE_NEVER_WAITS void stele_wait_kick(struct wait_queue *q, struct reserve *r)
 
 /* ---- waiting ---- */
 
+/* ORDER(WAITING) acquire: if the queue is this process's, the count is too. */
 unsigned stele_wait_count(struct wait_queue *q)
 {
 	return load_acquire(&q->process) == stele_os_process() ? load_relaxed(&q->waiting) : 0;
 }
 
+/* ORDER(WAITING) acquire: the queue is this process's, and empty of others; sequentially consistent:
+ * in the queue, then looks at the reserve. */
 void stele_wait_begin(struct wait_queue *q, struct reserve *r, struct waiter *w)
 {
 	store_relaxed(&w->state, WAITING);
@@ -76,6 +80,7 @@ static void begin_again_in_child(struct wait_queue *q, struct reserve *r, struct
 	if (load_relaxed(&w->state) == WAITING) {
 		/* It may have been counted before the queue was emptied, and come after. */
 		queue_unlink(q, w);
+		/* ORDER(WAITING) sequentially consistent: counted, then served from the reserve. */
 		atomic_fetch_add(&q->waiting, 1);
 		queue_insert(q, w);
 		queue_serve(q, r);
@@ -111,6 +116,7 @@ static void join_again(struct wait_queue *q, struct waiter *w)
 	stele_unlock(&q->lock);
 }
 
+/* ORDER(WAITING) sequentially consistent, as at the beginning. */
 static void look_again(struct wait_queue *q, struct reserve *r, struct waiter *w)
 {
 	if (load_relaxed(&q->torn) != w->torn)
@@ -170,6 +176,7 @@ bool stele_wait_for(struct wait_queue *q, struct reserve *r, struct waiter *w,
 {
 	unsigned ms = LOOK_FIRST;
 
+	/* ORDER(SERVED) acquire: the elements are there. */
 	while (load_acquire(&w->state) == WAITING) {
 		const struct timespec *next;
 		struct timespec at;

@@ -14,11 +14,13 @@
 #include "percpu/take.h"
 #include "sync/inject.h"
 
+/* ORDER(SLOT_READY) acquire: its words are filled in. */
 bool stele_slot_is_shown(unsigned slot)
 {
 	return load_acquire(slot_entry(slot)) == slot_memory(slot);
 }
 
+/* ORDER(SLOT_READY) acquire: the thread that closed it is done with the entry. */
 bool stele_slot_is_closed(unsigned slot)
 {
 	return load_acquire(slot_entry(slot)) == slot_closed();

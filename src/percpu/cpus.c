@@ -116,6 +116,7 @@ int stele_cpus_ready(void)
 {
 	int error = 0;
 
+	/* ORDER(CPUS) acquire: the set is complete. */
 	if (stele_likely(load_acquire(&ready)))
 		return 0;
 	if (stele_cpus_start)
@@ -134,6 +135,7 @@ int stele_cpus_ready(void)
 	return 0;
 }
 
+/* ORDER(CPUS) release: whatever was prepared for the slot before, or taken apart. */
 void stele_cpus_set_online(unsigned slot, bool online)
 {
 	uint64_t bit = 1ull << slot % 64;
@@ -155,6 +157,7 @@ static bool enter(void)
 	return !load_seq(&writing);
 }
 
+/* ORDER(CPUS) sequentially consistent: not counted any more, then looks whether a writer waits. */
 static void leave(void)
 {
 	if (atomic_fetch_sub(&readers, 1) == 1 && load_seq(&writing))
@@ -166,6 +169,7 @@ static void wait_for_writer(void)
 {
 	if (stele_lock(&changing) != 0)
 		return;
+	/* ORDER(CPUS) release: the set is as it will be. */
 	store_seq(&writing, 0);
 	stele_unlock(&changing);
 }
@@ -271,7 +275,7 @@ bool stele_cpus_are_held(void)
 #define PATIENT_WAITS 10
 #define WAIT_MS 10
 
-/* New ones are kept out. False: some stay for long. */
+/* New ones are kept out. False: some stay for long. ORDER(CPUS) acquire: what they saw is over. */
 static bool readers_leave(void)
 {
 	uint32_t seen;
@@ -281,7 +285,8 @@ static bool readers_leave(void)
 	return !seen;
 }
 
-/* Between two tries new readers come in, and this thread's signals: a reader may stay for good. */
+/* Between two tries new readers come in, and this thread's signals: a reader may stay for good.
+ * ORDER(CPUS) sequentially consistent: said, then looks at the count. */
 int stele_cpus_write_lock(void)
 {
 	uint32_t *mine = stele_thread_cpus();
@@ -302,6 +307,7 @@ int stele_cpus_write_lock(void)
 void stele_cpus_write_unlock(void)
 {
 	*stele_thread_cpus() = 0;
+	/* ORDER(CPUS) release: the set is as it will be. */
 	store_seq(&writing, 0);
 	stele_unlock(&changing);
 	do_what_waited();
@@ -315,6 +321,7 @@ unsigned int num_possible_cpus(void)
 	return stele_cpus_possible();
 }
 
+/* ORDER(CPUS) acquire, as cpus_is_online(). */
 static unsigned count_now(const _Atomic uint64_t mask[CPUS_WORDS])
 {
 	unsigned n = 0;
@@ -380,6 +387,7 @@ static void mend_set(void)
 	}
 }
 
+/* ORDER(CPUS) by itself: the child has one thread. */
 void stele_cpus_after_fork(void)
 {
 	uint32_t mine = *stele_thread_cpus();

@@ -56,6 +56,7 @@ static inline bool cpus_bit(const uint64_t mask[], unsigned slot)
 	return mask[slot / 64] >> slot % 64 & 1;
 }
 
+/* ORDER(CPUS) acquire: whatever was prepared before the slot came, or taken apart after it went. */
 static inline bool cpus_is_online(unsigned slot)
 {
 	return load_acquire(&stele_cpus.online[slot / 64]) >> slot % 64 & 1;

@@ -222,7 +222,7 @@ uint64_t stele_nodes_look(void)
 
 void stele_node_shown(unsigned node)
 {
-	atomic_fetch_or(&stele_nodes.memory, 1ull << node);
+	or_relaxed(&stele_nodes.memory, 1ull << node); /* what it leads to has its own order */
 	set_slots();
 }
 

@@ -94,12 +94,14 @@ static void apply_fast_path(void)
 
 void stele_fast_path(bool open)
 {
+	/* ORDER(FAST_PATH) sequentially consistent: said, then applied. */
 	store_seq(&fast_closed, !open);
 	apply_fast_path();
 }
 
 static void choose_fast_path(long area)
 {
+	/* ORDER(FAST_PATH) sequentially consistent: said, then applied. */
 	store_seq(&fast_area, area);
 	apply_fast_path();
 }

@@ -176,6 +176,7 @@ static void free_line(uint64_t line, uint64_t mine)
 
 static void free_line_of(uint64_t line, uint64_t token)
 {
+	/* ORDER(SLOT) release: as the thread that is gone would have unlocked it. */
 	cas_release(word_at(line, WORD_LOCK), &token, 0);
 }
 

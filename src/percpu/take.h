@@ -50,6 +50,7 @@ static inline void put_back(uint64_t words, const struct stele_words *which, uns
 		for (int i = 0; i < which->n; i++) {
 			uint64_t remote = SHEAF_REMOTE;
 
+			/* ORDER(SLOT) release: the sheaf as it was. */
 			if (found[slot - first][i])
 				cas_release(word_at(line, which->at[i]), &remote,
 					    found[slot - first][i]);

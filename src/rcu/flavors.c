@@ -29,7 +29,7 @@ bool stele_reading(const struct stele_grace *g)
 
 void stele_rcu_say_once(struct stele_grace *g, const char *what)
 {
-	if (!atomic_exchange(&runner_of(g)->said, 1))
+	if (!exchange_relaxed(&runner_of(g)->said, 1))
 		stele_say("stele: RCU: %s\n", what);
 }
 

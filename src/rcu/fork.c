@@ -52,15 +52,15 @@ static void put_back(struct stele_grace_list *list, struct stele_grace_link **ha
 	}
 }
 
-/* In the child, for a flavour whose round this thread is not in. */
+/* In the child, for a flavour whose round this thread is not in. Relaxed: it has one thread. */
 static void start_again(struct stele_grace *g)
 {
 	struct runner *r = runner_of(g);
 
-	atomic_store(&g->served, 0);
-	atomic_store(&r->owner, 0);
-	atomic_store(&g->asleep, GRACE_AWAKE);
-	atomic_store(&g->done, load_relaxed(&g->begun));
+	store_relaxed(&g->served, 0);
+	store_relaxed(&r->owner, 0);
+	store_relaxed(&g->asleep, GRACE_AWAKE);
+	store_relaxed(&g->done, load_relaxed(&g->begun));
 	if (r->readers_left)
 		return;
 	put_back(&g->calls, &r->calls);
@@ -76,7 +76,7 @@ static void forget_others(struct stele_grace *g)
 	in_hand_after_fork(&r->busy);
 	/* A destructor may have forked: the rounds that called it go on in the child. */
 	if (stele_rounds_inside & bit_of(g))
-		atomic_store(&r->owner, stele_owner_me());
+		store_relaxed(&r->owner, stele_owner_me());
 	else
 		start_again(g);
 }

@@ -50,7 +50,8 @@ static uint64_t large_done(struct stele_grace_call *call)
 
 static void give_large(struct giving *giving, struct run *run)
 {
-	if (atomic_exchange(&run->grace.done, large_done)) {
+	/* One of two wins; what the runner sees of the block is ordered by the queue. */
+	if (exchange_relaxed(&run->grace.done, large_done)) {
 		reported(giving->call, (void *)run->base, STELE_GIVEN, NULL);
 		return;
 	}
@@ -149,7 +150,7 @@ static void no_flavor(void)
 {
 	static _Atomic uint32_t said;
 
-	if (!atomic_exchange(&said, 1))
+	if (!exchange_relaxed(&said, 1))
 		stele_say("stele: kfree_rcu: no RCU flavour: link liburcu-memb or call "
 			  "stele_rcu_set_flavor(); nothing is freed\n");
 }

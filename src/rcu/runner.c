@@ -27,8 +27,8 @@ static void gather(struct stele_grace *g)
 {
 	if (load_relaxed(&g->waiting) >= (uint64_t)stele_opt.rcu_expedite || !stele_opt.rcu_delay)
 		return;
-	store_seq(&g->asleep, GRACE_GATHERING);
 	/* ORDER(GRACE_SLEEP) as in grace_fall_asleep(). */
+	store_seq(&g->asleep, GRACE_GATHERING);
 	fence_seq();
 	if (!load_seq(&g->urgent) && load_relaxed(&g->waiting) < (uint64_t)stele_opt.rcu_expedite)
 		stele_os_futex_wait_ms(&g->asleep, GRACE_GATHERING, (unsigned)stele_opt.rcu_delay);
@@ -51,6 +51,7 @@ static void ended(void *arg)
 	struct stele_grace *g = arg;
 
 	in_hand_leave(&runner_of(g)->name);
+	/* ORDER(RUNNER) release: as giving up the right to run rounds. */
 	store_release(&g->served, 0);
 	runner_stop(runner_of(g), stele_owner_me());
 }
@@ -61,6 +62,7 @@ static void run_rounds(struct stele_grace *g)
 		while (grace_fall_asleep(g))
 			stele_os_futex_wait(&g->asleep, GRACE_ASLEEP);
 		gather(g);
+		/* ORDER(GRACE_SLEEP) sequentially consistent: before the round looks at the lists. */
 		store_seq(&g->urgent, 0);
 		stele_round_run(g);
 	}

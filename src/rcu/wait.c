@@ -29,6 +29,7 @@ static void hurry(struct stele_grace *g)
 }
 
 /* A runner, or a round here. False: there are no grace periods. */
+/* ORDER(RUNNER) acquire: the thread that serves was started, and its flavour set. */
 static bool provide_runner(struct stele_grace *g)
 {
 	if (load_acquire(&g->served))
@@ -67,6 +68,7 @@ static void say_if_reading(struct stele_grace *g)
 static int wait_for(struct stele_grace *g, uint32_t ticket)
 {
 	while (!grace_is_done(g, ticket)) {
+		/* ORDER(GRACE_ROUND) acquire: before what is waited for is looked at again. */
 		uint32_t done = load_acquire(&g->done);
 
 		if (!provide_runner(g))
@@ -101,12 +103,14 @@ int stele_runner_wait(struct stele_grace *g, uint32_t ticket)
 	return error;
 }
 
+/* ORDER(GRACE_ROUND) sequentially consistent: put, then look. */
 static bool is_in_round(struct stele_grace *g)
 {
 	return load_seq(&g->done) != load_seq(&g->begun);
 }
 
-/* What a runner has in hand counts as waiting until it is done. */
+/* What a runner has in hand counts as waiting until it is done. ORDER(GRACE_ROUND) sequentially
+ * consistent: put, then look. */
 int stele_runner_barrier(struct stele_grace *g)
 {
 	uint32_t ticket = grace_ticket(g);
@@ -130,7 +134,7 @@ int stele_runner_synchronize(struct stele_grace *g)
 
 /* ---- too much waits ---- */
 
-/* Whether this thread may be held back now. */
+/* Whether this thread may be held back now. ORDER(GRACE_ROUND) acquire: as of the last round. */
 static bool may_wait(struct stele_grace *g, bool patient)
 {
 	if (stele_rounds_inside || (stele_in_period && !patient) || runner_of(g)->broken)
@@ -154,6 +158,7 @@ static bool is_too_much(struct stele_grace *g)
 	return load_relaxed(&g->waiting) > (uint64_t)stele_opt.rcu_max;
 }
 
+/* ORDER(GRACE_ROUND) acquire: what the rounds called is over, and what they freed is counted. */
 static void wait_for_less(struct stele_grace *g, int64_t left, bool patient)
 {
 	uint32_t ticket = grace_ticket(g);

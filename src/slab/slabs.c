@@ -291,6 +291,7 @@ static void retire(struct kmem_cache *s, struct run *run, enum stele_purging whe
 		stele_kept_park(s, run, when);
 	else if (stele_likely(!(s->flags & SLAB_TYPESAFE_BY_RCU)))
 		retire_now(s, run, when);
+	/* ORDER(RUNNER) acquire: a thread serves, and its flavour is set. */
 	else if (s->ending || load_acquire(&stele_grace_of(s)->served))
 		stele_rcu_retire(s, run);
 	else

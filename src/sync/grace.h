@@ -96,6 +96,7 @@ static inline struct stele_grace_link *grace_take(struct stele_grace_list *list)
 	return atomic_exchange_explicit(&list->first, NULL, ORDER_GRACE_TAKE);
 }
 
+/* ORDER(GRACE_SLEEP) sequentially consistent: asleep, then look. */
 static inline bool grace_is_empty(struct stele_grace *g)
 {
 	return !load_seq(&g->calls.first) && !load_seq(&g->heads.first);
@@ -151,6 +152,7 @@ static inline uint32_t grace_begin(struct stele_grace *g)
 	/* ORDER(GRACE_ROUND) sequentially consistent: begun, then the lists. */
 	uint32_t round = atomic_fetch_add(&g->begun, 1) + 1;
 
+	/* ORDER(GRACE_ROUND) the same. */
 	fence_seq();
 	STELE_POINT("grace:begun");
 	return round;

@@ -119,6 +119,7 @@ static inline void in_hand_wait(struct in_hand *in_hand, uint32_t me, void (*nap
 		uint64_t seen = load_acquire(place);
 		int left = most;
 
+		/* ORDER(IN_HAND) acquire: the same. */
 		while (in_hand_is_other(seen, me) && load_acquire(place) == seen && left-- > 0)
 			nap();
 		if (left < 0)
