@@ -164,7 +164,7 @@ static uint32_t step(void)
 	return n < 1 ? 1 : STELE_MIN(n, STEP_MAX);
 }
 
-/* The lowest area that is closed, or `high`. */
+/* The lowest area that is closed, or `high`. ORDER(SPAN) acquire: of those that were opened. */
 static uint32_t lowest_closed(struct stele_zone *zone)
 {
 	uint32_t high = load_acquire(&zone->high), at = zone->first;
@@ -348,7 +348,7 @@ static uint32_t align_area(uint32_t first, uint32_t align)
 	return first + (uint32_t)(STELE_ALIGN_UP(number, (uint64_t)align) - number);
 }
 
-/* The lowest row from @from on below `high` that looks free, or UINT32_MAX. */
+/* The lowest row from @from on below `high` that looks free, or UINT32_MAX. ORDER(SPAN) acquire. */
 static uint32_t find_row_of(struct stele_zone *zone, uint32_t from, uint32_t n, uint32_t align)
 {
 	uint32_t high = load_acquire(&zone->high), got;
@@ -370,7 +370,8 @@ static uint32_t find_row_of(struct stele_zone *zone, uint32_t from, uint32_t n, 
 	}
 }
 
-/* Where a row at the end begins: the last areas that were opened may be part of it. */
+/* Where a row at the end begins: the last areas that were opened may be part of it. ORDER(SPAN)
+ * acquire. */
 static uint32_t row_at_end(struct stele_zone *zone, uint32_t n)
 {
 	uint32_t high = load_acquire(&zone->high), first = high;
@@ -381,7 +382,7 @@ static uint32_t row_at_end(struct stele_zone *zone, uint32_t n)
 	return first;
 }
 
-/* Areas that an alignment leaves out below @end can be found. */
+/* Areas that an alignment leaves out below @end can be found. ORDER(SPAN) acquire. */
 static void skip_to(struct stele_zone *zone, uint32_t end)
 {
 	for (uint32_t i = load_acquire(&zone->high); i < end; i++)
@@ -529,6 +530,7 @@ static void close_grabbed(uint32_t first, uint32_t n)
 	stele_areas_gone(first, n);
 }
 
+/* ORDER(SPAN) acquire: of areas that were opened. */
 static void close_empty(struct stele_zone *zone)
 {
 	uint32_t high = load_acquire(&zone->high), n;

@@ -341,7 +341,7 @@ static int start(void)
 	stele_hot.first = stele_heap.base + stele_heap.arena_at;
 	stele_pcpu_init(stele_heap.base + stele_heap.slots_at, facts->slots);
 	stele_slot_room = &stele_heap.tables[TABLE_SLOTS];
-	atomic_store(&stele_heap.next_descriptor, stele_heap.descriptors_at);
+	store_relaxed(&stele_heap.next_descriptor, stele_heap.descriptors_at);
 	raise_span(areas_covered());
 	/* ORDER(START) a barrier in every thread: the fast paths read these facts plainly. */
 	stele_os_membarrier();
@@ -351,6 +351,7 @@ static int start(void)
 
 bool stele_heap_started(void)
 {
+	/* ORDER(START) acquire: all that was set up is there. */
 	return load_acquire(&heap_state) == HEAP_READY;
 }
 

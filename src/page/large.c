@@ -386,7 +386,7 @@ static void *huge_move(struct run *run, size_t bytes)
 	return (void *)to->base;
 }
 
-/* Gives the tail back, or takes the frames behind. */
+/* Gives the tail back, or takes the frames behind. ORDER(SPAN) acquire: these were opened. */
 static bool large_resize_in_place(struct run *run, unsigned want)
 {
 	uint64_t end = frame_of(run->base) + want;

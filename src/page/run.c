@@ -53,7 +53,8 @@ static struct run *new_descriptor(void)
 		end = at + sizeof(struct run) - stele_heap.descriptors_at;
 		if (stretch_reach(&stele_heap.tables[TABLE_RUNS], end, end + end / 8) != 0)
 			return NULL;
-	} while (!cas_relaxed(&stele_heap.next_descriptor, &at, at + sizeof(struct run)));
+		/* ORDER(STRETCH) release: it is mapped. */
+	} while (!cas_release(&stele_heap.next_descriptor, &at, at + sizeof(struct run)));
 	return (struct run *)(stele_hot.base + at);
 }
 
@@ -85,6 +86,7 @@ void stele_run_begin(struct run *run, size_t bytes)
 
 void stele_run_each(void (*each)(struct run *, void *), void *arg)
 {
+	/* ORDER(STRETCH) acquire: all below are mapped. */
 	uint64_t end = load_acquire(&stele_heap.next_descriptor);
 
 	for (uint64_t at = stele_heap.descriptors_at; at < end; at += sizeof(struct run))
@@ -235,7 +237,7 @@ static int64_t take_across(const struct stele_zone *zone, uint32_t number, unsig
 	return stele_row_take(frame, frames) ? (int64_t)frame : -1;
 }
 
-/* Looks at areas [from, high). */
+/* Looks at areas [from, high). ORDER(SPAN) acquire: they were opened. */
 static int64_t take_from(struct stele_zone *zone, uint32_t from, unsigned frames, unsigned align,
 			 bool raise_low)
 {
@@ -265,6 +267,7 @@ static int64_t take_where_last(const struct stele_zone *zone, unsigned frames, u
 	if (frames >= LARGE_ROW)
 		return -1;
 	hint = load_relaxed(&hints[stele_slot_now() % HINTS]);
+	/* ORDER(SPAN) acquire: the area was opened. */
 	return hint >= zone->first && hint < load_acquire(&zone->high)
 		       ? take_in_area(hint, frames, align)
 		       : -1;

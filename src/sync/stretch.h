@@ -98,6 +98,7 @@ static inline int stretch_reach(struct stele_stretch *s, size_t need, size_t wan
 	want = STELE_MIN(STELE_ALIGN_UP(want, STELE_MAP_UNIT), s->room);
 	if (need > s->room)
 		return -ENOMEM;
+	/* ORDER(STRETCH) acquire, as above. */
 	for (; old < need; old = load_acquire(&s->mapped))
 		if (!stretch_step(s, old, need, want) && need > load_acquire(&s->mapped))
 			return -ENOMEM;
