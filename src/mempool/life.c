@@ -140,6 +140,8 @@ int mempool_init(mempool_t *pool, int min_nr, mempool_alloc_t *alloc_fn, mempool
 				 NUMA_NO_NODE);
 }
 
+_Static_assert(sizeof(mempool_t) <= STELE_OWN_MAX, "is made there");
+
 mempool_t *mempool_create_node(int min_nr, mempool_alloc_t *alloc_fn, mempool_free_t *free_fn,
 			       void *pool_data, gfp_t gfp, int node)
 {

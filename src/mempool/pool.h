@@ -10,7 +10,6 @@
 #define STELE_MEMPOOL_POOL_H
 
 #include "base/bits.h"
-#include "kmalloc/kmalloc.h"
 #include "mempool/reserve.h"
 #include "mempool/wait.h"
 #include <stele/mempool.h>
@@ -27,7 +26,6 @@ struct pool {
 } __attribute__((may_alias));
 
 _Static_assert(sizeof(struct pool) <= sizeof(((mempool_t *)0)->stele_inside), "room in mempool_t");
-_Static_assert(sizeof(mempool_t) <= STELE_OWN_MAX, "mempool_create() makes it there");
 _Static_assert(_Alignof(struct pool) <= _Alignof(uintptr_t), "alignment in mempool_t");
 
 static inline struct pool *inside(mempool_t *pool)
