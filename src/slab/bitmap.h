@@ -44,6 +44,9 @@
 #ifndef ORDER_STATE_GIVE
 #define ORDER_STATE_GIVE memory_order_acq_rel
 #endif
+#ifndef ORDER_STATE_REFILL
+#define ORDER_STATE_REFILL memory_order_acq_rel
+#endif
 #ifndef ORDER_STATE_CLAIM
 #define ORDER_STATE_CLAIM memory_order_acquire
 #endif
@@ -143,8 +146,9 @@ static inline bool state_refill(_Atomic uint64_t *state, unsigned objects, bool 
 	do {
 		new = old | objects | STATE_LISTED | (idle ? STATE_IDLE : 0);
 		STELE_POINT("state:refill");
-		/* ORDER(SLABSTATE) as in state_give(): who claims comes after what the owner did. */
-	} while (!atomic_compare_exchange_weak_explicit(state, &old, new, ORDER_STATE_GIVE,
+		/* ORDER(SLABSTATE) release: a claim comes after what the owner did; acquire: before a
+		 * push, whoever popped the slab is done. */
+	} while (!atomic_compare_exchange_weak_explicit(state, &old, new, ORDER_STATE_REFILL,
 							memory_order_relaxed));
 	return !(old & STATE_LISTED);
 }

@@ -90,8 +90,11 @@ void stele_slabinfo_write(int fd)
 /* A slab with something in it, or whose memory others can have: not one that is kept empty. */
 static STELE_RACY_LOOK bool is_live_slab(const struct run *run)
 {
-	return run->kind == RUN_SLAB && run->recip &&
-	       (!(run_cache(run)->flags & SLAB_KEPT) ||
+	const struct kmem_cache *s = run->cache;
+
+	racy_target(s);
+	return run->kind == RUN_SLAB && run->recip && s &&
+	       (!(s->flags & SLAB_KEPT) ||
 		(load_relaxed(&((struct run *)run)->state) & STATE_FREE) != run->objects);
 }
 

@@ -10,14 +10,13 @@
  *           as the cache needed at its peak, in areas of their own (page/permanent.c).
  * States    IDLE: all objects are free, the pages are not given back. Parked: the same, and they
  *           are. The state does not tell a parked slab from any other with free objects.
- * Objects   recent: idle slabs whose pages may be needed again at once. A slab that becomes idle
- *           takes another's place there, and that one is parked if it is idle still. An entry may
- *           be out of date: the slab is in use again, or idle once more. Only the state counts: it
- *           gives an idle slab to one taker.
+ * Objects   notes: idle slabs whose pages may be needed again at once (slab/kept.h). A slab that
+ *           becomes idle takes another's place there, and that one is parked if it is idle still. A
+ *           note may be out of date: the slab is in use again, or idle once more. Only the state
+ *           counts: it gives an idle slab to one taker.
  * Order     SLABSTATE: a thread that parks a slab takes it from its state (acquire) before the
  *           pages go, and lets go of it (release) after that.
- *           KEPT: a slab is idle before its note is looked for; a note is removed before the state
- *           is looked at. So no idle slab is left without a note.
+ *           KEPT: see slab/kept.h.
  * Context   any. A thread that never comes back from parking keeps that slab. One that never comes
  *           back between a slab's last free and the note here leaves its pages resident until the
  *           slab is used again.
@@ -25,13 +24,11 @@
  *           serves all the same.
  * Tests     tests/unit/slab/test_kept.c, tests/contract/test_protected.c, tests/model/kept.c
  */
+#include "slab/kept.h"
 #include "slab/bitmap.h"
 #include "slab/slab.h"
 
-#define RECENT 4u /* slabs, of 32 KiB at most */
-
-static _Atomic(struct run *) recent[RECENT];
-static _Atomic uint32_t next_place;
+static struct kept_notes notes;
 
 void stele_kept_park(struct kmem_cache *s, struct run *run, enum stele_purging when)
 {
@@ -42,40 +39,21 @@ void stele_kept_park(struct kmem_cache *s, struct run *run, enum stele_purging w
 			   &run->link);
 }
 
-/* One that was noted, and is not any more. */
 static void park_if_idle(struct run *run)
 {
-	/* ORDER(KEPT) sequentially consistent: off the notes, then looks whether it is idle. */
-	fence_seq();
 	if (run && state_take_idle(&run->state, false))
 		stele_kept_park(run->cache, run, PURGE_NOW);
 }
 
-static bool is_recent(const struct run *run)
-{
-	for (unsigned i = 0; i < RECENT; i++)
-		if (load_relaxed(&recent[i]) == run)
-			return true;
-	return false;
-}
-
 void stele_kept_idle(struct run *run)
 {
-	uint32_t place;
-
-	/* ORDER(KEPT) sequentially consistent: idle, then looks whether it is noted. */
-	fence_seq();
-	if (is_recent(run))
-		return;
-	place = add_relaxed(&next_place, 1) % RECENT;
-	STELE_POINT("kept:idle");
-	park_if_idle(exchange_acq_rel(&recent[place], run));
+	park_if_idle(kept_note(&notes, run));
 }
 
 /* ORDER(KEPT) in park_if_idle(). */
 void stele_kept_purge(void)
 {
-	for (unsigned i = 0; i < RECENT; i++)
-		if (load_relaxed(&recent[i]))
-			park_if_idle(exchange_acq_rel(&recent[i], NULL));
+	for (unsigned i = 0; i < KEPT_NOTES; i++)
+		if (load_relaxed(&notes.slab[i]))
+			park_if_idle(kept_replace(&notes, i, NULL));
 }

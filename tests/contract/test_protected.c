@@ -26,11 +26,13 @@
 static struct kmem_cache *cache;
 static char *pages[PAGES];
 static atomic_bool stop;
+static _Thread_local bool may_be_held;
 
 static void *allocate_and_free(void *arg)
 {
 	void *p[OBJECTS];
 
+	may_be_held = arg;
 	while (!atomic_load(&stop)) {
 		for (int i = 0; i < OBJECTS; i++)
 			p[i] = kmem_cache_alloc(cache, GFP_KERNEL);
@@ -62,12 +64,12 @@ static void take_all_access(void)
 	assert_true(pages_protect(pages, PAGES, PROT_NONE));
 }
 
-static pthread_t start(void)
+static pthread_t start(void *held)
 {
 	pthread_t thread;
 
 	atomic_store(&stop, false);
-	assert_int_equal(pthread_create(&thread, NULL, allocate_and_free, NULL), 0);
+	assert_int_equal(pthread_create(&thread, NULL, allocate_and_free, held), 0);
 	return thread;
 }
 
@@ -87,7 +89,7 @@ static void threads_that_allocate_read_no_page_of_the_program(void **state)
 
 	(void)state;
 	for (int i = 0; i < THREADS; i++)
-		thread[i] = start();
+		thread[i] = start(NULL);
 	while (seconds_now() < end) {
 		take_all_access();
 		for (round = seconds_now() + 0.004; seconds_now() < round;)
@@ -101,13 +103,12 @@ static void threads_that_allocate_read_no_page_of_the_program(void **state)
 
 #if STELE_DEBUG
 static atomic_bool held, go_on;
-static const char *hold_at;
-static pthread_t holds; /* the one thread that is held */
+static _Atomic(const char *) hold_at;
 static atomic_bool armed;
 
 static void hold_there(const char *point)
 {
-	if (!atomic_load(&armed) || !pthread_equal(pthread_self(), holds) || strcmp(point, hold_at))
+	if (!atomic_load(&armed) || !may_be_held || strcmp(point, hold_at))
 		return;
 	atomic_store(&armed, false);
 	atomic_store(&held, true);
@@ -149,17 +150,19 @@ static unsigned hold_each_time(const char *point, unsigned times)
 
 static void no_read_without_ownership_reaches_a_page_of_the_program(void **state)
 {
+	pthread_t thread;
+
 	(void)state;
-	holds = start();
 	stele_inject = hold_there;
+	thread = start(cache);
 	assert_int_equal(hold_each_time("stack:read", 40), 40);
 	assert_int_equal(hold_each_time("barn:depth", 40), 40);
 	assert_int_equal(hold_each_time("partial:look", 40), 40);
 	/* Where sequences are interrupted, or slots do without: not at all. */
 	hold_each_time("slot:entry", 20);
-	stele_inject = NULL;
 	atomic_store(&stop, true);
-	pthread_join(holds, NULL);
+	pthread_join(thread, NULL);
+	stele_inject = NULL;
 	give_all_back();
 }
 #endif

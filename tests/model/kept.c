@@ -1,37 +1,53 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * tests/model/kept.c - ORDER(KEPT): an idle slab that is never given up has a note, or is parked
+ * tests/model/kept.c - slab/kept.h and state_refill(): a slab that stays is never lost
  *
- * Idea      One descriptor and three objects (one_slab.h), two notes. Threads leave the slab idle
- *           and note it, claim from it again, or take all notes away; whoever removes a note parks
- *           the slab if it is idle. At the end an idle slab has a note: a parked one is
- *           not IDLE by its state.
- * Restated  slab/kept.c, where parking gives pages back to the system. Its functions have the same
- *           names. The state is the shipped one.
- * Scenes    NOTED  one leaves a slab idle that is noted, another takes the notes away
- *           TWICE  two leave it idle, one after the other has claimed from it
- *           PARK   one parks, another claims
- * Broken    KEPT_IDLE   a giver looks for a note, then leaves the slab idle
- *           KEPT_STATE  whoever takes a note away looks at the state before that
- *           KEPT_TAKE   parked without being taken: a claimer has it as well
- *           KEPT_FENCE  no fences. For a model checker; on x86 the exchanges hide it.
+ * Idea      One descriptor and three objects (one_slab.h), and room for one note. Whoever gives the
+ *           last object leaves the slab idle and notes it. Anybody purges: takes the note and, if
+ *           the slab is idle, takes the slab, touches all of it, as giving its pages back does, and
+ *           lets go of it. Meanwhile it is claimed from, and popped when it has nothing. At the end
+ *           everything is free and found, and an idle slab has a note.
+ * Scenes    NOTE   one leaves the slab idle and notes it, another purges by an old note
+ *           CLAIM  one claims from an idle slab, another purges
+ *           POP    one purges, another pops the slab, which has nothing meanwhile
+ * Broken    KEPT_FIRST   the note comes before the state: an idle slab is left without one
+ *           KEPT_TAKE    a slab is parked that was not taken: a claimer has it as well
+ *           REFILL       the owner does not look whether it lets go of what it saw: a slab that was popped is lost
+ *           KEPT_IDLE, KEPT_GONE   a fence is left out: the same, in a machine that reorders
+ *           STATE_REFILL the owner lets go relaxed: who claims does not see it done (TSan)
  */
-enum { SCENE_NONE, SCENE_NOTED, SCENE_TWICE, SCENE_PARK, SCENES };
-#define MODEL_SCENES SCENES
+#ifdef BROKEN_STATE_REFILL
+#define ORDER_STATE_REFILL memory_order_relaxed
+#endif
+#ifdef BROKEN_KEPT_IDLE
+#define FENCE_KEPT_IDLE() ((void)0)
+#endif
+#ifdef BROKEN_KEPT_GONE
+#define FENCE_KEPT_GONE() ((void)0)
+#endif
 #ifdef MODEL_ROUNDS
-#define MODEL_STEPS 4 /* few: an idle slab that is forgotten early would be noted later */
+#define MODEL_STEPS 4 /* few: a note that is lost early would be made good by a later one */
 #endif
+#define KEPT_NOTES 1u
+enum { SCENE_NONE, SCENE_NOTE, SCENE_CLAIM, SCENE_POP, SCENES };
+#define MODEL_SCENES SCENES
 #include "one_slab.h"
+#include "slab/kept.h"
 
-#ifdef BROKEN_KEPT_FENCE
-#define FENCE() ((void)0)
+static struct kept_notes notes;
+
+static bool refill(void)
+{
+#ifdef BROKEN_REFILL
+	bool listed = load_relaxed(&state) & STATE_LISTED;
+
+	STELE_POINT("model:refill");
+	exchange_acq_rel(&state, (load_relaxed(&state) & ~STATE_FREE) | OBJECTS | STATE_LISTED);
+	return !listed;
 #else
-#define FENCE() fence_seq()
+	return state_refill(&state, OBJECTS, false);
 #endif
-
-#define RECENT 2
-
-static _Atomic uint32_t recent[RECENT], next_place; /* the one slab is 1 */
+}
 
 static bool take_idle(void)
 {
@@ -42,91 +58,59 @@ static bool take_idle(void)
 #endif
 }
 
-static void park(int me)
+/* What is noted, or what the note's place is needed for. */
+static void park_if_idle(const void *slab, int me)
 {
+	if (!slab || !take_idle())
+		return;
 	touch_all(me);
-	if (state_refill(&state, OBJECTS, false))
+	STELE_POINT("model:emptied");
+	if (refill())
 		push();
 }
 
-static void park_if_idle(uint32_t run, int me)
+static void purge(int me)
 {
-	FENCE();
-	if (run && take_idle())
-		park(me);
+	park_if_idle(kept_replace(&notes, 0, NULL), me);
 }
 
-static bool is_recent(void)
+static void give(uint64_t mask, int me)
 {
-	for (int i = 0; i < RECENT; i++)
-		if (load_relaxed(&recent[i]))
-			return true;
-	return false;
-}
+	unsigned n = (unsigned)__builtin_popcountll(mask);
+	enum give_result result;
+	bool idle;
 
-static void kept_idle(bool noted, int me)
-{
-	uint32_t place;
-
-	if (noted)
-		return;
-	place = add_relaxed(&next_place, 1) % RECENT;
-	STELE_POINT("model:idle");
-	park_if_idle(exchange_acq_rel(&recent[place], 1), me);
-}
-
-static void kept_purge(int me)
-{
-#ifdef BROKEN_KEPT_STATE
-	bool idle = load_acquire(&state) & STATE_IDLE;
-
-	STELE_POINT("model:looked");
-	for (int i = 0; i < RECENT; i++)
-		if (load_relaxed(&recent[i]) && exchange_acq_rel(&recent[i], 0) && idle)
-			park_if_idle(1, me);
-#else
-	for (int i = 0; i < RECENT; i++)
-		if (load_relaxed(&recent[i]))
-			park_if_idle(exchange_acq_rel(&recent[i], 0), me);
-#endif
-}
-
-static void give_held(int me)
-{
-	uint64_t mask = held[me];
-	bool idle, noted = false;
-
-	if (!mask)
-		return;
-	held[me] = 0;
 	leave_objects(mask, me);
 	model_assert(bits_give(&bits, mask) == 0);
-#ifdef BROKEN_KEPT_IDLE
-	noted = is_recent();
-	STELE_POINT("model:looked");
+	STELE_POINT("model:bits-given");
+#ifdef BROKEN_KEPT_FIRST
+	park_if_idle(kept_note(&notes, &state), me);
+	STELE_POINT("model:noted");
 #endif
-	if (state_give_keep(&state, (unsigned)__builtin_popcountll(mask), OBJECTS, &idle) ==
-	    GIVE_LIST)
+	result = state_give_keep(&state, n, OBJECTS, &idle);
+	if (result == GIVE_LIST)
 		push();
-	if (!idle)
-		return;
-	FENCE();
-#ifndef BROKEN_KEPT_IDLE
-	noted = is_recent();
+	STELE_POINT("model:idle");
+#ifndef BROKEN_KEPT_FIRST
+	if (idle)
+		park_if_idle(kept_note(&notes, &state), me);
 #endif
-	kept_idle(noted, me);
 }
 
-static void claim(int me)
+static uint64_t claim(int me)
 {
 	uint64_t seen = load_acquire(&state), got;
-	unsigned n = seen & STATE_FREE ? state_claim(&state, seen, 1) : 0;
+	unsigned n;
 
+	if (!(seen & STATE_FREE))
+		return 0;
+	model_assert(seen & STATE_LISTED);
+	n = state_claim(&state, seen, 1 + model_choice(3));
 	if (!n)
-		return;
+		return 0;
 	got = find_claimed(n);
 	take_objects(got, me);
-	held[me] |= got;
+	return got;
 }
 
 static enum unlist_result unlist(void)
@@ -134,41 +118,44 @@ static enum unlist_result unlist(void)
 	return state_unlist(&state);
 }
 
+static void give_held(int me)
+{
+	uint64_t mask = held[me];
+
+	held[me] = 0;
+	give(mask, me);
+}
+
 static void play(int me)
 {
-	switch (model_scene) {
-	case SCENE_NOTED:
-		if (me == 1)
-			give_held(me);
-		else if (me == 2)
-			kept_purge(me);
-		break;
-	case SCENE_TWICE:
-		if (me == 1)
-			give_held(me);
-		else if (me == 2) {
-			claim(me);
-			give_held(me);
-		}
-		break;
-	default:
-		if (me == 1)
-			kept_purge(me);
-		else if (me == 2)
-			claim(me);
-	}
+	if (me == 2)
+		purge(me);
+	else if (me == 1 && model_scene == SCENE_NOTE)
+		give_held(me);
+	else if (me == 1 && model_scene == SCENE_CLAIM)
+		held[me] = claim(me);
+	else if (me == 1)
+		pop_exhausted();
 }
 
 static void walk(int me)
 {
+	uint64_t mine = 0;
+
 	for (int step = 0; step < MODEL_STEPS; step++) {
-		claim(me);
-		if (model_choice(2))
-			give_held(me);
+		mine |= claim(me);
+		pop_exhausted();
+		if (mine && model_choice(4)) {
+			uint64_t some = model_choice(2) ? mine : mine & -mine;
+
+			give(some, me);
+			mine &= ~some;
+		}
 		if (!model_choice(3))
-			kept_purge(me);
+			purge(me);
 	}
-	give_held(me);
+	if (mine)
+		give(mine, me);
 }
 
 static void model_thread(int me)
@@ -179,20 +166,32 @@ static void model_thread(int me)
 static void model_setup(void)
 {
 	nothing_there();
-	for (int i = 0; i < RECENT; i++)
-		store_relaxed(&recent[i], 0);
-	store_relaxed(&next_place, 0);
-	stage(true, 7, 0, 0);
-	if (model_scene == SCENE_NOTED)
-		store_relaxed(&recent[0], 1);
-	if (model_scene == SCENE_PARK)
+	store_relaxed(&notes.slab[0], NULL);
+	switch (model_scene) {
+	case SCENE_NONE:
+		stage(false, 0, 0, 0);
+		give_held(MODEL_THREADS + 1);
+		break;
+	case SCENE_NOTE:
+		stage(true, 7, 0, 0);
+		store_relaxed(&notes.slab[0], &state);
+		break;
+	case SCENE_CLAIM:
+	case SCENE_POP:
+		stage(true, 7, 0, 0);
 		give_held(1);
+		break;
+	}
 }
 
 static void model_check(void)
 {
 	check_listed();
-	model_assert(!(load_relaxed(&state) & STATE_IDLE) || is_recent());
-	for (int me = 1; me <= MODEL_THREADS + 1; me++)
-		give_held(me);
+	for (int me = 1; model_scene != SCENE_NONE && me <= MODEL_THREADS + 1; me++)
+		if (held[me])
+			give_held(me);
+	model_assert((load_relaxed(&state) & STATE_FREE) == OBJECTS);
+	check_listed();
+	if (load_relaxed(&state) & STATE_IDLE)
+		model_assert(kept_is_noted(&notes, &state));
 }
