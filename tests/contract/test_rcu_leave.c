@@ -19,6 +19,10 @@
 #include <time.h>
 #include <unistd.h>
 
+#if STELE_DEBUG
+#include "sync/inject.h"
+#endif
+
 struct item {
 	unsigned long value[7];
 	struct kvfree_rcu_head rcu;
@@ -215,6 +219,92 @@ static void a_thread_that_leaves_while_it_gives_stops_nobody(void **state)
 	assert_true(left > 0);
 	barriers_are_short();
 }
+
+#if STELE_DEBUG
+/* ---- leaving at every named point: a signal comes there, and its handler does not come back ---- */
+
+static _Thread_local uint64_t dice;
+static _Thread_local volatile bool may_end;
+
+static void leave_or_end(int signal)
+{
+	(void)signal;
+	if (!may_leave)
+		return;
+	left++;
+	may_leave = false;
+	if (may_end)
+		pthread_exit(NULL);
+	siglongjmp(out, 1);
+}
+
+/* Where signals are held back it comes when they are let in again. */
+static void signal_at(const char *point)
+{
+	(void)point;
+	if (!may_leave)
+		return;
+	dice = dice * 6364136223846793005ull + 1442695040888963407ull;
+	if (dice >> 58 == 0)
+		raise(SIGUSR1);
+}
+
+static void give_in_all_ways(unsigned seed)
+{
+	give_burst(seed);
+	kmem_cache_free(cache, kmem_cache_alloc(cache, 0));
+	if (seed % 8 == 0)
+		kvfree_rcu_mightsleep(kmem_cache_alloc(cache, 0));
+	if (seed % 16 == 1)
+		kvfree_rcu_barrier_on_cache(cache);
+	if (seed % 16 == 2)
+		stele_deferred_barrier();
+	for (int i = 0; i < 50; i++)
+		kfree_nolock(kmalloc_nolock(200, 0, NUMA_NO_NODE));
+}
+
+static void *leave_at_points(void *arg)
+{
+	volatile int lives = 50;
+	volatile unsigned seed = (unsigned)(uintptr_t)arg;
+
+	dice = seed * 2654435761u;
+	may_end = seed % 2;
+	sigsetjmp(out, 1);
+	while (!stop && lives-- > 0) {
+		may_leave = true;
+		give_in_all_ways(seed++);
+		may_leave = false;
+	}
+	return NULL;
+}
+
+static void a_thread_that_leaves_at_any_point_stops_nobody(void **state)
+{
+	struct sigaction action = { .sa_handler = leave_or_end };
+	unsigned long before = left;
+	double end = seconds() + 2;
+
+	(void)state;
+	assert_int_equal(sigaction(SIGUSR1, &action, NULL), 0);
+	stele_inject = signal_at;
+	for (uintptr_t i = 0; seconds() < end || i < 4; i += 2) {
+		pthread_t thread[2];
+
+		stop = false;
+		no_threads = i % 4 == 0;
+		for (uintptr_t j = 0; j < 2; j++)
+			pthread_create(&thread[j], NULL, leave_at_points, (void *)(i + j));
+		for (int j = 0; j < 2; j++)
+			pthread_join(thread[j], NULL);
+		no_threads = false;
+		others_go_on();
+	}
+	stele_inject = NULL;
+	assert_true(left > before);
+	barriers_are_short();
+}
+#endif
 
 /* First of all: no thread runs rounds yet. */
 static void a_thread_that_leaves_while_it_makes_the_runner_stops_nobody(void **state)
@@ -571,6 +661,9 @@ int main(int argc, char **argv)
 		cmocka_unit_test_setup(a_thread_that_leaves_while_it_makes_the_runner_stops_nobody,
 				       each),
 		cmocka_unit_test_setup(a_thread_that_leaves_while_it_gives_stops_nobody, each),
+#if STELE_DEBUG
+		cmocka_unit_test_setup(a_thread_that_leaves_at_any_point_stops_nobody, each),
+#endif
 		cmocka_unit_test_setup(without_a_thread_who_leaves_a_grace_period_stops_nobody,
 				       each),
 		cmocka_unit_test_setup(a_runner_that_is_ended_is_made_anew, each),
