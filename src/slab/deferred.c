@@ -112,6 +112,8 @@ void stele_deferred_barrier(void)
 	/* There may have been no place for this thread's name. */
 	if (!later_is_empty(&later))
 		stele_deferred_drain_all();
+	if (stele_cold_due())
+		stele_cold_look();
 }
 
 void stele_deferred_after_fork(void)
