@@ -29,7 +29,7 @@
 #include <unistd.h>
 
 #define TEXT_MAX (1u << 18)
-#define PLACES_MAX 16384
+#define PLACES_MAX 32768
 #define FUNCTIONS_MAX 512
 #define SEQUENCES_MAX 64
 #define TABLE_MAX (1u << 20)
