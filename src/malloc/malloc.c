@@ -249,7 +249,7 @@ static void *resize_large(void *p, size_t old, size_t size)
 
 	if (size > PTRDIFF_MAX)
 		return no_memory();
-	if (size > KMALLOC_MAX_CACHE_SIZE) {
+	if (size > KMALLOC_MAX_CACHE_SIZE && !(stele_grow_by_moving && size > old)) {
 		if (large_stays(old, size))
 			return p;
 		new = grow_roomy(p, old, size);

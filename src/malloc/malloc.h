@@ -31,6 +31,10 @@ typedef void (*stele_cxx_fn)(void);
 /* @site: an address in the code that called operator new. NULL: not to be had. */
 stele_cxx_fn stele_cxx_find(enum stele_cxx which, const void *site);
 
+/* ---- tsan.c ---- */
+/* What grows is moved, by an allocation and a free. Fixed at start. */
+extern bool stele_grow_by_moving;
+
 /* ---- boot.c: for calls from inside the start ---- */
 /* @align: a power of two. The memory is zero. */
 void *stele_boot_alloc(size_t align, size_t size);

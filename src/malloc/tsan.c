@@ -1,0 +1,57 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * malloc/tsan.c - a program that was built with ThreadSanitizer
+ *
+ * Idea      The sanitizer has a malloc of its own and knows no other: where its runtime is a library
+ *           (gcc), the preloaded drop-in comes before it, and memory that one thread frees and another
+ *           one gets looks like a race. So the drop-in tells it of both: a free is a release of the
+ *           memory, an allocation an acquire. Each is an event (stele/trace.h), so the fast paths are
+ *           closed in such a program, and only there. A runtime that is a part of the program (clang)
+ *           keeps its own malloc, and nothing calls the drop-in's.
+ * Pieces    A new block may begin in the middle of an old one, so what is released and acquired are
+ *           stretches of 64 KiB: all that a block touches.
+ * Limits    A race between threads that free and allocate in the same stretch may go unseen. Use after
+ *           free is not reported.
+ * Growth    in place or by moving pages has no event in time, so a block that grows is copied.
+ * Context   the callback: any.
+ * Tests     tests/malloc/tsan.c
+ */
+#include "malloc/malloc.h"
+#include "slab/slab.h"
+#include <stddef.h>
+#include <stele/trace.h>
+
+bool stele_grow_by_moving;
+
+#define STRETCH ((uintptr_t)64 << 10)
+
+extern void __tsan_acquire(void *stretch) __attribute__((weak));
+extern void __tsan_release(void *stretch) __attribute__((weak));
+
+__attribute__((visibility("default"))) const char *__tsan_default_suppressions(void);
+
+/* What the drop-in itself copies and clears is nobody's access. The program may have its own. */
+const char *__tsan_default_suppressions(void)
+{
+	return "called_from_lib:libstele-malloc\n";
+}
+
+static void tell(const struct stele_trace_event *event, void *arg)
+{
+	void (*what)(void *) = event->event == STELE_TRACE_KFREE ? __tsan_release : __tsan_acquire;
+	uintptr_t p = (uintptr_t)event->ptr, end = p + stele_usable(event->ptr);
+
+	(void)arg;
+	for (p &= ~(STRETCH - 1); p < end; p += STRETCH)
+		what((void *)p);
+}
+
+/* After that of malloc.c, which starts the heap. */
+static __attribute__((constructor(102))) void start_telling(void)
+{
+	if (!__tsan_acquire || !__tsan_release)
+		return;
+	stele_grow_by_moving = true;
+	(void)stele_trace_register(STELE_TRACE_KMALLOC | STELE_TRACE_KFREE | STELE_TRACE_NESTED,
+				   tell, NULL);
+}
