@@ -7,8 +7,12 @@
  *           sequences: none would be aborted, and its slot would stay the one that its parent
  *           had. So the child registers the thread's area for itself, and the parent, once it
  *           goes on, does so again. Signals are held back until either has: a handler that ran
- *           before would find an area that says what is not so. The child has a lock token of its
- *           own: what it holds when it ends or is killed is then known, and freed.
+ *           before would find an area that says what is not so.
+ * Tokens    Each child has a lock token of its own, the child of a child too; its parent keeps
+ *           its own in a register and has it back afterwards. What a child holds when it ends or
+ *           is killed is known by its token, and freed by its parent: lines of the fallback,
+ *           the look at cold slots, locks of the control path. So are the words by which
+ *           its parent's thread counts callbacks and its holds of the CPU set.
  * Context   vfork() as POSIX has it; from a signal handler, too.
  * Failure   the kernel refuses: the area looks unregistered, and who finds it so works without
  *           sheaves.
@@ -20,32 +24,54 @@
 #include "page/run.h"
 #include "percpu/percpu.h"
 #include "percpu/system.h"
+#include "slab/slab.h"
+#include "sync/mutex.h"
 #include <errno.h>
 
-/* Called by the architecture's vfork() alone: before the system call, and in each after it. */
-__attribute__((used, visibility("hidden"))) uint64_t stele_vfork_begin(void);
-__attribute__((used, visibility("hidden"))) int stele_vfork_child(long result, uint64_t signals);
-__attribute__((used, visibility("hidden"))) int stele_vfork_parent(long result, uint64_t signals);
+/* What the parent has again afterwards: kept in registers, as the child shares all else. */
+struct begun {
+	uint64_t signals, token, words;
+};
 
-uint64_t stele_vfork_begin(void)
+/* Called by the architecture's vfork() alone: before the system call, and in each after it. */
+__attribute__((used, visibility("hidden"))) void stele_vfork_begin(struct begun *begun);
+__attribute__((used, visibility("hidden"))) int stele_vfork_child(long result, uint64_t signals);
+__attribute__((used, visibility("hidden"))) int stele_vfork_parent(long result, uint64_t signals,
+								   uint64_t token, uint64_t words);
+
+void stele_vfork_begin(struct begun *begun)
 {
-	return stele_os_signals_hold();
+	begun->signals = stele_os_signals_hold();
+	begun->token = stele_os_token();
+	begun->words = stele_thread_words();
 }
 
 int stele_vfork_child(long result, uint64_t signals)
 {
+	stele_os_token_of_child();
 	if (stele_heap_started())
 		stele_thread_begin_vfork();
 	stele_os_signals_release(signals);
 	return (int)result;
 }
 
-int stele_vfork_parent(long result, uint64_t signals)
+static void child_is_gone(uint32_t thread, uint64_t mine)
 {
-	uint32_t child = result > 0 ? stele_thread_end_vfork() : 0;
+	uint64_t token = stele_os_token();
 
-	if (child)
-		stele_pcpu_thread_gone(child);
+	stele_os_token_back(mine);
+	if (stele_heap_started())
+		stele_thread_end_vfork();
+	stele_mutex_thread_gone(token, thread);
+	stele_pcpu_thread_gone(token);
+	stele_cold_thread_gone(token);
+}
+
+int stele_vfork_parent(long result, uint64_t signals, uint64_t token, uint64_t words)
+{
+	if (result > 0)
+		child_is_gone((uint32_t)result, token);
+	stele_thread_words_back(words);
 	stele_os_signals_release(signals);
 	if (result >= 0)
 		return (int)result;

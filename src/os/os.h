@@ -54,6 +54,16 @@ uint32_t stele_os_thread(void);
 /* Whether a thread of this process has that number now. */
 bool stele_os_thread_lives(uint32_t thread);
 
+/* This thread's token, never 0: no other thread has had it or will have it. */
+uint64_t stele_os_token(void);
+/* In the child of vfork(), which shares its parent's thread-local variables: a token of its own. The
+ * parent has its own back afterwards by the second. */
+void stele_os_token_of_child(void);
+void stele_os_token_back(uint64_t before);
+bool stele_os_in_vfork_child(void);
+extern _Atomic uint64_t stele_os_tokens __attribute__((visibility("hidden")));
+extern _Atomic uint32_t stele_os_processes __attribute__((visibility("hidden")));
+
 /* The number of this process among its ancestors, never 0: a child has another one. */
 uint32_t stele_os_process(void);
 /* {process:32, @number:32}: a word in which the child of a fork sees that it is not its own. */
@@ -73,6 +83,8 @@ uint64_t stele_os_signal_open(int signal);
 
 /* A futex whose word names its holder, who inherits the priority of those who wait. 0 or -errno. */
 int stele_os_futex_lock(_Atomic uint32_t *word);
+/* Never waits. -ESRCH: the holder is gone. */
+int stele_os_futex_trylock(_Atomic uint32_t *word);
 int stele_os_futex_unlock(_Atomic uint32_t *word);
 /* Whether that thread, of any process, has ended. False where the kernel cannot tell. */
 bool stele_os_thread_is_gone(uint32_t thread);

@@ -7,8 +7,18 @@
  *           however it was forked; who finds 0 takes the next number. A child of vfork() shares
  *           the page, as it shares all else.
  * Objects   number: the page's first word, or `plain` where such a page is not to be had.
- *           last: the highest number taken so far by this process and its ancestors. taker: by
+ *           stele_os_processes: the highest number taken so far by this process and its ancestors. taker: by
  *           which process; a child that has not yet taken one finds its parent's here.
+ *           A thread is known by a token, which no other thread has had or will have. The
+ *           kernel's number of a thread will not do: it is given out again, and the child of a
+ *           vfork() has its parent's pthread_self().
+ * Wraps     tokens: 63 bits; a thousand million threads a second take 292 years. Where half of one
+ *           stands beside a process number, as the mark of a thread that has something in
+ *           hand, two threads are mixed up only if 2^32 others began while the first had it in
+ *           hand; a half is never 0. Process numbers:
+ *           32 bits, and 0 is left out. A number is compared only with the one in a lock that an
+ *           ancestor held; they are equal by mistake if that lock was not touched in 2^32
+ *           generations of children of children.
  * Context   any; system calls only, errno kept.
  * Failure   no page, or an emulator that says it will be zeroed and does not: only a child that
  *           runs fork handlers gets a number of its own.
@@ -23,7 +33,9 @@
 #include <sys/mman.h>
 #include <time.h>
 
-static _Atomic uint32_t plain, last;
+static _Atomic uint32_t plain;
+_Atomic uint32_t stele_os_processes; /* `last`; tests set it near its end */
+_Atomic uint64_t stele_os_tokens;    /* given out so far; tests set it near 2^32 */
 static _Atomic pid_t taker;
 static _Atomic(_Atomic uint32_t *) number;
 
@@ -62,8 +74,10 @@ static _Atomic uint32_t *place(void)
  * one. */
 static uint32_t take_number(_Atomic uint32_t *at)
 {
-	uint32_t none = 0, next = atomic_fetch_add(&last, 1) + 1;
+	uint32_t none = 0, next = atomic_fetch_add(&stele_os_processes, 1) + 1;
 
+	if (!next)
+		next = atomic_fetch_add(&stele_os_processes, 1) + 1;
 	atomic_store(&taker, stele_os_pid());
 	return atomic_compare_exchange_strong(at, &none, next) ? next : none;
 }
@@ -116,6 +130,45 @@ int stele_os_priority(void)
 	    STELE_SYSCALL(SYS_sched_getparam, 0, &param) == 0)
 		return param.sched_priority;
 	return 0;
+}
+
+/* ---- tokens ---- */
+
+#define CHILD (1ull << 63) /* of a child of vfork() */
+
+static __thread uint64_t token __attribute__((tls_model("initial-exec"))); /* 0: none yet */
+
+/* Neither half of what is used of it may be 0. */
+static uint64_t next_token(void)
+{
+	uint64_t next;
+
+	do
+		next = atomic_fetch_add_explicit(&stele_os_tokens, 1, memory_order_relaxed) + 1;
+	while (!(uint32_t)next);
+	return next;
+}
+
+uint64_t stele_os_token(void)
+{
+	if (!token)
+		token = next_token();
+	return token;
+}
+
+void stele_os_token_of_child(void)
+{
+	token = next_token() | CHILD;
+}
+
+void stele_os_token_back(uint64_t before)
+{
+	token = before;
+}
+
+bool stele_os_in_vfork_child(void)
+{
+	return token & CHILD;
 }
 
 /* ---- signals ---- */
@@ -178,6 +231,11 @@ static int futex(_Atomic uint32_t *word, int call, uint32_t value)
 int stele_os_futex_lock(_Atomic uint32_t *word)
 {
 	return futex(word, FUTEX_LOCK_PI, 0);
+}
+
+int stele_os_futex_trylock(_Atomic uint32_t *word)
+{
+	return futex(word, FUTEX_TRYLOCK_PI, 0);
 }
 
 int stele_os_futex_unlock(_Atomic uint32_t *word)

@@ -9,6 +9,7 @@
  * Context   any. A handler that interrupts a holder finds the lock taken, and gives up too.
  * Tests     tests/unit/percpu/test_steps.c  tests/model/line.c
  */
+#include "os/os.h"
 #include "percpu/slots.h"
 #include "sync/inject.h"
 
@@ -20,7 +21,7 @@ static inline __attribute__((always_inline)) uint64_t lock_line(uint64_t words)
 	uint64_t base = load_acquire(entry), line = base + words;
 
 	STELE_POINT("fallback:line");
-	if (!line_trylock(word_at(line, WORD_LOCK), stele_thread_token()))
+	if (!line_trylock(word_at(line, WORD_LOCK), stele_os_token()))
 		return 0;
 	if (stele_likely(line_is_shown(entry, base)))
 		return line;

@@ -183,7 +183,7 @@ extern struct stele_stretch *stele_slot_room;
 void stele_pcpu_init(char *slots_base, unsigned slots);
 
 /* The thread with this token is gone, and with it whatever it was doing. */
-void stele_pcpu_thread_gone(unsigned token);
+void stele_pcpu_thread_gone(uint64_t token);
 
 /* In the child of fork(): slots held by threads that are gone are free again. */
 void stele_pcpu_after_fork(void);

@@ -39,11 +39,8 @@ struct dead_area {
 struct stele_tls {
 	struct rseq_area area;
 	struct dead_area dead;
-	uint32_t token; /* 0: not yet given */
-	uint16_t slot;
-	uint16_t nested; /* how many children of a vfork's child there are, inside of each other */
-	uint32_t parent; /* in the child of a vfork: the parent's token; 0 otherwise */
-	uint32_t cpus;	 /* the CPU set's (percpu/cpus.c) */
+	uint32_t slot; /* plus one; 0: not yet given */
+	uint32_t cpus; /* the CPU set's (percpu/cpus.c) */
 };
 static __thread struct stele_tls stele_tls
 	__attribute__((tls_model("initial-exec"), aligned(32))) = { .area = { .cpu_id = -1 },
@@ -55,7 +52,6 @@ _Static_assert(offsetof(struct dead_area, cpu_id) == offsetof(struct rseq_area, 
 
 struct stele_system stele_system_facts = { .why = "not started" };
 struct stele_rseq stele_rseq;
-static _Atomic uint32_t tokens;
 
 static long own_area_offset(void)
 {
@@ -111,30 +107,38 @@ uint32_t *stele_thread_trace(void)
 	return &stele_tls.dead.trace;
 }
 
-unsigned stele_thread_token(void)
+uint32_t stele_thread_token(void)
 {
-	if (stele_likely(stele_tls.token))
-		return stele_tls.token;
-	stele_tls.token = add_relaxed(&tokens, 1) + 1;
-	stele_tls.slot = (uint16_t)((stele_tls.token - 1) % stele_system_facts.slots);
-	return stele_tls.token;
+	return (uint32_t)stele_os_token();
 }
 
+/* By the token, in turn. The child of a vfork() keeps its parent's. */
 unsigned stele_thread_slot(void)
 {
-	stele_thread_token();
-	return stele_tls.slot;
+	if (stele_unlikely(!stele_tls.slot))
+		stele_tls.slot = 1 + (uint32_t)((stele_os_token() - 1) % stele_system_facts.slots);
+	return stele_tls.slot - 1;
 }
 
 void stele_thread_move(unsigned slot)
 {
-	stele_thread_token();
-	stele_tls.slot = (uint16_t)slot;
+	stele_tls.slot = slot + 1;
 }
 
 uint32_t *stele_thread_cpus(void)
 {
 	return &stele_tls.cpus;
+}
+
+uint64_t stele_thread_words(void)
+{
+	return (uint64_t)stele_tls.dead.trace << 32 | stele_tls.cpus;
+}
+
+void stele_thread_words_back(uint64_t words)
+{
+	stele_tls.dead.trace = (uint32_t)(words >> 32);
+	stele_tls.cpus = (uint32_t)words;
 }
 
 int stele_thread_register(void)
@@ -157,12 +161,6 @@ int stele_thread_register(void)
 
 void stele_thread_begin_vfork(void)
 {
-	if (stele_tls.parent) {
-		stele_tls.nested++; /* with the token of the first: that one is asleep */
-	} else {
-		stele_tls.parent = stele_thread_token();
-		stele_tls.token = add_relaxed(&tokens, 1) + 1; /* the slot stays */
-	}
 	/* Refused: the area must not look registered. The kernel writes it anew for the parent. */
 	if (stele_system_facts.mode != STELE_MODE_FALLBACK &&
 	    stele_os_rseq_register(step_area(stele_rseq.area), STELE_RSEQ_SIG) != 0)
@@ -182,21 +180,10 @@ static void register_anew(struct rseq_area *area)
 		area->cpu_id = -1;
 }
 
-unsigned stele_thread_end_vfork(void)
+void stele_thread_end_vfork(void)
 {
-	unsigned child = stele_tls.token;
-
-	if (!stele_tls.parent)
-		return 0;
 	if (stele_system_facts.mode != STELE_MODE_FALLBACK)
 		register_anew(step_area(stele_rseq.area));
-	if (stele_tls.nested) {
-		stele_tls.nested--;
-		return 0;
-	}
-	stele_tls.token = stele_tls.parent;
-	stele_tls.parent = 0;
-	return child;
 }
 
 struct probe {

@@ -49,16 +49,19 @@ uint32_t *stele_thread_trace(void);
 /* Registers this thread where Stele does so itself. True if it can now run sequences. */
 int stele_thread_register(void);
 
-/*
- * Around vfork(), whose child has this thread's thread-local variables: the first in the child, the
- * second in the parent once it is alone again; the token that the child had, or 0. A child may do
- * the same.
- */
+/* Around vfork(), whose child has this thread's thread-local variables: the first in the child, the
+ * second in the parent once it is alone again. */
 void stele_thread_begin_vfork(void);
-unsigned stele_thread_end_vfork(void);
+void stele_thread_end_vfork(void);
 
-/* This thread's lock token (never 0) and its fallback slot. */
-unsigned stele_thread_token(void);
+/* The two words of this thread that other floors count in, in one; and back as they were. */
+uint64_t stele_thread_words(void);
+void stele_thread_words_back(uint64_t words);
+
+/* Half of this thread's token (os/os.h), never 0: for words that have a process number as well. */
+uint32_t stele_thread_token(void);
+
+/* This thread's fallback slot. */
 unsigned stele_thread_slot(void);
 /* From now on its fallback slot is this one. */
 void stele_thread_move(unsigned slot);

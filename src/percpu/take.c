@@ -73,7 +73,7 @@ void stele_end_taking(void)
 
 void stele_take_locked(uint64_t line, const struct stele_words *which, bool wait, uint64_t *found)
 {
-	for (int i = 0; !line_trylock(word_at(line, WORD_LOCK), stele_thread_token()); i++) {
+	for (int i = 0; !line_trylock(word_at(line, WORD_LOCK), stele_os_token()); i++) {
 		if (!wait || i == WAIT_YIELDS)
 			return;
 		stele_os_yield();
@@ -180,7 +180,7 @@ static void free_line_of(uint64_t line, uint64_t token)
 	cas_release(word_at(line, WORD_LOCK), &token, 0);
 }
 
-void stele_pcpu_thread_gone(unsigned token)
+void stele_pcpu_thread_gone(uint64_t token)
 {
 	if (!slots_by_sequence())
 		each_line(free_line_of, token);
@@ -188,7 +188,7 @@ void stele_pcpu_thread_gone(unsigned token)
 
 void stele_pcpu_after_fork(void)
 {
-	each_line(free_line, stele_thread_token());
+	each_line(free_line, stele_os_token());
 	/* Else something in the taker forked: what it has begun is its own. */
 	if (stele_mutex_after_fork(&taking))
 		end_taking();

@@ -66,7 +66,8 @@ static int slot_will_come(unsigned slot)
 #define COLD_AGE 3 /* looks */
 
 static _Atomic uint64_t last_look; /* ms */
-static _Atomic uint32_t due, looking;
+static _Atomic uint32_t due;
+static _Atomic uint64_t looking; /* the token of the thread that looks, or 0 */
 static uint64_t signatures[STELE_SLOTS_MAX];
 static uint8_t ages[STELE_SLOTS_MAX];
 static unsigned next_slot;
@@ -134,14 +135,20 @@ static void look(void)
 void stele_cold_look(void)
 {
 	uint64_t signals = stele_os_signals_hold(); /* or a handler could end all looks */
+	uint64_t nobody = 0;
 
 	store_relaxed(&due, 0);
 	/* ORDER(COLD_LOOK) acquire, and release at the end: one look sees what the last one noted. */
-	if (!exchange_acq_rel(&looking, 1)) {
+	if (cas_acquire(&looking, &nobody, stele_os_token())) {
 		look();
 		store_release(&looking, 0);
 	}
 	stele_os_signals_release(signals);
+}
+
+void stele_cold_thread_gone(uint64_t token)
+{
+	cas_relaxed(&looking, &token, 0);
 }
 
 void stele_cold_after_fork(void)

@@ -269,6 +269,7 @@ void stele_cold_note(void);
 bool stele_cold_due(void);
 void stele_cold_look(void);
 void stele_cold_after_fork(void);
+void stele_cold_thread_gone(uint64_t token);
 
 /* ---- decay.c ---- */
 void stele_decay_grown(unsigned frames);

@@ -193,6 +193,15 @@ void stele_held_again(const struct stele_mutex *mutex)
 			store_relaxed(&record[i].holder, this_thread());
 }
 
+void stele_held_gone(uint32_t thread)
+{
+	for (unsigned i = 0; i < HELD_MOST; i++) {
+		uint64_t gone = stele_os_own(thread);
+
+		cas_release(&record[i].holder, &gone, 0); /* ORDER(MUTEX) release */
+	}
+}
+
 uint32_t stele_held_reports(void)
 {
 	return load_relaxed(&reports);

@@ -40,6 +40,8 @@ void stele_held_add(const struct stele_mutex *mutex, const void *frame);
 void stele_held_remove(const struct stele_mutex *mutex);
 /* The child of a fork is inside of @mutex as its parent was. */
 void stele_held_again(const struct stele_mutex *mutex);
+/* Nothing that @thread held is held any more. */
+void stele_held_gone(uint32_t thread);
 
 /* Reports since the start. */
 uint32_t stele_held_reports(void);
@@ -69,6 +71,11 @@ static inline void stele_held_remove(const struct stele_mutex *mutex)
 static inline void stele_held_again(const struct stele_mutex *mutex)
 {
 	(void)mutex;
+}
+
+static inline void stele_held_gone(uint32_t thread)
+{
+	(void)thread;
 }
 #endif
 

@@ -12,7 +12,6 @@
 #include "sync/inject.h"
 #include <errno.h>
 #include <linux/futex.h>
-#include <pthread.h>
 
 #if STELE_DEBUG
 void (*volatile stele_inject)(const char *point);
@@ -34,7 +33,7 @@ static bool is_held(uint64_t word)
 static bool is_inside(struct stele_mutex *mutex)
 {
 	return is_held(load_relaxed(&mutex->word)) &&
-	       load_relaxed(&mutex->owner) == (uintptr_t)pthread_self();
+	       load_relaxed(&mutex->owner) == stele_os_token();
 }
 
 /* Enters unless somebody is inside. @me is what the word then holds. */
@@ -88,6 +87,19 @@ static bool is_recycled(uint64_t seen, uint64_t me)
 	return !(((uint32_t)seen ^ (uint32_t)me) & FUTEX_TID_MASK);
 }
 
+/* It is held: whether this thread has it now all the same, as the holder is gone or has just left. */
+static bool try_held(struct stele_mutex *mutex, uint64_t seen, uint64_t me)
+{
+	int error = is_recycled(seen, me) ? -ESRCH : stele_os_futex_trylock(futex_of(mutex));
+	uint64_t now = load_relaxed(&mutex->word);
+
+	if (error == 0)
+		was_passed(mutex);
+	/* The kernel may have marked that somebody waits, before it found that nobody is inside. */
+	return error == 0 || (error == -ESRCH && !((now ^ seen) & ~(uint64_t)FUTEX_WAITERS) &&
+			      take_over(mutex, now, me));
+}
+
 static void wait_and_enter(struct stele_mutex *mutex, uint64_t me)
 {
 	while (!enter(mutex, me)) {
@@ -110,21 +122,29 @@ static void wait_and_enter(struct stele_mutex *mutex, uint64_t me)
 	}
 }
 
+/* Where children of vfork() were inside of a lock, by rank: the last one. */
+static _Atomic(struct stele_mutex *) of_children[STELE_NR_RANKS];
+
 static void entered(struct stele_mutex *mutex, uint64_t signals, const void *frame)
 {
-	store_relaxed(&mutex->owner, (uintptr_t)pthread_self());
+	store_relaxed(&mutex->owner, stele_os_token());
+	if (stele_os_in_vfork_child())
+		/* ORDER(MUTEX) release: as the child that is killed has entered it. */
+		store_release(&of_children[mutex->rank], mutex);
 	mutex->signals = signals;
 	stele_held_add(mutex, frame);
 }
 
 bool stele_trylock(struct stele_mutex *mutex)
 {
-	uint64_t signals;
+	uint64_t signals, seen, me;
 
-	if (is_held(load_relaxed(&mutex->word)))
+	if (is_inside(mutex))
 		return false;
 	signals = stele_os_signals_hold();
-	if (!enter(mutex, stele_os_own(stele_os_thread()))) {
+	me = stele_os_own(stele_os_thread());
+	seen = load_relaxed(&mutex->word);
+	if (is_held(seen) ? !try_held(mutex, seen, me) : !enter(mutex, me)) {
 		stele_os_signals_release(signals);
 		return false;
 	}
@@ -171,7 +191,7 @@ void stele_unlock(struct stele_mutex *mutex)
 bool stele_mutex_after_fork(struct stele_mutex *mutex)
 {
 	/* Between lock and owner nothing was done yet, and after it nothing is left to do. */
-	if (load_relaxed(&mutex->owner) == (uintptr_t)pthread_self()) {
+	if (load_relaxed(&mutex->owner) == stele_os_token()) {
 		store_relaxed(&mutex->word, stele_os_own(stele_os_thread()));
 		stele_held_again(mutex);
 		return false;
@@ -179,4 +199,30 @@ bool stele_mutex_after_fork(struct stele_mutex *mutex)
 	store_relaxed(&mutex->owner, 0);
 	store_relaxed(&mutex->word, 0);
 	return true;
+}
+
+/* The holder is gone: the lock is nobody's, and the next holder is told that it was abandoned. */
+static void abandon(struct stele_mutex *mutex, uint32_t thread)
+{
+	uint64_t seen = load_relaxed(&mutex->word);
+
+	while (is_held(seen) && ((uint32_t)seen & FUTEX_TID_MASK) == thread) {
+		/* ORDER(MUTEX) release: what the child did is this thread's past. */
+		if (!cas_release(&mutex->word, &seen, (uint32_t)seen))
+			continue;
+		stele_os_futex_wake(futex_of(mutex), 1);
+		return;
+	}
+}
+
+void stele_mutex_thread_gone(uint64_t token, uint32_t thread)
+{
+	stele_held_gone(thread);
+	for (unsigned rank = 0; rank < STELE_NR_RANKS; rank++) {
+		/* ORDER(MUTEX) acquire */
+		struct stele_mutex *mutex = load_acquire(&of_children[rank]);
+
+		if (mutex && load_relaxed(&mutex->owner) == token)
+			abandon(mutex, thread);
+	}
 }

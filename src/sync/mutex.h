@@ -7,9 +7,16 @@
  *           inside inherits the priority of those who wait for it. All signals are held back
  *           while a thread is inside, so that no handler can leave by siglongjmp(), fork, or end
  *           the thread there.
+ * Inside    A thread is known by its token (os/task.c), not by the kernel's number, which is given
+ *           out again, nor by pthread_self(), which a child of vfork() shares with its parent.
  * States    free: futex 0. held: futex not 0 and the process is this one. abandoned: futex not 0
- *           and another process, as its child has copied it; or the thread is gone, which
- *           the kernel tells (a child of vfork() was killed). It may then be taken.
+ *           and another process. It may then be taken, and who takes it is told.
+ * Gone      Another process: its child has copied the lock (fork). A child of vfork() that ends or
+ *           is killed inside: its parent abandons the lock for it. A thread that has ended
+ *           inside: the kernel says so to whoever waits or tries.
+ * Leaving   A handler of SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGTRAP or SIGSYS can run inside, since
+ *           these are not held back (docs/any-context.md says why). If it leaves by siglongjmp(),
+ *           the lock stays held until its thread ends: that thread gets -EDEADLK, others wait.
  * Context   ordinary threads; never waited for in a signal handler or on the data path.
  * Fork      nobody waits for it before fork(). A child finds it abandoned, unless its thread is
  *           inside (a constructor or destructor forked): then it goes back there and leaves it.
@@ -24,11 +31,12 @@
 #include "sync/ranks.h"
 
 struct stele_mutex {
-	_Atomic uint64_t word;	 /* {process:32, futex:32} */
-	_Atomic uintptr_t owner; /* the thread inside, or 0; others' may be out of date */
-	uint64_t signals;	 /* under the lock: the thread's own mask */
-	bool abandoned;		 /* under the lock: the last one inside never left */
-	uint8_t rank;		 /* fixed: an enum stele_rank */
+	_Atomic uint64_t word; /* {process:32, futex:32} */
+	_Atomic uint64_t
+		owner;	  /* the token of the thread inside, or 0; others' may be out of date */
+	uint64_t signals; /* under the lock: the thread's own mask */
+	bool abandoned;	  /* under the lock: the last one inside never left */
+	uint8_t rank;	  /* fixed: an enum stele_rank */
 };
 
 #define STELE_MUTEX(NAME)                                                                          \
@@ -42,5 +50,7 @@ bool stele_trylock(struct stele_mutex *mutex); /* any context */
 void stele_unlock(struct stele_mutex *mutex);
 /* In the child of fork(): true when it was free or is now; false: this thread is inside. */
 bool stele_mutex_after_fork(struct stele_mutex *mutex);
+/* A child of vfork() is gone: its token, and the kernel's number of it. */
+void stele_mutex_thread_gone(uint64_t token, uint32_t thread);
 
 #endif

@@ -2,6 +2,7 @@
 /*
  * Tests of percpu/system.c: the mode asked for is the one chosen, and the reason is told.
  */
+#include "percpu/slots.h"
 #include "slots.h"
 
 #define THREADS 8
@@ -89,16 +90,16 @@ static void the_choice_is_the_same_every_time(void **state)
 	stele_opt.selftest = true;
 }
 
-static _Atomic uint32_t token[THREADS], slot[THREADS];
-static _Atomic uint32_t met;
+static _Atomic uint64_t token[THREADS];
+static _Atomic uint32_t slot[THREADS], met;
 
 static void *tell_token(void *arg)
 {
 	uintptr_t i = (uintptr_t)arg;
 
-	store_relaxed(&token[i], stele_thread_token());
+	store_relaxed(&token[i], stele_os_token());
 	store_relaxed(&slot[i], stele_thread_slot());
-	if (stele_thread_token() != load_relaxed(&token[i]))
+	if (stele_os_token() != load_relaxed(&token[i]))
 		store_relaxed(&token[i], 0);
 	add_relaxed(&met, 1);
 	while (load_relaxed(&met) < THREADS)
@@ -124,23 +125,35 @@ static void each_thread_has_a_token_of_its_own_and_a_slot_that_exists(void **sta
 		assert_true(used[i] >= THREADS / 3);
 }
 
-/* A child of a vfork that makes one of its own, in the same memory. */
-static void a_thread_has_its_token_again_after_children(void **state)
+static uint64_t words;
+
+static void *hold_line(void *arg)
 {
-	uint32_t mine, first;
+	*(uint64_t *)arg = stele_os_token();
+	return NULL;
+}
+
+/* The line of a thread that is gone is freed; not that of one whose token has the same low half. */
+static void a_token_is_compared_whole(void **state)
+{
+	uint64_t gone = 0;
+	word_t *lock;
+	pthread_t thread;
 
 	(void)state;
-	chosen(0, 0);
-	mine = stele_thread_token();
-	assert_int_equal(stele_thread_end_vfork(), 0);
-	stele_thread_begin_vfork();
-	first = stele_thread_token();
-	assert_int_not_equal(first, mine);
-	stele_thread_begin_vfork();
-	assert_int_equal(stele_thread_end_vfork(), 0);
-	assert_int_equal(stele_thread_token(), first);
-	assert_int_equal(stele_thread_end_vfork(), first);
-	assert_int_equal(stele_thread_token(), mine);
+	assert_int_equal(slots_start(state), 0);
+	chosen(0, 1);
+	words = stele_pcpu_alloc();
+	atomic_store(&stele_os_tokens, UINT32_MAX - 1ull);
+	assert_int_equal(pthread_create(&thread, NULL, hold_line, &gone), 0);
+	pthread_join(thread, NULL);
+	assert_true(stele_pcpu_read(words, WORD_MAIN) == SHEAF_EMPTY);
+	lock = word_at(slot_memory(0) + words, WORD_LOCK);
+	assert_true(line_trylock(lock, gone + (1ull << 32)));
+	stele_pcpu_thread_gone(gone);
+	assert_int_equal(load_relaxed(lock), gone + (1ull << 32));
+	stele_pcpu_thread_gone(gone + (1ull << 32));
+	assert_int_equal(load_relaxed(lock), 0);
 }
 
 int main(void)
@@ -152,7 +165,7 @@ int main(void)
 		cmocka_unit_test(a_fast_path_closed_before_the_choice_stays_closed),
 		cmocka_unit_test(the_choice_is_the_same_every_time),
 		cmocka_unit_test(each_thread_has_a_token_of_its_own_and_a_slot_that_exists),
-		cmocka_unit_test(a_thread_has_its_token_again_after_children),
+		cmocka_unit_test(a_token_is_compared_whole),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

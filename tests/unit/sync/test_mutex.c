@@ -14,6 +14,7 @@
 #include <linux/futex.h>
 #include <linux/seccomp.h>
 #include <sched.h>
+#include <setjmp.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -224,6 +225,154 @@ static void a_lock_of_a_dead_thread_can_be_had(void **state)
 	stele_unlock(&mutex);
 }
 
+static void who_tries_has_a_lock_of_a_dead_thread_too(void **state)
+{
+	pthread_t thread;
+	uint32_t number;
+
+	(void)state;
+	assert_int_equal(pthread_create(&thread, NULL, tell_number, &number), 0);
+	pthread_join(thread, NULL);
+	while (syscall(SYS_tgkill, getpid(), number, 0) == 0)
+		usleep(1000);
+	store_relaxed(&mutex.word, (uint64_t)stele_os_process() << 32 | number);
+	assert_true(stele_trylock(&mutex));
+	assert_true(mutex.abandoned);
+	stele_unlock(&mutex);
+	assert_false(is_held());
+}
+
+/* The kernel has given this thread the number of one that died inside. */
+static void a_number_that_was_given_out_again_is_nobody_s(void **state)
+{
+	(void)state;
+	store_relaxed(&mutex.word, stele_os_own(stele_os_thread()));
+	store_relaxed(&mutex.owner, stele_os_token() + 1000000);
+	assert_int_equal(stele_lock(&mutex), 0);
+	assert_true(mutex.abandoned);
+	stele_unlock(&mutex);
+	store_relaxed(&mutex.word, stele_os_own(stele_os_thread()));
+	store_relaxed(&mutex.owner, stele_os_token() + 1000000);
+	assert_true(stele_trylock(&mutex));
+	assert_true(mutex.abandoned);
+	stele_unlock(&mutex);
+}
+
+/* ---- children of vfork() ---- */
+
+static uint64_t of_child;
+
+/* In its parent's memory; as malloc/vfork.c does. */
+static __attribute__((noinline)) pid_t child_that_dies_inside(void)
+{
+	pid_t pid = vfork();
+
+	if (pid == 0) {
+		stele_os_token_of_child();
+		of_child = stele_os_token();
+		if (stele_lock(&mutex) == 0)
+			syscall(SYS_kill, syscall(SYS_getpid), SIGKILL);
+		_exit(1);
+	}
+	return pid;
+}
+
+static pid_t after_child(void)
+{
+	uint64_t mine = stele_os_token(), signals = stele_os_signals_hold();
+	pid_t pid = child_that_dies_inside();
+
+	stele_os_token_back(mine);
+	stele_os_signals_release(signals);
+	assert_true(pid > 0);
+	return pid;
+}
+
+static void *try_once(void *arg)
+{
+	*(bool *)arg = stele_trylock(&mutex);
+	if (*(bool *)arg)
+		stele_unlock(&mutex);
+	return NULL;
+}
+
+/* Its parent has the same pthread_self(), and must not take the lock for its own. */
+static void a_lock_of_a_killed_vfork_child_can_be_had(void **state)
+{
+	pthread_t thread;
+	bool had = false;
+	int status;
+	pid_t pid = after_child();
+
+	(void)state;
+	assert_true(is_held());
+	stele_mutex_thread_gone(of_child, (uint32_t)pid);
+	assert_int_equal(stele_lock(&mutex), 0);
+	assert_true(mutex.abandoned);
+	stele_unlock(&mutex);
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	assert_true(WIFSIGNALED(status));
+
+	/* Also where nobody told: the kernel knows. */
+	pid = after_child();
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	assert_int_equal(pthread_create(&thread, NULL, try_once, &had), 0);
+	pthread_join(thread, NULL);
+	assert_true(had);
+}
+
+/* A child that is gone frees nobody else's lock, whatever numbers are given out again. */
+static void a_child_that_is_gone_frees_its_own_locks_only(void **state)
+{
+	(void)state;
+	assert_int_equal(stele_lock(&mutex), 0);
+	stele_mutex_thread_gone(of_child, stele_os_thread());
+	assert_true(is_held());
+	assert_int_equal(stele_lock(&mutex), -EDEADLK);
+	stele_unlock(&mutex);
+}
+
+/* ---- a handler that leaves: docs/any-context.md ---- */
+
+static sigjmp_buf out;
+
+static void leave(int number)
+{
+	(void)number;
+	siglongjmp(out, 1);
+}
+
+/* Such a signal is not held back: sent by another thread it can come inside of a lock. */
+static void *leave_from_inside(void *arg)
+{
+	if (sigsetjmp(out, 1) == 0) {
+		if (stele_lock(&mutex) != 0)
+			abort();
+		pthread_kill(pthread_self(), SIGTRAP);
+		abort();
+	}
+	/* No call of this thread hangs; those that need the lock say so. */
+	*(bool *)arg = stele_lock(&mutex) == -EDEADLK && !stele_trylock(&mutex);
+	return NULL;
+}
+
+static void a_lock_left_by_a_sent_sigtrap_is_free_when_its_thread_ends(void **state)
+{
+	struct sigaction action = { .sa_handler = leave }, before;
+	pthread_t thread;
+	bool so = false;
+
+	(void)state;
+	assert_int_equal(sigaction(SIGTRAP, &action, &before), 0);
+	assert_int_equal(pthread_create(&thread, NULL, leave_from_inside, &so), 0);
+	pthread_join(thread, NULL);
+	sigaction(SIGTRAP, &before, NULL);
+	assert_true(so);
+	assert_int_equal(stele_lock(&mutex), 0);
+	assert_true(mutex.abandoned);
+	stele_unlock(&mutex);
+}
+
 /* ---- priority ---- */
 
 /* As the kernel uses it just now: below 0 for real-time, -1 - priority. */
@@ -315,11 +464,16 @@ int main(void)
 		cmocka_unit_test(no_update_under_the_lock_is_lost),
 		cmocka_unit_test(every_sleeper_gets_the_lock_in_the_end),
 		cmocka_unit_test(a_lock_of_a_dead_thread_can_be_had),
+		cmocka_unit_test(a_number_that_was_given_out_again_is_nobody_s),
 		cmocka_unit_test(plain_futexes_do_as_well),
 	};
 	const struct CMUnitTest native[] = {
 		cmocka_unit_test(no_handler_runs_while_a_thread_is_inside),
 		cmocka_unit_test(a_child_does_not_wait_for_a_thread_it_does_not_have),
+		cmocka_unit_test(who_tries_has_a_lock_of_a_dead_thread_too),
+		cmocka_unit_test(a_lock_of_a_killed_vfork_child_can_be_had),
+		cmocka_unit_test(a_child_that_is_gone_frees_its_own_locks_only),
+		cmocka_unit_test(a_lock_left_by_a_sent_sigtrap_is_free_when_its_thread_ends),
 		cmocka_unit_test(who_waits_lends_its_priority),
 	};
 
