@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * percpu/fallback.c - the steps without restartable sequences
+ * percpu/fallback.c - the steps under a lock: the fallback, and threads that are stepped
  *
  * Idea      A line of words is locked by the thread's token; a thread that finds it locked gives
  *           up and takes the slow way. A thread that empties a closed slot takes each line's lock
@@ -16,7 +16,7 @@
 /* Locks this thread's line: its address, or 0. */
 static inline __attribute__((always_inline)) uint64_t lock_line(uint64_t words)
 {
-	word_t *entry = slot_entry(stele_thread_slot());
+	word_t *entry = slot_entry(stele_slot_locked());
 	/* ORDER(SLOT_READY) acquire: its words. */
 	uint64_t base = load_acquire(entry), line = base + words;
 

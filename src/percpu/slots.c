@@ -63,7 +63,8 @@ static __attribute__((noinline, cold)) void slot_start(unsigned number)
 
 	if (!slot_is_mapped(number))
 		return;
-	stele_node_of_new_slot(number);
+	if (number != slot_of_stepped())
+		stele_node_of_new_slot(number);
 	end = first_use_of_slot(&stele_slots.begun[number], &stele_slots.high);
 	fill(mine, 0, end);
 	STELE_POINT("slot:fill");
@@ -77,7 +78,7 @@ static void line_start(uint32_t line)
 
 	fill_unused(line, end);
 	first_use_of_line(&stele_slots.high, end);
-	for (unsigned slot = 0; slot < stele_slots.count; slot++)
+	for (unsigned slot = 0; slot <= stele_slots.count; slot++)
 		if (slot_is_begun(&stele_slots.begun[slot]))
 			fill(slot_memory(slot), line, end);
 }
@@ -92,7 +93,7 @@ void stele_pcpu_init(char *memory, unsigned count)
 	stele_slots.count = count;
 	for (unsigned i = 0; i < 3; i++)
 		*(uint64_t *)(uintptr_t)stele_sentinel(i) = STELE_SHEAF_END;
-	for (unsigned slot = 0; slot < STELE_MAX(count, SLOTS_AT_LEAST); slot++)
+	for (unsigned slot = 0; slot <= STELE_MAX(count, SLOTS_AT_LEAST); slot++)
 		store_relaxed(slot_entry(slot), slot_unused());
 	fill_unused(0, FIRST_WORDS);
 	or_relaxed(&lines_taken[0], 1);
@@ -123,7 +124,7 @@ static bool word_is_free(uint64_t value)
  * that never came back leaves a lock. */
 static bool line_is_free(uint64_t words)
 {
-	for (unsigned slot = 0; slot < stele_slots.count; slot++) {
+	for (unsigned slot = 0; slot <= stele_slots.count; slot++) {
 		uint64_t base = slot_memory_begun(slot), line = base + words;
 
 		if (base && !(word_is_free(load_relaxed(word_at(line, WORD_MAIN))) &&
@@ -187,16 +188,29 @@ static __attribute__((noinline, cold)) bool slot_come_up(unsigned slot)
 	return load_acquire(slot_entry(slot)) != slot_unused();
 }
 
-bool stele_slot_usable(void)
+static enum slot_way by_lock(void)
+{
+	unsigned slot = stele_slot_locked();
+
+	/* ORDER(SLOT_READY) acquire: its words. */
+	if (stele_unlikely(!slot_has_sheaves(load_acquire(slot_entry(slot)))) &&
+	    !slot_come_up(slot))
+		return WAY_NONE;
+	return WAY_LOCKED;
+}
+
+enum slot_way stele_slot_way(void)
 {
 	unsigned slot;
 
-	if (slots_by_sequence() && stele_unlikely(step_area(stele_rseq.area)->cpu_id < 0) &&
-	    !stele_thread_register())
-		return false;
+	if (!slots_by_sequence() || stele_thread_is_stepped())
+		return by_lock();
+	if (stele_unlikely(step_area(stele_rseq.area)->cpu_id < 0) && !stele_thread_register())
+		return WAY_NONE;
 	slot = stele_slot_now();
 	/* ORDER(SLOT_READY) acquire: its words. */
-	if (stele_unlikely(!slot_has_sheaves(load_acquire(slot_entry(slot)))))
-		return slot_come_up(slot);
-	return true;
+	if (stele_unlikely(!slot_has_sheaves(load_acquire(slot_entry(slot)))) &&
+	    !slot_come_up(slot))
+		return WAY_NONE;
+	return WAY_SEQUENCE;
 }

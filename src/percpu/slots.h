@@ -24,7 +24,7 @@ struct stele_slots {
 	char *memory;
 	unsigned count;
 	_Atomic uint32_t high;
-	_Atomic uint8_t begun[STELE_SLOTS_MAX];
+	_Atomic uint8_t begun[STELE_SLOTS_MAX + 1];
 };
 extern struct stele_slots stele_slots __attribute__((visibility("hidden")));
 
@@ -59,8 +59,19 @@ static inline word_t *word_at(uint64_t slot_base, uint64_t offset)
 	return (word_t *)(uintptr_t)(slot_base + offset);
 }
 
+/*
+ * One slot more, beyond those that have a number: its lines are locked, as in the fallback. It is for
+ * threads whose sequences are interrupted all the time: a debugger steps through them.
+ */
+static inline unsigned slot_of_stepped(void)
+{
+	return stele_slots.count;
+}
+
 static inline uint64_t slot_memory(unsigned slot)
 {
+	if (stele_unlikely(slot == slot_of_stepped()))
+		return slot_unused() + 2 * STELE_SLOT_SIZE;
 	return (uint64_t)(uintptr_t)(stele_slots.memory + (size_t)slot * STELE_SLOT_SIZE);
 }
 
@@ -81,8 +92,19 @@ static inline bool slots_by_sequence(void)
 	return stele_system_facts.mode != STELE_MODE_FALLBACK;
 }
 
-/* Whether this thread's slot can hold sheaves; sets it up at its first use. */
-bool stele_slot_usable(void);
+/* How this thread gets at its slot now. */
+enum slot_way {
+	WAY_NONE,     /* not at all: it works without sheaves */
+	WAY_SEQUENCE, /* by sequence, in the slot that it runs in */
+	WAY_LOCKED,   /* under the line's lock, in stele_slot_locked() */
+};
+/* Sets the slot up at its first use. */
+enum slot_way stele_slot_way(void);
+/* The slot of this thread whose lines are locked. */
+static inline unsigned stele_slot_locked(void)
+{
+	return slots_by_sequence() ? slot_of_stepped() : stele_thread_slot();
+}
 
 /* ---- fallback.c: steps under the lock of this thread's line ---- */
 

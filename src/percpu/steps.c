@@ -5,6 +5,9 @@
  * Idea      The fast steps are inline (percpu/percpu.h) and give up for any reason. These set the
  *           slot up where it is not, try a sequence again that was interrupted, and take the
  *           fallback's way where there are no sequences.
+ * Stepped   A debugger that steps through a thread, or looks at a variable after each instruction,
+ *           interrupts every sequence. After some failures in a row the thread takes the
+ *           fallback's way for a while, in a slot that only such threads use (percpu/system.c).
  * Context   any.
  * Failure   NULL or false: empty, full, busy, or interrupted too often. The caller goes the slow
  *           way, which needs no slot.
@@ -35,32 +38,39 @@ static bool at_bound(uint64_t words, enum stele_word which, int entry, uint64_t 
 
 void *stele_pcpu_pop(uint64_t words)
 {
-	if (!stele_slot_usable())
-		return NULL;
-	if (!slots_by_sequence())
+	enum slot_way way = stele_slot_way();
+
+	if (way == WAY_LOCKED)
 		return stele_fallback_pop(words);
-	for (int i = 0; i < STEP_TRIES; i++) {
+	for (int i = 0; i < STEP_TRIES && way == WAY_SEQUENCE; i++) {
 		void *p = step_pop_any(stele_hot.base, stele_rseq.area, stele_rseq.id, words);
 
+		if (p)
+			stele_thread_step_done();
 		if (p || at_bound(words, WORD_MAIN, -1, 0))
 			return p;
 	}
+	stele_thread_step_failed();
 	return NULL;
 }
 
 /* The steps address their word by its offset: a line's MAIN is at the line's own. */
 static bool push_to(uint64_t words, enum stele_word which, void *p)
 {
-	if (!stele_slot_usable())
-		return false;
-	if (!slots_by_sequence())
+	enum slot_way way = stele_slot_way();
+
+	if (way == WAY_LOCKED)
 		return stele_fallback_push(words, which, p);
-	for (int i = 0; i < STEP_TRIES; i++) {
-		if (step_push_any(stele_hot.base, stele_rseq.area, stele_rseq.id, words + which, p))
+	for (int i = 0; i < STEP_TRIES && way == WAY_SEQUENCE; i++) {
+		if (step_push_any(stele_hot.base, stele_rseq.area, stele_rseq.id, words + which,
+				  p)) {
+			stele_thread_step_done();
 			return true;
+		}
 		if (at_bound(words, which, 0, STELE_SHEAF_END))
 			return false;
 	}
+	stele_thread_step_failed();
 	return false;
 }
 
@@ -80,11 +90,12 @@ bool stele_pcpu_push_rcu(uint64_t words, void *p)
  */
 static bool on_top_of(uint64_t words, enum stele_word which, const void *p)
 {
+	enum slot_way way = stele_slot_way();
 	uint64_t top;
 
-	if (!stele_slot_usable())
+	if (way == WAY_NONE)
 		return false;
-	if (!slots_by_sequence())
+	if (way == WAY_LOCKED)
 		return stele_fallback_on_top(words, which, p);
 	top = stele_pcpu_read(words, which);
 	return racy_entry(top, -1) == (uint64_t)(uintptr_t)p &&
@@ -103,23 +114,29 @@ bool stele_pcpu_on_top_rcu(uint64_t words, const void *p)
 
 uint64_t stele_pcpu_read(uint64_t words, enum stele_word which)
 {
-	if (!stele_slot_usable())
+	enum slot_way way = stele_slot_way();
+	unsigned slot = way == WAY_LOCKED ? stele_slot_locked() : stele_slot_now();
+
+	if (way == WAY_NONE)
 		return SHEAF_UNINIT;
 	/* ORDER(SLOT_READY) acquire: its words. */
-	return load_relaxed(word_at(load_acquire(slot_entry(stele_slot_now())), words + which));
+	return load_relaxed(word_at(load_acquire(slot_entry(slot)), words + which));
 }
 
 bool stele_pcpu_cas(uint64_t words, enum stele_word which, uint64_t old, uint64_t new)
 {
+	enum slot_way way = stele_slot_way();
 	enum step_result result = STEP_ABORTED;
 
-	if (!stele_slot_usable())
+	if (way == WAY_NONE)
 		return false;
-	if (!slots_by_sequence())
+	if (way == WAY_LOCKED)
 		return stele_fallback_cas(words, which, old, new);
 	STELE_POINT("slot:cas");
 	for (int i = 0; i < STEP_TRIES && result == STEP_ABORTED; i++)
 		result = step_cas(stele_hot.base, stele_rseq.area, stele_rseq.id, words + which,
 				  old, new);
+	if (result == STEP_ABORTED)
+		stele_thread_step_failed();
 	return result == STEP_DONE;
 }

@@ -39,8 +39,10 @@ struct dead_area {
 struct stele_tls {
 	struct rseq_area area;
 	struct dead_area dead;
-	uint32_t slot; /* plus one; 0: not yet given */
-	uint32_t cpus; /* the CPU set's (percpu/cpus.c) */
+	uint32_t slot;	 /* plus one; 0: not yet given */
+	uint32_t cpus;	 /* the CPU set's (percpu/cpus.c) */
+	uint16_t failed; /* steps that were interrupted every time they were tried, in a row */
+	uint16_t locked; /* so many steps more are done by lock */
 };
 static __thread struct stele_tls stele_tls
 	__attribute__((tls_model("initial-exec"), aligned(32))) = { .area = { .cpu_id = -1 },
@@ -123,6 +125,32 @@ unsigned stele_thread_slot(void)
 void stele_thread_move(unsigned slot)
 {
 	stele_tls.slot = slot + 1;
+}
+
+/* ---- threads that are stepped ---- */
+
+#define FAILED_IN_A_ROW 2
+#define STEPS_BY_LOCK 1000 /* until sequences are tried again; one that fails is enough then */
+
+bool stele_thread_is_stepped(void)
+{
+	if (stele_likely(!stele_tls.locked))
+		return false;
+	stele_tls.locked--;
+	return true;
+}
+
+void stele_thread_step_failed(void)
+{
+	if (stele_tls.failed < FAILED_IN_A_ROW)
+		stele_tls.failed++;
+	if (stele_tls.failed == FAILED_IN_A_ROW)
+		stele_tls.locked = STEPS_BY_LOCK;
+}
+
+void stele_thread_step_done(void)
+{
+	stele_tls.failed = 0;
 }
 
 uint32_t *stele_thread_cpus(void)

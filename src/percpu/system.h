@@ -66,6 +66,12 @@ unsigned stele_thread_slot(void);
 /* From now on its fallback slot is this one. */
 void stele_thread_move(unsigned slot);
 
+/* Whether this thread's next step is done by lock, as its sequences never end (percpu/steps.c); and
+ * what tells: a step that was interrupted each time it was tried, and one that was done. */
+bool stele_thread_is_stepped(void);
+void stele_thread_step_failed(void);
+void stele_thread_step_done(void);
+
 /* A word of this thread that belongs to percpu/cpus.c; 0 at first. */
 uint32_t *stele_thread_cpus(void);
 

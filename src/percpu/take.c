@@ -23,11 +23,11 @@ static struct stele_mutex taking = STELE_MUTEX(TAKING);
 
 /* ---- the one taker ---- */
 
-/* Every line of every slot that was begun. */
+/* Every line of every slot from @first on that was begun. */
 static inline __attribute__((always_inline)) void
-each_line(void (*each)(uint64_t line, uint64_t arg), uint64_t arg)
+each_line(unsigned first, void (*each)(uint64_t line, uint64_t arg), uint64_t arg)
 {
-	for (unsigned slot = 0; slot < stele_slots.count; slot++) {
+	for (unsigned slot = first; slot <= stele_slots.count; slot++) {
 		uint64_t base = slot_memory_begun(slot);
 		uint32_t end = load_relaxed(&stele_slots.high);
 
@@ -45,7 +45,7 @@ static void clear_marks(uint64_t line, uint64_t unused)
 /* What a taker that is gone had begun. */
 static void end_taking(void)
 {
-	each_line(clear_marks, 0);
+	each_line(0, clear_marks, 0);
 	stele_slots_end_pauses();
 }
 
@@ -98,6 +98,16 @@ static void take_slots(uint64_t words, const struct stele_words *which, unsigned
 	}
 }
 
+/* By sequence; and the slot of threads that are stepped, which is the last. */
+static int take_both(uint64_t words, const struct stele_words *which, unsigned first, unsigned last,
+		     bool wait, uint64_t found[TAKE_SLOTS][2])
+{
+	unsigned end = STELE_MIN(last, slot_of_stepped());
+
+	take_slots(words, which, end, last, wait, found + (end - first));
+	return take_marked(words, which, first, end, found);
+}
+
 /* Slots [first, last) of one line. -EAGAIN: there may be more. */
 static int take_some(uint64_t words, const struct stele_words *which, unsigned first, unsigned last,
 		     bool wait, uint64_t found[TAKE_SLOTS][2])
@@ -107,7 +117,7 @@ static int take_some(uint64_t words, const struct stele_words *which, unsigned f
 	if (!stele_begin_taking(wait))
 		return -EBUSY;
 	if (slots_by_sequence())
-		error = take_marked(words, which, first, last, found);
+		error = take_both(words, which, first, last, wait, found);
 	else
 		take_slots(words, which, first, last, wait, found);
 	stele_end_taking();
@@ -118,8 +128,10 @@ static int take_some(uint64_t words, const struct stele_words *which, unsigned f
 static int take_all(uint64_t words, const struct stele_words *which, bool wait,
 		    void (*each)(uint64_t, void *), void *arg)
 {
-	for (unsigned first = 0; first < stele_slots.count; first += TAKE_SLOTS) {
-		unsigned last = STELE_MIN(first + TAKE_SLOTS, stele_slots.count);
+	unsigned end = stele_slots.count + 1;
+
+	for (unsigned first = 0; first < end; first += TAKE_SLOTS) {
+		unsigned last = STELE_MIN(first + TAKE_SLOTS, end);
 		int error;
 
 		do {
@@ -140,7 +152,7 @@ unsigned stele_pcpu_sheaves(uint64_t words)
 {
 	unsigned n = 0;
 
-	for (unsigned slot = 0; slot < stele_slots.count; slot++) {
+	for (unsigned slot = 0; slot <= stele_slots.count; slot++) {
 		uint64_t base = slot_memory_begun(slot);
 
 		for (enum stele_word which = WORD_MAIN; which < WORD_LOCK && base;
@@ -182,13 +194,13 @@ static void free_line_of(uint64_t line, uint64_t token)
 
 void stele_pcpu_thread_gone(uint64_t token)
 {
-	if (!slots_by_sequence())
-		each_line(free_line_of, token);
+	/* By sequence one slot has locks. */
+	each_line(slots_by_sequence() ? slot_of_stepped() : 0, free_line_of, token);
 }
 
 void stele_pcpu_after_fork(void)
 {
-	each_line(free_line, stele_os_token());
+	each_line(0, free_line, stele_os_token());
 	/* Else something in the taker forked: what it has begun is its own. */
 	if (stele_mutex_after_fork(&taking))
 		end_taking();
