@@ -112,11 +112,7 @@ uint32_t stele_os_thread(void)
 
 bool stele_os_thread_lives(uint32_t thread)
 {
-	int saved = errno;
-	bool lives = syscall(SYS_tgkill, getpid(), thread, 0) == 0 || errno != ESRCH;
-
-	errno = saved;
-	return lives;
+	return STELE_SYSCALL(SYS_tgkill, stele_os_pid(), thread, 0) != -ESRCH;
 }
 
 int stele_os_priority(void)
