@@ -14,7 +14,7 @@
  *           docs/memory-model.md lists every such read.
  * Check     Debug builds abort when a racy read leads anywhere else.
  * Context   any.
- * Tests     tests/contract/test_protected.c, tests/unit/page/test_permanent.c
+ * Tests     tests/death/racy_read.c, tests/contract/test_protected.c, tests/unit/page/test_permanent.c
  */
 #ifndef STELE_SYNC_RACY_H
 #define STELE_SYNC_RACY_H
