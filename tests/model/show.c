@@ -15,7 +15,6 @@
 #ifdef BROKEN_SLOT_READY
 #define ORDER_SLOT_READY memory_order_relaxed
 #endif
-#define MODEL_THREADS 3
 #include "model.h"
 #include "percpu/show.h"
 
