@@ -13,7 +13,7 @@
 #include <stele/mempool.h>
 #include <time.h>
 
-#define PATIENCE 20 /* seconds: the machine may be busy */
+#define SECONDS_AT_MOST 20 /* seconds: the machine may be busy */
 
 /* ---- a pool of elements that exist from the start ---- */
 
@@ -30,17 +30,28 @@ static void *give_once(gfp_t gfp, void *data)
 	return given < MOST ? elements[given++] : NULL;
 }
 
-static void never_free(void *p, void *data)
+static bool ends;
+
+/* While the pool is used, each element has its place. */
+static void free_at_the_end(void *p, void *data)
 {
 	(void)p, (void)data;
-	abort();
+	if (!ends)
+		abort();
+}
+
+static void end_pool(void)
+{
+	ends = true;
+	mempool_exit(&pool);
+	ends = false;
 }
 
 /* All of its @n elements are here. */
 static void make_pool(int n)
 {
 	given = (unsigned)(MOST - n);
-	assert_int_equal(mempool_init(&pool, n, give_once, never_free, NULL), 0);
+	assert_int_equal(mempool_init(&pool, n, give_once, free_at_the_end, NULL), 0);
 	for (int i = 0; i < n; i++)
 		mine[i] = mempool_alloc_preallocated(&pool);
 }
@@ -83,7 +94,7 @@ static void start_to_wait(struct taker *t, unsigned n)
 
 static void wait_for(struct taker *t)
 {
-	time_t end = time(NULL) + PATIENCE;
+	time_t end = time(NULL) + SECONDS_AT_MOST;
 
 	while (!atomic_load(&t->done)) {
 		if (time(NULL) > end)
@@ -141,7 +152,7 @@ static void the_word_that_another_thread_left_stays(void **state)
 		wait_for(&taker[0]);
 		leaving_join(thread);
 		stele_inject_no_looks = false;
-		mempool_exit(&pool);
+		end_pool();
 	}
 }
 
@@ -161,7 +172,7 @@ static void an_element_that_is_counted_is_handed_over(void **state)
 		wait_for(&taker[0]);
 		leaving_join(thread);
 		stele_inject_no_looks = false;
-		mempool_exit(&pool);
+		end_pool();
 	}
 }
 
@@ -186,7 +197,37 @@ static void who_waits_looks_by_itself(void **state)
 		assert_int_equal(leaving.fired, 1);
 		wait_for(&taker[0]);
 		leaving_join(thread);
-		mempool_exit(&pool);
+		end_pool();
+	}
+}
+
+static void free_two(void)
+{
+	mempool_free(mine[0], &pool);
+	mempool_free(mine[1], &pool);
+}
+
+/* It takes along what it had in its hands, and nothing else. */
+static void who_dies_while_it_serves_stops_nobody(void **state)
+{
+	static const char *const points[] = { "mempool:lets-in", "mempool:serves", "mempool:tells",
+					      "reserve:owed", "mempool:served" };
+
+	(void)state;
+	for (unsigned i = 0; i < STELE_ARRAY_SIZE(points); i++) {
+		pthread_t thread;
+
+		make_pool(MOST);
+		start_to_wait(&taker[0], 1);
+		start_to_wait(&taker[1], 1);
+		leaving_at(points[i], LEAVING_DIES);
+		assert_true(leaving_thread(&thread, free_two));
+		assert_int_equal(leaving.fired, 1);
+		leaving_join(thread);
+		free_rest(NULL);
+		wait_for(&taker[0]);
+		wait_for(&taker[1]);
+		end_pool();
 	}
 }
 
@@ -205,6 +246,7 @@ int main(void)
 		cmocka_unit_test(the_word_that_another_thread_left_stays),
 		cmocka_unit_test(an_element_that_is_counted_is_handed_over),
 		cmocka_unit_test(who_waits_looks_by_itself),
+		cmocka_unit_test(who_dies_while_it_serves_stops_nobody),
 	};
 
 	return cmocka_run_group_tests(tests, begin, NULL);

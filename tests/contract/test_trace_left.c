@@ -21,7 +21,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#define PATIENCE 20 /* seconds: the machine may be busy */
+#define SECONDS_AT_MOST 20 /* seconds: the machine may be busy */
 
 static atomic_ulong events;
 static atomic_int removed;
@@ -48,7 +48,7 @@ static void *remove_count(void *arg)
 
 static void can_be_removed(const char *after)
 {
-	time_t end = time(NULL) + PATIENCE;
+	time_t end = time(NULL) + SECONDS_AT_MOST;
 	pthread_t thread;
 
 	atomic_store(&removed, 0);
