@@ -505,9 +505,42 @@ static void a_purger_that_stops_holds_nobody_up(void **state)
 	stele_inject = NULL;
 	pthread_join(thread, NULL);
 }
-#define STOPPED_PURGER purge_test(a_purger_that_stops_holds_nobody_up),
+
+static unsigned visits;
+
+static void count_visits(const char *point)
+{
+	visits += !strcmp(point, "purge:area");
+}
+
+/* How many areas are looked at while @n blocks of 100 KiB are freed, the lowest first. */
+static unsigned visits_to_free(unsigned n)
+{
+	static struct run *runs[1024];
+
+	stele_purge(0);
+	for (unsigned i = 0; i < n; i++)
+		runs[i] = take_filled(25, 1);
+	visits = 0;
+	stele_inject = count_visits;
+	for (unsigned i = 0; i < n; i++)
+		stele_run_return(runs[i]);
+	stele_inject = NULL;
+	return visits;
+}
+
+/* A walk that begins at the top each time would look at each area with each free. */
+static void a_free_looks_at_few_areas(void **state)
+{
+	(void)state;
+	assert_in_range(visits_to_free(64), 1, 2 * 64);
+	assert_in_range(visits_to_free(256), 1, 2 * 256);
+	assert_in_range(visits_to_free(1024), 1, 2 * 1024);
+}
+#define AT_POINTS                                                                                  \
+	purge_test(a_purger_that_stops_holds_nobody_up), purge_test(a_free_looks_at_few_areas),
 #else
-#define STOPPED_PURGER /* it needs the named points of debug builds */
+#define AT_POINTS /* these need the named points of debug builds */
 #endif
 
 static int setup(void **state)
@@ -542,7 +575,7 @@ int main(void)
 		purge_test(nobody_loses_memory_to_the_purger),
 		purge_test(nor_to_one_who_counts_anew),
 		purge_test(what_was_never_counted_is_mended),
-		STOPPED_PURGER
+		AT_POINTS
 	};
 
 	return small_arena("128m") != 0 || cmocka_run_group_tests(tests, NULL, NULL);
