@@ -14,6 +14,7 @@
 #include "base/fmt.h"
 #include "base/options.h"
 #include "os/os.h"
+#include "percpu/keep.h"
 #include "percpu/system.h"
 #include "sync/held.h"
 #include "sync/inject.h"
@@ -28,8 +29,7 @@ void (*stele_cpus_left)(void);
 
 static struct stele_mutex changing = STELE_MUTEX(CPUS);
 static struct stele_mutex first_look = STELE_MUTEX(FIRST_LOOK);
-static _Atomic uint32_t readers; /* threads; futex for the writer */
-static _Atomic uint32_t writing;
+static struct keep keep; /* its count is a futex for the writer */
 static _Atomic uint32_t ready;
 
 _Static_assert(STELE_OS_CPUS == STELE_SLOTS_MAX, "one mask for both");
@@ -148,20 +148,10 @@ void stele_cpus_set_online(unsigned slot, bool online)
 
 /* ---- reading ---- */
 
-/* ORDER(CPUS) sequentially consistent: counted, then look for a writer, who says so and then looks
- * at the count. */
-static bool enter(void)
-{
-	atomic_fetch_add(&readers, 1);
-	STELE_POINT("cpus:counted");
-	return !load_seq(&writing);
-}
-
-/* ORDER(CPUS) sequentially consistent: not counted any more, then looks whether a writer waits. */
 static void leave(void)
 {
-	if (atomic_fetch_sub(&readers, 1) == 1 && load_seq(&writing))
-		stele_os_futex_wake(&readers, 1);
+	if (keep_leave(&keep))
+		stele_os_futex_wake(&keep.readers, 1);
 }
 
 /* Until the writer is gone. One that never left its mutex has left this behind. */
@@ -170,7 +160,7 @@ static void wait_for_writer(void)
 	if (stele_lock(&changing) != 0)
 		return;
 	/* ORDER(CPUS) release: the set is as it will be. */
-	store_seq(&writing, 0);
+	keep_let_in(&keep);
 	stele_unlock(&changing);
 }
 
@@ -199,7 +189,7 @@ void cpus_read_lock(void)
 		return;
 	signals = stele_os_signals_hold();
 	stele_held_wait(&changing, STELE_FRAME);
-	while (!enter()) {
+	while (!keep_enter(&keep)) {
 		leave();
 		wait_for_writer();
 	}
@@ -216,7 +206,7 @@ int cpus_read_trylock(void)
 	if (deepen(mine))
 		return 1;
 	signals = stele_os_signals_hold();
-	*mine = enter();
+	*mine = keep_enter(&keep);
 	if (*mine)
 		stele_held_add(&changing, STELE_FRAME);
 	else
@@ -280,8 +270,8 @@ static bool readers_leave(void)
 {
 	uint32_t seen;
 
-	for (int i = 0; (seen = load_seq(&readers)) && i < PATIENT_WAITS; i++)
-		stele_os_futex_wait_ms(&readers, seen, WAIT_MS);
+	for (int i = 0; (seen = keep_count(&keep)) && i < PATIENT_WAITS; i++)
+		stele_os_futex_wait_ms(&keep.readers, seen, WAIT_MS);
 	return !seen;
 }
 
@@ -292,13 +282,12 @@ int stele_cpus_write_lock(void)
 	uint32_t *mine = stele_thread_cpus();
 
 	while (!*mine && stele_lock(&changing) == 0) {
-		store_seq(&writing, 1);
-		STELE_POINT("cpus:writing");
+		keep_out(&keep);
 		if (readers_leave()) {
 			*mine = CPUS_WRITER;
 			return 0;
 		}
-		store_seq(&writing, 0);
+		keep_let_in(&keep);
 		stele_unlock(&changing);
 	}
 	return -EDEADLK;
@@ -308,7 +297,7 @@ void stele_cpus_write_unlock(void)
 {
 	*stele_thread_cpus() = 0;
 	/* ORDER(CPUS) release: the set is as it will be. */
-	store_seq(&writing, 0);
+	keep_let_in(&keep);
 	stele_unlock(&changing);
 	do_what_waited();
 }
@@ -394,12 +383,12 @@ void stele_cpus_after_fork(void)
 
 	stele_mutex_after_fork(&first_look);
 	if (!stele_mutex_after_fork(&changing)) {
-		store_seq(&readers, 0); /* this thread is the writer, and goes on */
+		store_seq(&keep.readers, 0); /* this thread is the writer, and goes on */
 		return;
 	}
 	if (mine)
 		stele_held_again(&changing);
-	store_seq(&readers, mine ? 1 : 0);
-	if (exchange_acq_rel(&writing, 0) && load_relaxed(&ready))
+	store_seq(&keep.readers, mine ? 1 : 0);
+	if (exchange_acq_rel(&keep.writing, 0) && load_relaxed(&ready))
 		mend_set();
 }

@@ -55,7 +55,9 @@ extern struct stele_hot stele_hot __attribute__((visibility("hidden")));
 #define STELE_HINTS_OFFSET ((1u << 20) - (1u << 18))		       /* 4 TiB in areas, a bit each */
 #define STELE_TAGS_OFFSET (1u << 20)
 
+#ifndef STELE_SLOT_SHIFT /* a model has smaller ones */
 #define STELE_SLOT_SHIFT 17
+#endif
 #define STELE_SLOT_SIZE (1u << STELE_SLOT_SHIFT)
 #define STELE_SLOTS_MAX 4096
 #define STELE_WORDS_SIZE 32 /* one cache's words in a slot */
