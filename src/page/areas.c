@@ -100,6 +100,14 @@ void stele_areas_return(uint32_t first, uint32_t n)
 		show_whole(i, AREA_OPEN);
 }
 
+/* The first one for whoever opened them: a hint is due when it is empty again. */
+static void show_opened(uint32_t first, uint32_t n)
+{
+	area_show(area_count(first), AREA_OPEN);
+	lower_low(first);
+	stele_areas_return(first + 1, n - 1);
+}
+
 /* ---- mapping a row that is BUSY ---- */
 
 static int map_areas(uint32_t first, uint32_t n)
@@ -229,7 +237,7 @@ int64_t stele_areas_open(struct stele_zone *zone)
 		raise_high(&zone->high, first + n);
 		mapped = map_some(first, n);
 		if (mapped > 0) {
-			stele_areas_return(first, (uint32_t)mapped);
+			show_opened(first, (uint32_t)mapped);
 			result = first;
 		}
 		close_busy(first, n);

@@ -175,7 +175,9 @@ unsigned stele_mark_dirty(struct area *area, unsigned first, unsigned n);
 
 bool stele_page_fault_injected(void);
 
-/* large.c for permanent.c: an empty area of this node for good, AREA_KEPT from then on. Or -1. */
+/* large.c for permanent.c: an empty area of this node for good, AREA_KEPT from then on, of which the
+ * first STELE_MAP_UNIT is mapped and no more than these frames may be. Or -1. */
+#define STELE_KEPT_FRAMES (unsigned)((AREA_SIZE - STELE_MAP_UNIT) / FRAME_SIZE)
 int64_t stele_area_keep(unsigned node);
 /* The same area, in which nothing was used. */
 void stele_area_let_go(uint32_t number);

@@ -66,15 +66,14 @@ int64_t stele_area_keep(unsigned node)
 	/* Both say that it is taken whole. */
 	store_relaxed(area_count((uint32_t)number), AREA_KEPT);
 	stele_huge_taken(0, dirty_in((uint32_t)number, 1)); /* counted as no use */
+	/* Refused: then it is mapped already when more of it is wanted. */
+	stele_os_unmap(area_memory((uint32_t)number) + STELE_MAP_UNIT, AREA_SIZE - STELE_MAP_UNIT);
 	return number;
 }
 
 void stele_area_let_go(uint32_t number)
 {
-	uint64_t dirty = dirty_in(number, 1);
-
-	stele_areas_return(number, 1);
-	stele_dirty_returned(dirty, PURGE_LATER);
+	stele_areas_close(number, 1); /* a refusal loses it: it may be mapped in part */
 }
 
 /* More than there is: refused as the system itself would refuse it, unless it is told not to. */

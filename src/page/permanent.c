@@ -5,7 +5,8 @@
  * Idea      Memory that threads read without owning it (sync/racy.h) lies in areas of its own, each
  *           taken whole and for good. A run begins where the one before it ended. So such runs lie
  *           close together, and leave no holes where programs' memory comes and goes. Their pages
- *           can be given back, their addresses cannot.
+ *           can be given back, their addresses cannot. An area is mapped as far as it is cut, by
+ *           sync/stretch.h: from the word follows how far it reaches at least.
  * Objects   cut: for each node, in one word, how many areas were taken, which was the last one, and
  *           how many of its frames are in use.
  * Order     AREA: the area's last owners are done with it. The word says no more than which frames
@@ -16,7 +17,8 @@
  *           of these are not for them, and any area more is not: caches go there.
  * Failure   NULL: no empty area, or the share is used up. A thread that never comes back from
  *           between an area and the word has lost it the area.
- * Limits    what is left at the end of an area and is too small for a run stays unused.
+ * Limits    the last 64 KiB of an area stay unmapped: enlarging asks beyond the end. What is left
+ *           before them and is too small for a run stays unused.
  * Tests     tests/unit/page/test_permanent.c
  */
 #include "page/heap.h"
@@ -56,9 +58,20 @@ static uint64_t share_of(unsigned node, bool vital)
 static bool has_room(unsigned node, uint64_t word, unsigned frames, bool vital)
 {
 	uint64_t taken = word / ONE_AREA, share = share_of(node, vital);
-	unsigned last = !vital && taken == share ? AREA_FRAMES - RESERVED : AREA_FRAMES;
+	unsigned all = STELE_KEPT_FRAMES, last = !vital && taken == share ? all - RESERVED : all;
 
 	return word && taken <= share && frames_in(word) + frames <= last;
+}
+
+/* Maps the area on from what is in use, up to the end of @frames more. */
+static bool map_on(uint64_t word, unsigned frames)
+{
+	size_t used = frames_in(word) * FRAME_SIZE, need = used + frames * FRAME_SIZE;
+	struct stele_stretch s = { .start = area_memory(number_in(word)),
+				   .room = STELE_KEPT_FRAMES * FRAME_SIZE,
+				   .mapped = STELE_ALIGN_UP(STELE_MAX(used, 1ul), STELE_MAP_UNIT) };
+
+	return stretch_reach(&s, need, need) == 0;
 }
 
 /* Goes on in a new area, unless somebody else did. False: there is none. */
@@ -86,6 +99,8 @@ static uintptr_t cut_frames(unsigned node, unsigned frames, bool vital)
 			if (!begin_area(node, word, vital))
 				return 0;
 			word = load_relaxed(&cut[node]);
+		} else if (!map_on(word, frames)) {
+			return 0;
 		} else if (cas_relaxed(&cut[node], &word, word + frames)) {
 			return (uintptr_t)area_memory(number_in(word)) +
 			       frames_in(word) * FRAME_SIZE;
@@ -101,7 +116,7 @@ struct run *stele_run_keep(unsigned where, unsigned frames, bool vital)
 	if (stele_page_fault_injected())
 		return NULL;
 	frames = STELE_ALIGN_UP(frames, page);
-	run = stele_descriptor_take();
+	run = frames <= STELE_KEPT_FRAMES ? stele_descriptor_take() : NULL;
 	if (!run)
 		return NULL;
 	run->base = cut_frames(where_node(where), frames, vital);

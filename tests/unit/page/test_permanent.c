@@ -35,7 +35,7 @@ static void runs_lie_side_by_side_in_areas_of_their_own(void **state)
 		assert_true(stele_is_never_given((char *)run->base + run->bytes - 1));
 		areas += i && run->base != runs[i - 1]->base + runs[i - 1]->bytes;
 	}
-	assert_int_equal(areas, (MANY * 5 + AREA_FRAMES - 1) / AREA_FRAMES);
+	assert_int_equal(areas, (MANY * 5 + STELE_KEPT_FRAMES - 1) / STELE_KEPT_FRAMES);
 }
 
 static void pages_that_go_back_read_as_zero(void **state)
