@@ -238,9 +238,9 @@ static void *grow_roomy(void *p, size_t old, size_t size)
 
 	if (roomy != size)
 		new = stele_large_resize(p, roomy, false);
-	if (!new && roomy != size)
+	if (!new &&roomy != size)
 		new = stele_large_resize(p, size, false);
-	return !new && roomy != size ? move(p, old, roomy) : new;
+	return !new &&roomy != size ? move(p, old, roomy) : new;
 }
 
 static void *resize_large(void *p, size_t old, size_t size)

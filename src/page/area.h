@@ -73,8 +73,7 @@ static inline bool area_claim(_Atomic uint32_t *count, unsigned n)
 static inline bool area_unclaim(_Atomic uint32_t *count, unsigned n)
 {
 	/* ORDER(AREA) release: after the bits. */
-	return atomic_fetch_sub_explicit(count, n, ORDER_AREA_RETURN) ==
-	       AREA_OPEN + n;
+	return atomic_fetch_sub_explicit(count, n, ORDER_AREA_RETURN) == AREA_OPEN + n;
 }
 
 /* The lowest bit where @n set bits of @free start at a multiple of @align; 64 if none. */

@@ -27,7 +27,8 @@
 #include <errno.h>
 
 #define STEP_MAX 16u
-#define AREA_NEW 16386u /* as BUSY: mapped by the thread that has it so, for a row that is not complete */
+#define AREA_NEW                                                                                   \
+	16386u /* as BUSY: mapped by the thread that has it so, for a row that is not complete */
 
 static _Atomic uint32_t busy; /* threads that have areas BUSY */
 

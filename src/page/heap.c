@@ -140,9 +140,8 @@ static void raise_span(size_t areas)
 	size_t seen = stele_span(), span = areas * AREA_SIZE;
 
 	/* ORDER(SPAN) release: the page map is there. */
-	while (seen < span &&
-	       !__atomic_compare_exchange_n(&stele_hot.span, &seen, span, true, __ATOMIC_RELEASE,
-					    __ATOMIC_RELAXED))
+	while (seen < span && !__atomic_compare_exchange_n(&stele_hot.span, &seen, span, true,
+							   __ATOMIC_RELEASE, __ATOMIC_RELAXED))
 		;
 }
 

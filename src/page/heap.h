@@ -21,7 +21,15 @@ struct stele_zone {
 };
 
 /* What is looked up by an area's number; what is handed out one by one. Each may grow. */
-enum stele_table { TABLE_TAGS, TABLE_REFS, TABLE_COUNTS, TABLE_AREAS, TABLE_RUNS, TABLE_SLOTS, TABLES };
+enum stele_table {
+	TABLE_TAGS,
+	TABLE_REFS,
+	TABLE_COUNTS,
+	TABLE_AREAS,
+	TABLE_RUNS,
+	TABLE_SLOTS,
+	TABLES
+};
 
 struct stele_heap {
 	char *base;
@@ -34,7 +42,7 @@ struct stele_heap {
 	size_t arena_at;
 	uint32_t areas_max;
 	uint32_t zone_shift; /* an area's number to its node's */
-	bool whole;	     /* the tables are mapped as a whole, and made writable piece by piece */
+	bool whole; /* the tables are mapped as a whole, and made writable piece by piece */
 	struct stele_stretch tables[TABLES];
 	/* Grows only. */
 	_Atomic uint64_t next_descriptor; /* offset of the first never used */
@@ -75,7 +83,8 @@ static inline uint32_t area_of(uintptr_t address)
 static inline struct area_hints area_hints(void)
 {
 	return (struct area_hints){ (_Atomic uint64_t *)(stele_hot.base + STELE_HINTS_OFFSET),
-				    (_Atomic uint64_t *)(stele_hot.base + STELE_HINT_WORDS_OFFSET) };
+				    (_Atomic uint64_t *)(stele_hot.base +
+							 STELE_HINT_WORDS_OFFSET) };
 }
 
 static inline struct stele_zone *zone_of_area(uint32_t number)

@@ -53,8 +53,8 @@ static inline void raise_high(_Atomic uint32_t *high, uint32_t end)
 	uint32_t seen = load_relaxed(high);
 
 	/* ORDER(SPAN) release: the tables reach as far. */
-	while (seen < end && !atomic_compare_exchange_weak_explicit(high, &seen, end, memory_order_release,
-								   memory_order_relaxed))
+	while (seen < end && !atomic_compare_exchange_weak_explicit(
+				     high, &seen, end, memory_order_release, memory_order_relaxed))
 		;
 }
 
@@ -87,7 +87,8 @@ static inline bool may_be_whole(uint32_t count)
 static inline void hint_clear(struct area_hints h, uint32_t number, _Atomic uint32_t *count)
 {
 	/* ORDER(AREA) acquire and release: if the bit was set anew before this, so was the count. */
-	atomic_fetch_and_explicit(&h.bits[number / 64], ~(1ull << number % 64), memory_order_acq_rel);
+	atomic_fetch_and_explicit(&h.bits[number / 64], ~(1ull << number % 64),
+				  memory_order_acq_rel);
 	STELE_POINT("open:hint");
 	if (may_be_whole(load_relaxed(count)))
 		hint_set(h, number);

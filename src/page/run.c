@@ -228,8 +228,8 @@ static int64_t take_across(const struct stele_zone *zone, uint32_t number, unsig
 {
 	uint64_t border = (uint64_t)number * AREA_FRAMES, frame;
 
-	if (frames < LARGE_ROW || number == zone->first ||
-	    area_is_full(number) || area_is_full(number - 1))
+	if (frames < LARGE_ROW || number == zone->first || area_is_full(number) ||
+	    area_is_full(number - 1))
 		return -1;
 	frame = STELE_ALIGN_UP(border - free_at_end(area_at(number - 1)), (uint64_t)align);
 	if (frame >= border || frame + frames > border + free_at_start(area_at(number)))
@@ -252,8 +252,7 @@ static int64_t take_from(struct stele_zone *zone, uint32_t from, unsigned frames
 			store_relaxed(&hints[stele_slot_now() % HINTS], number);
 			return frame;
 		}
-		if (raise_low && area_is_full(number) &&
-		    load_relaxed(&zone->low) == number)
+		if (raise_low && area_is_full(number) && load_relaxed(&zone->low) == number)
 			store_relaxed(&zone->low, number + 1);
 	}
 	return -1;

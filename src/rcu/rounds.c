@@ -22,6 +22,7 @@
 #include "rcu/rounds.h"
 #include "base/options.h"
 #include "os/os.h"
+#include <pthread.h>
 
 struct runner stele_runners[STELE_GRACES];
 struct in_hand stele_forks;
@@ -228,10 +229,22 @@ static void end_turn(struct stele_grace *g, const struct turn *turn)
 	stele_os_signals_release(turn->signals);
 }
 
+void stele_owner_ended(void *grace)
+{
+	struct stele_grace *g = grace;
+
+	in_hand_leave(&runner_of(g)->name);
+	/* ORDER(RUNNER) release: as giving up the right to run rounds. */
+	store_release(&g->served, 0);
+	runner_stop(runner_of(g), stele_owner_me());
+}
+
 static void call_here(struct stele_grace *g)
 {
 	stele_rounds_inside |= bit_of(g);
+	pthread_cleanup_push(stele_owner_ended, g);
 	call_all(g);
+	pthread_cleanup_pop(0);
 	stele_rounds_inside &= ~bit_of(g);
 	end_round(g);
 }

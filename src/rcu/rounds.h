@@ -40,6 +40,8 @@ uint64_t stele_owner_me(void);
 bool stele_runner_become(struct stele_grace *g, uint64_t me);
 /* Whether the thread that runs the rounds is gone; it is then known that none does. */
 bool stele_runner_is_gone(struct stele_grace *g);
+/* What is called in a round ends the thread: what is in hand goes on with the next owner. */
+void stele_owner_ended(void *grace);
 /* A whole round, by the owner. */
 void stele_round_run(struct stele_grace *g);
 /* The same inside of another round of this thread. */

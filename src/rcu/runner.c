@@ -45,17 +45,6 @@ static struct stele_grace *take_over(uint64_t maker)
 	return NULL;
 }
 
-/* What is called in a round ends the thread: what is in hand goes on with the next owner. */
-static void ended(void *arg)
-{
-	struct stele_grace *g = arg;
-
-	in_hand_leave(&runner_of(g)->name);
-	/* ORDER(RUNNER) release: as giving up the right to run rounds. */
-	store_release(&g->served, 0);
-	runner_stop(runner_of(g), stele_owner_me());
-}
-
 static void run_rounds(struct stele_grace *g)
 {
 	for (;;) {
@@ -76,7 +65,7 @@ static void *run(void *arg)
 		return NULL;
 	/* ORDER(RUNNER) release: said by the maker as well, which may be gone before it could. */
 	store_release(&g->served, 1);
-	pthread_cleanup_push(ended, g);
+	pthread_cleanup_push(stele_owner_ended, g);
 	run_rounds(g);
 	pthread_cleanup_pop(1);
 	return NULL;

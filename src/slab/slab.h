@@ -36,7 +36,7 @@
 
 #define CACHE_NAME_MAX 64
 #define SLAB_NO_SHEAVES 0x80000000u /* internal: every call goes to the slabs */
-#define SLAB_OWN 0x20000000u /* internal: objects of the library itself; without sheaves */
+#define SLAB_OWN 0x20000000u	    /* internal: objects of the library itself; without sheaves */
 #define SLAB_KEPT 0x40000000u /* internal: slabs are never given up (kept.c); without sheaves */
 #define SLAB_OBJECTS_MAX 512u /* the bits of a descriptor */
 #define PATIENCE 1000 /* naps, a second or so: how long what others have in hand is waited for */

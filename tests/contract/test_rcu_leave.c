@@ -10,6 +10,7 @@
 #include "contract.h"
 #include "os/os.h"
 #include "rcu/rcu.h"
+#include "slab/slab.h"
 #include <errno.h>
 #include <pthread.h>
 #include <signal.h>
@@ -358,6 +359,11 @@ static const struct rcu_flavor_struct leaving_flavor = {
 	.update_synchronize_rcu = period,
 };
 
+static const struct rcu_flavor_struct asking_nobody = {
+	.read_ongoing = toy_read_ongoing,
+	.update_synchronize_rcu = toy_synchronize,
+};
+
 static struct kmem_cache *cache_of(const char *name, const struct rcu_flavor_struct *flavor,
 				   void (*dtor)(void *))
 {
@@ -415,6 +421,39 @@ static void end_thread(void *object)
 	(void)object;
 	if (atomic_exchange(&exit_in_destructor, false))
 		pthread_exit(NULL);
+}
+
+static void *run_a_round(void *arg)
+{
+	kmem_cache_shrink(arg);
+	kvfree_rcu_barrier_on_cache(arg);
+	return NULL;
+}
+
+static void without_a_thread_who_is_ended_in_a_round_stops_nobody(void **state)
+{
+	struct kmem_cache *s, *other;
+	struct stderr_text t;
+	pthread_t thread;
+
+	(void)state;
+	no_threads = true;
+	s = cache_of("ending-here", &asking_nobody, end_thread);
+	other = cache_of("other-here", &asking_nobody, NULL);
+	kmem_cache_free(s, kmem_cache_alloc(s, 0));
+	s->ending = true; /* or its slab would be kept, as there is no runner */
+	exit_in_destructor = true;
+	pthread_create(&thread, NULL, run_a_round, s);
+	pthread_join(thread, NULL);
+	assert_false(exit_in_destructor);
+	give(other);
+	kvfree_rcu_barrier_on_cache(other);
+	assert_int_equal(load_relaxed(&stele_grace_of(other)->waiting) > s->frames * 4096ul, 0);
+	kmem_cache_destroy(other);
+	stderr_begin(&t);
+	kmem_cache_destroy(s);
+	stderr_end(&t);
+	no_threads = false;
 }
 
 static void a_runner_that_is_ended_is_made_anew(void **state)
@@ -666,6 +705,7 @@ int main(int argc, char **argv)
 #endif
 		cmocka_unit_test_setup(without_a_thread_who_leaves_a_grace_period_stops_nobody,
 				       each),
+		cmocka_unit_test_setup(without_a_thread_who_is_ended_in_a_round_stops_nobody, each),
 		cmocka_unit_test_setup(a_runner_that_is_ended_is_made_anew, each),
 		cmocka_unit_test_setup(a_thread_that_destroys_a_cache_can_be_interrupted, each),
 		cmocka_unit_test_setup(so_can_one_whose_destructor_does, each),

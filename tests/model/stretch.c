@@ -33,7 +33,7 @@ static bool stele_os_is_one_mapping(void *p, size_t size);
 #define UNITS 6u
 
 static pthread_mutex_t kernel = PTHREAD_MUTEX_INITIALIZER;
-static size_t end; /* of the mapping, in units */
+static size_t end;	     /* of the mapping, in units */
 static int fresh[UNITS + 1]; /* written by who maps */
 static struct stele_stretch stretch;
 

@@ -76,8 +76,8 @@ static inline int usual_child(unsigned steps)
 	unsigned given, refused, wrong = workloads_run(steps, &given, &refused);
 
 	held = held_after_trim() - at_start;
-	printf("  %u given, %u refused, %u wrong, %lu bytes held at the end; mode %d\n",
-	       given, refused, wrong, (unsigned long)held, stele_system()->mode);
+	printf("  %u given, %u refused, %u wrong, %lu bytes held at the end; mode %d\n", given,
+	       refused, wrong, (unsigned long)held, stele_system()->mode);
 	fflush(stdout);
 	return wrong ? 10 : held ? 11 : !given ? 12 : 0;
 }
