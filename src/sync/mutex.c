@@ -9,6 +9,7 @@
 #include "sync/mutex.h"
 #include "os/os.h"
 #include "sync/held.h"
+#include "sync/holder.h"
 #include "sync/inject.h"
 #include <errno.h>
 #include <linux/futex.h>
@@ -27,7 +28,7 @@ static _Atomic uint32_t *futex_of(struct stele_mutex *mutex)
 
 static bool is_held(uint64_t word)
 {
-	return (uint32_t)word && word >> 32 == stele_os_process();
+	return holder_is_of(word, stele_os_process());
 }
 
 static bool is_inside(struct stele_mutex *mutex)
@@ -36,29 +37,14 @@ static bool is_inside(struct stele_mutex *mutex)
 	       load_relaxed(&mutex->owner) == stele_os_token();
 }
 
-/* Enters unless somebody is inside. @me is what the word then holds. */
 static bool enter(struct stele_mutex *mutex, uint64_t me)
 {
-	uint64_t seen = load_relaxed(&mutex->word);
-
-	while (!is_held(seen)) {
-		/* ORDER(MUTEX) acquire */
-		if (cas_acquire(&mutex->word, &seen, me)) {
-			mutex->abandoned = (uint32_t)seen != 0;
-			return true;
-		}
-	}
-	return false;
+	return holder_enter(&mutex->word, stele_os_process(), me, &mutex->abandoned);
 }
 
-/* The thread that the word names is gone. */
 static bool take_over(struct stele_mutex *mutex, uint64_t seen, uint64_t me)
 {
-	/* ORDER(MUTEX) acquire */
-	if (!cas_acquire(&mutex->word, &seen, me | (seen & FUTEX_WAITERS)))
-		return false;
-	mutex->abandoned = true;
-	return true;
+	return holder_take_over(&mutex->word, seen, me, &mutex->abandoned);
 }
 
 /* The kernel has passed the lock to this thread. */
@@ -182,8 +168,7 @@ void stele_unlock(struct stele_mutex *mutex)
 
 	stele_held_remove(mutex);
 	store_relaxed(&mutex->owner, 0);
-	/* ORDER(MUTEX) release */
-	if (word & FUTEX_WAITERS || !cas_release(&mutex->word, &word, word & ~(uint64_t)UINT32_MAX))
+	if (!holder_leave(&mutex->word, word))
 		leave_contended(mutex);
 	stele_os_signals_release(signals);
 }
@@ -201,18 +186,10 @@ bool stele_mutex_after_fork(struct stele_mutex *mutex)
 	return true;
 }
 
-/* The holder is gone: the lock is nobody's, and the next holder is told that it was abandoned. */
 static void abandon(struct stele_mutex *mutex, uint32_t thread)
 {
-	uint64_t seen = load_relaxed(&mutex->word);
-
-	while (is_held(seen) && ((uint32_t)seen & FUTEX_TID_MASK) == thread) {
-		/* ORDER(MUTEX) release: what the child did is this thread's past. */
-		if (!cas_release(&mutex->word, &seen, (uint32_t)seen))
-			continue;
+	if (holder_abandon(&mutex->word, stele_os_process(), thread))
 		stele_os_futex_wake(futex_of(mutex), 1);
-		return;
-	}
 }
 
 void stele_mutex_thread_gone(uint64_t token, uint32_t thread)

@@ -1,0 +1,86 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * sync/holder.h - the word of a lock: who is inside, and what becomes of it when that one is gone
+ *
+ * Idea      {process:32, futex:32}. A lock of another process, or of none, is free but abandoned:
+ *           whoever enters is told. A lock whose holder is gone is taken over by one
+ *           compare-and-swap of the whole word, or abandoned by another: of two that find the
+ *           holder gone one has the lock, and one thread is told, once.
+ * Order     MUTEX: entering and taking over acquire; leaving and abandoning release.
+ * Tests     tests/model/holder.c
+ */
+#ifndef STELE_SYNC_HOLDER_H
+#define STELE_SYNC_HOLDER_H
+
+#include "sync/atomic.h"
+#include <linux/futex.h>
+
+/* Each may be weakened by a model that must fail then. */
+#ifndef ORDER_MUTEX_ENTER
+#define ORDER_MUTEX_ENTER memory_order_acquire
+#endif
+#ifndef ORDER_MUTEX_LEAVE
+#define ORDER_MUTEX_LEAVE memory_order_release
+#endif
+
+static inline bool holder_is_of(uint64_t word, uint32_t process)
+{
+	return (uint32_t)word && word >> 32 == process;
+}
+
+static inline bool holder_swap_in(_Atomic uint64_t *word, uint64_t *seen, uint64_t me)
+{
+	/* ORDER(MUTEX) acquire */
+	return atomic_compare_exchange_strong_explicit(word, seen, me, ORDER_MUTEX_ENTER,
+						       memory_order_relaxed);
+}
+
+/* Enters unless somebody is inside. @me is what the word then holds. */
+static inline bool holder_enter(_Atomic uint64_t *word, uint32_t process, uint64_t me,
+				bool *abandoned)
+{
+	uint64_t seen = load_relaxed(word);
+
+	while (!holder_is_of(seen, process)) {
+		if (holder_swap_in(word, &seen, me)) {
+			*abandoned = (uint32_t)seen != 0;
+			return true;
+		}
+	}
+	return false;
+}
+
+/* The thread that @seen names is gone. */
+static inline bool holder_take_over(_Atomic uint64_t *word, uint64_t seen, uint64_t me,
+				    bool *abandoned)
+{
+	if (!holder_swap_in(word, &seen, me | (seen & FUTEX_WAITERS)))
+		return false;
+	*abandoned = true;
+	return true;
+}
+
+/* The same: the next one that enters is told. True: it was @thread's. */
+static inline bool holder_abandon(_Atomic uint64_t *word, uint32_t process, uint32_t thread)
+{
+	uint64_t seen = load_relaxed(word);
+
+	while (holder_is_of(seen, process) && ((uint32_t)seen & FUTEX_TID_MASK) == thread) {
+		/* ORDER(MUTEX) release: what the thread did is this one's past. */
+		if (atomic_compare_exchange_strong_explicit(
+			    word, &seen, (uint32_t)seen, ORDER_MUTEX_LEAVE, memory_order_relaxed))
+			return true;
+	}
+	return false;
+}
+
+/* False: somebody waits. */
+static inline bool holder_leave(_Atomic uint64_t *word, uint64_t seen)
+{
+	/* ORDER(MUTEX) release */
+	return !(seen & FUTEX_WAITERS) &&
+	       atomic_compare_exchange_strong_explicit(word, &seen, seen & ~(uint64_t)UINT32_MAX,
+						       ORDER_MUTEX_LEAVE, memory_order_relaxed);
+}
+
+#endif
