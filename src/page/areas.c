@@ -30,11 +30,16 @@
 #define AREA_NEW                                                                                   \
 	16386u /* as BUSY: mapped by the thread that has it so, for a row that is not complete */
 
-static _Atomic uint32_t busy; /* threads that have areas BUSY */
+static _Atomic uint32_t busy; /* threads that have areas BUSY, or frames to purge */
 
 bool stele_areas_busy(void)
 {
 	return load_relaxed(&busy) != 0;
+}
+
+void stele_areas_in_hand(int more)
+{
+	add_relaxed(&busy, (uint32_t)more);
 }
 
 static uint64_t begin(void)

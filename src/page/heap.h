@@ -163,8 +163,10 @@ void stele_areas_lost(uint32_t first, uint32_t n);  /* something else may be map
 void stele_area_emptied(uint32_t number);
 /* Unmaps empty areas. */
 void stele_areas_close_empty(void);
-/* How many areas are in the hands of a thread that opens or closes them; a glance. */
+/* Whether areas are in the hands of a thread that opens, closes or purges them; a glance. A child of
+ * fork() may be told so for good. */
 bool stele_areas_busy(void);
+void stele_areas_in_hand(int more); /* 1, and -1 afterwards */
 
 /* For frames that were claimed, or taken, in area @number. */
 static inline void frames_unclaim(uint32_t number, unsigned n)

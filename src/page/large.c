@@ -44,7 +44,7 @@ static uint64_t dirty_in(uint32_t first, uint32_t n)
 }
 
 /* In the wanted node's zone, else in the others, the nearest first. */
-static int64_t find_areas(unsigned where, uint32_t n, uint32_t align, bool fresh)
+static int64_t look_for_areas(unsigned where, uint32_t n, uint32_t align, bool fresh)
 {
 	unsigned node = where_node(where), which = 0;
 	int64_t first = stele_areas_take(&stele_heap.zones[node], n, align, fresh);
@@ -54,6 +54,24 @@ static int64_t find_areas(unsigned where, uint32_t n, uint32_t align, bool fresh
 		return first;
 	while (first < 0 && (other = stele_node_farther(node, &which)) >= 0)
 		first = stele_areas_take(&stele_heap.zones[other], n, align, fresh);
+	return first;
+}
+
+#define PATIENCE 100u
+
+/*
+ * Where there are none, another thread may have some in its hands that are free but for that: to
+ * purge, to open, to close. It gets a few turns to give them back. A thread that never does costs the
+ * others these turns, and only where the answer would be NULL anyway.
+ */
+static int64_t find_areas(unsigned where, uint32_t n, uint32_t align, bool fresh)
+{
+	int64_t first = look_for_areas(where, n, align, fresh);
+
+	for (unsigned i = 0; first < 0 && i < PATIENCE && stele_areas_busy(); i++) {
+		stele_os_yield();
+		first = look_for_areas(where, n, align, fresh);
+	}
 	return first;
 }
 

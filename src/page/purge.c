@@ -270,7 +270,9 @@ void stele_purge_some(uint64_t keep, uint64_t returned)
 	}
 	step.calls = take_calls(SHORT_STEP);
 	signals = stele_os_signals_hold();
+	stele_areas_in_hand(1);
 	walk(&step, highest);
+	stele_areas_in_hand(-1);
 	if (step.refused)
 		store_relaxed(&refused, stele_os_ms());
 	stele_os_signals_release(signals);
@@ -331,9 +333,11 @@ static void purge_all(uint64_t keep)
 	struct step step = { .keep = keep, .frames = UINT64_MAX, .calls = UINT32_MAX };
 	uint64_t signals = stele_os_signals_hold();
 
+	stele_areas_in_hand(1);
 	for (uint32_t number = areas_below(AREA_NONE); number != AREA_NONE;
 	     number = areas_below(number))
 		purge_area(number, &step);
+	stele_areas_in_hand(-1);
 	stele_os_signals_release(signals);
 	store_relaxed(&refused, step.refused ? stele_os_ms() : 0);
 }

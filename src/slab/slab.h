@@ -396,7 +396,7 @@ static inline bool run_is_given(const struct run *run)
 
 static inline bool in_heap(const void *p)
 {
-	return (uintptr_t)p - (uintptr_t)stele_hot.first < stele_hot.span;
+	return (uintptr_t)p - (uintptr_t)stele_hot.first < STELE_SPAN_SEEN;
 }
 
 /* The tag for an address in the heap. */
