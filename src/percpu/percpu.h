@@ -40,9 +40,9 @@ struct stele_hot {
 	size_t span;	  /* addresses in [first, first+span) have a page-map entry; grows only */
 	size_t small_end; /* sizes below are in the size table; 0 before start: none is */
 	long by_cpu;	  /* slots are CPU numbers: the offset again; else 0 */
-	bool by_thread;	  /* no sequences: the fallback */
-	char *refs;	  /* per frame: a reference to its run's descriptor (page/run.h) */
-	char *first;	  /* of the addresses that have a page-map entry */
+	bool by_thread; /* slow ways begin with a step by thread: the fallback, or one was stepped */
+	char *refs;	/* per frame: a reference to its run's descriptor (page/run.h) */
+	char *first;	/* of the addresses that have a page-map entry */
 };
 extern struct stele_hot stele_hot __attribute__((visibility("hidden")));
 
@@ -57,7 +57,7 @@ extern struct stele_hot stele_hot __attribute__((visibility("hidden")));
 /* Offsets from the base. */
 #define STELE_SENTINELS_OFFSET 1024
 #define STELE_SIZES_OFFSET 1536
-#define STELE_FACTS_OFFSET 4096 /* of the objects behind each line of words (slab/slab.h) */
+#define STELE_FACTS_OFFSET 4096	      /* of the objects behind each line of words (slab/slab.h) */
 #define STELE_DUMMY_OFFSET (1u << 19) /* and two slots further on, that of percpu/slots.h */
 #define STELE_HINT_WORDS_OFFSET ((1u << 20) - (1u << 18) - (1u << 12)) /* page/open.h */
 #define STELE_HINTS_OFFSET ((1u << 20) - (1u << 18)) /* 4 TiB in areas, a bit each */

@@ -52,7 +52,9 @@ static bool slot_is_mapped(unsigned number)
 {
 	size_t end = (number + 1ul) * STELE_SLOT_SIZE;
 
-	return !stele_slot_room || stretch_reach(stele_slot_room, end, end) == 0;
+	/* The slot of threads that are stepped lies in front of all tables. */
+	return number == slot_of_stepped() || !stele_slot_room ||
+	       stretch_reach(stele_slot_room, end, end) == 0;
 }
 
 /* Makes slot @number usable. */

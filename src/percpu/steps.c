@@ -50,7 +50,8 @@ void *stele_pcpu_pop(uint64_t words)
 		if (p || at_bound(words, WORD_MAIN, -1, 0))
 			return p;
 	}
-	stele_thread_step_failed();
+	if (way == WAY_SEQUENCE)
+		stele_thread_step_failed();
 	return NULL;
 }
 
@@ -70,7 +71,8 @@ static bool push_to(uint64_t words, enum stele_word which, void *p)
 		if (at_bound(words, which, 0, STELE_SHEAF_END))
 			return false;
 	}
-	stele_thread_step_failed();
+	if (way == WAY_SEQUENCE)
+		stele_thread_step_failed();
 	return false;
 }
 

@@ -144,8 +144,11 @@ void stele_thread_step_failed(void)
 {
 	if (stele_tls.failed < FAILED_IN_A_ROW)
 		stele_tls.failed++;
-	if (stele_tls.failed == FAILED_IN_A_ROW)
-		stele_tls.locked = STEPS_BY_LOCK;
+	if (stele_tls.failed < FAILED_IN_A_ROW)
+		return;
+	stele_tls.locked = STEPS_BY_LOCK;
+	if (!__atomic_load_n(&stele_hot.by_thread, __ATOMIC_RELAXED))
+		__atomic_store_n(&stele_hot.by_thread, true, __ATOMIC_RELAXED);
 }
 
 void stele_thread_step_done(void)

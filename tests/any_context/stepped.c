@@ -27,7 +27,7 @@
 #endif
 #define WARM 8
 #define PAIRS 24
-#define MOST (STELE_TEST_DEBUG ? 8000 : 2000)
+#define MOST (STELE_TEST_DEBUG ? 3000 : 700)
 
 static void must(bool so, const char *what)
 {
