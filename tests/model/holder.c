@@ -61,7 +61,7 @@ static bool take_over(uint64_t seen, int me, bool *abandoned)
 #ifdef BROKEN_HOLDER_TWICE
 	(void)seen;
 	STELE_POINT("model:store");
-	atomic_store_explicit(&word, of((uint32_t)me), ORDER_MUTEX_ENTER);
+	store_seq(&word, of((uint32_t)me));
 	*abandoned = true;
 	return true;
 #else
