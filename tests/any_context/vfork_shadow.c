@@ -47,7 +47,7 @@ static void must(bool so, const char *what)
 
 /* ---- what is followed ---- */
 
-static __attribute__((noinline, noclone)) void child_and_parent(pid_t (*make)(void))
+static __attribute__((noinline)) void child_and_parent(pid_t (*make)(void))
 {
 	pid_t pid;
 

@@ -70,8 +70,7 @@ enum {
 struct stele_hot stele_hot;
 static struct {
 	struct run run[4]; /* 0: not ours */
-	struct sheaf sheaf __attribute__((aligned(64)));
-	uint64_t entry[2];
+	uint64_t sheaf[sizeof(struct sheaf) / 8 + 2] __attribute__((aligned(64)));
 } memory __attribute__((aligned(64)));
 static _Atomic uint32_t refs[FRAMES];
 static struct area area;
@@ -79,6 +78,11 @@ static _Atomic uint32_t count;
 static struct stele_stack partial, barn;
 static _Atomic uint64_t told; /* a frame's number plus one */
 static unsigned first_frames; /* of the run that there is in the beginning */
+
+static struct sheaf *the_sheaf(void)
+{
+	return (struct sheaf *)memory.sheaf;
+}
 
 static uintptr_t address_of(unsigned frame)
 {
@@ -209,11 +213,11 @@ static void claim_and_tell(void)
 
 static void make_sheaf(void)
 {
-	uint64_t top = sheaf_bottom(&memory.sheaf);
+	uint64_t top = sheaf_bottom(the_sheaf());
 
 	run_map(fill(1, 0, 1));
 	*(uint64_t *)(uintptr_t)top = address_of(0);
-	barn_put(&barn, &memory.sheaf, top + 8, 1);
+	barn_put(&barn, the_sheaf(), top + 8, 1);
 }
 
 static void take_sheaf_and_tell(void)

@@ -40,7 +40,7 @@ struct slot {
 enum { MAIN, SPARE };
 
 /* Line 0 is "none", then the sentinels, then the sheaves. */
-static uint64_t memory[(2048 + 8 * SHEAF_BYTES) / 8] __attribute__((aligned(128)));
+static uint64_t slot_heap[(2048 + 8 * SHEAF_BYTES) / 8] __attribute__((aligned(128)));
 struct stele_hot stele_hot;
 static struct slot slots[SLOTS];
 static _Atomic uint64_t free_objects, free_sheaves;
@@ -48,7 +48,7 @@ static struct payload objects[10];
 
 static inline void slots_setup(void)
 {
-	stele_hot.base = (char *)memory;
+	stele_hot.base = (char *)slot_heap;
 	for (unsigned i = 0; i < 3; i++)
 		*(uint64_t *)(uintptr_t)stele_sentinel(i) = STELE_SHEAF_END;
 	for (int i = 0; i < SLOTS; i++) {
@@ -160,7 +160,7 @@ static inline void object_give(uint64_t object)
 
 static inline struct sheaf *sheaf_at(unsigned number)
 {
-	return (struct sheaf *)((char *)memory + 2048 + number * SHEAF_BYTES);
+	return (struct sheaf *)((char *)slot_heap + 2048 + number * SHEAF_BYTES);
 }
 
 /* The top of an empty sheaf that nobody has, or 0. */
