@@ -19,12 +19,12 @@
 #define DEFAULT_ALIGN 16
 
 typedef void (*new_handler)(void);
+typedef new_handler get_handler(void);
 
 /* The program's handler, or NULL. */
 static new_handler handler_of(const void *site)
 {
-	new_handler (*get)(void) =
-		(new_handler(*)(void))stele_cxx_find(STELE_CXX_GET_NEW_HANDLER, site);
+	get_handler *get = (get_handler *)stele_cxx_find(STELE_CXX_GET_NEW_HANDLER, site);
 
 	return get ? get() : NULL;
 }

@@ -67,9 +67,10 @@ static bool has_room(unsigned node, uint64_t word, unsigned frames, bool vital)
 static bool map_on(uint64_t word, unsigned frames)
 {
 	size_t used = frames_in(word) * FRAME_SIZE, need = used + frames * FRAME_SIZE;
+	size_t mapped = STELE_ALIGN_UP(STELE_MAX(used, 1ul), STELE_MAP_UNIT);
 	struct stele_stretch s = { .start = area_memory(number_in(word)),
 				   .room = STELE_KEPT_FRAMES * FRAME_SIZE,
-				   .mapped = STELE_ALIGN_UP(STELE_MAX(used, 1ul), STELE_MAP_UNIT) };
+				   .mapped = mapped };
 
 	return stretch_reach(&s, need, need) == 0;
 }

@@ -57,7 +57,8 @@ static int locked(void)
 	p = kmalloc(64, GFP_KERNEL);
 	after = status("VmLck");
 	kfree(p);
-	return expect(p && after - before <= 4 << 10, 42, "KiB locked for one object", after - before);
+	return expect(p && after - before <= 4 << 10, 42, "KiB locked for one object",
+		      after - before);
 }
 
 /* Private mappings that were written to are in a core file, with all of their length. */
@@ -123,7 +124,8 @@ static int later(void)
 	status = expect(others_get_on(), 45, "threads, mappings, stacks", 0);
 	while (n < 100 && (p[n] = kvmalloc(60 * MIB, GFP_KERNEL | __GFP_NOWARN)))
 		n++;
-	status += expect(n >= 6 && n <= 8, 46, "blocks of 60 MiB under a limit of 500", (unsigned)n);
+	status +=
+		expect(n >= 6 && n <= 8, 46, "blocks of 60 MiB under a limit of 500", (unsigned)n);
 	while (n)
 		kvfree(p[--n]);
 	status = status ? status : expect(others_get_on(), 47, "afterwards as well", 0);
@@ -156,7 +158,8 @@ static int trimmed(void)
 static bool use_up_mappings(unsigned left)
 {
 	size_t page = (size_t)sysconf(_SC_PAGESIZE);
-	char *p = mmap(NULL, PAGES * page, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	char *p = mmap(NULL, PAGES * page, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE,
+		       -1, 0);
 	size_t i = 0;
 
 	if (p == MAP_FAILED)
@@ -229,8 +232,8 @@ static int child(const char *what)
 
 int main(int argc, char **argv)
 {
-	static const char *const cases[] = { "small", "locked", "core", "later",
-					     "trimmed", "30", "380" };
+	static const char *const cases[] = { "small",	"locked", "core", "later",
+					     "trimmed", "30",	  "380" };
 
 	if (argc > 1)
 		return child(argv[1]);

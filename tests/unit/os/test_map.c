@@ -138,7 +138,8 @@ static void a_target_that_is_lost_is_told(void **state)
 	assert_int_equal(mprotect(from + MIB / 2, MIB / 2, PROT_READ), 0);
 	to = free_place(2 * MIB);
 	/* As if another thread had mapped this after the kernel had unmapped the target. */
-	assert_ptr_equal(mmap(to + MIB, 65536, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0), to + MIB);
+	assert_ptr_equal(mmap(to + MIB, 65536, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0),
+			 to + MIB);
 	assert_int_equal(stele_os_move(from, MIB, to, 2 * MIB), STELE_OS_TARGET_LOST);
 	assert_true(is_mapped(to + MIB));
 	assert_true(all_bytes(from, MIB, 0x77));
