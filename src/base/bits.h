@@ -4,7 +4,7 @@
  *
  * Idea      inline functions where a type can be named, macros only where it cannot.
  * Context   any; no memory but the arguments is touched.
- * Failure   none; what is undefined says so at its own line.
+ * Failure   none; a function with an undefined result says so at its own line.
  * Tests     tests/unit/base/test_bits.c
  */
 #ifndef STELE_BASE_BITS_H

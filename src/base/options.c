@@ -53,8 +53,8 @@ struct text {
 };
 
 /*
- * What a kind accepts. Words stand for min, min + 1, ...; @synonyms are groups for the same numbers.
- * @is ends the sentence "'abc' is not ...".
+ * The values that a kind accepts. Words stand for min, min + 1, ...; @synonyms are groups for the
+ * same numbers. @is ends the sentence "'abc' is not ...".
  */
 struct kind {
 	const char *words;
@@ -261,7 +261,7 @@ static const struct stele_option_row *find_row(struct text name)
 	return NULL;
 }
 
-/* What follows "unknown 'name'": the nearest option, or variable, when it may be a typo. */
+/* Ends the message "unknown 'name'" with the nearest option, or variable, if it may be a typo. */
 static void guess(struct stele_out *o, struct text name, bool variable)
 {
 	const char *best = NULL, *with = variable ? PREFIX : "";

@@ -76,11 +76,11 @@ extern const size_t stele_nr_option_rows;
 
 /**
  * stele_option_set - take one "name=value"
- * @where: who says so, for the message: "STELE_OPTIONS"
+ * @where: the source of the text, for the message: "STELE_OPTIONS"
  * @item:  the text, @n characters of it
  *
  * Return: 0; -ENOENT no such option; -EINVAL not a value of its kind; -ERANGE out of range.
- *         What is not 0 has been reported, and changed nothing.
+ *         An error has been reported, and changed nothing.
  */
 int stele_option_set(const char *where, const char *item, size_t n);
 

@@ -33,7 +33,7 @@ static int ask_kernel(clockid_t which, struct timespec *now)
 	return (int)STELE_SYSCALL(SYS_clock_gettime, which, now);
 }
 
-/* What is needed of the vDSO's dynamic section; its addresses are from @base on. */
+/* The parts of the vDSO's dynamic section that are needed. Its addresses are offsets from @base. */
 struct vdso {
 	const char *base;
 	const ElfW(Sym) * symbols;

@@ -32,7 +32,8 @@ bool stele_os_cpus_allowed(uint64_t mask[]);
 /* Lets this thread run where the others may, as far as they are told. Ordinary threads. */
 void stele_os_run_with_others(void);
 uint64_t stele_os_ram_bytes(void); /* RAM plus swap; 0 when unknown */
-/* What the system promises without having it: the number in vm.overcommit_memory; 0 when unknown. */
+/* Whether the system promises more memory than it has: the number in vm.overcommit_memory, or 0
+ * when it is unknown. */
 #define STELE_OS_OVERCOMMIT_ALWAYS 1
 unsigned stele_os_overcommit(void);
 size_t stele_os_address_limit(void); /* RLIMIT_AS minus what is mapped now; SIZE_MAX if none */
@@ -74,8 +75,9 @@ static inline uint64_t stele_os_own(uint32_t number)
 /* In the child of a fork that runs handlers: for systems where the number does not show it. */
 void stele_os_process_forked(void);
 
-/* Holds back every signal that is sent to this thread, the C library's own included, until
- * the second gives them way again. What an instruction raises itself is not held back. */
+/* Holds back every signal that is sent to this thread, the C library's own included, until the
+ * second function lets them in again. A signal that an instruction raises itself is not held
+ * back. */
 uint64_t stele_os_signals_hold(void);
 void stele_os_signals_release(uint64_t held);
 /* The other way about: lets this one signal in until stele_os_signals_release(). */

@@ -4,14 +4,15 @@
  *
  * Idea      A lock that outlives its holder is found by the number of the holder's process. The
  *           number lies in a page that the kernel hands to every child zeroed (MADV_WIPEONFORK),
- *           however it was forked; who finds 0 takes the next number. A child of vfork() shares
- *           the page, as it shares all else.
- * Objects   number: the page's first word, or `plain` where such a page is not to be had.
- *           stele_os_processes: the highest number taken so far by this process and its ancestors. taker: by
- *           which process; a child that has not yet taken one finds its parent's here.
- *           A thread is known by a token, which no other thread has had or will have. The
- *           kernel's number of a thread will not do: it is given out again, and the child of a
- *           vfork() has its parent's pthread_self().
+ *           however it was forked. A thread that finds 0 takes the next number. A child of vfork()
+ *           shares the page, as it shares all else.
+ * Objects   number: the page's first word, or `plain` where the system gives no such page.
+ *           stele_os_processes: the highest number taken so far by this process and its ancestors.
+ *           taker: the process that took the number. A child that has not yet taken one finds its
+ *           parent's here.
+ *           A thread is known by a token, which no other thread has had or will have. The kernel's
+ *           number of a thread will not do: it is given out again, and the child of a vfork() has
+ *           its parent's pthread_self().
  * Wraps     tokens: 63 bits; a thousand million threads a second take 292 years. Where half of one
  *           stands beside a process number, as the mark of a thread that has something in
  *           hand, two threads are mixed up only if 2^32 others began while the first had it in
@@ -176,7 +177,8 @@ static int set_mask(int how, uint64_t mask, uint64_t *old)
 }
 
 #define BIT(signal) (1ull << ((signal)-1))
-/* What an instruction does to itself; and SIGSYS, by which a sandbox serves system calls. */
+/* The signals that an instruction raises itself; and SIGSYS, by which a sandbox serves system
+ * calls. */
 #define SYNCHRONOUS                                                                                \
 	(BIT(SIGSEGV) | BIT(SIGBUS) | BIT(SIGILL) | BIT(SIGFPE) | BIT(SIGTRAP) | BIT(SIGSYS))
 #define NOT_HELD BIT(SIGKILL) /* is in no thread's mask */
@@ -188,7 +190,7 @@ uint64_t stele_os_signals_hold(void)
 	return set_mask(SIG_SETMASK, ~SYNCHRONOUS, &old) == 0 ? old : NOT_HELD;
 }
 
-/* Of a change that is none the system reads the mask, and then refuses. */
+/* With an invalid `how` the kernel reads the mask first and then fails. */
 bool stele_os_is_readable(const void *p)
 {
 	return STELE_SYSCALL(SYS_rt_sigprocmask, -1, p, NULL, sizeof(uint64_t)) != -EFAULT;

@@ -2,10 +2,10 @@
 /*
  * page/area.h - taking and returning runs of frames in one area, without a lock
  *
- * Idea      An area is 512 frames of 4 KiB. A taker first claims a number of frames from
- *           the count, then finds them in the bitmap; who returns frames clears the bits
- *           first and lowers the count after. So the bits set never exceed the count, and
- *           a count of no frames means that every bit is clear.
+ * Idea      An area is 512 frames of 4 KiB. A taker first claims a number of frames from the count,
+ *           then finds them in the bitmap. A thread that returns frames clears the bits first and
+ *           lowers the count after. So the bits set never exceed the count, and a count of no
+ *           frames means that every bit is clear.
  *           A claim may still find no run that is long enough; it is then returned.
  * Objects   count: AREA_OPEN and the frames claimed, or AREA_HUGE for an area that is part of a
  *           huge block, or a state of areas that are not open (page/open.h).

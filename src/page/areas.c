@@ -87,8 +87,8 @@ void stele_area_emptied(uint32_t number)
 	hint_set(area_hints(), number);
 }
 
-/* Of an area that is in one thread's hands and not mapped any more: what is mapped next reads as
- * zero. How many frames were dirty. */
+/* For an area that one thread owns and has unmapped: the next mapping reads as zero. Returns how
+ * many frames were dirty. */
 static uint64_t clear_dirty(uint32_t number)
 {
 	uint64_t dirty = 0;
@@ -161,7 +161,7 @@ static void mark_foreign(uint32_t first, uint32_t n)
 	}
 }
 
-/* What is BUSY of [first, first+n) becomes CLOSED. */
+/* The BUSY areas of [first, first+n) become CLOSED. */
 static void close_busy(uint32_t first, uint32_t n)
 {
 	for (uint32_t i = first; i < first + n; i++)

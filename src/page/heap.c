@@ -103,7 +103,7 @@ static size_t lay_out(struct stele_heap *h, size_t arena, unsigned slots)
 
 #define COVER_STEP 16u /* areas: a unit of tags */
 
-/* What a table needs for the areas below @areas, in bytes. */
+/* The bytes that a table needs for the areas below @areas. */
 static size_t table_size(enum stele_table table, size_t areas)
 {
 	switch (table) {

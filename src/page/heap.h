@@ -20,7 +20,8 @@ struct stele_zone {
 	_Atomic uint32_t low;  /* areas below were seen full (run.c) */
 };
 
-/* What is looked up by an area's number; what is handed out one by one. Each may grow. */
+/* Tables that are indexed by a frame or an area, and tables of entries that are handed out one by
+ * one. Each may grow. */
 enum stele_table {
 	TABLE_TAGS,
 	TABLE_REFS,

@@ -83,7 +83,7 @@ static inline void run_cut(struct run *run, unsigned frames)
 /* After a change to the descriptor of a run that is on the map, before its address is told. */
 static inline void run_changed(void)
 {
-	/* ORDER(PAGEMAP) release: whoever is told of the address sees the change. */
+	/* ORDER(PAGEMAP) release: a thread that is told of the address sees the change. */
 	PAGEMAP_FENCE();
 }
 

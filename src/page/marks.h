@@ -10,9 +10,10 @@
  * States    an upper bit may be set while its word is empty: a taker finds out. It must not be clear
  *           for long while the word has a mark: only a thread that is between two steps leaves
  *           it so, and the next mark in the word mends that.
- * Order     MARKS: who marks frees its frames, then reads the bit, then reads the upper bit. A taker
- *           clears the bit, then reads what is free; it clears the upper bit, then reads the word
- *           again. A full fence between each two makes sure that of two threads one sees the other.
+ * Order     MARKS: a thread that marks frees its frames, then reads the bit, then reads the upper
+ *           bit. A taker clears the bit, then reads what is free; it clears the upper bit, then
+ *           reads the word again. A full fence between each two makes sure that of two threads one
+ *           sees the other.
  * Context   any. A lost race is tried again; each loss means that another thread made a step.
  * Failure   a taker that never comes back: its area is marked again when frames return to it, or by
  *           marks_all().
@@ -45,7 +46,8 @@ static inline void marks_set(_Atomic uint64_t *words, uint32_t number)
 {
 	uint64_t bit = 1ull << number % 64;
 
-	/* ORDER(MARKS): what was freed or set before is seen, or this reads what a taker cleared. */
+	/* ORDER(MARKS): a taker sees all that was freed or set before, or this thread reads the bit
+	 * that the taker cleared. */
 	atomic_thread_fence(ORDER_MARKS);
 	if (!(load_relaxed(&words[number / 64]) & bit))
 		or_relaxed(&words[number / 64], bit);
@@ -65,7 +67,7 @@ static inline bool marks_clear(_Atomic uint64_t *words, uint32_t number)
 	bool set = and_relaxed(&words[number / 64], ~bit) & bit;
 
 	STELE_POINT("marks:cleared");
-	/* ORDER(MARKS): what was freed or set before the bit was read is seen. */
+	/* ORDER(MARKS): this thread sees all that was freed or set before the bit was read. */
 	atomic_thread_fence(ORDER_MARKS);
 	return set;
 }

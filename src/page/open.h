@@ -11,8 +11,9 @@
  *           BUSY    in the hands of one thread
  *           FOREIGN something that is not ours is mapped there; for good
  *           CLOSED -> BUSY;  BUSY -> OPEN, HUGE, CLOSED, FOREIGN;  HUGE -> OPEN, CLOSED, FOREIGN
- * Order     AREA: a count of OPEN or HUGE is stored with release after the mapping was made, a count
- *           of CLOSED after it was taken away; whoever takes the area next does so with acquire.
+ * Order     AREA: a count of OPEN or HUGE is stored with release after the mapping was made, a
+ *           count of CLOSED after it was taken away. The next thread that takes the area does so
+ *           with acquire.
  * Hints     a set bit means: the area may be OPEN and empty, or CLOSED. A bit is set after the count was, and
  *           cleared before a look at the count, both by operations that acquire and release: so a bit
  *           that should be set is, once both threads are done. A word of 64 such bits has a bit of

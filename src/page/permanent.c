@@ -9,16 +9,16 @@
  *           sync/stretch.h: from the word follows how far it reaches at least.
  * Objects   cut: for each node, in one word, how many areas were taken, which was the last one, and
  *           how many of its frames are in use.
- * Order     AREA: the area's last owners are done with it. The word says no more than which frames
- *           are whose, so it needs none.
+ * Order     AREA: the area's last owners are done with it. The word only says which frames are
+ *           whose, so it needs no order.
  * Context   any; each lost race means that somebody else made progress.
  * Share     of a node's areas one in KEPT_SHARE, and one in any case, is for runs of which a program
- *           may need any number and can do without: sheaves. The last RESERVED frames of the last
- *           of these are not for them, and any area more is not: caches go there.
- * Failure   NULL: no empty area, or the share is used up. A thread that never comes back from
- *           between an area and the word has lost it the area.
- * Limits    the last 64 KiB of an area stay unmapped: enlarging asks beyond the end. What is left
- *           before them and is too small for a run stays unused.
+ *           may need any number and can do without: sheaves. They get neither the last RESERVED
+ *           frames of the last of these areas nor any further area: caches go there.
+ * Failure   NULL: no empty area, or the share is used up. If a thread takes an area and stops for
+ *           ever before it notes that in the word, the node has lost the area.
+ * Limits    the last 64 KiB of an area stay unmapped: enlarging asks beyond the end. Frames before
+ *           them that are too few for a run stay unused.
  * Tests     tests/unit/page/test_permanent.c
  */
 #include "page/heap.h"

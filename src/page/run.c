@@ -127,7 +127,7 @@ unsigned stele_mark_dirty(struct area *area, unsigned first, unsigned n)
 
 /* ---- rows: frames counted from the arena's start, in one area or over several ---- */
 
-/* What of [frame, frame+n) lies in the area of its first frame. */
+/* How many frames of [frame, frame+n) lie in the area of the first one. */
 static unsigned frames_here(uint64_t frame, unsigned n)
 {
 	unsigned room = AREA_FRAMES - (unsigned)(frame % AREA_FRAMES);

@@ -11,7 +11,7 @@
  *           may be read (sync/racy.h). Line 0 is fixed, line 1 changes with every flush, line 2 is
  *           the slab's bitmap: apart, so that frees on other CPUs do not disturb it.
  * Order     PAGEMAP: a descriptor is complete before the map shows it and before any
- *           address in the run is handed out (release); who has an address reaches the
+ *           address in the run is handed out (release); a thread that has an address reaches the
  *           descriptor through it (dependency; acquire fence in C11's terms).
  */
 #ifndef STELE_PAGE_RUN_H
@@ -64,7 +64,7 @@ static inline size_t stele_span(void)
 	return __atomic_load_n(&stele_hot.span, __ATOMIC_RELAXED);
 }
 
-/* For an address that seems to lie beyond it: whoever got it from this heap raised the span before. */
+/* For an address that seems to lie beyond it: the span was raised before the heap gave it out. */
 static inline size_t stele_span_now(void)
 {
 	/* ORDER(SPAN) acquire: pairs with the release of the run at that address. */
@@ -172,8 +172,8 @@ bool stele_heap_started(void);
 /* There was nothing to start with, and never will be. */
 bool stele_heap_failed(void);
 
-/* For a callback that looks at runs while they are made and taken apart: what it reads may be
- * out of date, and is only counted or printed. */
+/* For a callback that looks at runs while they are made and taken apart: the values may be out of
+ * date, and are only counted or printed. */
 #define STELE_RACY_LOOK __attribute__((no_sanitize("thread")))
 
 /* Calls @each for every descriptor ever used; control path, the callback looks at `kind`. */

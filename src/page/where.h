@@ -2,9 +2,9 @@
 /*
  * page/where.h - the node that memory is wanted of, and the node that an address is of
  *
- * Idea      "where" is a node's number, and whether it has to be that one: what it has not is else
- *           taken from the others, the nearest first. Each node's areas are one stretch of the
- *           arena (page/heap.h), so an address names its node.
+ * Idea      "where" is a node's number, and whether it has to be that node (WHERE_ONLY). If the
+ *           node is full, the nearest other node serves, unless WHERE_ONLY is set. Each node's
+ *           areas are one stretch of the arena (page/heap.h), so an address names its node.
  * Context   any, once the heap has started.
  */
 #ifndef STELE_PAGE_WHERE_H
@@ -20,8 +20,8 @@ static inline unsigned where_node(unsigned where)
 }
 
 /*
- * What a call's node and flags ask for. A node that has no memory, or that there is none of,
- * stands for the nearest one that has. False: it has to be that one, so there is nothing.
+ * The "where" of a call's node and flags. A memoryless or nonexistent node stands for the nearest
+ * one that has memory. False: only that node will do, so there is no memory for the call.
  */
 bool stele_where(int node, unsigned gfp, unsigned *where);
 

@@ -2,13 +2,13 @@
 /*
  * percpu/cpus.c - which slots are online, and who may change that
  *
- * Idea      percpu/cpus.h. What is online follows from how slots are numbered:
+ * Idea      percpu/cpus.h. The set that is online follows from how slots are numbered:
  *           by CPU      those that the machine has online; else those that may be used; else all
  *           mm_cid      compact, so as many as there are processors that may be used
  *           by thread   all: a thread keeps its number, wherever it runs
  *           A slot that is in use is online whatever the system says.
- * Context   questions: any once somebody has asked; the first one looks at the system. The rest:
- *           ordinary threads.
+ * Context   questions: any, after the first question, which looks at the system. The rest: ordinary
+ *           threads.
  */
 #include "percpu/cpus.h"
 #include "base/fmt.h"
@@ -164,7 +164,7 @@ static void wait_for_writer(void)
 	stele_unlock(&changing);
 }
 
-/* Who writes or reads already may read: its depth only. */
+/* A thread that writes or reads already may read again: only its depth grows. */
 static bool deepen(uint32_t *mine)
 {
 	if (*mine)
@@ -265,7 +265,8 @@ bool stele_cpus_are_held(void)
 #define PATIENT_WAITS 10
 #define WAIT_MS 10
 
-/* New ones are kept out. False: some stay for long. ORDER(CPUS) acquire: what they saw is over. */
+/* Waits for the readers; new ones are kept out. False: some stay for long. ORDER(CPUS) acquire: the
+ * readers' sections are over. */
 static bool readers_leave(void)
 {
 	uint32_t seen;

@@ -2,21 +2,23 @@
 /*
  * percpu/cpus.h - the set of slots that are online, and the lock around its changes
  *
- * Idea      Any number of threads may keep the set as it is, each as often as it likes; who changes
- *           it waits until they are done, and keeps new ones out: for a tenth of a second, after
- *           which it lets them in, and its own signals, and tries again. Readers are counted, once per
- *           thread: the depth is the thread's own. Who meets a writer waits on its mutex, which
- *           lends it the priority, and tries again.
+ * Idea      Any number of threads may keep the set as it is, each as often as it likes. A writer, a
+ *           thread that changes the set, waits until they are done and keeps new ones out for a
+ *           tenth of a second. After that it lets them in, and its own signals, and tries again.
+ *           Readers are counted, once per thread: the depth is the thread's own. A reader that
+ *           meets a writer waits on the writer's mutex, which lends the writer its priority, and
+ *           tries again.
  * Objects   online, present: bits by slot. reached: how far up each slot is, as the number of the
- *           last step done; so whoever finds a change half done goes on from there.
- *           seen: what the system had online at the last look. All but `online` under the writer.
+ *           last step done; so a writer that finds a change half done goes on from there.
+ *           seen: the slots that the system had online at the last look.
+ *           All but `online` under the writer.
  * States    of a thread's word: 0; n > 0, how often it reads; CPUS_WRITER and more: it writes, and
  *           how often it reads besides.
- * Order     CPUS: a reader counts itself, then looks for a writer; a writer says so, then looks at
- *           the count; all sequentially consistent. The set is what the last writer left.
+ * Order     CPUS: a reader counts itself, then looks for a writer; a writer announces itself, then
+ *           looks at the count; all sequentially consistent. The set is what the last writer left.
  * Locks     cpus > steps (hotplug.c) > walking > list (slab/cache.c) > taking (take.c).
- * Fork      the child has no other thread: only its own depth counts. A change that another thread
- *           was at is gone on with by the next one.
+ * Fork      the child has no other thread: only its own depth counts. The next writer completes a
+ *           change that another thread had begun.
  * Tests     tests/unit/percpu/test_hotplug.c  tests/model/hotplug.pml  tests/model/hotplug.c
  */
 #ifndef STELE_PERCPU_CPUS_H
@@ -36,17 +38,18 @@ struct stele_cpus {
 };
 extern struct stele_cpus stele_cpus __attribute__((visibility("hidden")));
 
-/* What a higher floor has to do before there are slots; NULL: nothing. */
+/* The higher floor's work before there are slots; NULL: none. */
 extern int (*stele_cpus_start)(void) __attribute__((visibility("hidden")));
-/* What it does besides when the watcher looks; NULL: nothing. */
+/* The higher floor's work when the watcher looks; NULL: none. */
 extern void (*stele_cpus_look)(void) __attribute__((visibility("hidden")));
-/* What a higher floor has put off until a thread lets go of the set, called then; NULL: nothing. */
+/* Called when a thread lets go of the set: the work that a higher floor put off until then; NULL:
+ * none. */
 extern void (*stele_cpus_left)(void) __attribute__((visibility("hidden")));
 
 /* Fills in the set as the system has it, once, before anybody writes. 0 or -errno. */
 int stele_cpus_ready(void);
 unsigned stele_cpus_possible(void);
-/* What the system has online now, by slot. */
+/* The slots that the system has online now. */
 void stele_cpus_wanted(uint64_t mask[CPUS_WORDS]);
 /* Looks again at which CPUs the machine has: one may have been added. The writer's. */
 void stele_cpus_find_present(void);

@@ -101,7 +101,7 @@ static int one_down(unsigned slot)
 	return error;
 }
 
-/* Back to where it was; what fails now counts as done. */
+/* Moves the slot back to where it was. A step that fails now counts as done. */
 static void move_back(unsigned slot, unsigned to)
 {
 	uint16_t *reached = &stele_cpus.reached[slot];
@@ -141,7 +141,7 @@ static int move(const char *what, unsigned slot, unsigned to)
 
 /* ---- up, down ---- */
 
-/* The writer's part, with the reasons why this thread cannot be it. */
+/* Makes this thread the writer, or reports why it cannot be. */
 static int begin(const char *what, const char *which)
 {
 	int error = stele_cpus_ready();

@@ -36,7 +36,7 @@ static inline bool keep_enter(struct keep *keep)
 /* True: this was the last one, and the writer may wait for it. */
 static inline bool keep_leave(struct keep *keep)
 {
-	/* ORDER(CPUS) sequentially consistent: what was looked at stays until here. */
+	/* ORDER(CPUS) sequentially consistent: the set has stayed as it was until here. */
 	return atomic_fetch_sub(&keep->readers, 1) == 1 && load_seq(&keep->writing);
 }
 

@@ -2,8 +2,8 @@
 /*
  * percpu/nodes.c - the nodes of this machine, or of the one that is pretended
  *
- * Idea      see percpu/nodes.h. The order of nodes by distance is fixed at start, for those too
- *           that have no memory yet; who looks for memory passes over these.
+ * Idea      see percpu/nodes.h. The order of nodes by distance is fixed at start, also for nodes
+ *           that have no memory yet. A search for memory passes over these.
  * Tests     tests/unit/percpu/test_nodes.c
  */
 #include "percpu/nodes.h"
@@ -222,7 +222,7 @@ uint64_t stele_nodes_look(void)
 
 void stele_node_shown(unsigned node)
 {
-	or_relaxed(&stele_nodes.memory, 1ull << node); /* what it leads to has its own order */
+	or_relaxed(&stele_nodes.memory, 1ull << node); /* its data has its own order */
 	set_slots();
 }
 

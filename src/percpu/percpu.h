@@ -32,7 +32,7 @@
 #include "sync/atomic.h"
 #include <stddef.h>
 
-/* What every fast path reads: one line, fixed after start but for rseq (stele_fast_path()) and span
+/* The line that every fast path reads: fixed after start but for rseq (stele_fast_path()) and span
  * (page/heap.c). */
 struct stele_hot {
 	char *base;	  /* the heap's first byte; offset 0 is the descriptor of "not ours" */
@@ -171,8 +171,8 @@ int stele_slot_close(unsigned slot); /* 0; -errno: the system refuses the barrie
 void stele_slot_open(unsigned slot); /* it will be shown when it is used */
 bool stele_slot_is_shown(unsigned slot);
 bool stele_slot_is_closed(unsigned slot);
-/* MAIN, SPARE and RCU of one line of a closed slot, which are then empty; what is no sheaf is to be
- * passed over. In the fallback a line that is locked for good stays as it is. */
+/* MAIN, SPARE and RCU of one line of a closed slot, which are then empty. The caller passes over
+ * values that are no sheaf. In the fallback a line that is locked for good stays as it is. */
 void stele_slot_empty(unsigned slot, uint64_t words, uint64_t found[3]);
 
 /*

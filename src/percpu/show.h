@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * percpu/show.h - one entry of slots[]: what a step that starts now finds in its slot
+ * percpu/show.h - one entry of slots[]: the memory that a step which starts now uses
  *
  * States    unused   nobody has used the slot yet, or it is to be shown again at its next use
  *           shown    the slot's own memory: steps reach its words
@@ -11,10 +11,10 @@
  *           closed -> unused           the writer of the CPU set
  *           shown <-> paused           a taker
  *           A taker is a thread inside the lock `taking` (percpu/take.c).
- * Rule      Whoever empties a slot by plain exchanges has made the entry say so first, and only
+ * Rule      A thread that empties a slot by plain exchanges first makes the entry say so, and only
  *           that thread may make it say otherwise. So closed and paused are two states: the writer
- *           that opens a slot cannot end a taker's pause, and a thread that was about to
- *           show the slot for the first time can end neither.
+ *           that opens a slot cannot end a taker's pause, and a thread that was about to show the
+ *           slot for the first time can end neither.
  * Order     SLOT_READY: an entry is shown with release, after the slot's words are filled.
  *           SLOT: after closing or pausing a slot that was shown, a barrier ends the steps
  *           that had found its memory. Only then are its words taken.
@@ -44,7 +44,7 @@ static inline void show_first(_Atomic uint64_t *entry, uint64_t unused, uint64_t
 	show_swap(entry, unused, memory);
 }
 
-/* By a taker. What the entry was: a barrier must follow if the slot was shown. */
+/* By a taker. Returns the entry as it was: a barrier must follow if the slot was shown. */
 static inline uint64_t show_close(_Atomic uint64_t *entry, uint64_t closed)
 {
 	/* ORDER(SLOT) the barrier follows. */

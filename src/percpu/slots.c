@@ -173,7 +173,7 @@ static bool move_to_open_slot(unsigned slot)
 
 /* This thread's slot is not shown. True: now it is, or another one will do. A pause is over soon:
  * until then the thread does without. */
-/* ORDER(SLOT_READY) acquire: what the last thread that changed the entry did is seen. */
+/* ORDER(SLOT_READY) acquire: this thread sees all that the last thread to change the entry did. */
 static __attribute__((noinline, cold)) bool slot_come_up(unsigned slot)
 {
 	uint64_t entry = load_acquire(slot_entry(slot));

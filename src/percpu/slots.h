@@ -81,7 +81,7 @@ static inline uint64_t slot_memory_begun(unsigned slot)
 	return slot_is_begun(&stele_slots.begun[slot]) ? slot_memory(slot) : 0;
 }
 
-/* What stands where no sheaf is. */
+/* The value of a word that has no sheaf. */
 static inline uint64_t nothing_in(enum stele_word which)
 {
 	return which == WORD_SPARE ? 0 : SHEAF_EMPTY;

@@ -29,7 +29,7 @@ static inline bool steal_mark(_Atomic uint64_t *word, uint64_t *seen, uint64_t m
 	return done;
 }
 
-/* After the barrier: replaces @mark by @nothing. True: what was seen is the caller's. */
+/* After the barrier: replaces @mark by @nothing. True: the sheaf that was seen is the caller's. */
 static inline bool steal_finish(_Atomic uint64_t *word, uint64_t mark, uint64_t nothing)
 {
 	STELE_POINT("steal:finish");

@@ -20,7 +20,7 @@
 /* How often a step is tried again after an interruption before the slow way is taken. */
 #define STEP_TRIES 3
 
-/* What lies next to a top that was read from a word: the sheaf may be another's by now, or gone. */
+/* The entry next to a top that was read from a word. The sheaf may be another's by now, or gone. */
 static uint64_t racy_entry(uint64_t top, int entry)
 {
 	volatile uint64_t *at = (volatile uint64_t *)(uintptr_t)top + entry;

@@ -39,8 +39,8 @@ extern struct stele_rseq stele_rseq __attribute__((visibility("hidden")));
 /* Chooses the mode; once, before any slot is used. */
 void stele_system_choose(void);
 
-/* Opens or closes the fast paths: one store. Closed, every fast step gives up. By one caller at a
- * time; what happens after the return sees it. */
+/* Opens or closes the fast paths: one store. Closed, every fast step gives up. One caller at a
+ * time. Code that runs after the return sees it. */
 void stele_fast_path(bool open);
 
 /* A word of this thread that belongs to the trace floor; 0 at first. */

@@ -9,7 +9,7 @@
  *           top out of date.
  * Fork      A taker that is gone (another thread of the parent, or a child of vfork() that was
  *           killed) leaves marks and pauses. The next taker finds the lock abandoned and clears
- *           them; what a mark stood for is lost.
+ *           them. The sheaf that a mark stood for is lost.
  * Failure   The system refuses the barrier: nothing is taken.
  * Tests     tests/model/steal.c  tests/model/take.c  tests/unit/percpu/
  */
@@ -42,7 +42,7 @@ static void clear_marks(uint64_t line, uint64_t unused)
 	take_clear_marks(line);
 }
 
-/* What a taker that is gone had begun. */
+/* Ends the work that a taker which is gone had begun. */
 static void end_taking(void)
 {
 	each_line(0, clear_marks, 0);
@@ -201,7 +201,7 @@ void stele_pcpu_thread_gone(uint64_t token)
 void stele_pcpu_after_fork(void)
 {
 	each_line(0, free_line, stele_os_token());
-	/* Else something in the taker forked: what it has begun is its own. */
+	/* Otherwise the taker is the thread that forked: it goes on with its work. */
 	if (stele_mutex_after_fork(&taking))
 		end_taking();
 }

@@ -18,7 +18,8 @@
 
 #define TAKE_SLOTS 16 /* slots per membarrier; bounds the frame */
 
-/* What is taken in one go; no word twice, or a mark would be taken for the sheaf under it. */
+/* The words that are taken in one go. No word may occur twice: its mark would be taken for a
+ * sheaf. */
 struct stele_words {
 	int n;
 	enum stele_word at[2];
@@ -97,7 +98,7 @@ static inline int take_marked(uint64_t words, const struct stele_words *which, u
 	return error;
 }
 
-/* A taker's mark stands there for good when the taker is gone; what it stood for is lost. */
+/* Clears the marks of a taker that is gone. The sheaves that they stood for are lost. */
 static inline void take_clear_marks(uint64_t line)
 {
 	for (enum stele_word which = WORD_MAIN; which < WORD_LOCK; which += WORD_SPARE) {

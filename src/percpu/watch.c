@@ -43,7 +43,7 @@ static int listen_to_kernel(void)
 	return fd;
 }
 
-/* What they say does not matter: a look tells all. */
+/* Their contents do not matter: a look at the system tells all. */
 static void drop_events(int fd)
 {
 	char buf[256];
