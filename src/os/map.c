@@ -91,20 +91,22 @@ bool stele_os_is_one_mapping(void *p, size_t size)
 
 /* ---- moving ---- */
 
+/* Something is mapped at every page of [p, p+size). MS_ASYNC looks, and does nothing besides. */
+static bool is_mapped(const char *p, size_t size)
+{
+	return STELE_SYSCALL(SYS_msync, p, size, MS_ASYNC) == 0;
+}
+
 /*
  * A move was refused. The kernel may have unmapped the target before it refused, and another thread
- * may have mapped something there since.
+ * may have mapped something there since. The target must not be enlarged to find out: another
+ * thread may be about to map the memory behind it.
  */
 static int look_at_target(char *to, size_t size)
 {
-	int error = stele_os_map(to, size);
-
-	if (!error)
+	if (stele_os_map(to, size) == 0)
 		return -ENOMEM;
-	error = stele_os_extend(to, size, size + STELE_MAP_UNIT);
-	if (!error)
-		stele_os_unmap(to + size, STELE_MAP_UNIT);
-	return !error || error == -ENOMEM || error == -EAGAIN ? -ENOMEM : STELE_OS_TARGET_LOST;
+	return is_mapped(to, size) ? -ENOMEM : STELE_OS_TARGET_LOST;
 }
 
 int stele_os_move(void *from, size_t old, void *to, size_t size)

@@ -8,6 +8,8 @@
 
 #include "../unit.h"
 
+#include <pthread.h>
+#include <stdatomic.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
@@ -147,6 +149,50 @@ static void a_target_that_is_lost_is_told(void **state)
 	stele_os_unmap(to, 2 * MIB);
 }
 
+struct neighbour {
+	char *at;
+	_Atomic bool stop;
+	_Atomic unsigned made, refused;
+};
+
+static void *map_and_unmap(void *arg)
+{
+	struct neighbour *n = arg;
+
+	while (!n->stop) {
+		int error = stele_os_map(n->at, STELE_MAP_UNIT);
+
+		n->refused += error == -EEXIST;
+		n->made += !error;
+		if (!error)
+			stele_os_unmap(n->at, STELE_MAP_UNIT);
+	}
+	return NULL;
+}
+
+/* Another thread that maps the memory behind the target is never told that something is there. */
+static void a_refused_move_does_not_touch_what_is_behind(void **state)
+{
+	char *from = free_place(MIB), *to;
+	struct neighbour n = { 0 };
+	pthread_t thread;
+
+	(void)state;
+	assert_int_equal(stele_os_map(from, MIB), 0);
+	assert_int_equal(mprotect(from + MIB / 2, MIB / 2, PROT_READ), 0);
+	to = free_place(4 * MIB);
+	assert_int_equal(stele_os_map(to, 2 * MIB), 0);
+	n.at = to + 2 * MIB;
+	assert_int_equal(pthread_create(&thread, NULL, map_and_unmap, &n), 0);
+	for (unsigned moves = 0; moves < 3000 || n.made < 3000; moves++)
+		assert_int_equal(stele_os_move(from, MIB, to, 2 * MIB), -ENOMEM);
+	n.stop = true;
+	pthread_join(thread, NULL);
+	assert_int_equal(n.refused, 0);
+	stele_os_unmap(from, MIB);
+	stele_os_unmap(to, 2 * MIB);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -157,6 +203,7 @@ int main(void)
 		cmocka_unit_test(a_move_takes_the_pages_along),
 		cmocka_unit_test(a_refused_move_leaves_both),
 		cmocka_unit_test(a_target_that_is_lost_is_told),
+		cmocka_unit_test(a_refused_move_does_not_touch_what_is_behind),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
