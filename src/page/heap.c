@@ -4,7 +4,7 @@
  *
  * Idea      Everything Stele knows lies at an offset from one base:
  *             base          descriptor of "not ours", sentinels, size table, facts, slots[], hints
- *             +1 MiB        page map, for each 4 KiB of the arena: tags, 8 bytes
+ *             +1152 KiB     page map, for each 4 KiB of the arena: tags, 8 bytes
  *             then          and references, 4 bytes
  *             then          slots, area counts, areas, descriptors
  *             then          the arena, 2 MiB aligned
@@ -68,6 +68,12 @@ static void set_zones(struct stele_heap *h, uint32_t areas)
 		store_relaxed(&zone->low, zone->first);
 	}
 }
+
+/* The hints of the largest arena end before the slot of threads that are stepped. */
+_Static_assert(STELE_HINTS_OFFSET + ARENA_MAX / AREA_SIZE / 8 <= STELE_STEPPED_OFFSET,
+	       "hints, then the slot of threads that are stepped");
+_Static_assert(STELE_DUMMY_OFFSET + STELE_SLOT_SIZE + 2 * STELE_WORDS_SIZE <= STELE_HINT_WORDS_OFFSET,
+	       "the shared slot, then hints");
 
 /* Nothing is ever mapped between two parts: each is a mapping of its own. */
 #define PART_GAP STELE_MAP_UNIT

@@ -71,7 +71,7 @@ static inline unsigned slot_of_stepped(void)
 static inline uint64_t slot_memory(unsigned slot)
 {
 	if (stele_unlikely(slot == slot_of_stepped()))
-		return slot_unused() + 2 * STELE_SLOT_SIZE;
+		return (uint64_t)(uintptr_t)(stele_hot.base + STELE_STEPPED_OFFSET);
 	return (uint64_t)(uintptr_t)(stele_slots.memory + (size_t)slot * STELE_SLOT_SIZE);
 }
 

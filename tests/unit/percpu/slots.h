@@ -18,7 +18,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-#define SLOTS_AT (1ul << 20)
+#define SLOTS_AT ((size_t)STELE_TAGS_OFFSET) /* behind the first block */
 
 /* A base with room for so many slots behind it, or NULL. */
 static inline char *slots_memory(unsigned slots)
