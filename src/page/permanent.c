@@ -139,8 +139,11 @@ bool stele_is_never_given(const void *p)
 {
 	uintptr_t offset = (uintptr_t)p - (uintptr_t)area_memory(0);
 
-	if (offset >= stele_system_facts.arena_bytes)
+	uint32_t count;
+
+	/* The library itself may lie in the arena, where no area was opened or one is somebody else's. */
+	if (offset >= stele_span_now())
 		return true;
-	return offset < stele_span_now() &&
-	       load_relaxed(area_count(area_of((uintptr_t)p))) == AREA_KEPT;
+	count = load_relaxed(area_count(area_of((uintptr_t)p)));
+	return count == AREA_KEPT || count == AREA_FOREIGN;
 }
