@@ -106,8 +106,8 @@ static void in_handler(void)
 		two_objects(way, now->size, way == RESIZED ? other : 0);
 		drop_gift();
 	}
-	other_waits(others.taking);
-	other_waits(others.list);
+	other_waits(&others, others.taking);
+	other_waits(&others, others.list);
 }
 
 /* ---- what the phases do ---- */

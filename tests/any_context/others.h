@@ -18,20 +18,36 @@
 #include "trap.h"
 
 #include <linux/futex.h>
+#include <signal.h>
 #include <sys/mman.h>
-
-/* Neither a thread of this process nor a token that a thread has. */
-#define OTHER_THREAD 0x3fffff00u
+#include <sys/prctl.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
 struct others {
+	uint32_t thread; /* alive, but none of this process */
 	struct stele_hot *hot;
 	struct stele_mutex *taking, *list;
 	_Atomic(_Atomic uint32_t *) *number;
 };
 
+/* Without the C library, as the allocator shall not know: a process that sleeps as long as this lives. */
+static inline uint32_t others_sleeper(void)
+{
+	long number = syscall(SYS_fork);
+
+	MUST(number >= 0);
+	if (number)
+		return (uint32_t)number;
+	prctl(PR_SET_PDEATHSIG, SIGKILL);
+	for (;;)
+		pause();
+}
+
 static inline struct others others_find(void)
 {
 	return (struct others){
+		.thread = others_sleeper(),
 		.hot = trap_symbol("stele_hot"),
 		.taking = trap_symbol("taking"),
 		.list = trap_symbol("list_lock"),
@@ -43,7 +59,7 @@ static inline uint64_t others_word(const struct others *others)
 {
 	_Atomic uint32_t *number = *others->number;
 
-	return (number ? (uint64_t)*number << 32 : 0) | OTHER_THREAD;
+	return (number ? (uint64_t)*number << 32 : 0) | others->thread;
 }
 
 static inline void other_enters(const struct others *others, _Atomic uint64_t *word)
@@ -61,11 +77,11 @@ static inline void other_leaves(_Atomic uint64_t *word)
 }
 
 /* @mutex is held by this thread, or nothing happens. */
-static inline void other_waits(struct stele_mutex *mutex)
+static inline void other_waits(const struct others *others, struct stele_mutex *mutex)
 {
 	uint64_t word = mutex->word;
 
-	if ((uint32_t)word && (uint32_t)word != OTHER_THREAD)
+	if ((uint32_t)word && (word & FUTEX_TID_MASK) != others->thread)
 		mutex->word = word | FUTEX_WAITERS;
 }
 

@@ -155,8 +155,8 @@ static void in_handler(void)
 	resize(BY_SIZE);
 	if (trap_depth() <= 1)
 		two_objects(turn % 2 ? PAGES : PAGES_NOLOCK, now->size, 0);
-	other_waits(others.taking);
-	other_waits(others.list);
+	other_waits(&others, others.taking);
+	other_waits(&others, others.list);
 }
 
 /* ---- what the phases do ---- */
