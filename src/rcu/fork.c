@@ -41,7 +41,7 @@ static void after_fork_parent(void)
 	in_hand_leave(&forking);
 }
 
-/* What was taken for a round that nobody runs any more waits for the next one. */
+/* Entries that were taken for a round which no thread runs any more wait for the next one. */
 static void put_back(struct stele_grace_list *list, struct stele_grace_link **hand)
 {
 	while (*hand) {

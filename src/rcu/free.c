@@ -3,7 +3,7 @@
  * rcu/free.c - kfree_rcu() and its kin
  *
  * Idea      The fast path is kfree()'s, with another word of the slot: address -> tag -> push onto
- *           the rcu sheaf. What does not fit there:
+ *           the rcu sheaf. Where that is not possible:
  *             large block        its descriptor is queued; nothing of the block is touched
  *             no sheaf to be had the object is linked through the word its user gave for it; the
  *                                base is found again from that word's address
@@ -21,7 +21,7 @@
 #include "sync/held.h"
 #include <errno.h>
 
-/* What is known of a call besides the pointer, and what became of it. */
+/* A call's facts besides the pointer, and its outcome. */
 struct giving {
 	const char *call;
 	struct stele_grace_link *head; /* NULL: the object has no word for it */
@@ -50,7 +50,7 @@ static uint64_t large_done(struct stele_grace_call *call)
 
 static void give_large(struct giving *giving, struct run *run)
 {
-	/* One of two wins; what the runner sees of the block is ordered by the queue. */
+	/* One of two wins; the queue orders the block's contents for the runner. */
 	if (exchange_relaxed(&run->grace.done, large_done)) {
 		reported(giving->call, (void *)run->base, STELE_GIVEN, NULL);
 		return;
@@ -124,7 +124,7 @@ static void give_object(struct giving *giving, struct run *run, void *p)
 
 /* ---- any pointer ---- */
 
-/* What the fast path could not do. Any context. */
+/* For pointers that the fast path could not take. Any context. */
 static void give_any(struct giving *giving, void *p)
 {
 	struct run *run;

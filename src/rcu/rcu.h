@@ -27,8 +27,8 @@ int stele_runner_barrier(struct stele_grace *g);
 /* Whether this thread is between the read lock and unlock of these readers, as far as they say. */
 bool stele_reading(const struct stele_grace *g);
 
-/* ---- free.c: what the runner does with a single object. The bytes it counted as; 0: it was free
- * already, and what its word leads to is no list any more. ---- */
+/* ---- free.c: the runner calls this for a single object. Returns the bytes that it counted as; 0:
+ * it was free already, and its word leads to no list any more. ---- */
 uint64_t stele_rcu_head_done(struct stele_grace_link *link);
 
 #endif

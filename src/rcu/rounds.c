@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * rcu/rounds.c - a round: what waits is taken, readers are waited for, each is called
+ * rcu/rounds.c - a round: take all entries, wait for readers, call each entry
  *
  * Idea      The owner of a flavour's rounds (rcu/runner.h) takes all that was put into the queue
  *           (sync/grace.h), waits for a grace period of liburcu, and calls each. So the number of
@@ -8,9 +8,9 @@
  *           are not needed.
  * Here      Where no thread can be made, a thread that waits runs a round itself (stele_round_here()).
  *           It waits for readers with its signals open, and a handler may jump out of that. So it
- *           owns the rounds only to take the queue and to call what has waited, with signals held
- *           back, and owns nothing in between: what was taken lies in the flavour's own structure,
- *           and whoever sees a grace period end that began after it was taken may call it.
+ *           owns the rounds only to take the queue and to call the entries, with signals held back,
+ *           and owns nothing in between: the entries lie in the flavour's own structure. Any thread
+ *           may call them that sees the end of a grace period which began after they were taken.
  * Nested    A destructor that is called in a round may wait for rounds itself. They are run inside
  *           of that one, which is done later than they are.
  * Order     GRACE, GRACE_ROUND (sync/grace.h), RUNNER (rcu/runner.h).
@@ -124,7 +124,7 @@ static uint64_t call(struct stele_grace_link *link)
 	return load_relaxed(&entry->done)(entry);
 }
 
-/* Calls what is in hand, one by one: what is called may run rounds itself. */
+/* Calls the entries in hand, one by one: a callback may run rounds itself. */
 static void call_each(struct stele_grace *g, struct stele_grace_link **hand,
 		      uint64_t (*each)(struct stele_grace_link *))
 {
@@ -171,7 +171,7 @@ static void end_round(struct stele_grace *g)
 {
 	grace_end(g, load_relaxed(&g->begun));
 	STELE_POINT("runner:ended");
-	/* Whoever waits looks again after some milliseconds, should this thread be gone now. */
+	/* A waiter looks again after some milliseconds, should this thread be gone now. */
 	stele_os_futex_wake(&g->done, INT32_MAX);
 }
 

@@ -40,7 +40,7 @@ uint64_t stele_owner_me(void);
 bool stele_runner_become(struct stele_grace *g, uint64_t me);
 /* Whether the thread that runs the rounds is gone; it is then known that none does. */
 bool stele_runner_is_gone(struct stele_grace *g);
-/* What is called in a round ends the thread: what is in hand goes on with the next owner. */
+/* A callback in a round ends the thread: the next owner goes on with the entries in hand. */
 void stele_owner_ended(void *grace);
 /* A whole round, by the owner. */
 void stele_round_run(struct stele_grace *g);

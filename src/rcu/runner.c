@@ -4,15 +4,15 @@
  *
  * Idea      Each flavour of readers that is used has one thread, its runner: no thread that frees
  *           has to wait for readers. When something was put into an empty queue, it gathers for
- *           `rcu_delay`, unless `rcu_expedite` bytes wait, or somebody waits for the round.
+ *           `rcu_delay`, unless `rcu_expedite` bytes wait, or a thread waits for the round.
  * States    no runner -> a thread, at the first use in an ordinary thread. The thread that makes it
  *           owns the rounds until the new one has taken over; should it end before, the new one
- *           finds another owner, and ends as well. Nothing of it can be left half done: signals
- *           are held back, and an owner that is gone is seen by all who wait (rcu/runner.h).
+ *           finds another owner, and ends as well. Nothing of it can be left half done: signals are
+ *           held back, and every waiter sees that an owner is gone (rcu/runner.h).
  * Order     GRACE_SLEEP (sync/grace.h), RUNNER.
  * Context   starting: ordinary threads. The runner has all signals held back; a destructor that
- *           ends it makes it no runner any more.
- * Failure   no thread: whoever waits for a round runs it (rcu/rounds.c).
+ *           ends the thread ends its being the runner.
+ * Failure   no thread: a thread that waits for a round runs it (rcu/rounds.c).
  * Tests     tests/contract/test_rcu_leave.c  tests/contract/test_rcu_trouble.c  tests/model/sleep.c
  */
 #include "base/options.h"

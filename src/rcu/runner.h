@@ -53,7 +53,8 @@ struct runner {
 /* @seen: a word whose thread is gone, or 0. */
 static inline bool runner_become(struct runner *r, uint64_t seen, uint64_t me)
 {
-	/* ORDER(RUNNER) acquire: what the last owner left; release: the flavour was set before. */
+	/* ORDER(RUNNER) acquire: the entries that the last owner left; release: the flavour was set
+	 * before. */
 	return atomic_compare_exchange_strong_explicit(&r->owner, &seen, me, ORDER_RUNNER_BECOME,
 						       memory_order_relaxed);
 }

@@ -109,7 +109,7 @@ static bool is_in_round(struct stele_grace *g)
 	return load_seq(&g->done) != load_seq(&g->begun);
 }
 
-/* What a runner has in hand counts as waiting until it is done. ORDER(GRACE_ROUND) sequentially
+/* Entries in a runner's hand count as waiting until they are done. ORDER(GRACE_ROUND) sequentially
  * consistent: put, then look. */
 int stele_runner_barrier(struct stele_grace *g)
 {
@@ -145,8 +145,8 @@ static bool may_wait(struct stele_grace *g, bool patient)
 }
 
 /*
- * What is counted is not there: it was lost in a circle (rounds.c), or this is a child whose
- * parent's thread was between counting and queueing, or in a call.
+ * The counted entries are not there: they were lost in a circle (rounds.c), or this is a child
+ * whose parent's thread was between counting and queueing, or in a call.
  */
 static bool nobody_waits(struct stele_grace *g, uint32_t ticket)
 {
@@ -158,7 +158,8 @@ static bool is_too_much(struct stele_grace *g)
 	return load_relaxed(&g->waiting) > (uint64_t)stele_opt.rcu_max;
 }
 
-/* ORDER(GRACE_ROUND) acquire: what the rounds called is over, and what they freed is counted. */
+/* ORDER(GRACE_ROUND) acquire: all calls of the rounds are over, and the bytes that they freed are
+ * counted. */
 static void wait_for_less(struct stele_grace *g, int64_t left, bool patient)
 {
 	uint32_t ticket = grace_ticket(g);
@@ -174,7 +175,8 @@ static void wait_for_less(struct stele_grace *g, int64_t left, bool patient)
 		if (load_acquire(&g->done) == done && !patient)
 			left -= 5;
 	}
-	/* Who waits in vain may hold what a reader needs: until a round is done, nobody else does. */
+	/* A thread that waits in vain may hold what a reader needs: until a round is done, no other
+	 * thread waits. */
 	if (left <= 0)
 		store_relaxed(&runner_of(g)->gave_up, load_acquire(&g->done) + 1);
 }

@@ -4,14 +4,14 @@
  *
  * Idea      A freer sets the object's bit, then raises the count; a taker claims from the
  *           count, then finds as many bits. So bits set >= count + claims not yet found,
- *           and a claim always succeeds. Whoever makes the count reach the number of
- *           objects knows that nothing is claimed and may take the slab away.
+ *           and a claim always succeeds. A thread that makes the count reach the number of objects
+ *           knows that nothing is claimed and may take the slab away.
  * Objects   state = {generation:32, ..., IDLE:1, DEAD:1, LISTED:1, free:16}
  *           LISTED  may be set while the slab has no free object (a taker finds out); must
- *                   not be clear while it has one and nobody holds it (it would be lost).
+ *                   not be clear while it has one and no thread holds it (it would be lost).
  *           DEAD    the frames are gone; the descriptor waits on the stack to be popped.
- *           IDLE    every object is free, the slab is listed all the same, and nobody owns it:
- *                   left so by a freer who must not retire it.
+ *           IDLE    every object is free, the slab is listed all the same, and no thread owns it: a
+ *                   freer that must not retire it left it so.
  *           generation grows with each new slab in this descriptor, so that a claim made on
  *           an old look at it fails.
  * States    unlisted, free 0  --free-->  LISTED (the freer pushes it)
@@ -89,7 +89,7 @@ static inline enum give_result state_give(_Atomic uint64_t *state, unsigned n, u
 		new = empty ? old & ~STATE_FREE : (old + n) | STATE_LISTED;
 		result = empty ? GIVE_EMPTY : listed ? GIVE_DONE : GIVE_LIST;
 		STELE_POINT("state:give");
-		/* ORDER(SLABSTATE) release: after the bits; acquire: who owns an empty slab
+		/* ORDER(SLABSTATE) release: after the bits; acquire: the owner of an empty slab
 		 * must see every other freer done. */
 	} while (!atomic_compare_exchange_weak_explicit(state, &old, new, ORDER_STATE_GIVE,
 							memory_order_relaxed));

@@ -7,7 +7,7 @@
  * Context   any; one user of a sheaf at a time.
  * Events    bulk: one for each object. A user's sheaf: when an object is taken from it, as in the
  *           kernel; filling and returning it are the library's own.
- * Failure   false, NULL or -ENOMEM; what was gathered goes back (bulk) or stays (refill).
+ * Failure   false, NULL or -ENOMEM; the objects that were gathered go back (bulk) or stay (refill).
  * Tests     tests/contract/test_bulk_sheaf.c
  */
 #include "page/map.h"

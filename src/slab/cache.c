@@ -7,13 +7,13 @@
  *           reported and the cache stays in memory, unlisted, so that late frees are safe.
  * Objects   list and refcounts are under the list lock. Geometry is fixed at create.
  * Locks     the CPU set for reading (percpu/cpus.h), walking, then list. Making a cache takes the last
- *           only: it is complete, with its words in every slot, before it is listed. No grace
- *           period is waited for while the CPU set is held: what is called after one may need it.
- *           So what a step, a constructor or a destructor destroys meanwhile leaves the list, and
- *           is put off: the same thread empties it when it has let go of the set.
+ *           only: it is complete, with its words in every slot, before it is listed. A thread that
+ *           holds the CPU set waits for no grace period: a callback after one may need the set. So
+ *           a cache that a step, a constructor or a destructor destroys meanwhile leaves the list
+ *           at once; the same thread empties it later, when it has let go of the set.
  *           No constructor or destructor ever runs under the list lock, so
- *           either may create and destroy caches. Who walks pins the cache it is at by a
- *           reference; walking keeps other threads from destroying it meanwhile.
+ *           either may create and destroy caches. A walker pins the cache that it is at by a
+ *           reference; the lock `walking` keeps other threads from destroying it meanwhile.
  * Context   ordinary threads, except stele_cache_boot() (any, idempotent). Signals are held back
  *           while something is taken apart, as it would be lost with a handler that never comes
  *           back; they are let in while readers are waited for, which may take any time.
@@ -82,7 +82,7 @@ static unsigned target_frames(uint32_t size, bool tiny)
 	return frames;
 }
 
-/* What the system can be given back: of slabs that stay, nothing else ever is. */
+/* In whole pages, which the system can take back: of slabs that stay, it gets nothing else. */
 static uint16_t whole_pages(unsigned frames)
 {
 	unsigned page = (unsigned)(stele_system_facts.page_size / FRAME_SIZE);
@@ -320,7 +320,7 @@ static void make_nodes(struct kmem_cache *s, void *arg)
 	*error = failed ? failed : *error;
 }
 
-/* What the machine has now. */
+/* The nodes that the machine has now. */
 static int look_for_nodes(void)
 {
 	int error = stele_lock(&list_lock);
@@ -333,7 +333,7 @@ static int look_for_nodes(void)
 }
 
 /* A cache that is being made meanwhile finds the node, or is in the list when the walk begins. Any
- * node's number will do: what is missing is made, whatever node it is missing for. */
+ * node's number will do: the call makes all missing parts, for whichever node. */
 int stele_nodes_prepare(int node)
 {
 	int error = stele_heap_start();
@@ -366,7 +366,7 @@ struct request {
 	slab_flags_t flags;
 	struct stele_grace *grace; /* of its readers, where it names some */
 	const char *problem;	   /* why it is refused, where that is known */
-	char text[CACHE_NAME_MAX]; /* of the name: what is kept */
+	char text[CACHE_NAME_MAX]; /* the part of the name that is kept */
 	bool name_was_odd;
 };
 
@@ -405,7 +405,7 @@ static const char *problem_of(const struct request *r)
 	return args->use_freeptr_offset ? freeptr_problem(r) : NULL;
 }
 
-/* Who lists caches has a line for each, and messages are lines. */
+/* Lists of caches have a line for each, and messages are lines. */
 static void copy_name(struct request *r)
 {
 	struct stele_out out;
@@ -526,7 +526,7 @@ static void free_cache(struct kmem_cache *s)
 	stele_slab_free_slow(&cache_cache, s);
 }
 
-/* What each node needs is there as well; NULL if not. */
+/* @s, with the parts that each node needs; NULL if they cannot be made. */
 static struct kmem_cache *with_nodes(struct kmem_cache *s)
 {
 	if (!s || stele_cache_nodes_make(s) == 0)
@@ -535,7 +535,7 @@ static struct kmem_cache *with_nodes(struct kmem_cache *s)
 	return NULL;
 }
 
-/* Not under the lock: what allocates may find slabs to retire, and run their destructors. */
+/* Not under the lock: an allocation may find slabs to retire, and run their destructors. */
 static struct kmem_cache *cache_memory(void)
 {
 	/* ORDER(LIST) acquire: it is complete. */
@@ -591,7 +591,7 @@ static struct kmem_cache *create_locked(struct request *r, struct kmem_cache *me
 	return memory;
 }
 
-/* Odd names work, but say so: whoever reads slabinfo will wonder. Under the lock. */
+/* Odd names work, but cause a warning: a reader of slabinfo would wonder. Under the lock. */
 static void warn_name(const struct request *r)
 {
 	const char *problem = strchr(r->name, ' ') ? "has a space" : NULL;
@@ -688,7 +688,7 @@ static int empty_held(struct kmem_cache *s)
 	uint64_t signals = stele_os_signals_hold();
 	int error;
 
-	/* What a slot that goes had is in somebody's hands until it has gone. */
+	/* Until a slot that goes has gone, another thread has its objects in hand. */
 	if (!STELE_BROKEN_FLUSH_UNHELD)
 		cpus_read_lock();
 	stele_deferred_drain_all();
@@ -717,7 +717,7 @@ static int shrink(struct kmem_cache *s)
 	return (uint32_t)slabs > slabs / SLAB_DYING ? 1 : 0;
 }
 
-/* What was free before may stay; what the cache gives up goes back at once. */
+/* Frames that were free before may stay; those that the cache gives up go back at once. */
 int kmem_cache_shrink(struct kmem_cache *s)
 {
 	uint64_t before = stele_dirty_free();
@@ -856,7 +856,7 @@ static void release_cache(struct kmem_cache *s)
 {
 	uint64_t signals = stele_os_signals_hold();
 
-	/* What others buried after the last look. */
+	/* The slabs that others buried after the last look. */
 	stele_slabs_tidy(s);
 	free_parts(s);
 	if (STELE_DEBUG)
@@ -924,7 +924,7 @@ static void empty_put_off(void)
 	}
 }
 
-/* What emptying takes, grace periods first, is not waited for while the CPU set is held. */
+/* Emptying waits, for grace periods above all; a thread that holds the CPU set does it later. */
 static void finish(struct kmem_cache *s, const void *caller)
 {
 	if (stele_cpus_are_held())
@@ -977,7 +977,7 @@ static bool drop(struct kmem_cache *s, int n)
 	return last;
 }
 
-/* What was given to kfree_rcu() comes back first. No lock is held: readers may take any. */
+/* Objects that were given to kfree_rcu() come back first. No lock is held: readers may take any. */
 static int wait_for_readers(struct kmem_cache *s)
 {
 	if (!stele_grace_used() || stele_cpus_are_held() || !pin(s))

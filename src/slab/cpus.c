@@ -13,10 +13,10 @@
  * Looks     When a slab is made, `cpu_look` milliseconds after the last look at the earliest, it is
  *           noted that one is due; the next ordinary slow call looks at LOOK_SLOTS slots. So does
  *           the watcher (percpu/watch.c), where a program has asked for one.
- * Objects   signatures, ages: by slot, under the turn of who looks (`looking`).
+ * Objects   signatures, ages: by slot, under the turn of the thread that looks (`looking`).
  * Order     CPUS, SLOT, HANDOVER.
- * Context   stele_slot_died(): the writer of the CPU set. Looking: any; what is busy is left alone.
- * Limits    What a cold slot keeps of caches with a destructor stays, as in decay.c.
+ * Context   stele_slot_died(): the writer of the CPU set. Looking: any; it leaves busy slots alone.
+ * Limits    A cold slot keeps the objects of caches with a destructor, as in decay.c.
  * Tests     tests/contract/test_cpus.c  tests/unit/slab/test_cold.c
  */
 #include "slab/slab.h"

@@ -8,7 +8,7 @@
  *           through all caches, which empties their sheaves. It happens once per halving, so its
  *           cost is small beside that of the frees that led there, and no thread or clock is needed.
  * Objects   frames: in slabs now. mark: the most since the last round. going: a round is under way.
- * Context   any: what is busy is left alone, nothing waits.
+ * Context   any: a round leaves busy slots alone, and waits for nothing.
  * Bound     one call looks at AT_ONCE caches; later frees of slabs and slow calls go on with the round,
  *           however many caches there are.
  * Limits    below MARK_MIN it never happens. Caches with a destructor are left alone: it would

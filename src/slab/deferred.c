@@ -107,7 +107,7 @@ void stele_deferred_drain_all(void)
 void stele_deferred_barrier(void)
 {
 	stele_deferred_drain_all();
-	/* ORDER(DRAINED) acquire: what was in another drainer's hand is done. */
+	/* ORDER(DRAINED) acquire: the slabs in another drainer's hand are done. */
 	in_hand_wait(&draining, stele_thread_token(), stele_os_nap, PATIENCE);
 	/* There may have been no place for this thread's name. */
 	if (!later_is_empty(&later))

@@ -3,13 +3,14 @@
  * slab/free.c - freeing any pointer, and telling what is wrong with it
  *
  * Idea      The descriptor decides: an object goes to its cache, a large run to the page
- *           floor, anything else is reported under the name of the call. What is the library's own
- *           (its caches, sheaves, pools) is nobody's to free: the library frees it by other ways.
+ *           floor, anything else is reported under the name of the call. A program cannot free the
+ *           library's own objects (its caches, sheaves, pools): the library frees them by other
+ *           ways.
  * Context   any.
  */
 #include "slab/slab.h"
 
-/* What is of another node's memory goes to its slab, not onto a sheaf of this one. */
+/* An object of another node's memory goes to its slab, not onto a sheaf of this node. */
 static inline __attribute__((always_inline)) bool push_late(uint64_t words, void *p)
 {
 	return !is_remote(p) && pcpu_push_late(words, p);
@@ -52,7 +53,7 @@ static bool may_free(const char *call, struct run *run, void *p)
 	return false;
 }
 
-/* @event: what to report while the object is still the caller's; NULL when nobody asked. */
+/* @event: reported while the object is still the caller's; NULL when no callback asked for it. */
 static bool free_object(const char *call, struct run *run, void *p,
 			const struct stele_trace_event *event)
 {
@@ -133,7 +134,7 @@ static bool free_bounded(const char *call, void *p)
 
 bool stele_free_bounded(const char *call, void *p, const void *site)
 {
-	/* What is traced is not bounded: its callback is not ours. */
+	/* A traced call is not bounded: the callback is not ours. */
 	if (trace_asked(STELE_TRACE_KFREE) && site)
 		return free_reported(call, p, site);
 	return slab_free_by(push_late, p) || free_bounded(call, p);

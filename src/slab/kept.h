@@ -52,7 +52,8 @@ static inline void *kept_replace(struct kept_notes *notes, unsigned place, void 
 	return slab;
 }
 
-/* After @slab was made idle: notes it. What the caller is to park if it is idle, or NULL. */
+/* After @slab was made idle: notes it. Returns a slab that the caller is to park if it is idle, or
+ * NULL. */
 static inline void *kept_note(struct kept_notes *notes, void *slab)
 {
 	/* ORDER(KEPT) sequentially consistent: idle, then looks whether it is noted. */

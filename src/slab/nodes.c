@@ -8,10 +8,10 @@
  *           cache goes.
  * Missing   is no fault: the node's slabs and sheaves are then where node 0's are. So caches
  *           that exist before the list, and their first objects, need no order at start.
- * Locks     none: two may make the same, and one of them gives his back. What a new node needs is
- *           made outside of all locks, as it allocates (slab/cache.c).
+ * Locks     none: two threads may make the same, and one of them gives its own back. The parts for
+ *           a new node are made outside of all locks, as that allocates (slab/cache.c).
  * Order     NODES, CACHE_BOOT
- * Failure   -ENOMEM: what was made stays and is gone on with the next time.
+ * Failure   -ENOMEM: the parts that were made stay, and the next call goes on from there.
  * Tests     tests/model/nodes.c, tests/contract/test_node.c
  */
 #include "slab/slab.h"

@@ -5,9 +5,10 @@
  * Idea      A look is the head, the state of the slab it names, and the head again. If the head
  *           is the same, its tag proves that the slab was on top of this stack when its state
  *           was read; the state's generation then makes a claim fail if it became another slab.
- * Order     SLABHEAD: head acquire, state acquire, head. Whoever reuses a descriptor has popped
- *           it before; who reads a state of the new use therefore sees a new head as well.
- * Context   any; each lost race means that somebody else made progress.
+ * Order     SLABHEAD: head acquire, state acquire, head. A thread that reuses a descriptor has
+ *           popped it before; so a thread that reads a state of the new use sees a new head as
+ *           well.
+ * Context   any; each lost race means that another thread made progress.
  * Tests     tests/model/partial.c
  */
 #ifndef STELE_SLAB_PARTIAL_H
@@ -23,7 +24,7 @@
 #define ORDER_HEAD_STATE memory_order_acquire
 #endif
 
-/* What lies on a partial stack, inside of a descriptor: the link and the state side by side. */
+/* An entry of a partial stack, inside of a descriptor: the link and the state side by side. */
 struct partial {
 	struct stele_link link;
 	_Atomic uint64_t state;

@@ -42,9 +42,9 @@
 #define PATIENCE 1000 /* naps, a second or so: how long what others have in hand is waited for */
 
 /*
- * What tells the start of an object from its inside, in 32 bits: the distance to the last object
- * of the slab times 2^32 / size, rounded up, wraps to below the limit if the size divides it.
- * Both are 0 where that is not exact; every free is then a slow one. slab/cache.c has the proof.
+ * Tells the start of an object from its inside, in 32 bits: the distance to the last object of the
+ * slab times 2^32 / size, rounded up, wraps to below the limit if the size divides it. Both are 0
+ * where that is not exact; every free is then a slow one. slab/cache.c has the proof.
  */
 struct object_facts {
 	uint32_t recip;
@@ -74,7 +74,7 @@ struct kmem_cache {
 	uint64_t words;	     /* per-CPU words; 0: no sheaves */
 	uint32_t fast_recip; /* as in struct object_facts */
 	uint32_t fast_limit;
-	uint32_t object_size; /* what the user asked for (the largest of merged ones) */
+	uint32_t object_size; /* as the user asked (the largest of merged ones) */
 	uint32_t size;	      /* distance of objects */
 	uint32_t align;
 	uint32_t flags;
@@ -122,7 +122,8 @@ struct kmem_cache {
 /* ---- nodes.c ---- */
 /* Of a node above 0; NULL: it has none yet. */
 struct kmem_cache_node *stele_cache_node(struct kmem_cache *s, unsigned node);
-/* For every node that has memory. 0 or -ENOMEM: what there is then is gone on with. Any thread. */
+/* For every node that has memory. 0 or -ENOMEM: the cache then uses the parts that were created.
+ * Any thread. */
 int stele_cache_nodes_make(struct kmem_cache *s);
 /* Whether there is nothing to make. */
 bool stele_cache_nodes_whole(struct kmem_cache *s);
@@ -196,13 +197,13 @@ bool stele_slab_has_sheaves(struct kmem_cache *s);
 void *stele_slab_alloc_bounded(struct kmem_cache *s, gfp_t gfp, int node);
 void stele_slab_free_bounded(struct kmem_cache *s, void *p);
 
-/* ---- deferred.c: what such calls leave to others ---- */
+/* ---- deferred.c: work that such calls leave to other threads ---- */
 /* Notes a slab that may be idle. Any context. */
 void stele_defer(struct run *run);
 bool stele_deferred_pending(void);
 /* Some of it, unless somebody is at it. PURGE_LATER: no system call. Any context. */
 void stele_deferred_drain(enum stele_purging when);
-/* All of it; what others have in hand is done as well. Ordinary threads. */
+/* All of it; the slabs that other threads have in hand are done as well. Ordinary threads. */
 void stele_deferred_drain_all(void);
 void stele_deferred_after_fork(void);
 
@@ -301,7 +302,7 @@ uint64_t stele_reports(void);
 /* A cache in static memory, for the floors above; no lock, no list. */
 void stele_cache_boot(struct kmem_cache *s, const char *name, uint32_t size, uint32_t align,
 		      uint32_t flags);
-/* What a new node needs in every cache, before the first of its CPUs runs. 0 or -ENOMEM: may be
+/* Makes a new node's parts in every cache, before the first of its CPUs runs. 0 or -ENOMEM: may be
  * called again, and goes on where it was. Ordinary threads. */
 int stele_nodes_prepare(int node);
 /* Shows a row of @n booted caches in slabinfo and to shrink-all. Ordinary threads. */

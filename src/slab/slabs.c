@@ -215,7 +215,7 @@ unsigned stele_slabs_take_from(struct kmem_cache *s, unsigned where, uint64_t *o
 	while (got < n) {
 		unsigned more = take_partial(s, where, out + got, n - got, ANY_NUMBER);
 
-		/* A new slab only for the first object: what is partly filled is enough. */
+		/* A new slab only for the first object: after that, fewer than @n will do. */
 		if (!more && got)
 			break;
 		if (!more)
@@ -261,7 +261,8 @@ static void retire_now(struct kmem_cache *s, struct run *run, enum stele_purging
 	stele_run_return_frames(run, when);
 	if (state_bury(&run->state))
 		stele_run_return_descriptor(run);
-	/* ORDER(SLABS) release: done with the cache. Who destroys it waits for this, no longer. */
+	/* ORDER(SLABS) release: done with the cache. A thread that destroys it waits for this, no
+	 * longer. */
 	atomic_fetch_sub_explicit(&s->slabs, one, memory_order_release);
 	if (when == PURGE_LATER)
 		stele_decay_lowered(frames);

@@ -3,7 +3,7 @@
  * slab/slow.c - when the slot's sheaf is empty, full, or missing
  *
  * Idea      Detach, work, attach. No slot is ever locked: a sheaf is replaced in one step
- *           if the word still holds what was seen, and then belongs to whoever replaced it.
+ *           if the word still holds what was seen, and then belongs to the thread that replaced it.
  *           A handler that lands in between finds EMPTY or another sheaf and does the same.
  *           alloc: main -> spare -> full one from the barn -> refill from slabs -> one object
  *           free:  main -> spare -> empty one (barn, new), main to the barn -> to the slab
@@ -11,8 +11,8 @@
  *           half a sheaf of calls lies between two visits here.
  * States    a sheaf is in MAIN, in SPARE, in the barn, or in one thread's hands.
  * Nodes     each has a barn. A slot takes from its node's; a sheaf goes to the one whose memory it
- *           is itself, after what it holds of other nodes went to their slabs. What is freed on
- *           another node than its own goes to its slab at once.
+ *           is itself, after its objects of other nodes went to their slabs. An object that is
+ *           freed on another node than its own goes to its slab at once.
  * Order     SLOT, STACK.
  * Failure   a lost race or a busy slot: the sheaf in hand goes to the barn and the single
  *           object takes the next way; nothing waits.

@@ -2,10 +2,10 @@
 /*
  * sync/grace.h - "call this after a grace period": a queue, and nothing that knows what one is
  *
- * Idea      Whoever has memory that readers may still look at puts it here and goes on; a runner
- *           (rcu/runner.c, two floors up) takes all there is, waits until every reader that was
- *           there has left, and then calls each. One structure per flavour of readers.
- * Objects   calls: what brings a function with it: whole sheaves, slabs, large blocks.
+ * Idea      A thread puts memory that readers may still look at here and goes on. A runner
+ *           (rcu/runner.c, two floors up) takes all of it, waits until every reader that was there
+ *           has left, and then calls each entry. One structure per flavour of readers.
+ * Objects   calls: entries with a function of their own: whole sheaves, slabs, large blocks.
  *           heads: single objects, linked through a word of their own.
  *           waiting: bytes in both, from before they are put there until they are done.
  *           begun, done: rounds of the runner, counted.
@@ -14,16 +14,17 @@
  *           none. Only the runner says AWAKE, since only it knows. A thread that has to wake it
  *           first says GRACE_CALLED, so that the runner does not fall asleep any more, then wakes
  *           it. A thread that leaves in between leaves CALLED behind: "called, perhaps not woken
- *           yet", and each later put, and everybody who waits for a round, wakes it again.
- * Order     GRACE: put releases, take acquires: what an updater did before it gave something away
- *           is done before the grace period starts.
+ *           yet", and each later put, and each thread that waits for a round, wakes it again.
+ * Order     GRACE: put releases, take acquires: all that an updater did before it gave something
+ *           away is done before the grace period starts.
  *           GRACE_SLEEP: put, then look at asleep; asleep, then look at the lists: both
  *           sequentially consistent, so one of the two sees the other.
- *           GRACE_ROUND: begun is raised before the lists are taken (sequentially consistent); who
- *           reads it after having put something there waits for the round after that one.
+ *           GRACE_ROUND: begun is raised before the lists are taken (sequentially consistent). A
+ *           thread that reads it after it has put something there waits for the round after that
+ *           one.
  *           done is raised with release when all of the round was called.
- * Context   putting: any. A put that loses a race tries again; each loss means that somebody
- *           else made progress. Lists are taken whole, so a head that came back does no harm.
+ * Context   putting: any. A put that loses a race tries again; each loss means that another thread
+ *           made progress. Lists are taken whole, so a head that came back does no harm.
  * Tests     tests/model/grace.c  tests/model/handover.pml  tests/stress/rcu.c
  */
 #ifndef STELE_SYNC_GRACE_H
@@ -55,7 +56,7 @@ typedef uint64_t stele_grace_done(struct stele_grace_call *call);
 
 struct stele_grace_call {
 	struct stele_grace_link link;
-	_Atomic(stele_grace_done *) done; /* not NULL while it waits; what is called says so */
+	_Atomic(stele_grace_done *) done; /* not NULL while it waits; the function clears it */
 };
 
 struct stele_grace_list {
@@ -142,11 +143,12 @@ static inline uint32_t grace_ticket(struct stele_grace *g)
 
 static inline bool grace_is_done(struct stele_grace *g, uint32_t ticket)
 {
-	/* ORDER(GRACE_ROUND) acquire: what the round called is over. */
+	/* ORDER(GRACE_ROUND) acquire: all calls of the round are over. */
 	return (int32_t)(load_acquire(&g->done) - ticket) >= 0;
 }
 
-/* A round begins: its number. What was put there before somebody read a smaller one is in it. */
+/* A round begins: its number. It has every entry that was put before a thread read a smaller
+ * one. */
 static inline uint32_t grace_begin(struct stele_grace *g)
 {
 	/* ORDER(GRACE_ROUND) sequentially consistent: begun, then the lists. */
@@ -175,7 +177,8 @@ static inline void grace_end(struct stele_grace *g, uint32_t round)
 /* Number 0 is for whoever names no flavour. */
 extern struct stele_grace stele_graces[STELE_GRACES] __attribute__((visibility("hidden")));
 
-/* What whoever knows of grace periods registers; NULL: nobody does, and none can be had. */
+/* Registered by the floor that knows of grace periods; NULL: there is none, nor any grace
+ * period. */
 struct stele_grace_runner {
 	/* The one for @flavor, NULL for the process's own, ready to run. *grace, or -errno. */
 	int (*start)(const void *flavor, struct stele_grace **grace);

@@ -14,7 +14,7 @@
 
 /* Not in thread-local memory, of which a library that is loaded late has next to none. */
 static struct held {
-	_Atomic uint64_t holder; /* {process:32, thread:32}, or 0; who is named has the rest */
+	_Atomic uint64_t holder; /* {process:32, thread:32}, or 0; that thread has the rest */
 	const struct stele_mutex *mutex;
 	uintptr_t trail[HELD_FRAMES];
 } record[HELD_MOST];
@@ -104,7 +104,7 @@ static uint64_t this_thread(void)
 
 static bool is_free(uint64_t holder)
 {
-	/* What a parent's thread holds is not held here. */
+	/* A lock of a parent's thread is not held here. */
 	return holder >> 32 != stele_os_process();
 }
 
@@ -167,7 +167,7 @@ void stele_held_add(const struct stele_mutex *mutex, const void *frame)
 	for (unsigned i = 0; mutex->rank && i < HELD_MOST; i++) {
 		uint64_t seen = load_relaxed(&record[i].holder);
 
-		/* ORDER(MUTEX) acquire: whoever had the entry is done with it. */
+		/* ORDER(MUTEX) acquire: the entry's last owner is done with it. */
 		if (!is_free(seen) || !cas_acquire(&record[i].holder, &seen, me))
 			continue;
 		record[i].mutex = mutex;

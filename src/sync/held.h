@@ -9,18 +9,18 @@
  * Never     STELE_NEVER_WAITS before a function puts it into a section of its own: it is found by
  *           its return address among the callers. So there is no mark that a handler
  *           which never comes back, or a fork, could leave standing.
- * Stacks    by frame pointers, which debug builds keep. Behind code that was compiled without
- *           them a stack ends early: then less is found, and nothing that is not so. An address
+ * Stacks    by frame pointers, which debug builds keep. Behind code that was compiled without them
+ *           a stack ends early: then the check finds less, but reports nothing false. An address
  *           with a plus is an offset into the file that has the library in it: addr2line -e.
  * Readers   A lock that many threads may hold at a time is no mutex: it calls these by itself, with
  *           the mutex of its writers in place of its name, when a thread's first hold begins, and
  *           when its last one ends.
  * Context   any; with all signals held back, so that no handler sees a record half written.
  * Fork      The thread that forks keeps its record; locks of the parent's threads were never in it.
- *           What it held without the child's having taken it over counts as not held.
+ *           A lock that it held and that the child did not take over counts as not held.
  * Failure   abort_on_error and abort_on_order: the end after a report. When more locks are held
  *           at a time than there is room for, those beyond are not checked.
- * Release   nothing is left of all this.
+ * Release   has none of this.
  * Tests     tests/unit/sync/test_ranks.c  tests/death/lock_order.c
  */
 #ifndef STELE_SYNC_HELD_H

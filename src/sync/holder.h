@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * sync/holder.h - the word of a lock: who is inside, and what becomes of it when that one is gone
+ * sync/holder.h - the word of a lock: its holder, and its fate when the holder is gone
  *
  * Idea      {process:32, futex:32}. A lock of another process, or of none, is free but abandoned:
- *           whoever enters is told. A lock whose holder is gone is taken over by one
+ *           the thread that enters is told. A lock whose holder is gone is taken over by one
  *           compare-and-swap of the whole word, or abandoned by another: of two that find the
  *           holder gone one has the lock, and one thread is told, once.
  * Order     MUTEX: entering and taking over acquire; leaving and abandoning release.
@@ -66,7 +66,7 @@ static inline bool holder_abandon(_Atomic uint64_t *word, uint32_t process, uint
 	uint64_t seen = load_relaxed(word);
 
 	while (holder_is_of(seen, process) && ((uint32_t)seen & FUTEX_TID_MASK) == thread) {
-		/* ORDER(MUTEX) release: what the thread did is this one's past. */
+		/* ORDER(MUTEX) release: all that the thread did is in this thread's past. */
 		if (atomic_compare_exchange_strong_explicit(
 			    word, &seen, (uint32_t)seen, ORDER_MUTEX_LEAVE, memory_order_relaxed))
 			return true;

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * sync/in_hand.h - which threads hold something that nobody else can find
+ * sync/in_hand.h - which threads hold something that no other thread can find
  *
  * Idea      A thread that takes a thing out of one place and puts it into another holds it for a
- *           moment where nobody can find it. The thread enters its name in a table before it takes
- *           the thing, and removes the name when the thing has arrived. A barrier first sees the
- *           first place empty, and then waits until every name that it finds is gone.
+ *           moment where no other thread can find it. The thread enters its name in a table before
+ *           it takes the thing, and removes the name when the thing has arrived. A barrier first
+ *           sees the first place empty, and then waits until every name that it finds is gone.
  *           A name and not a count: a count that one thread leaves too high stays too high for
  *           all. A name can be told from the next one, and can be given up on, alone and once.
  * Objects   a place: {turn:31, given up:1, thread:32}; thread 0: free. The turn is raised by each
@@ -45,7 +45,7 @@ struct in_hand {
 	_Atomic uint64_t place[IN_HAND_PLACES];
 };
 
-/* What a thread keeps between entering and leaving. */
+/* A thread keeps it between entering and leaving. */
 struct in_hand_name {
 	_Atomic uint64_t *place; /* NULL: it has not entered */
 	uint64_t word;
@@ -115,7 +115,7 @@ static inline void in_hand_wait(struct in_hand *in_hand, uint32_t me, void (*nap
 {
 	for (unsigned i = 0; i < IN_HAND_PLACES; i++) {
 		_Atomic uint64_t *place = &in_hand->place[i];
-		/* ORDER(IN_HAND) acquire: what the holder did is seen. */
+		/* ORDER(IN_HAND) acquire: this thread sees all that the holder did. */
 		uint64_t seen = load_acquire(place);
 		int left = most;
 
@@ -137,7 +137,7 @@ static inline bool in_hand_is_busy(struct in_hand *in_hand, uint32_t me)
 	return false;
 }
 
-/* Whether somebody is still inside, be it given up on. */
+/* Whether a thread is still inside, even one that a barrier gave up on. */
 static inline bool in_hand_is_held(struct in_hand *in_hand)
 {
 	for (unsigned i = 0; i < IN_HAND_PLACES; i++)

@@ -1,16 +1,15 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * sync/later.h - a list of things that somebody else shall look at
+ * sync/later.h - a list of things that another thread shall look at
  *
- * Idea      Who must not do a piece of work himself notes the thing it concerns, and goes on. A
- *           note says "look here", not what to do: that follows from the thing's own state. So
- *           a thing is on the list once, however often it was noted, and a note that is out of
- *           date is harmless.
+ * Idea      A thread that must not do a piece of work notes the thing that needs it, and goes on. A
+ *           note says "look here"; the thing's own state says what to do. So a thing is on the list
+ *           once, however often it was noted, and a note that is out of date is harmless.
  * Objects   a stack (sync/stack.h) of things that never leave memory. noted: 1 from before a
  *           thing is on it until a taker has it.
- * Order     LATER: the mark is set and cleared by exchanges that acquire and release. Who finds
- *           it set pushes nothing: whoever clears it then sees what was done before.
- * Context   any, a few steps; each lost race means that somebody else made progress.
+ * Order     LATER: the mark is set and cleared by exchanges that acquire and release. A thread that
+ *           finds it set pushes nothing: the thread that clears it sees all that was done before.
+ * Context   any, a few steps; each lost race means that another thread made progress.
  * Tests     tests/model/deferred.c
  */
 #ifndef STELE_SYNC_LATER_H
@@ -36,7 +35,7 @@ static inline bool later_is_empty(struct stele_later_list *list)
 static inline void later_note(struct stele_later_list *list, void *base, struct stele_later *later)
 {
 	STELE_POINT("later:note");
-	/* ORDER(LATER) release: who clears the mark sees that state. */
+	/* ORDER(LATER) release: the thread that clears the mark sees that state. */
 	if (!exchange_acq_rel(&later->noted, 1))
 		stack_push(&list->stack, base, &later->link);
 }
@@ -49,7 +48,7 @@ static inline struct stele_later *later_take(struct stele_later_list *list, void
 	if (!later)
 		return NULL;
 	STELE_POINT("later:taken");
-	/* ORDER(LATER) acquire: whoever found the mark set is done with the state. */
+	/* ORDER(LATER) acquire: each thread that found the mark set is done with the state. */
 	exchange_acq_rel(&later->noted, 0);
 	return later;
 }

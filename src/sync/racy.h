@@ -3,10 +3,10 @@
  * sync/racy.h - reads of memory that the reader does not own
  *
  * Idea      A lock-free protocol reads through pointers that may be out of date: the link of a node
- *           that somebody else has popped meanwhile, the state of a slab that is another one by
- *           now. What such a read finds is thrown away, or only counted. But the read must not
- *           fault: the target must be memory that the library never gives to anybody, for its owner
- *           may unmap it or take its access away (mprotect(2)).
+ *           that another thread has popped meanwhile, the state of a slab that is another one by
+ *           now. The value that such a read finds is thrown away, or only counted. But the read
+ *           must not fault: the target must be memory that the library never gives to a program,
+ *           for its owner may unmap it or take its access away (mprotect(2)).
  * Rule      A pointer that was not obtained together with ownership leads to the library's own
  *           tables (slots, descriptors, the page map), to static memory, or to runs that are never
  *           returned (page/permanent.c). Those are the slabs of the caches that keep theirs for good
@@ -37,13 +37,13 @@ static inline void racy_ask(bool (*allowed)(const void *p))
 	stele_racy_allowed = allowed;
 }
 #else
-/* What is read next, through a pointer that may be out of date. */
+/* @p: the target of the next read, through a pointer that may be out of date. */
 static inline void racy_target(const void *p)
 {
 	(void)p;
 }
 
-/* Whether a racy read may lead to @p: whoever knows tells. Once. */
+/* Registers a function, once, that knows whether a racy read may lead to @p. */
 static inline void racy_ask(bool (*allowed)(const void *p))
 {
 	(void)allowed;

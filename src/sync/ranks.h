@@ -12,12 +12,14 @@
  *           waits    ORDINARY  waited for by threads that may sleep, and where nothing is promised
  *                    ANYWHERE  also by calls that else never wait: the first ones of all
  *                    NEVER     a word and no mutex: tried, never waited for
- *           guards, inside, child  for docs/locks.md: what is changed under it, what may be done
- *                    there, and what happens to it in the child of a fork
- * Trying    needs no order: who does not get it goes on without. What was got counts as held.
- * Again     who holds a lock and waits for it gets -EDEADLK, which is no report.
- * Same      two locks of one row are not waited for by one thread, one inside of the other.
- * Fork      In the child, innermost first: what the work of an outer row calls is whole again.
+ *           guards, inside, child  for docs/locks.md: the data that it guards, the work that is
+ *                    allowed there, and what happens to it in the child of a fork
+ * Trying    needs no order: a thread that does not get the lock goes on without. A lock that it got
+ *           counts as held.
+ * Again     a thread that waits for a lock which it holds gets -EDEADLK, without a report.
+ * Same      a thread that holds a lock of a row waits for no other lock of that row.
+ * Fork      In the child, innermost first: the locks that an outer row's work takes are whole by
+ *           then.
  * Tests     tests/unit/sync/test_ranks.c  tests/death/lock_order.c  scripts/check-locks
  */
 #ifndef STELE_SYNC_RANKS_H
@@ -93,7 +95,7 @@ enum stele_rank_waits { STELE_RANK_ORDINARY, STELE_RANK_ANYWHERE, STELE_RANK_NEV
 /* What @rank needs in the child of a fork. Called when nobody can fork, or from a lock. */
 void stele_rank_in_child(enum stele_rank rank, void (*work)(void));
 
-/* In the child of a fork: what was asked for, from the last rank to the first. */
+/* In the child of a fork: the work that was asked for, from the last rank to the first. */
 void stele_ranks_after_fork(void);
 
 #endif

@@ -5,15 +5,15 @@
  * Idea      Treiber's stack; the head holds {tag, index}. The tag grows by one at
  *           every push and pop, so a head that was read, and is found again, was
  *           never changed in between.
- * Objects   nodes at base + index * 64, index 0 is "none". A node's link may be read
- *           after somebody else has popped the node and uses its memory for something else, so
- *           links are atomic. The value is thrown away then, as the head has another tag. The
- *           memory must be readable still, so the library never gives it to anybody: nodes are
- *           descriptors of runs, or sheaves, whose slabs stay for good (sync/racy.h).
- * Order     STACK: push releases, pop and take acquire; what was written to a node
- *           before its push is seen after its pop.
- * Context   any. A push or pop that loses a race tries again; each loss means that
- *           somebody else made progress.
+ * Objects   nodes at base + index * 64, index 0 is "none". A node's link may be read after another
+ *           thread has popped the node and uses its memory for something else, so links are atomic.
+ *           The value is thrown away then, as the head has another tag. The memory must still be
+ *           readable, so the library never gives it to a program: nodes are descriptors of runs, or
+ *           sheaves, whose slabs stay for good (sync/racy.h).
+ * Order     STACK: push releases, pop and take acquire: all that was written to a node before its
+ *           push is seen after its pop.
+ * Context   any. A push or pop that loses a race tries again; each loss means that another thread
+ *           made progress.
  * Limits    36 bits of index (4 TiB of nodes), 28 bits of tag: a thread would have to
  *           stall between two instructions while the head changes exactly 2^28 times
  *           and shows the same node again.

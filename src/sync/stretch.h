@@ -4,8 +4,8 @@
  *
  * Idea      mremap() enlarges the mapping in place. A thread whose attempt fails asks how far the
  *           mapping reaches: another thread may have enlarged it, and stopped before it said so. So a
- *           thread that stops anywhere holds up nobody, and a child of fork() goes on where its parent
- *           was. What was mapped stays mapped: it may be read at any time.
+ *           thread that stops anywhere holds up nobody, and a child of fork() goes on where its
+ *           parent was. Mapped memory stays mapped: it may be read at any time.
  *           Where mremap() is refused (a filter, valgrind) a mapping is made at the end. A thread
  *           that is late cannot know then whose mapping is there, and has nothing until `mapped` says.
  * Objects   mapped: the stretch has at least as many bytes; grows only.
@@ -89,7 +89,7 @@ static inline bool stretch_step(struct stele_stretch *s, size_t old, size_t need
 /* Has @need bytes afterwards, and @want if they can be had. 0 or -ENOMEM. */
 static inline int stretch_reach(struct stele_stretch *s, size_t need, size_t want)
 {
-	/* ORDER(STRETCH) acquire: what is noted as mapped is mapped. */
+	/* ORDER(STRETCH) acquire: the bytes that are noted as mapped are mapped. */
 	size_t old = load_acquire(&s->mapped);
 
 	if (stele_likely(need <= old))

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * sync/trail.h - debug builds: who called whom, by frame pointers
+ * sync/trail.h - debug builds: the chain of callers, by frame pointers
  *
  * Idea      A frame begins with the address of its caller's frame and the return address. Where
  *           code without frame pointers has left something else there, the trail must not lead

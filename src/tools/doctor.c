@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * tools/doctor.c - stele doctor: what this system offers, what Stele chose, and why
+ * tools/doctor.c - stele doctor: the system's features, Stele's choices, and the reasons
  *
  * Idea      a table of lines: a label, and a function that prints what it found. Facts are asked for
  *           here anew, not taken from the library, so that both can be compared; only the last

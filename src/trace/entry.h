@@ -6,13 +6,13 @@
  *           is wanted; a removal says that it is not, and looks at all records. Each stores one
  *           word and then loads the other: one of them sees the other. A removal calls off
  *           a call that is only announced, and waits for those that are inside. The record names
- *           its thread: what a thread that died has left there is cleared by whoever waits for it.
+ *           its thread: if that thread died, the removal that waits for it clears the record.
  * States    wanted: 0 nobody is called; else the events. A record is 0 (free), or {thread:32,
  *           depth:3, announced:4, inside:24}: the place after which it asks, plus 1; and three bits
  *           for each place, how often the thread is inside of it.
  * Order     TRACE: fn and arg are complete before wanted names an event, and are read by a caller
  *           that announced itself and saw it. Announcing and removing are sequentially
- *           consistent; leaving releases what the callback did to the removal that waits for it.
+ *           consistent; leaving releases the callback's work to the removal that waits for it.
  * Context   enter, leave: any, with signals held back. Removal: ordinary threads.
  * Failure   A thread that stalls inside is waited for: nothing tells it from a long callback.
  * Tests     tests/model/trace.c, tests/contract/test_trace_left.c
@@ -72,7 +72,7 @@ static inline uint64_t trace_announcement(unsigned place)
 	return (uint64_t)(place + 1) << TRACE_ANNOUNCED_SHIFT;
 }
 
-/* What is added to a record by going inside. */
+/* Added to a record by a thread that goes inside. */
 static inline uint64_t trace_one_inside(unsigned place)
 {
 	return 1ull << TRACE_DEPTH_SHIFT | 1ull << place * TRACE_INSIDE_BITS;
@@ -111,7 +111,7 @@ static inline bool trace_enter(trace_record_t *record, struct trace_entry *entry
 static inline bool trace_leave(trace_record_t *record, struct trace_entry *entry, unsigned place)
 {
 	STELE_POINT("trace:leaves");
-	/* ORDER(TRACE) release: what the callback did, for the removal that sees it gone. */
+	/* ORDER(TRACE) release: the callback's work, for the removal that sees it gone. */
 	atomic_fetch_sub_explicit(record, trace_one_inside(place), ORDER_TRACE_LEAVE);
 	return !load_seq(&entry->wanted);
 }
@@ -133,8 +133,8 @@ static inline void trace_hide(struct trace_entry *entry)
 }
 
 /*
- * After trace_hide(). What the record says of the place afterwards: if its thread is inside, that
- * call is under way, and no other of it will begin.
+ * After trace_hide(). Returns the record as it is afterwards: if its thread is inside, that call is
+ * under way, and the thread will begin no other.
  */
 static inline uint64_t trace_call_off(trace_record_t *record, unsigned place)
 {
@@ -142,7 +142,7 @@ static inline uint64_t trace_call_off(trace_record_t *record, unsigned place)
 	uint64_t word = load_seq(record);
 
 	while ((word & TRACE_ANNOUNCED) == trace_announcement(place)) {
-		/* ORDER(TRACE) acquire: what the callback did, if it is over. */
+		/* ORDER(TRACE) acquire: the callback's work, if it is over. */
 		if (cas_acq_rel(record, &word, word & ~TRACE_ANNOUNCED))
 			return word & ~TRACE_ANNOUNCED;
 	}

@@ -4,7 +4,8 @@
  *
  * Idea      A probe is one no-operation, and a note in the file that says where it is and in
  *           which registers its arguments are. A tracer puts a breakpoint there. Arguments are
- *           what is in registers anyway, or fields that the tracer itself reads through one.
+ *           values that are in registers anyway, or fields that the tracer itself reads through
+ *           one.
  * Format    notes of the owner "stapsdt", type 3: address, base, semaphore (none here), then
  *           provider, name and arguments as text, each SIZE@OPERAND. Written here and not taken
  *           from <sys/sdt.h>, so that every build has the same probes.
@@ -47,8 +48,8 @@
 #endif
 
 /*
- * What is done with an object. perf wants each place of a probe to have the same arguments, all in
- * registers or memory; so there are those that every place has at hand.
+ * The events of an object. perf wants each place of a probe to have the same arguments, all in
+ * registers or memory; so a probe has only the arguments that every place has at hand.
  */
 static inline __attribute__((always_inline)) void probe_kmalloc(const void *ptr, size_t req)
 {
@@ -86,7 +87,7 @@ static inline void probe_mm_page_free(const void *ptr, size_t bytes)
 	PROBE("mm_page_free", "8@%[ptr] 8@%[bytes]", [ptr] "r"(ptr), [bytes] "r"(bytes));
 }
 
-/* What happens to a sheaf or a slab of a cache: its address, the cache's name, objects in it. */
+/* The events of a sheaf or a slab: its address, the cache's name, the number of objects in it. */
 #define PROBE_OF_CACHE(what, ptr, cache_name, n)                                                   \
 	PROBE(what, "8@%[p] 8@%[name] 4@%[objects]", [p] "r"((const void *)(ptr)),                 \
 	      [name] "r"((const char *)(cache_name)), [objects] "r"((uint32_t)(n)))

@@ -190,7 +190,7 @@ static int find_free(void)
 	return -1;
 }
 
-/* What is asked for by anyone, and whether the fast paths may be used. */
+/* Adds up the events that any place asks for, and opens or closes the fast paths. */
 static void apply(void)
 {
 	uint32_t all = 0;
