@@ -41,6 +41,7 @@ static struct {
 	atomic_ulong next, committed, failed;
 	atomic_bool no_memory; /* made up */
 	mempool_t *records, *blocks;
+	pthread_barrier_t all_there;
 } wal;
 
 static void *source(gfp_t gfp, void *size)
@@ -113,6 +114,7 @@ static void *writer(void *arg)
 {
 	unsigned long number;
 
+	pthread_barrier_wait(&wal.all_there);
 	while ((number = atomic_fetch_add(&wal.next, 1)) < wal.wanted) {
 		if (number == wal.wanted / 3)
 			end_of_memory();
@@ -125,6 +127,8 @@ static void write_all(void)
 {
 	pthread_t threads[WRITERS];
 
+	/* A writer that takes all memory leaves none for the stack of the next. */
+	pthread_barrier_init(&wal.all_there, NULL, WRITERS);
 	for (int i = 0; i < WRITERS; i++)
 		if (pthread_create(&threads[i], NULL, writer, NULL) != 0)
 			exit(2);

@@ -229,7 +229,7 @@ static int map_some(uint32_t first, uint32_t n)
 	return error ? error : 1;
 }
 
-int64_t stele_areas_open(struct stele_zone *zone)
+static int64_t open_some(struct stele_zone *zone)
 {
 	uint64_t signals = begin();
 	int64_t result = -1;
@@ -250,6 +250,12 @@ int64_t stele_areas_open(struct stele_zone *zone)
 	} while (mapped == -EEXIST);
 	end(signals);
 	return result;
+}
+
+/* A full zone costs no system call: a handler that allocates in a row may find it so each time. */
+int64_t stele_areas_open(struct stele_zone *zone)
+{
+	return lowest_closed(zone) < zone->end ? open_some(zone) : -1;
 }
 
 /* ---- rows of whole areas ---- */

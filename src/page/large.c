@@ -216,9 +216,10 @@ void stele_pages_given(const void *p, size_t bytes)
 void *stele_large_take(size_t bytes, size_t align, unsigned gfp, int node)
 {
 	unsigned where;
-	void *p = stele_where(node, gfp, &where)
-			  ? large_alloc(bytes, align, gfp & __GFP_ZERO, where)
-			  : NULL;
+	void *p = NULL;
+
+	if (stele_heap_start() == 0 && stele_where(node, gfp, &where))
+		p = large_alloc(bytes, align, gfp & __GFP_ZERO, where);
 
 	stele_pages_taken(p, bytes, p ? stele_large_usable(stele_run_of(p)) : bytes, gfp);
 	return p;

@@ -108,6 +108,9 @@ static void at_exit(void)
 	check_and_free(3);
 }
 
+/* The slot's words, and the thread's token. The C library keeps some 500 bytes for all libraries. */
+#define TLS_MAX 72
+
 static int is_drop_in(struct dl_phdr_info *info, size_t size, void *seen)
 {
 	(void)size;
@@ -116,7 +119,8 @@ static int is_drop_in(struct dl_phdr_info *info, size_t size, void *seen)
 	++*(int *)seen;
 	for (int i = 0; i < info->dlpi_phnum; i++)
 		if (info->dlpi_phdr[i].p_type == PT_TLS)
-			CHECK_FOR(info->dlpi_phdr[i].p_memsz <= 64, info->dlpi_phdr[i].p_memsz);
+			CHECK_FOR(info->dlpi_phdr[i].p_memsz <= TLS_MAX,
+				  info->dlpi_phdr[i].p_memsz);
 	return 0;
 }
 

@@ -17,6 +17,7 @@
  * Argument  seconds to run.
  * Builds    not with sanitizers, which do not follow a handler that never comes back.
  */
+#include <errno.h>
 #include "../stress/stress.h"
 #include <signal.h>
 #include <sys/mman.h>
@@ -204,7 +205,10 @@ static void give_back(void)
 	MUST(mincore(p, GIVEN_BYTES, resident) == 0 && resident[pages - 1] & 1);
 	kfree(p);
 	stele_trim(0);
-	MUST(mincore(p, GIVEN_BYTES, resident) == 0);
+	if (mincore(p, GIVEN_BYTES, resident) != 0) {
+		MUST_FOR(errno == ENOMEM, errno); /* not even mapped */
+		return;
+	}
 	for (size_t i = 0; i < pages; i++)
 		MUST_FOR(!(resident[i] & 1), i);
 }
