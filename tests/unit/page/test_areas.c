@@ -109,6 +109,7 @@ static void what_is_in_the_way_of_frames_is_passed_over(void **state)
 		memset(p[i], 1, MIB);
 	}
 	assert_int_equal(state_of(number), AREA_FOREIGN);
+	assert_true(stele_is_never_given(other));
 	assert_true(all_bytes(other, 8192, 0x3c));
 	for (int i = 0; i < 40; i++)
 		give_back(p[i]);

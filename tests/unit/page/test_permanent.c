@@ -48,6 +48,15 @@ static void pages_that_go_back_read_as_zero(void **state)
 	assert_true(all_bytes((void *)runs[1]->base, runs[1]->bytes, 0x5a));
 }
 
+/* A shared library may lie there, and what is static in it is read without ownership. */
+static void what_the_heap_has_not_reached_is_not_given(void **state)
+{
+	(void)state;
+	assert_true(stele_span() < stele_system_facts.arena_bytes);
+	assert_true(stele_is_never_given(area_memory(0) + stele_span()));
+	assert_true(stele_is_never_given(area_memory(0) + stele_system_facts.arena_bytes - 1));
+}
+
 static void nobody_gets_frames_there(void **state)
 {
 	static struct run *taken[MANY];
@@ -135,6 +144,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(runs_lie_side_by_side_in_areas_of_their_own),
 		cmocka_unit_test(pages_that_go_back_read_as_zero),
+		cmocka_unit_test(what_the_heap_has_not_reached_is_not_given),
 		cmocka_unit_test(nobody_gets_frames_there),
 		cmocka_unit_test(threads_get_runs_of_their_own),
 		cmocka_unit_test(a_share_is_kept_and_what_nobody_can_do_without),
