@@ -3,20 +3,21 @@
  * stele/mempool.h - reserves: a number of elements that can always be had again
  *
  * Idea      A pool keeps min_nr elements aside. While its own allocation works, it is a wrapper;
- *           when that fails, elements come from the reserve, and who finds it empty waits for the
- *           next one that is freed. So min_nr elements can always be on their way, without memory.
+ *           when that fails, elements come from the reserve. A caller that finds it empty waits for
+ *           the next one that is freed. So min_nr elements can always be on their way, without
+ *           memory.
  * Promise   With callbacks that keep theirs, mempool_alloc() with __GFP_DIRECT_RECLAIM does not
- *           return NULL. It is a promise for one element at a time per caller: who holds one and
- *           waits for another of the same pool may wait for ever.
+ *           return NULL. It is a promise for one element at a time per caller: a caller that holds
+ *           one and waits for another of the same pool may wait for ever.
  * Context   mempool_alloc() without __GFP_DIRECT_RECLAIM, mempool_alloc_preallocated() and
  *           mempool_free() may be called anywhere, in signal handlers too, where the pool's
  *           callbacks may; those of slab, kmalloc and page pools may.
- * Order     A thread that frees an element needs no barrier after it was told of it: what the
- *           allocating thread did to the pool is seen. See docs/memory-model.md, MEMPOOL.
+ * Order     A thread that frees an element needs no barrier after it was told of it: it sees all
+ *           that the allocating thread did to the pool. See docs/memory-model.md, MEMPOOL.
  * Waiting   In order of arrival, real-time threads first by their priority. Signals do not end a
- *           wait, and no handler may leave one by siglongjmp(). Who needs several elements is
- *           passed by who needs fewer.
- * Source    Linux mempool.h, where nothing else is said; of which kernel, says docs/porting.md.
+ *           wait, and no handler may leave one by siglongjmp(). A caller that needs fewer elements
+ *           may pass one that needs more.
+ * Source    Linux mempool.h, unless a comment says otherwise; docs/porting.md names the kernel.
  * See       docs/mempool.md
  */
 #ifndef STELE_MEMPOOL_H
@@ -75,7 +76,7 @@ STELE_API mempool_t *mempool_create_node(int min_nr, mempool_alloc_t *alloc_fn,
  * Fine for memory that is zero, and for a pool whose mempool_init() failed. Elements that have
  * not come back to the reserve are reported, as are threads that still wait; the pool's memory
  * must then not be used again.
- * Context: ordinary threads; nobody else uses the pool any more.
+ * Context: ordinary threads; no other thread uses the pool any more.
  */
 STELE_API void mempool_exit(mempool_t *pool);
 
@@ -85,8 +86,8 @@ STELE_API void mempool_destroy(mempool_t *pool);
 /**
  * mempool_resize - change the number of elements kept
  *
- * What is above goes back, what is missing is allocated as far as it can be had now; the rest comes
- * with elements that are freed.
+ * Elements above the new size go back. Missing ones are allocated as far as that works now; the
+ * rest comes with elements that are freed.
  * Return:  0. -ENOMEM: no room for the places; nothing changed. -EINVAL, with a message: @new_min_nr
  *          is 0, negative, or too large.
  * Context: ordinary threads; beside every other call but mempool_exit() and mempool_destroy().
@@ -96,7 +97,7 @@ STELE_API int mempool_resize(mempool_t *pool, int new_min_nr) STELE_MUST_CHECK;
 /**
  * mempool_alloc - an element: from @pool's allocation, else from its reserve, else by waiting
  *
- * Return:  an element. NULL only without __GFP_DIRECT_RECLAIM, or where @pool is none: reported.
+ * Return:  an element. NULL only without __GFP_DIRECT_RECLAIM, or where @pool is no pool: reported.
  * Context: any without __GFP_DIRECT_RECLAIM. With it, it may sleep.
  * Flags:   __GFP_ZERO is not for pools: said once, and reserve elements are not cleared.
  */
@@ -122,7 +123,7 @@ STELE_API void *mempool_alloc_noreserve(mempool_t *pool, gfp_t gfp_mask);
  *
  * From the reserve come all that are still missing or none, so that two callers cannot each hold a
  * part of it. More than min_nr is said once; it may wait for ever.
- * Return:  0. -EINVAL, with a message: @pool is none.
+ * Return:  0. -EINVAL, with a message: @pool is no pool.
  * Context: ordinary threads; may sleep.
  */
 STELE_API int mempool_alloc_bulk(mempool_t *pool, void **elems, unsigned int count);

@@ -39,8 +39,8 @@ STELE_API int get_order(size_t size);
 STELE_API STELE_MUST_CHECK struct page *alloc_pages(gfp_t gfp, unsigned int order);
 /**
  * alloc_pages_node - alloc_pages(), preferably of one node's memory
- * @node: node number, or NUMA_NO_NODE for the one this thread runs on. A node without memory, or
- *        that there is none of, stands for the nearest; with __GFP_THISNODE that is NULL.
+ * @node: node number, or NUMA_NO_NODE for the one this thread runs on. A memoryless or nonexistent
+ *        node stands for the nearest one that has memory; with __GFP_THISNODE the result is NULL.
  *
  * Context: any.
  */

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * stele/rcu.h - freeing what readers may still look at
+ * stele/rcu.h - freeing objects that readers may still look at
  *
  * Idea      An object that was unlinked from where readers find it is given to kfree_rcu(), and is
  *           freed when every reader that may have found it has left. Grace periods are liburcu's;
@@ -10,17 +10,18 @@
  *           if the program links it. A cache may have its own (struct kmem_cache_args).
  * Context   said at each call. "Sleepable": an ordinary thread that holds nothing which a reader
  *           may wait for, and is not reading itself.
- * Memory    What waits is counted (struct stele_stats). Past STELE_RCU_EXPEDITE bytes a grace
- *           period is asked for at once; past STELE_RCU_MAX whoever may sleep waits until it is
- *           less: the mightsleep forms however long it takes, kfree_rcu() for STELE_RCU_WAIT
- *           milliseconds per grace period at most, and not while its thread is reading. Where
- *           the process can have no thread, each of them runs the grace period itself, and then
- *           kfree_rcu() waits for as long as readers take, unless STELE_RCU_WAIT is 0.
- * Order     What was done before the call is done before the grace period; what readers did in
- *           their sections is over before the object is allocated again.
+ * Memory    The bytes that wait are counted (struct stele_stats). Past STELE_RCU_EXPEDITE bytes a
+ *           grace period is asked for at once. Past STELE_RCU_MAX a caller that may sleep waits
+ *           until fewer wait: the mightsleep forms however long it takes, kfree_rcu() for
+ *           STELE_RCU_WAIT milliseconds per grace period at most, and not while its thread is
+ *           reading. Where the process can have no thread, each of them runs the grace period
+ *           itself, and then kfree_rcu() waits for as long as readers take, unless STELE_RCU_WAIT
+ *           is 0.
+ * Order     All that a thread did before the call comes before the grace period. All that readers
+ *           did in their sections is over before the object is allocated again.
  * Source    the contract of Linux 7.3. Unlike there, a block of any size has a base that is found
- *           again, an object needs no memory to wait, and freeing by rcu_barrier() is not covered:
- *           kvfree_rcu_barrier() is what waits for it all, type-stable slabs included.
+ *           again, an object needs no memory to wait, and rcu_barrier() does not wait for these
+ *           frees: kvfree_rcu_barrier() waits for all of them, type-stable slabs included.
  */
 #ifndef STELE_RCU_H
 #define STELE_RCU_H
@@ -57,7 +58,7 @@ struct kvfree_rcu_head {
  * kfree_rcu_nolock - kfree_rcu() that never waits and starts nothing
  * @field: as there; a struct kvfree_rcu_head
  *
- * What it gives away as the first in its process is freed after the next ordinary call.
+ * An object that it takes before the first ordinary call in the process is freed after that call.
  * Context: any, a signal handler that interrupted the library included.
  */
 #define kfree_rcu_nolock(p, field)                                                                 \
@@ -84,9 +85,10 @@ static inline void kfree_rcu_mightsleep(const void *p)
  * kvfree_rcu_barrier - returns when all that was given away before is freed
  *
  * Slabs of type-stable caches that were empty before are given back as well. Not covered: mightsleep
- * calls of other threads that are under way; what a thread holds that stands still for longer than
- * a second between two steps of giving, as under a debugger; and sheaves in other CPUs' slots while
- * the system refuses membarrier. A qsbr thread that is online is taken offline for the wait.
+ * calls of other threads that are under way; objects in the hands of a thread that stands still for
+ * longer than a second between two steps of giving, as under a debugger; and sheaves in other CPUs'
+ * slots while the system refuses membarrier. A qsbr thread that is online is taken offline for the
+ * wait.
  * Context: sleepable.
  */
 STELE_API void kvfree_rcu_barrier(void);

@@ -96,7 +96,7 @@ typedef unsigned int slab_flags_t;
 #define SLAB_DEBUG_FLAGS                                                                           \
 	(SLAB_CONSISTENCY_CHECKS | SLAB_RED_ZONE | SLAB_POISON | SLAB_STORE_USER | SLAB_TRACE)
 
-/* What a caller of kmem_cache_create() may pass; any other bit fails with -EINVAL. */
+/* The flags that a caller of kmem_cache_create() may pass; any other bit fails with -EINVAL. */
 #define SLAB_FLAGS_PERMITTED                                                                       \
 	(SLAB_DEBUG_FLAGS | SLAB_HWCACHE_ALIGN | SLAB_CACHE_DMA | SLAB_CACHE_DMA32 | SLAB_PANIC |  \
 	 SLAB_TYPESAFE_BY_RCU | SLAB_RECLAIM_ACCOUNT | SLAB_ACCOUNT | SLAB_NO_MERGE |              \

@@ -46,7 +46,7 @@ static const char *const others[] = { "options", "malloc_so" };
 /* Set by the first parse. Owner: the thread that starts the library. */
 static bool parsed;
 
-/* A piece of somebody else's string. */
+/* A piece of a string that lies elsewhere. */
 struct text {
 	const char *s;
 	size_t n;

@@ -47,10 +47,10 @@ extern struct stele_options stele_opt;
  */
 void stele_options_parse(char **envp);
 
-/* The same, told by the caller whether the program has more rights than whoever started it. */
+/* The same, told by the caller whether the program has more rights than the user who started it. */
 void stele_options_read(char **envp, bool secure);
 
-/* The table at run time, for whoever prints or tests it. */
+/* The table at run time, for code that prints or tests it. */
 enum stele_option_kind {
 	STELE_OPTION_BOOL,
 	STELE_OPTION_TRISTATE,

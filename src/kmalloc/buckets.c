@@ -2,12 +2,12 @@
 /*
  * kmalloc/buckets.c - a kmalloc of one's own
  *
- * Idea      A set of caches, one per bucket of the kernel's row, that share slabs with
- *           nobody: what overflows or is used after free here meets only its own kind.
- *           Fewer classes than kmalloc's, since every set pays for all of its caches.
+ * Idea      A set of caches, one per bucket of the kernel's row, that share slabs with no other
+ *           cache: an object that overflows, or is used after free, meets only its own kind. Fewer
+ *           classes than kmalloc's, since every set pays for all of its caches.
  * Buckets   8 16 32 64 96 128 192 256 512 1k ... 32k, aligned as kmalloc's.
  * Context   create and destroy: control. Allocation: any.
- * Failure   create: NULL, whatever was made is destroyed again.
+ * Failure   create: NULL; the caches that were made are destroyed again.
  * Tests     tests/contract/test_buckets.c
  */
 #include "kmalloc/kmalloc.h"

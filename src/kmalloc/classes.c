@@ -3,7 +3,7 @@
  * kmalloc/classes.c - the caches behind kmalloc, and their start
  *
  * Idea      The caches are static, so that nothing has to be allocated before something
- *           can be. They are made by a constructor, or by whoever allocates before it ran.
+ *           can be. They are made by a constructor, or by a thread that allocates before it ran.
  * States    started: false -> true, unless there was no memory even for that.
  * Order     KMALLOC_BOOT, see kmalloc.h.
  * Context   any. Only the start itself waits, and only one thread for another, which inherits

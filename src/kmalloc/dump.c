@@ -2,8 +2,8 @@
 /*
  * kmalloc/dump.c - what is known about an address
  *
- * Idea      For a fault report of somebody else: which cache, which object, how far inside.
- *           Reads only the run's descriptor, never the memory in question.
+ * Idea      For a fault report of other code: which cache, which object, how far inside. Reads only
+ *           the run's descriptor, never the memory in question.
  * Context   any. A slab given back during the call may still be described.
  * Tests     tests/contract/test_kmalloc.c
  */

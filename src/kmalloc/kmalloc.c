@@ -95,7 +95,7 @@ void *stele_request_alloc(const struct stele_request *r)
 	return stele_request_report(r, p, bytes);
 }
 
-/* @s: the cache, whose fast path failed; NULL: what else it may be. */
+/* @s: the cache, whose fast path failed; NULL: the size has no cache, or not yet. */
 static __attribute__((noinline)) void *kmalloc_slow(size_t size, gfp_t gfp, struct kmem_cache *s,
 						    const void *site)
 {

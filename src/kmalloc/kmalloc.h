@@ -9,7 +9,7 @@
  * Classes   8 16 24 32 48 64 80 96 112 128, then eight per doubling up to 32768: at most
  *           12.5 % waste above 128 bytes. Each class is aligned to the largest power of two
  *           that divides it, which is the alignment rule of <stele/slab.h>.
- * Order     KMALLOC_BOOT: a cache is complete before the table names it (release); who
+ * Order     KMALLOC_BOOT: a cache is complete before the table names it (release); a thread that
  *           found its number in the table reaches it through that number.
  * Tests     tests/contract/test_kmalloc.c
  */
@@ -90,16 +90,16 @@ static inline struct kmem_cache *stele_cache_for(size_t size)
 	return &stele_kmalloc_caches[stele_class_above(size)];
 }
 
-/* ---- what the slow ways share; not for the fast path ---- */
+/* ---- shared by the slow ways; not for the fast path ---- */
 
 /* An allocation with everything that can be asked for. */
 struct stele_request {
 	size_t size;
-	size_t align; /* a power of two; 0 and 1: what the size gives */
+	size_t align; /* a power of two; 0 and 1: as the size gives it */
 	size_t limit; /* refused above: KMALLOC_MAX_SIZE, or INT_MAX for the kvmalloc family */
 	gfp_t gfp;
 	int node;
-	const void *site; /* who called */
+	const void *site; /* the caller */
 };
 
 /* A size of the kvmalloc family ends at INT_MAX. */
@@ -108,11 +108,11 @@ struct stele_request {
 /* Serves a request: a bucket that fits size and alignment, else a page run; NULL as kmalloc(). */
 void *stele_request_alloc(const struct stele_request *r);
 
-/* The same in two halves, for who tries again in between: serving, *bytes being what is given,
- * and reporting kmalloc, which gives @p. */
+/* The same in two halves, for a caller that tries again in between: the first serves, and sets
+ * *bytes to the bytes it gives; the second reports kmalloc, and returns @p. */
 void *stele_request_serve(const struct stele_request *r, size_t *bytes);
 
-/* What is left of it when somebody asked: apart, as it needs a frame. */
+/* The rest of it, when a callback asked for the event: apart, as it needs a frame. */
 void stele_kmalloc_event(const void *site, const void *p, size_t req, size_t alloc, gfp_t gfp,
 			 int node);
 

@@ -53,7 +53,7 @@ static void *stay(void *p, size_t usable, const struct stele_request *r)
 	return p;
 }
 
-/* A page run that grows without a copy. What it gains may hold a former owner's bytes. */
+/* A page run that grows without a copy. The added part may hold a former owner's bytes. */
 static void *grow_run(void *p, size_t usable, const struct stele_request *r)
 {
 	size_t page = stele_page_size(), bytes = STELE_ALIGN_UP(r->size, page), roomy;

@@ -153,7 +153,7 @@ EXPORT void free(void *p)
 		free_slow(p, STELE_CALLER);
 }
 
-/* What an object of at most KMALLOC_MAX_CACHE_SIZE takes; @size before the start. */
+/* The bytes that an object of at most KMALLOC_MAX_CACHE_SIZE takes; @size before the start. */
 static inline size_t room_for(size_t size)
 {
 	const struct kmem_cache *s;
@@ -193,14 +193,14 @@ static void *move(void *p, size_t old, size_t size)
 	return new;
 }
 
-/* What cannot be resized: an object that was freed, or no object. */
+/* Refuses to resize: the object was freed, or there is no object. */
 static void *refuse(const void *p, const char *what, const char *cache)
 {
 	stele_report_resize("realloc", p, what, cache);
 	return no_memory();
 }
 
-/* Why @p, which has no size, is none to be resized. */
+/* Why @p, which has no size, cannot be resized. */
 static const char *why_not(const void *p)
 {
 	const struct run *run = stele_run_of(p);

@@ -17,10 +17,10 @@
 #endif
 
 /* Memory aligned to @align (a power of two), without touching errno; NULL when there is none.
- * @site: who asked. */
+ * @site: the caller. */
 void *stele_malloc_aligned(size_t align, size_t size, const void *site);
 
-/* ---- cxx_library.c: what the C++ library of the caller has ---- */
+/* ---- cxx_library.c: functions of the caller's C++ library ---- */
 enum stele_cxx {
 	STELE_CXX_GET_NEW_HANDLER, /* void (*(void))(void) */
 	STELE_CXX_THROW_BAD_ALLOC, /* void (void), which does not come back */
@@ -32,7 +32,7 @@ typedef void (*stele_cxx_fn)(void);
 stele_cxx_fn stele_cxx_find(enum stele_cxx which, const void *site);
 
 /* ---- tsan.c ---- */
-/* What grows is moved, by an allocation and a free. Fixed at start. */
+/* A block that grows is moved, by an allocation and a free. Fixed at start. */
 extern bool stele_grow_by_moving;
 
 /* ---- boot.c: for calls from inside the start ---- */

@@ -30,7 +30,7 @@ extern void __tsan_release(void *stretch) __attribute__((weak));
 
 __attribute__((visibility("default"))) const char *__tsan_default_suppressions(void);
 
-/* What the drop-in itself copies and clears is nobody's access. The program may have its own. */
+/* The drop-in's own copying and clearing are not reported. The program may have its own. */
 const char *__tsan_default_suppressions(void)
 {
 	return "called_from_lib:libstele-malloc\n";

@@ -7,15 +7,15 @@
  *           sequences: none would be aborted, and its slot would stay the one that its parent
  *           had. So the child registers the thread's area for itself, and the parent, once it
  *           goes on, does so again. Signals are held back until either has: a handler that ran
- *           before would find an area that says what is not so.
+ *           before would find an area with false contents.
  * Tokens    Each child has a lock token of its own, the child of a child too; its parent keeps
- *           its own in a register and has it back afterwards. What a child holds when it ends or
- *           is killed is known by its token, and freed by its parent: lines of the fallback,
- *           the look at cold slots, locks of the control path. So are the words by which
- *           its parent's thread counts callbacks and its holds of the CPU set.
+ *           its own in a register and has it back afterwards. When a child ends or is killed, its
+ *           parent finds all that it held by its token, and frees it: lines of the fallback, the
+ *           look at cold slots, locks of the control path. The parent also restores the words by
+ *           which its thread counts callbacks and its holds of the CPU set.
  * Context   vfork() as POSIX has it; from a signal handler, too.
- * Failure   the kernel refuses: the area looks unregistered, and who finds it so works without
- *           sheaves.
+ * Failure   the kernel refuses: the area looks unregistered, and a thread that finds it so works
+ *           without sheaves.
  * Limits    the drop-in only. The child of a bare clone(CLONE_VM) has none of this.
  * Tests     tests/any_context/vfork_child.c
  */
@@ -28,7 +28,8 @@
 #include "sync/mutex.h"
 #include <errno.h>
 
-/* What the parent has again afterwards: kept in registers, as the child shares all else. */
+/* The values that the parent restores afterwards: kept in registers, as the child shares all
+ * else. */
 struct begun {
 	uint64_t signals, token, words;
 };

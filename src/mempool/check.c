@@ -2,7 +2,7 @@
 /*
  * mempool/check.c - what is no pool, the option mempool_debug, and failures on purpose
  *
- * Idea      An element in the reserve is nobody's: it is filled with a pattern, which is looked at
+ * Idea      An element in the reserve has no owner: it is filled with a pattern, which is looked at
  *           when it leaves. Before it goes in: is it an element, and is it not there already?
  * Limits    Pattern and kind are known for the pools of slab, kmalloc and pages; of others only
  *           whether the same element is there already.

@@ -2,11 +2,11 @@
 /*
  * mempool/life.c - a pool begins, changes its size, and ends
  *
- * Idea      A pool is filled before anybody else sees it. A larger reserve gets its places first,
- *           then its limit, then its elements. A smaller one gets its limit first; what is above
- *           it goes back to the pool's own free.
+ * Idea      A pool is filled before another thread sees it. A larger reserve gets its places first,
+ *           then its limit, then its elements. A smaller one gets its limit first; the elements
+ *           above it go back to the pool's own free.
  * Context   ordinary threads. Nothing is allocated, and no callback called, under `resizing`.
- * Failure   an error code; a pool that could not be filled is none.
+ * Failure   an error code; a pool that could not be filled does not exist.
  * Tests     tests/contract/test_mempool.c, tests/stress/mempool.c
  */
 #include "base/options.h"
@@ -18,7 +18,7 @@
 
 #define MOST (int)(RESERVE_LIMIT - RESERVE_SPARE)
 
-/* False: somebody else was faster. Under `resizing`. */
+/* False: another thread was faster. Under `resizing`. */
 static bool add_part(struct reserve *r, unsigned part, unsigned places, void *p)
 {
 	if (load_relaxed(&r->places) != places)
@@ -51,7 +51,7 @@ static int make_places(struct pool *in, unsigned limit, int node)
 	return 0;
 }
 
-/* Allocates what is missing, as far as it can be had. */
+/* Allocates the missing elements, as far as that works. */
 static void fill_up(mempool_t *pool, gfp_t gfp)
 {
 	while (!reserve_is_full(load_relaxed(&inside(pool)->reserve.counts))) {
@@ -90,7 +90,7 @@ static int begin(mempool_t *pool, unsigned limit, gfp_t gfp, int node)
 	fill_up(pool, gfp);
 	if (mempool_is_saturated(pool))
 		return 0;
-	/* What there is goes back unsaid. */
+	/* The elements that were made go back without a report. */
 	reserve_set_limit(&in->reserve, stele_mempool_curr_nr(pool));
 	return -ENOMEM;
 }
@@ -181,7 +181,7 @@ int mempool_resize(mempool_t *pool, int new_min_nr)
 	stele_unlock(&in->resizing);
 	stele_pool_drop_surplus(pool);
 	fill_up(pool, GFP_KERNEL | GFP_OF_POOLS);
-	/* Who needs more than there was may find enough now. */
+	/* A waiter that needs more than there was may find enough now. */
 	stele_wait_kick(&in->queue, &in->reserve);
 	return 0;
 }

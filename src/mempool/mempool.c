@@ -2,11 +2,12 @@
 /*
  * mempool/mempool.c - a pool: its own allocation first, then its reserve, then waiting
  *
- * Idea      Three sources in this order. Who may wait joins the queue as soon as others are in it,
- *           so that nobody who came first is passed; who may not, takes what is there.
- * Context   as <stele/mempool.h> says. Callbacks are never called under a lock of ours, nor is
- *           anything allocated: that may lead to a destructor, which may do anything.
- * Failure   NULL only for those who may not wait, or no longer.
+ * Idea      Three sources in this order. A caller that may wait joins the queue as soon as others
+ *           are in it, so that it does not pass an earlier one. A caller that may not wait takes
+ *           the elements that are there.
+ * Context   as <stele/mempool.h> says. Callbacks are never called under a lock of ours, and nothing
+ *           is allocated under one: that may lead to a destructor, which may do anything.
+ * Failure   NULL only for a caller that may not wait, or whose time is over.
  * Tests     tests/contract/test_mempool.c, tests/stress/mempool.c, tests/model/
  */
 #include "base/options.h"
@@ -102,13 +103,13 @@ static void *own_alloc(mempool_t *pool, gfp_t gfp, const void *site, bool bulk)
 	return pool->alloc(gfp, pool->pool_data);
 }
 
-/* Who needs nothing but patience. */
+/* The request of a caller that waits until it is served. */
 struct wish {
 	mempool_t *pool;
 	gfp_t gfp;
 	const struct timespec *deadline;
 	const void *site;
-	void **out; /* of what was wanted first */
+	void **out; /* as at the start of the wait */
 	unsigned n;
 	unsigned had; /* before it: of mempool_alloc_bulk(), from the pool's own allocation */
 	struct waiter waiter;
@@ -164,7 +165,7 @@ static void try_again(struct wish *wish)
 	}
 }
 
-/* What was served before the caller gave up. */
+/* Frees the elements that were served before the caller gave up. */
 static void give_back(struct wish *wish, bool served)
 {
 	unsigned n = wish->n - (served ? 0 : wish->waiter.need);

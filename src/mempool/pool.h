@@ -18,7 +18,7 @@ struct pool {
 	struct reserve reserve;
 	uint64_t quick; /* words of a slab pool's cache, where no call is checked; else 0 */
 	struct wait_queue queue;
-	_Atomic uint32_t was_full; /* since its size was changed: what is missing then is out */
+	_Atomic uint32_t was_full; /* since its size was changed: missing elements are then out */
 	_Atomic bool cancellable;
 	size_t bytes; /* of an element, for mempool_debug: a cache that merges raises its own size */
 	bool checks;  /* the option mempool_debug, or forced failures: every call goes slow */
@@ -44,10 +44,10 @@ void stele_pool_drop_surplus(mempool_t *pool);
 /* False: a check refused @p. */
 bool stele_pool_free_slow(void *p, mempool_t *pool);
 
-/* ---- check.c: what is no pool, the option mempool_debug ---- */
+/* ---- check.c: pointers that are no pool, the option mempool_debug ---- */
 
 void stele_mempool_report_none(const char *call, const mempool_t *pool);
-/* What cannot be a pool, and is reported: none, or zeroes, as mempool_exit() leaves them. */
+/* Whether @pool cannot be a pool, which is reported: NULL, or zeroes as mempool_exit() leaves. */
 static inline bool is_no_pool(const char *call, const mempool_t *pool)
 {
 	if (stele_likely(pool && pool->alloc))
@@ -55,11 +55,11 @@ static inline bool is_no_pool(const char *call, const mempool_t *pool)
 	stele_mempool_report_none(call, pool);
 	return true;
 }
-/* What mempool_debug fills of an element; 0: not known. */
+/* The bytes that mempool_debug fills of an element; 0: not known. */
 size_t stele_mempool_bytes(const mempool_t *pool);
-/* Whether @p may go into the reserve; said, and the reserve left alone, if not. */
+/* Whether @p may go into the reserve. If not, this reports it and leaves the reserve alone. */
 bool stele_mempool_check_put(mempool_t *pool, void *p);
-/* Marks the element as in nobody's use, and looks for writes since. */
+/* Marks the element as unused, and looks for writes since. */
 void stele_mempool_poison(mempool_t *pool, void *p);
 void stele_mempool_unpoison(mempool_t *pool, void *p);
 /* Whether this allocation is to fail: every n-th by the options fail_mempool_alloc(_bulk). */

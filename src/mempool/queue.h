@@ -5,8 +5,8 @@
  * Idea      mempool/wait.h has the theory. These are the steps, so that a model can include them.
  * Order     WAITING, KICK, SERVED, MEMPOOL.
  * Context   queue_join(), queue_kick_once(): any. The others: under the queue's lock.
- * Failure   A thread that leaves between two steps is repaired by whoever waits (wait.c). All
- *           signals are held back under the lock, so a thread can only stall or die there.
+ * Failure   The waiters repair a thread that leaves between two steps (wait.c). All signals are
+ *           held back under the lock, so a thread can only stall or die there.
  * Tests     tests/model/waiting.c, tests/model/kick.c, tests/model/served.c
  */
 #ifndef STELE_MEMPOOL_QUEUE_H
@@ -67,7 +67,7 @@ static inline void queue_insert(struct wait_queue *q, struct waiter *w)
 /* Newcomers join the queue, the first one first. */
 static inline void queue_let_in(struct wait_queue *q)
 {
-	/* ORDER(WAITING) acquire: what they want. */
+	/* ORDER(WAITING) acquire: the newcomers' wishes. */
 	struct waiter *w = exchange_acq_rel(&q->newcomers, NULL), *before = NULL, *next;
 
 	STELE_POINT("mempool:lets-in");
@@ -100,7 +100,7 @@ static inline void queue_take_out(struct wait_queue *q, const struct waiter *w)
 		sub_relaxed(&q->waiting, 1);
 }
 
-/* What can be had for @w: all, or all that a reserve of this size can ever have. */
+/* Serves @w: with all that it wants, or with all that a reserve of this size can ever have. */
 static inline bool queue_serve_one(struct reserve *r, struct waiter *w)
 {
 	unsigned n = STELE_MIN(w->need, counts_limit(load_relaxed(&r->counts)));
@@ -121,7 +121,8 @@ static inline void queue_tell(struct waiter *w)
 	stele_os_futex_wake(&w->state, 1);
 }
 
-/* Where one could not be served, what comes meanwhile is not for others who need as much. */
+/* Where one could not be served, elements that come meanwhile are not for others that need as
+ * much. */
 static inline void queue_serve(struct wait_queue *q, struct reserve *r)
 {
 	struct waiter *w, *next;
@@ -158,7 +159,7 @@ static inline void queue_join(struct wait_queue *q, struct waiter *w)
 /* An element was counted: serves the queue, or leaves word. True: word was left meanwhile. */
 static inline bool queue_kick_once(struct wait_queue *q, struct reserve *r)
 {
-	/* ORDER(KICK) release: what is to be seen by the thread that takes the word back. */
+	/* ORDER(KICK) release: for the thread that takes the word back. */
 	atomic_exchange_explicit(&q->kicked, 1, ORDER_KICK_WORD);
 	STELE_POINT("mempool:kicked");
 	/* ORDER(KICK) sequentially consistent: word is left, then the lock is tried. */
@@ -166,7 +167,7 @@ static inline bool queue_kick_once(struct wait_queue *q, struct reserve *r)
 	if (!stele_trylock(&q->lock))
 		return false;
 	queue_entered(q);
-	/* ORDER(KICK) acquire: the elements and the newcomers of all who left it. */
+	/* ORDER(KICK) acquire: the elements and the newcomers of all threads that left it. */
 	atomic_exchange_explicit(&q->kicked, 0, ORDER_KICK_WORD);
 	/* ORDER(KICK) what is kicked after this is seen after the lock is let go. */
 	FENCE_KICK();

@@ -4,20 +4,20 @@
  *
  * Idea      One word says how many elements there are, how many places are spoken for, and how
  *           many there may be. A taker lowers the first two by one step, and is then owed an
- *           element, which he finds in some place. Who puts one back first speaks for a place,
- *           puts it there, then counts it. So there are never fewer elements than are counted,
- *           and nobody waits for anybody.
- * Objects   counts {spare:1, elements:21, places:21, limit:21}: elements <= places, and places
- *           <= limit but for what a falling limit leaves, which is dropped by whoever sees it.
- *           place: NULL or an element. There are RESERVE_SPARE more than the limit: whoever is
- *           owed an element may not have fetched it yet.
- * Order     RESERVE: putting into a place releases, fetching acquires: what the last user did to
- *           the element. MEMPOOL: the counts as a freeing thread sees them are from after the
- *           allocation of what it frees, be it told of it by a relaxed store: a fence of release
- *           after taking, one of acquire before putting. WAITING: counting an element and looking
- *           for who waits are sequentially consistent (mempool/wait.h).
- * Context   any, a few steps; each lost race means that somebody else made progress.
- * Failure   who leaves between two steps takes an element with him, or a place.
+ *           element, which it finds in some place. A thread that puts one back first speaks for a
+ *           place, puts it there, then counts it. So there are never fewer elements than are
+ *           counted, and no thread waits for another.
+ * Objects   counts {spare:1, elements:21, places:21, limit:21}: elements <= places, and places <=
+ *           limit, except after the limit fell: a thread that sees the surplus drops it.
+ *           place: NULL or an element. There are RESERVE_SPARE more than the limit: a thread that
+ *           is owed an element may not have fetched it yet.
+ * Order     RESERVE: putting into a place releases, fetching acquires: so the next user sees all
+ *           that the last one did to the element. MEMPOOL: a freeing thread sees the counts as they
+ *           were after the allocation of its element, even if it was told of it by a relaxed store:
+ *           a fence of release after taking, one of acquire before putting. WAITING: counting an
+ *           element and looking for waiters are sequentially consistent (mempool/wait.h).
+ * Context   any, a few steps; each lost race means that another thread made progress.
+ * Failure   a thread that leaves between two steps loses the pool an element, or a place.
  * Limits    2^21 - 1 elements. With more than RESERVE_SPARE elements owed and not yet fetched, by
  *           calls stopped there, there may be no place: then an element is refused as if all were
  *           full. More elements than the limit are then about.
@@ -97,7 +97,7 @@ static inline reserve_place_t *reserve_place(struct reserve *r, unsigned i)
 	return &load_acquire(&r->part[part])[i - reserve_part_start(part)];
 }
 
-/* An element that is owed to the caller: last in, first out, when nobody else is about. */
+/* An element that is owed to the caller: last in, first out, when no other thread takes or puts. */
 static inline void *reserve_fetch(struct reserve *r, unsigned from)
 {
 	STELE_POINT("reserve:fetches");
@@ -109,7 +109,7 @@ static inline void *reserve_fetch(struct reserve *r, unsigned from)
 
 		if (!load_relaxed(place))
 			continue;
-		/* ORDER(RESERVE) acquire: what the last user did to it. */
+		/* ORDER(RESERVE) acquire: all that the last user did to it. */
 		p = atomic_exchange_explicit(place, NULL, ORDER_RESERVE_FETCH);
 		if (p)
 			return p;
@@ -131,7 +131,7 @@ static inline bool reserve_take(struct reserve *r, void **out, unsigned n)
 	STELE_POINT("reserve:owed");
 	for (unsigned i = 0; i < n; i++)
 		out[i] = reserve_fetch(r, counts_elements(old) - 1 - i);
-	/* ORDER(MEMPOOL) release: the counts before whatever tells of the elements. */
+	/* ORDER(MEMPOOL) release: the counts come before any news of the elements. */
 	fence_release();
 	return true;
 }
@@ -146,7 +146,7 @@ static inline bool reserve_store(struct reserve *r, void *p, unsigned from)
 		reserve_place_t *place = reserve_place(r, i);
 		void *none = NULL;
 
-		/* ORDER(RESERVE) release: what was done to it. */
+		/* ORDER(RESERVE) release: all that this thread did to it. */
 		if (!load_relaxed(place) &&
 		    atomic_compare_exchange_strong_explicit(place, &none, p, ORDER_RESERVE_PUT,
 							    memory_order_relaxed))
@@ -156,7 +156,8 @@ static inline bool reserve_store(struct reserve *r, void *p, unsigned from)
 	return false;
 }
 
-/* True when all places are spoken for: what is freed now does not go into the reserve. */
+/* True when all places are spoken for: an element that is freed now does not go into the
+ * reserve. */
 static inline bool reserve_is_full(uint64_t counts)
 {
 	return counts_places(counts) >= counts_limit(counts);
@@ -179,7 +180,7 @@ static inline bool reserve_put(struct reserve *r, void *p)
 		return false;
 	}
 	STELE_POINT("reserve:stored");
-	/* ORDER(WAITING) sequentially consistent: counted, then looks for who waits. */
+	/* ORDER(WAITING) sequentially consistent: counted, then looks for waiters. */
 	atomic_fetch_add_explicit(&r->counts, RESERVE_ELEMENT, ORDER_RESERVE_COUNT);
 	return true;
 }
@@ -198,7 +199,8 @@ static inline void *reserve_drop(struct reserve *r)
 	return reserve_fetch(r, counts_elements(old) - 1);
 }
 
-/* The places for it exist. One at a time. ORDER(RESERVE) release: whoever sees the limit sees them. */
+/* The places for it exist. One at a time. ORDER(RESERVE) release: a thread that sees the limit sees
+ * them. */
 static inline void reserve_set_limit(struct reserve *r, unsigned limit)
 {
 	uint64_t old = load_relaxed(&r->counts);

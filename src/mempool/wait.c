@@ -99,7 +99,7 @@ static bool queue_has(const struct wait_queue *q, const struct waiter *w)
 	return at;
 }
 
-/* A thread died under the lock. What it did to the queue may have passed over this waiter. */
+/* A thread died under the lock. Its changes to the queue may have passed over this waiter. */
 static void join_again(struct wait_queue *q, struct waiter *w)
 {
 	if (!stele_trylock(&q->lock))

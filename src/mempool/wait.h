@@ -3,7 +3,7 @@
  * mempool/wait.h - who waits for elements of a reserve, and who gives them out
  *
  * Idea      A waiter puts itself on a stack of newcomers and sleeps. A thread that brings an element
- *           looks whether anybody waits, moves newcomers into the queue, and hands the elements
+ *           looks for waiters, moves newcomers into the queue, and hands the elements
  *           out: nobody is woken in vain, and nobody runs ahead. The queue has a lock, for which
  *           only a waiter that gives up ever waits: the others only try it. If it is held, they
  *           leave word (`kicked`), and the holder looks again after it has let go.
@@ -16,14 +16,14 @@
  *           one of the two sees the other, and hands over.
  *           KICK: word is left before the lock is tried, the lock is let go before word is looked
  *           for, with a fence of sequential consistency between: one of the two sees the other. Word
- *           is left and taken back by exchanges, so that it brings what it was left for.
+ *           is left and taken back by exchanges, so that it brings the state that it was left for.
  *           SERVED: the elements are written before the state. MEMPOOL: a fence of release
  *           follows, since another thread lowered the counts.
  * Leaving   Between counting an element and serving the queue a thread may leave its call, stall
  *           or die. While others wait, signals are held back from before the count until word was
- *           looked for, so that no handler leaves in between. What remains (a thread that stalls
- *           or dies; a waiter that came after that look) the waiters repair: each looks by itself
- *           after 10 ms, then after twice as long each time, up to a second.
+ *           looked for, so that no handler leaves in between. The waiters repair the rest (a thread
+ *           that stalls or dies; a waiter that came after that look): each looks by itself after 10
+ *           ms, then after twice as long each time, up to a second.
  * Context   stele_wait_kick(): any. The others: threads that may sleep.
  * Failure   A thread that stalls under the lock keeps the others in the queue. A waiter must not
  *           leave its wait: the queue would point to a frame that is gone. A handler that forks

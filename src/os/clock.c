@@ -6,8 +6,8 @@
  *           the time without entering the kernel. Its header's address is in the auxiliary vector;
  *           its table of symbols lies before its strings. Where there is none (valgrind, some
  *           emulators) the system call answers, at about twenty times the price.
- * Order     clock is written once with the same value by whoever comes first; a reader needs nothing
- *           else.
+ * Order     clock is written once with the same value by the thread that comes first; a reader
+ *           needs nothing else.
  * Context   any; errno is kept.
  * Tests     tests/unit/os/test_clock.c
  */

@@ -33,7 +33,7 @@ static bool add_thread(unsigned number, uint64_t mask[])
 	return true;
 }
 
-/* The number that a name is; 0 where it is none. */
+/* The number that a name spells; 0 where it is no number. */
 static unsigned number_of(const char *name)
 {
 	unsigned number = 0;

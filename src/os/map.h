@@ -2,9 +2,9 @@
 /*
  * os/map.h - mappings at addresses that the caller chooses
  *
- * Idea      A mapping is made where nothing is, or not at all: a mapping of somebody else is never
- *           replaced. A mapping can grow in place, in one step of the kernel's, and its length can be
- *           asked for.
+ * Idea      A mapping is made where nothing is, or not at all: a foreign mapping is never replaced.
+ *           A mapping can grow in place, in one step of the kernel's, and its length can be asked
+ *           for.
  * Context   any. errno is kept.
  * Tests     tests/unit/os/test_map.c
  */

@@ -25,9 +25,11 @@ bool stele_os_is_readable(const void *p);
 size_t stele_os_page_size(void);
 unsigned stele_os_cpus_possible(void); /* at least 1, at most 4096 */
 #define STELE_OS_CPUS 4096u	       /* bits of a mask of processors, in words of 64 */
-/* Those in a file such as /sys/devices/system/cpu/online. False: not to be had, or none. */
+/* Those in a file such as /sys/devices/system/cpu/online. False: it cannot be read, or lists
+ * none. */
 bool stele_os_cpus_of_file(const char *path, uint64_t mask[]);
-/* Those that some thread of this process may run on. False: not to be had. Ordinary threads. */
+/* Those that some thread of this process may run on. False: the system does not tell. Ordinary
+ * threads. */
 bool stele_os_cpus_allowed(uint64_t mask[]);
 /* Lets this thread run where the others may, as far as they are told. Ordinary threads. */
 void stele_os_run_with_others(void);
@@ -83,7 +85,7 @@ void stele_os_signals_release(uint64_t held);
 /* The other way about: lets this one signal in until stele_os_signals_release(). */
 uint64_t stele_os_signal_open(int signal);
 
-/* A futex whose word names its holder, who inherits the priority of those who wait. 0 or -errno. */
+/* A futex whose word names its holder, which inherits the priority of its waiters. 0 or -errno. */
 int stele_os_futex_lock(_Atomic uint32_t *word);
 /* Never waits. -ESRCH: the holder is gone. */
 int stele_os_futex_trylock(_Atomic uint32_t *word);
@@ -113,7 +115,7 @@ int stele_os_membarrier(void);
 
 /* Registers @area (32 bytes, aligned 32) for this thread. 0 or -errno. */
 int stele_os_rseq_register(void *area, uint32_t signature);
-/* Ends a registration, whoever made it. */
+/* Ends a registration, our own or another library's. */
 int stele_os_rseq_unregister(void *area, uint32_t signature);
 
 /* Runs @body(arg) while a timer delivers one signal to this thread after @nanoseconds.

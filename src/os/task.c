@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * os/task.c - who runs here: the thread, its process, its signals, and futexes
+ * os/task.c - the thread that runs here, its process, its signals, and futexes
  *
  * Idea      A lock that outlives its holder is found by the number of the holder's process. The
  *           number lies in a page that the kernel hands to every child zeroed (MADV_WIPEONFORK),

@@ -9,7 +9,7 @@
  *           A claim may still find no run that is long enough; it is then returned.
  * Objects   count: AREA_OPEN and the frames claimed, or AREA_HUGE for an area that is part of a
  *           huge block, or a state of areas that are not open (page/open.h).
- *           used:  a set bit is owned by somebody.
+ *           used:  the frame of a set bit has an owner.
  *           dirty: may be set for a frame that reads as zero; must not be clear for one
  *                  that does not.
  * Order     AREA: bits are cleared with release and taken with acquire, so a frame's last
@@ -170,7 +170,7 @@ static inline unsigned find_row(struct area *area, unsigned n, unsigned align)
 /* Takes @n frames that were claimed. The first, or -1. */
 static inline int area_take(struct area *area, unsigned n, unsigned align)
 {
-	/* Each collision was somebody's success, or two long rows in each other's way. */
+	/* Each collision was another thread's success, or two long rows in each other's way. */
 	for (unsigned tries = 0; tries < AREA_FRAMES; tries++) {
 		unsigned first = find_row(area, n, align);
 

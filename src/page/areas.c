@@ -106,7 +106,7 @@ void stele_areas_return(uint32_t first, uint32_t n)
 		show_whole(i, AREA_OPEN);
 }
 
-/* The first one for whoever opened them: a hint is due when it is empty again. */
+/* The first one for the thread that opened them: a hint is due when it is empty again. */
 static void show_opened(uint32_t first, uint32_t n)
 {
 	area_show(area_count(first), AREA_OPEN);
@@ -144,7 +144,7 @@ static uint32_t find_foreign(uint32_t first, uint32_t n)
 	return first;
 }
 
-/* Marks those of the row that are in use by somebody else, as far as they follow each other. */
+/* Marks those of the row that have a foreign mapping, as far as they follow each other. */
 static void mark_foreign(uint32_t first, uint32_t n)
 {
 	uint32_t stop = first + n;
@@ -338,7 +338,7 @@ static void unmap_open(uint32_t first, uint32_t n)
 
 /*
  * Takes [first, first+n), @fresh as one new mapping. 0; -EAGAIN: one of them cannot be had, *at is behind it; -EEXIST: one of
- * them is somebody else's; -ENOMEM.
+ * them is foreign; -ENOMEM.
  */
 static int take_row(struct stele_zone *zone, uint32_t first, uint32_t n, bool fresh, uint32_t *at)
 {
@@ -425,7 +425,7 @@ static int64_t take_at_end(struct stele_zone *zone, uint32_t n, uint32_t align, 
 		if (!error)
 			return first;
 		if (error == -EEXIST)
-			at = first; /* what is in the way is marked now */
+			at = first; /* the foreign mapping is marked now */
 	} while (error == -EAGAIN || error == -EEXIST);
 	return -1;
 }
@@ -440,7 +440,7 @@ static int64_t take_low(struct stele_zone *zone, uint32_t n, uint32_t align, boo
 		if (!error)
 			return first;
 		if (error == -EEXIST)
-			at = first; /* what is in the way is marked now */
+			at = first; /* the foreign mapping is marked now */
 		else if (error != -EAGAIN)
 			return -1;
 	}

@@ -11,7 +11,7 @@
  *           These addresses are chosen at start, and nothing but the first piece of each part is
  *           mapped: a part is enlarged when it is used up (sync/stretch.h), areas are mapped as they
  *           are wanted (page/areas.c). So limits, core files and mlockall() see what is in use. What
- *           somebody else has mapped in between is left alone.
+ *           other code has mapped in between is left alone.
  * Place     below this thread's stack by a quarter more than all of it: the system maps downwards
  *           from there, or upwards from far below, so both are long before they meet.
  * Order     SPAN: the page map is mapped as far as `span` before `span` says so; never less later.
@@ -376,7 +376,8 @@ static void start_once(void)
 		if (now == HEAP_FAILED && !stele_opt.quiet)
 			stele_say("stele: no address space or memory to start with; "
 				  "every allocation fails\n");
-		/* ORDER(START) release: everything the heap set up is seen by who finds it ready. */
+		/* ORDER(START) release: a thread that finds it ready sees all that the heap set
+		 * up. */
 		store_release(&heap_state, now);
 	}
 	stele_unlock(&starting);

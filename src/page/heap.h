@@ -145,7 +145,7 @@ unsigned stele_zones_fit(size_t arena, unsigned count, uint64_t memory, uint64_t
 void stele_zones_bind(uint32_t first, uint32_t n);
 
 /*
- * areas.c: opens some areas of a zone, which are then empty, for anybody; the first one, or -1.
+ * areas.c: opens some areas of a zone, which are then empty, for any thread; the first one, or -1.
  * And takes a row of @n whole areas that starts at a multiple of @align, opened as needed, or
  * (fresh) mapped anew as one mapping; or the areas [first, first+n), which lie behind a block. The
  * counts are then AREA_HUGE.
@@ -193,7 +193,7 @@ bool stele_page_fault_injected(void);
 int64_t stele_area_keep(unsigned node);
 /* The same area, in which nothing was used. */
 void stele_area_let_go(uint32_t number);
-/* permanent.c: whether @p lies in memory that is not given to anybody, or is none of the arena's. */
+/* permanent.c: whether @p lies in memory that no program gets, or outside of the arena. */
 bool stele_is_never_given(const void *p);
 
 /* run.c for large.c: a descriptor without frames; taking a run off the map; changing its length. */

@@ -8,7 +8,7 @@
  *           peak    the most that was in use lately
  *           wanted  frames that were purged and soon had to be faulted in again
  *           least   what the option dirty_min always lets stay
- *           What may stay is   least + min(max(used, wanted), peak - used) + min(wanted, peak / 4).
+ *           Allowed to stay:   least + min(max(used, wanted), peak - used) + min(wanted, peak / 4).
  *           The second term costs no peak memory: the program had that much lately. Without a sign
  *           of return it is bounded by what is in use, so a burst that ends goes back while it is
  *           being freed, even if the program never enters the allocator again. The third term is
@@ -149,7 +149,7 @@ static bool tick(void)
 	return true;
 }
 
-/* Somebody returned @frames or has time to look. */
+/* This thread returned @frames, or has time to look. */
 static void look(uint64_t frames)
 {
 	uint64_t keep;

@@ -440,7 +440,8 @@ static void *large_resize(struct run *run, void *p, size_t bytes, bool may_move)
 	return may_move ? huge_move(run, bytes) : NULL;
 }
 
-/* To who counts bytes a change of size is a free and an allocation, also where it is. */
+/* A resize is reported as a free and an allocation, even in place, so that byte counters
+ * balance. */
 void *stele_large_resize(void *p, size_t bytes, bool may_move)
 {
 	struct run *run = stele_run_of(p);

@@ -4,8 +4,8 @@
  *
  * Idea      A struct page is the entry of the page map, so it costs nothing. A block is a
  *           run (huge from an area on) of kind RUN_PAGES; its `bytes` check the free.
- * Context   any. alloc_pages() may take long when a big free block has to be found, and clears
- *           what it must; __free_pages() may purge, free_pages_nolock() leaves that to others.
+ * Context   any. alloc_pages() may take long when a big free block has to be found, and may have to
+ *           clear it; __free_pages() may purge, free_pages_nolock() leaves that to others.
  * Failure   NULL or 0; a bad free is reported and nothing happens.
  * Tests     tests/unit/page/test_pages.c, tests/contract/test_nolock.c
  */

@@ -11,7 +11,7 @@
  *           how many of its frames are in use.
  * Order     AREA: the area's last owners are done with it. The word only says which frames are
  *           whose, so it needs no order.
- * Context   any; each lost race means that somebody else made progress.
+ * Context   any; each lost race means that another thread made progress.
  * Share     of a node's areas one in KEPT_SHARE, and one in any case, is for runs of which a program
  *           may need any number and can do without: sheaves. They get neither the last RESERVED
  *           frames of the last of these areas nor any further area: caches go there.
@@ -75,7 +75,7 @@ static bool map_on(uint64_t word, unsigned frames)
 	return stretch_reach(&s, need, need) == 0;
 }
 
-/* Goes on in a new area, unless somebody else did. False: there is none. */
+/* Goes on in a new area, unless another thread did. False: there is none. */
 static bool begin_area(unsigned node, uint64_t word, bool vital)
 {
 	uint64_t taken = word / ONE_AREA;
@@ -141,7 +141,7 @@ bool stele_is_never_given(const void *p)
 
 	uint32_t count;
 
-	/* The library itself may lie in the arena, where no area was opened or one is somebody else's. */
+	/* The library itself may lie in the arena, where no area was opened or one is foreign. */
 	if (offset >= stele_span_now())
 		return true;
 	count = load_relaxed(area_count(area_of((uintptr_t)p)));

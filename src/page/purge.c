@@ -98,7 +98,7 @@ static struct row next_row(struct area *area, unsigned *from)
 	return (struct row){ AREA_FRAMES, AREA_FRAMES, 0 };
 }
 
-/* The frames of @row are ours: nobody else changes their bits. */
+/* The frames of @row are ours: no other thread changes their bits. */
 static void mark_clean(struct area *area, struct row row)
 {
 	uint64_t purged = 0;

@@ -281,7 +281,7 @@ static int64_t take_in_zone(struct stele_zone *zone, unsigned frames, unsigned a
 	if (frame < 0 && load_relaxed(&zone->low) > zone->first)
 		frame = take_from(zone, zone->first, frames, align, false);
 	while (frame < 0) {
-		/* New areas. Somebody else may fill them before us: then the next ones. */
+		/* New areas. Another thread may fill them before us: then the next ones. */
 		first = stele_areas_open(zone);
 		if (first < 0)
 			return -1;

@@ -50,7 +50,7 @@ struct run {
 	/* Line 1: the slab floor's, see slab/slab.h; free descriptors use the link too. */
 	struct stele_link link;
 	_Atomic uint64_t state;
-	struct stele_later later;      /* noted: somebody shall look whether the slab is idle */
+	struct stele_later later;      /* noted: a thread shall look whether the slab is idle */
 	struct stele_grace_call grace; /* slab or large: waits for readers */
 	uint64_t pad[2];
 	/* Line 2: a set bit is a free object. */

@@ -8,7 +8,7 @@
  *           memory is of a node means here that its address is.
  * Context   looking: one thread at a time. Else any.
  * Failure   the system refuses the policy: pages come from where they are touched first, which is
- *           near to who touches them.
+ *           near to the thread that touches them.
  * Tests     tests/unit/page/test_zones.c, tests/contract/test_node.c
  */
 #include "page/heap.h"

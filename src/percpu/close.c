@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * percpu/close.c - slots that come and go, and slots that nobody seems to use
+ * percpu/close.c - slots that come and go, and slots that no thread seems to use
  *
  * Idea      A slot is closed when its CPU was taken away, and paused when it is emptied because it
  *           is cold: its entry of slots[] then leads to a block without sheaves (percpu/show.h).
@@ -85,7 +85,7 @@ void stele_slot_empty(unsigned slot, uint64_t words, uint64_t found[3])
 	stele_end_taking();
 }
 
-/* ---- a slot that nobody seems to use ---- */
+/* ---- a slot that no thread seems to use ---- */
 
 static bool pause_slot(unsigned slot)
 {

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * percpu/cpus.c - which slots are online, and who may change that
+ * percpu/cpus.c - the slots that are online, and the right to change that
  *
  * Idea      percpu/cpus.h. The set that is online follows from how slots are numbered:
  *           by CPU      those that the machine has online; else those that may be used; else all
@@ -135,7 +135,7 @@ int stele_cpus_ready(void)
 	return 0;
 }
 
-/* ORDER(CPUS) release: whatever was prepared for the slot before, or taken apart. */
+/* ORDER(CPUS) release: all that was prepared for the slot before, or taken apart. */
 void stele_cpus_set_online(unsigned slot, bool online)
 {
 	uint64_t bit = 1ull << slot % 64;

@@ -46,7 +46,7 @@ extern void (*stele_cpus_look)(void) __attribute__((visibility("hidden")));
  * none. */
 extern void (*stele_cpus_left)(void) __attribute__((visibility("hidden")));
 
-/* Fills in the set as the system has it, once, before anybody writes. 0 or -errno. */
+/* Fills in the set as the system has it, once, before the first write. 0 or -errno. */
 int stele_cpus_ready(void);
 unsigned stele_cpus_possible(void);
 /* The slots that the system has online now. */
@@ -59,7 +59,7 @@ static inline bool cpus_bit(const uint64_t mask[], unsigned slot)
 	return mask[slot / 64] >> slot % 64 & 1;
 }
 
-/* ORDER(CPUS) acquire: whatever was prepared before the slot came, or taken apart after it went. */
+/* ORDER(CPUS) acquire: all that was prepared before the slot came, or taken apart after it went. */
 static inline bool cpus_is_online(unsigned slot)
 {
 	return load_acquire(&stele_cpus.online[slot / 64]) >> slot % 64 & 1;
@@ -70,7 +70,7 @@ void stele_cpus_set_online(unsigned slot, bool online);
 int stele_cpus_write_lock(void);
 void stele_cpus_write_unlock(void);
 bool stele_cpus_is_writer(void);
-/* Either: it may wait for nobody who may want to read. */
+/* Either: it may not wait for a thread that may want to read. */
 bool stele_cpus_are_held(void);
 
 /*

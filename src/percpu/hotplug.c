@@ -215,7 +215,7 @@ int stele_cpu_down(unsigned int cpu)
 
 /* ---- what the system does ---- */
 
-/* A slot that went with its CPU is shown again when somebody runs there after all. */
+/* A slot that went with its CPU is shown again when a thread runs there after all. */
 static int follow_down(unsigned slot)
 {
 	int error = move("stele_cpu_refresh", slot, CPUHP_OFFLINE);
@@ -332,7 +332,7 @@ static int install(int at, const struct step *step, bool calls)
 	return 0;
 }
 
-/* Nobody changes slots or the table. */
+/* No other thread changes slots or the table. */
 static int table_lock(void)
 {
 	int error = stele_cpus_ready();

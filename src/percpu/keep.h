@@ -2,7 +2,7 @@
 /*
  * percpu/keep.h - threads that keep the set of CPUs as it is, against one that changes it
  *
- * Idea      A reader counts itself, then looks whether somebody writes. The writer says so, then
+ * Idea      A reader counts itself, then looks for a writer. The writer announces itself, then
  *           looks at the count. Each stores one word and loads the other, so one of them sees the
  *           other: the reader steps back, or the writer waits.
  * Order     CPUS: all four are sequentially consistent. Leaving and letting in are too.
@@ -24,7 +24,7 @@ struct keep {
 	_Atomic uint32_t writing;
 };
 
-/* False: somebody writes; the reader has to leave. */
+/* False: there is a writer; the reader has to leave. */
 static inline bool keep_enter(struct keep *keep)
 {
 	/* ORDER(CPUS) sequentially consistent: counted, then looked. */

@@ -146,19 +146,20 @@ bool stele_pcpu_cas(uint64_t words, enum stele_word which, uint64_t old, uint64_
 /*
  * Detaches MAIN and SPARE of every slot and calls @each(top, arg) for each sheaf found. Without
  * @wait a fallback slot that is busy is left alone (as the holder may be what we interrupted).
- * 0; -EBUSY without @wait, when somebody else is at it; another -errno when the system refuses the
- * barrier without which nothing can be taken.
+ * 0; -EBUSY without @wait, when another thread is taking; another -errno when the system refuses
+ * the barrier without which nothing can be taken.
  */
 int stele_pcpu_take_all(uint64_t words, bool wait, void (*each)(uint64_t, void *), void *arg);
 /* The same for WORD_RCU, waiting. */
 int stele_pcpu_take_rcu(uint64_t words, void (*each)(uint64_t, void *), void *arg);
 
-/* For who finds REMOTE: its taker may be gone (a child that ran no fork handlers). Never waits. */
+/* For a thread that finds REMOTE: its taker may be gone (a child that ran no fork handlers). Never
+ * waits. */
 void stele_pcpu_mend(void);
 
 /* A line of words in every slot: its offset, or 0 when all are taken. Lock-free. */
 uint64_t stele_pcpu_alloc(void);
-/* Nobody uses them any more. A line in which something was left is not given out again. */
+/* No thread uses them any more. A line in which something was left is not given out again. */
 void stele_pcpu_free(uint64_t words);
 
 /* The number of this thread's slot just now, for hints and statistics. */
@@ -177,9 +178,9 @@ bool stele_slot_is_closed(unsigned slot);
 void stele_slot_empty(unsigned slot, uint64_t words, uint64_t found[3]);
 
 /*
- * The same for a slot that nobody seems to use, in any context: closes it (in the fallback locks
+ * The same for a slot that no thread seems to use, in any context: closes it (in the fallback locks
  * each line for itself), calls @each, which may call stele_slot_empty_held(), and opens it. False:
- * somebody else is at it.
+ * another thread is taking.
  */
 bool stele_slot_empty_cold(unsigned slot, void (*each)(unsigned slot, void *arg), void *arg);
 void stele_slot_empty_held(unsigned slot, uint64_t words, uint64_t found[3]);
@@ -193,7 +194,7 @@ extern struct stele_stretch *stele_slot_room;
 /* Where slots live; called once by the page floor's start. */
 void stele_pcpu_init(char *slots_base, unsigned slots);
 
-/* The thread with this token is gone, and with it whatever it was doing. */
+/* The thread with this token is gone: frees the lines that it had locked. */
 void stele_pcpu_thread_gone(uint64_t token);
 
 /* In the child of fork(): slots held by threads that are gone are free again. */

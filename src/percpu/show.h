@@ -2,12 +2,12 @@
 /*
  * percpu/show.h - one entry of slots[]: the memory that a step which starts now uses
  *
- * States    unused   nobody has used the slot yet, or it is to be shown again at its next use
+ * States    unused   no thread has used the slot yet, or it is to be shown again at its next use
  *           shown    the slot's own memory: steps reach its words
  *           closed   the slot's CPU was taken away
  *           paused   a taker empties the slot for a moment
  *           unused -> shown            the thread that uses the slot first
- *           unused, shown -> closed    the writer of the CPU set, who is a taker meanwhile
+ *           unused, shown -> closed    the writer of the CPU set, which is a taker meanwhile
  *           closed -> unused           the writer of the CPU set
  *           shown <-> paused           a taker
  *           A taker is a thread inside the lock `taking` (percpu/take.c).
@@ -18,7 +18,7 @@
  * Order     SLOT_READY: an entry is shown with release, after the slot's words are filled.
  *           SLOT: after closing or pausing a slot that was shown, a barrier ends the steps
  *           that had found its memory. Only then are its words taken.
- * Failure   The barrier is refused: the entry becomes what it was.
+ * Failure   The barrier is refused: the entry gets its old value back.
  * Tests     tests/model/show.c  tests/unit/percpu/test_hotplug.c
  */
 #ifndef STELE_PERCPU_SHOW_H

@@ -88,7 +88,8 @@ bool stele_pcpu_push_rcu(uint64_t words, void *p)
 
 /*
  * By sequence a look is enough: an entry below a top is free, so it cannot be the pointer of a
- * caller who owns it; and where others have moved the top meanwhile, they cannot have put it there.
+ * caller that owns it; and where others have moved the top meanwhile, they cannot have put it
+ * there.
  */
 static bool on_top_of(uint64_t words, enum stele_word which, const void *p)
 {

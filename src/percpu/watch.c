@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * percpu/watch.c - a thread that follows the machine, for who asks for one
+ * percpu/watch.c - a thread that follows the machine, for programs that ask for one
  *
  * Idea      It waits for the kernel's events about devices, of which CPUs are some, and for a second
- *           at most, then looks. Where the events are not to be had, the second remains. Slots that
- *           nobody uses are looked at as well: a program that has gone quiet has no slow calls.
+ *           at most, then looks. Where the system has no such events, the second remains. Slots
+ *           that no thread uses are looked at as well: a program that has gone quiet has no slow
+ *           calls.
  * Objects   watcher, stop: under `lock`. A thread that was told to stop is waited for without it.
  *           It runs where the program's other threads may, so that they decide.
  * Fork      the child has no watcher.
@@ -72,7 +73,7 @@ static void *watch(void *arg)
 	return NULL;
 }
 
-/* Its signals are everybody else's. */
+/* The other threads get its signals. */
 static int make_thread(int fd)
 {
 	sigset_t all, before;

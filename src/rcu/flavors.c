@@ -95,7 +95,7 @@ static int start_for(const void *flavor, struct stele_grace **grace)
 	if (!g)
 		return -ENOSPC;
 	error = stele_runner_start(g);
-	/* Without a thread whoever waits runs the rounds. */
+	/* Where no thread can be made, each waiter runs the rounds. */
 	*grace = g;
 	return error == -EINVAL ? error : 0;
 }

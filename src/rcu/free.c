@@ -10,7 +10,7 @@
  *             and no such word   (mightsleep) a grace period here and now, then kfree()
  * Context   kfree_rcu(): as ordinary code, holding locks or reading; in a signal handler when the
  *           process has used RCU before. kfree_rcu_nolock(): any; it starts no thread, waits for
- *           nothing, and holds nobody back. The mightsleep forms and barriers: ordinary threads.
+ *           nothing, and holds no caller back. The mightsleep forms and barriers: ordinary threads.
  * Failure   a bad pointer is reported under the name of the call, and kept. Freed twice: seen when
  *           it is the last that was given here, when its slab has it free, and for large blocks
  *           always; else when its sheaf comes back to its slab.
@@ -42,7 +42,7 @@ static uint64_t large_done(struct stele_grace_call *call)
 	struct run *run = STELE_CONTAINER_OF(call, struct run, grace);
 	uint64_t bytes = run->bytes;
 
-	/* Until now it waits, for whoever frees it a second time. */
+	/* Until now it counts as waiting, should it be freed a second time. */
 	probe_kfree((void *)run->base);
 	stele_large_free(run);
 	return bytes;

@@ -10,7 +10,7 @@
 #include <stele/rcu.h>
 
 /* ---- runner.c ---- */
-/* Sees to it that somebody runs the rounds of @g. 0 or -errno. Ordinary threads. */
+/* Sees to it that a thread runs the rounds of @g. 0 or -errno. Ordinary threads. */
 int stele_runner_start(struct stele_grace *g);
 
 /* ---- wait.c ---- */

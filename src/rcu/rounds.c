@@ -29,7 +29,7 @@ struct in_hand stele_forks;
 _Thread_local uint32_t stele_rounds_inside;
 _Thread_local bool stele_in_period;
 
-/* ---- who owns the rounds ---- */
+/* ---- the owner of the rounds ---- */
 
 uint64_t stele_owner_me(void)
 {

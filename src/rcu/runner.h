@@ -3,8 +3,8 @@
  * rcu/runner.h - the right to run rounds, and how rounds and forks keep out of each other's way
  *
  * Idea      One thread at a time owns the rounds of a flavour: it takes the queue, and calls what
- *           has waited. The owner's word names the thread, so whoever waits for rounds can see
- *           that the owner is gone, and becomes the owner itself.
+ *           has waited. The owner's word names the thread, so a thread that waits for rounds can
+ *           see that the owner is gone, and becomes the owner itself.
  *           A fork must not copy a lock of liburcu that some thread holds. So a thread enters its
  *           name in `busy` before it goes into liburcu or into what it calls, and a thread that
  *           forks enters its name in `forks`; each then looks at the other table. A thread that

@@ -68,7 +68,8 @@ static void say_if_reading(struct stele_grace *g)
 static int wait_for(struct stele_grace *g, uint32_t ticket)
 {
 	while (!grace_is_done(g, ticket)) {
-		/* ORDER(GRACE_ROUND) acquire: before what is waited for is looked at again. */
+		/* ORDER(GRACE_ROUND) acquire: before this thread looks again at what it waits
+		 * for. */
 		uint32_t done = load_acquire(&g->done);
 
 		if (!provide_runner(g))

@@ -26,7 +26,7 @@
  * Order     SLABBITS: a bit is set with release and taken with acquire: the last owner of
  *           an object is done before the next one starts. SLABSTATE: the count is raised
  *           with release after the bits and claimed with acquire before them.
- * Context   any; each lost race means that somebody else made progress.
+ * Context   any; each lost race means that another thread made progress.
  * Tests     tests/model/bitmap.c, tests/model/deferred.c, tests/unit/slab/test_bitmap.c
  */
 #ifndef STELE_SLAB_BITMAP_H
@@ -97,8 +97,9 @@ static inline enum give_result state_give(_Atomic uint64_t *state, unsigned n, u
 }
 
 /*
- * The same for one who must not retire a slab: GIVE_DONE or GIVE_LIST, never GIVE_EMPTY. *idle
- * says that nothing of the slab is in use now: it can be retired by whoever state_take_idle() says.
+ * The same for a thread that must not retire a slab: GIVE_DONE or GIVE_LIST, never GIVE_EMPTY.
+ * *idle says that nothing of the slab is in use now: a thread for which state_take_idle() is true
+ * may retire it.
  */
 static inline enum give_result state_give_keep(_Atomic uint64_t *state, unsigned n,
 					       unsigned objects, bool *idle)
@@ -117,7 +118,7 @@ static inline enum give_result state_give_keep(_Atomic uint64_t *state, unsigned
 
 /*
  * Takes a slab that is IDLE. True: the caller owns it as after GIVE_EMPTY. @off_stack: the caller
- * has taken it off the stack, so that burying it gives him the descriptor as well.
+ * has taken it off the stack, so that burying it gives the caller the descriptor as well.
  */
 static inline bool state_take_idle(_Atomic uint64_t *state, bool off_stack)
 {
@@ -147,7 +148,7 @@ static inline bool state_refill(_Atomic uint64_t *state, unsigned objects, bool 
 		new = old | objects | STATE_LISTED | (idle ? STATE_IDLE : 0);
 		STELE_POINT("state:refill");
 		/* ORDER(SLABSTATE) release: a claim comes after what the owner did; acquire: before a
-		 * push, whoever popped the slab is done. */
+		 * push, the thread that popped the slab is done. */
 	} while (!atomic_compare_exchange_weak_explicit(state, &old, new, ORDER_STATE_REFILL,
 							memory_order_relaxed));
 	return !(old & STATE_LISTED);
@@ -196,7 +197,7 @@ static inline uint64_t bits_take(_Atomic uint64_t *word, unsigned n)
 
 /*
  * The frames of an empty slab are gone. True: its descriptor is the caller's; false: it is
- * still on the stack, and whoever pops it returns it.
+ * still on the stack, and the thread that pops it returns it.
  */
 static inline bool state_bury(_Atomic uint64_t *state)
 {
@@ -216,7 +217,7 @@ enum unlist_result {
 	UNLIST_DONE,   /* off the stack, and marked so */
 	UNLIST_RELIST, /* something was freed: push it again */
 	UNLIST_DEAD,   /* the descriptor is the caller's */
-	UNLIST_LOST,   /* somebody else popped it (slab/partial.h) */
+	UNLIST_LOST,   /* another thread popped it (slab/partial.h) */
 };
 
 /* The slab was popped because it had nothing. */

@@ -816,9 +816,9 @@ static STELE_RACY_LOOK void count_live(struct run *run, void *arg)
 }
 
 /*
- * Empties a cache that nobody uses, as far as the system lets us. A slab without live objects that
- * is left is in the hands of another thread that retires it for us (deferred.c): it will be done
- * soon, unless it was stopped for good, and then the cache must stay as well.
+ * Empties a cache that no thread uses, as far as the system lets us. A slab without live objects
+ * that is left is in the hands of another thread that retires it for us (deferred.c): it will be
+ * done soon, unless it was stopped for good, and then the cache must stay as well.
  */
 static int empty_for_good(struct kmem_cache *s)
 {
@@ -1022,7 +1022,7 @@ bool slab_is_available(void)
 
 /* ---- fork ---- */
 
-/* A walk that another thread was at will not be gone on with. */
+/* No thread goes on with a walk that another thread had begun. */
 static void unpin(void)
 {
 	if (pinned && pinned->refcount > 1)

@@ -1,15 +1,15 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * slab/cpus.c - what the caches keep in a slot, when the slot goes or nobody seems to use it
+ * slab/cpus.c - the objects that caches keep in a slot that goes, or that no thread seems to use
  *
  * Idea      A slot that is taken away is closed first (percpu/close.c): no step reaches it. Then
  *           every cache in the list gives up what it has there: objects go to their slabs, where
- *           everybody can have them, those that wait for readers to their grace period. A cache that
- *           is being made is not in the list and has nothing there; one that is being destroyed
- *           is not there any more, and empties all slots itself, closed ones too.
- *           A slot whose words have not changed for some looks is cold: the kernel gives its
- *           number to nobody, or the threads there do something else. It is closed for a moment
- *           and emptied in the same way; in the fallback, line by line under their locks.
+ *           every thread can have them, those that wait for readers to their grace period. A cache
+ *           that is being made is not in the list and has nothing there; one that is being
+ *           destroyed is not there any more, and empties all slots itself, closed ones too.
+ *           A slot whose words have not changed for some looks is cold: the kernel gives its number
+ *           to no thread, or the threads there do something else. It is closed for a moment and
+ *           emptied in the same way; in the fallback, line by line under their locks.
  * Looks     When a slab is made, `cpu_look` milliseconds after the last look at the earliest, it is
  *           noted that one is due; the next ordinary slow call looks at LOOK_SLOTS slots. So does
  *           the watcher (percpu/watch.c), where a program has asked for one.
@@ -54,7 +54,7 @@ static int slot_died(unsigned slot)
 	return 0;
 }
 
-/* Before anybody runs there: its memory node's part of every cache. */
+/* Before a thread runs there: its memory node's part of every cache. */
 static int slot_will_come(unsigned slot)
 {
 	return stele_nodes_prepare((int)stele_node_of_cpu(slot));

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * slab/kept.c - slabs whose memory is never given to anybody else
+ * slab/kept.c - slabs whose memory never leaves the library
  *
  * Idea      Sheaves, caches, and what caches have for nodes are read by threads that do not own
  *           them (sync/racy.h). So their slabs stay for good: one that becomes empty keeps its

@@ -41,7 +41,8 @@ static inline bool kept_is_noted(struct kept_notes *notes, const void *slab)
 	return false;
 }
 
-/* Takes what is noted there, or NULL; its state is to be looked at after this. @instead: or NULL. */
+/* Takes the slab that is noted there, or NULL; the caller then looks at its state. @instead: or
+ * NULL. */
 static inline void *kept_replace(struct kept_notes *notes, unsigned place, void *instead)
 {
 	/* ORDER(KEPT) sequentially consistent: off the notes, then looks whether it is idle. */

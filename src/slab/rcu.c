@@ -5,8 +5,8 @@
  * Idea      kfree_rcu() pushes onto a third sheaf of the slot. A full one goes, whole, into the
  *           queue of sync/grace.h, and after the grace period, whole, into the barn: one step for
  *           all its objects each time. A slab of a type-stable cache goes the same way when it
- *           is empty: its objects are in use by nobody, its memory may still be read. While no
- *           thread waits for readers the cache keeps such slabs instead (slabs.c).
+ *           is empty: its objects are not in use, its memory may still be read. While no thread
+ *           waits for readers the cache keeps such slabs instead (slabs.c).
  * States    an rcu sheaf is in a slot's RCU; in one thread's hands; waiting; then as any other.
  *           Objects in it are allocated, as far as their slabs know.
  * Objects   a sheaf that waits: link and top are the queue's entry, depth has the cache and, in

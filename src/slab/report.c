@@ -3,7 +3,7 @@
  * slab/report.c - bad pointers and warnings
  *
  * Idea      One line names the call, the pointer, the cache and what is wrong. Nothing is
- *           freed or resized then, so nothing that belongs to somebody else is lost.
+ *           freed or resized then, so no memory of another owner is lost.
  * Context   any; written with one system call, errno kept.
  * Tests     tests/death/
  */

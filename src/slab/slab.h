@@ -88,7 +88,7 @@ struct kmem_cache {
 	void (*ctor)(void *);
 	void (*dtor)(void *);
 	struct stele_grace *grace; /* of its readers; NULL: the process's */
-	/* Of memory with several nodes: set once, by whoever is first, ORDER(NODES). */
+	/* Of memory with several nodes: set once, by the first thread, ORDER(NODES). */
 	_Atomic(struct kmem_cache_nodes *) nodes;
 
 	/* Any thread, ORDER(STACK). */
@@ -166,7 +166,7 @@ static inline struct barn *barn_here(struct kmem_cache *s)
 void *stele_slab_alloc_slow(struct kmem_cache *s, gfp_t gfp);
 /* The same with the node that was asked for. */
 void *stele_slab_alloc_node(struct kmem_cache *s, gfp_t gfp, int node);
-/* The same for who called kmem_cache_alloc() and its kin from @site: reported. */
+/* The same for a call of kmem_cache_alloc() or its kin from @site: reported. */
 void *stele_cache_alloc_slow(struct kmem_cache *s, gfp_t gfp, int node, const void *site);
 /* Reports kmem_cache_alloc. */
 void stele_cache_alloc_event(struct kmem_cache *s, void *p, gfp_t gfp, int node, const void *site);
@@ -180,7 +180,8 @@ bool stele_is_sheaf_cache(const struct kmem_cache *s);
 uint64_t stele_sheaf_get_empty(struct kmem_cache *s);
 /* A sheaf, empty or not, goes to the barn, or its objects to the slabs. */
 void stele_sheaf_put(struct kmem_cache *s, uint64_t top);
-/* One object of a sheaf in the barn, for who cannot have a sheaf: its slot is closed or busy. */
+/* One object of a sheaf in the barn, for a thread that cannot have a sheaf: its slot is closed or
+ * busy. */
 void *stele_barn_take_one(struct kmem_cache *s);
 /* stele_cache_nodes_make() of the caches that sheaves are of. */
 int stele_sheaf_nodes_make(void);
@@ -201,7 +202,7 @@ void stele_slab_free_bounded(struct kmem_cache *s, void *p);
 /* Notes a slab that may be idle. Any context. */
 void stele_defer(struct run *run);
 bool stele_deferred_pending(void);
-/* Some of it, unless somebody is at it. PURGE_LATER: no system call. Any context. */
+/* Some of it, unless another thread is draining. PURGE_LATER: no system call. Any context. */
 void stele_deferred_drain(enum stele_purging when);
 /* All of it; the slabs that other threads have in hand are done as well. Ordinary threads. */
 void stele_deferred_drain_all(void);
@@ -230,7 +231,7 @@ void stele_slabs_tidy(struct kmem_cache *s);
 /* The object's number in its slab; whether its bit says free (a look, may change at once). */
 bool stele_object_is_free(const struct run *run, const void *p);
 
-/* An empty slab of @s that nobody reads any more. */
+/* An empty slab of @s that no thread reads any more. */
 void stele_slab_retire(struct kmem_cache *s, struct run *run);
 
 /* ---- kept.c: slabs of caches with SLAB_KEPT ---- */
@@ -265,7 +266,7 @@ void stele_rcu_give_sheaf(struct kmem_cache *s, uint64_t top);
 /* ---- cpus.c ---- */
 /* Tells the floor of slots what to do when one goes. Once, before anything happens. */
 void stele_slab_watch_cpus(void);
-/* A slab was made: perhaps it is time for a look at slots that nobody uses. Any context. */
+/* A slab was made: perhaps it is time for a look at slots that no thread uses. Any context. */
 void stele_cold_note(void);
 bool stele_cold_due(void);
 void stele_cold_look(void);
@@ -292,7 +293,8 @@ bool stele_refuse_own(const char *call, const void *p);
 void stele_report_resize(const char *call, const void *p, const char *what, const char *cache);
 /* The same for kmem_cache_free() with the wrong cache. */
 void stele_report_cache(const void *p, const char *owner, const char *given);
-/* A destroyed cache was used, and debug builds know it still. NULL, for who wanted an object. */
+/* A destroyed cache was used, and debug builds know it still. NULL, for a call that wanted an
+ * object. */
 void *stele_report_destroyed(const char *call, const struct kmem_cache *s);
 /* After a report: it is counted, and ends the program if the option says so. */
 void stele_reported(void);
@@ -309,7 +311,7 @@ int stele_nodes_prepare(int node);
 void stele_cache_list(struct kmem_cache *row, unsigned n);
 /* @each may create, shrink and destroy caches. */
 void stele_cache_each(void (*each)(struct kmem_cache *, void *), void *arg);
-/* Without waiting: nothing happens when somebody holds the list. Any context; @each must not
+/* Without waiting: nothing happens when another thread holds the list. Any context; @each must not
  * call anything that takes the list's lock. */
 void stele_cache_try_each(void (*each)(struct kmem_cache *, void *), void *arg);
 /* The same with the next @most caches of a round through the list. True: the round is over. */
@@ -324,7 +326,7 @@ void stele_slab_watch_fork(void);
 /* ---- free.c: any object, slab or large ---- */
 /*
  * False: @p was bad and has been reported under the name of @call. NULL is the caller's to test.
- * @site: who called, for the event kfree; NULL for what the library frees of its own.
+ * @site: the caller, for the event kfree; NULL where the library frees an object of its own.
  */
 bool stele_free(const char *call, void *p, const void *site);
 bool stele_free_slow(const char *call, void *p, const void *site);

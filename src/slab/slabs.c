@@ -3,9 +3,9 @@
  * slab/slabs.c - slabs: taking objects from bitmaps, giving them back, new and gone
  *
  * Idea      The partial stack's top is looked at, not popped: a taker claims from it while
- *           it stays where it is, so nothing is in anybody's hands. Only a slab found
- *           without free objects is popped. A slab that becomes empty gives its frames back
- *           at once, wherever it is on the stack; only its descriptor waits there (DEAD).
+ *           it stays where it is, so no thread has objects in hand. Only a slab found without free
+ *           objects is popped. A slab that becomes empty gives its frames back at once, wherever it
+ *           is on the stack; only its descriptor waits there (DEAD).
  * Order     STACK, SLABBITS, SLABSTATE (slab/bitmap.h), SLABHEAD (slab/partial.h).
  * Nodes     each has a partial stack, of slabs in its memory. A taker begins with the node it
  *           wants: its partial slabs, then a new one; then come the others, the nearest first.
@@ -195,7 +195,7 @@ static unsigned take_elsewhere(struct kmem_cache *s, unsigned where, uint64_t *o
 	return n;
 }
 
-/* Once more after slabs that nobody has retired yet: they may be of another cache. */
+/* Once more after slabs that no thread has retired yet: they may be of another cache. */
 static unsigned take_from_deferred(struct kmem_cache *s, unsigned where, uint64_t *out, unsigned n,
 				   enum stele_purging when)
 {
@@ -281,9 +281,9 @@ static void keep_idle(struct kmem_cache *s, struct run *run)
 }
 
 /*
- * The slab is nobody's any more; those of a type-stable cache only when its readers have left. In a
- * process where no thread waits for readers, such as a child of fork() that has not started one,
- * nobody would ever end them: the cache keeps them and uses them again, until it is shrunk or
+ * The slab has no owner any more; those of a type-stable cache only when its readers have left. In
+ * a process where no thread waits for readers, such as a child of fork() that has not started one,
+ * no thread would ever end them: the cache keeps them and uses them again, until it is shrunk or
  * destroyed, or a barrier is waited for.
  */
 static void retire(struct kmem_cache *s, struct run *run, enum stele_purging when)

@@ -3,8 +3,8 @@
  * sync/grace.c - putting things into the queues of sync/grace.h, and waking their runner
  *
  * Context   any: a few atomic operations, and one system call when the runner sleeps.
- * Failure   no runner: things stay where they are until one is started or somebody waits for
- *           them (rcu/runner.c).
+ * Failure   no runner: things stay where they are until one is started or a thread waits for them
+ *           (rcu/runner.c).
  */
 #include "sync/grace.h"
 #include "base/options.h"

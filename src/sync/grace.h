@@ -71,7 +71,7 @@ struct stele_grace {
 	_Atomic uint64_t waiting __attribute__((aligned(64))); /* bytes */
 	_Atomic uint64_t most;				       /* and the most there ever were */
 	_Atomic uint32_t asleep;			       /* futex: enum grace_asleep */
-	_Atomic uint32_t urgent; /* somebody waits for a round: nothing shall gather */
+	_Atomic uint32_t urgent; /* a thread waits for a round: nothing shall gather */
 	_Atomic uint32_t served; /* a thread of its own runs the rounds */
 	_Atomic uint32_t begun, done __attribute__((aligned(64))); /* done: futex */
 };
@@ -174,7 +174,7 @@ static inline void grace_end(struct stele_grace *g, uint32_t round)
 
 #define STELE_GRACES 8
 
-/* Number 0 is for whoever names no flavour. */
+/* Number 0 is for calls that name no flavour. */
 extern struct stele_grace stele_graces[STELE_GRACES] __attribute__((visibility("hidden")));
 
 /* Registered by the floor that knows of grace periods; NULL: there is none, nor any grace
@@ -189,7 +189,7 @@ struct stele_grace_runner {
 };
 extern const struct stele_grace_runner *stele_grace_runner __attribute__((visibility("hidden")));
 
-/* Whether anybody ever had a use for grace periods here, and saying so. Any context. */
+/* Whether this process ever used grace periods, and noting that it does. Any context. */
 bool stele_grace_used(void);
 void stele_grace_use(void);
 

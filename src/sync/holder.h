@@ -35,7 +35,7 @@ static inline bool holder_swap_in(_Atomic uint64_t *word, uint64_t *seen, uint64
 						       memory_order_relaxed);
 }
 
-/* Enters unless somebody is inside. @me is what the word then holds. */
+/* Enters unless a thread is inside. The word then holds @me. */
 static inline bool holder_enter(_Atomic uint64_t *word, uint32_t process, uint64_t me,
 				bool *abandoned)
 {
@@ -74,7 +74,7 @@ static inline bool holder_abandon(_Atomic uint64_t *word, uint32_t process, uint
 	return false;
 }
 
-/* False: somebody waits. */
+/* False: a thread waits. */
 static inline bool holder_leave(_Atomic uint64_t *word, uint64_t seen)
 {
 	/* ORDER(MUTEX) release */

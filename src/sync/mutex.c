@@ -55,7 +55,7 @@ static void was_passed(struct stele_mutex *mutex)
 	and_relaxed(&mutex->word, ~(uint64_t)FUTEX_OWNER_DIED);
 }
 
-/* Sleeps by a plain futex until somebody has left; from then on every leaving wakes one. */
+/* Sleeps by a plain futex until a thread has left; from then on every leaving wakes one. */
 static void wait_plainly(struct stele_mutex *mutex, uint64_t *me)
 {
 	uint64_t seen = load_relaxed(&mutex->word), marked = seen | FUTEX_WAITERS;
@@ -81,7 +81,7 @@ static bool try_held(struct stele_mutex *mutex, uint64_t seen, uint64_t me)
 
 	if (error == 0)
 		was_passed(mutex);
-	/* The kernel may have marked that somebody waits, before it found that nobody is inside. */
+	/* The kernel may have marked that a thread waits, before it found that none is inside. */
 	return error == 0 || (error == -ESRCH && !((now ^ seen) & ~(uint64_t)FUTEX_WAITERS) &&
 			      take_over(mutex, now, me));
 }
@@ -151,10 +151,10 @@ int stele_lock(struct stele_mutex *mutex)
 	return 0;
 }
 
-/* Somebody waits, by either kind of futex; or a child leaves what its parent entered. */
+/* A thread waits, by either kind of futex; or a child leaves what its parent entered. */
 static void leave_contended(struct stele_mutex *mutex)
 {
-	/* ORDER(MUTEX) release: for whoever the kernel passes it to. */
+	/* ORDER(MUTEX) release: for the thread that the kernel passes it to. */
 	or_release(&mutex->word, 0);
 	if (stele_os_futex_unlock(futex_of(mutex)) != 0)
 		/* ORDER(MUTEX) release */

@@ -3,17 +3,17 @@
  * sync/mutex.h - the lock of the control path: create, destroy, shrink, start
  *
  * Idea      One word holds the futex (the kernel's number of the thread inside, and whether
- *           somebody waits) and the number of the process in which it was taken. The thread
- *           inside inherits the priority of those who wait for it. All signals are held back
- *           while a thread is inside, so that no handler can leave by siglongjmp(), fork, or end
- *           the thread there.
+ *           a thread waits) and the number of the process in which it was taken. The thread inside
+ *           inherits the priority of those that wait for it. All signals are held back while a
+ *           thread is inside, so that no handler can leave by siglongjmp(), fork, or end the thread
+ *           there.
  * Inside    A thread is known by its token (os/task.c), not by the kernel's number, which is given
  *           out again, nor by pthread_self(), which a child of vfork() shares with its parent.
  * States    free: futex 0. held: futex not 0 and the process is this one. abandoned: futex not 0
- *           and another process. It may then be taken, and who takes it is told.
+ *           and another process. It may then be taken, and the thread that takes it is told.
  * Gone      Another process: its child has copied the lock (fork). A child of vfork() that ends or
  *           is killed inside: its parent abandons the lock for it. A thread that has ended
- *           inside: the kernel says so to whoever waits or tries.
+ *           inside: the kernel tells each thread that waits or tries.
  * Leaving   A handler of SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGTRAP or SIGSYS can run inside, since
  *           these are not held back (docs/any-context.md says why). If it leaves by siglongjmp(),
  *           the lock stays held until its thread ends: that thread gets -EDEADLK, others wait.

@@ -75,7 +75,7 @@ static inline void stack_push_chain(struct stele_stack *stack, void *base, struc
 	do {
 		store_relaxed(&last->next, STELE_STACK_INDEX(old));
 		STELE_POINT("stack:push");
-		/* ORDER(STACK) release: the node's contents are seen by whoever pops it. */
+		/* ORDER(STACK) release: the thread that pops the node sees its contents. */
 	} while (!atomic_compare_exchange_weak_explicit(
 		&stack->head, &old, stack_next_head(old, stack_index(base, first)),
 		ORDER_STACK_PUSH, memory_order_relaxed));

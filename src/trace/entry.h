@@ -107,7 +107,7 @@ static inline bool trace_enter(trace_record_t *record, struct trace_entry *entry
 	return false;
 }
 
-/* True: somebody may wait for this. */
+/* True: a removal may wait for this. */
 static inline bool trace_leave(trace_record_t *record, struct trace_entry *entry, unsigned place)
 {
 	STELE_POINT("trace:leaves");

@@ -133,7 +133,7 @@ static void call_outermost(const struct stele_trace_event *event)
 		*number = (uint32_t)(record - records) + 1;
 		call_places(record, event->event, event);
 		*number = before;
-		/* ORDER(TRACE) release: as leaving, for whoever takes the record. */
+		/* ORDER(TRACE) release: as leaving, for the thread that takes the record. */
 		store_release(record, 0);
 	}
 	stele_os_signals_release(signals);

@@ -5,7 +5,7 @@
  * Idea      The slow paths report; on a fast path there is at most a probe, which is one
  *           no-operation. A callback for what the fast paths do closes them instead: every step
  *           then fails as on a thread without restartable sequences (stele_fast_path()).
- * Objects   stele_trace_wanted: the events that somebody asked for; racy, the table decides.
+ * Objects   stele_trace_wanted: the events that any callback asked for; racy, the table decides.
  * Context   any.
  */
 #ifndef STELE_TRACE_TRACE_H
@@ -22,7 +22,7 @@
 
 extern _Atomic uint32_t stele_trace_wanted __attribute__((visibility("hidden")));
 
-/* Calls who asked for event->event. */
+/* Calls each callback that asked for event->event. */
 void stele_trace_call(const struct stele_trace_event *event);
 
 /* An event about memory of a cache. Out of line, so that the slow paths, which are deep, need no
@@ -33,7 +33,7 @@ void stele_trace_of_cache(uint32_t event, const void *ptr, const char *name, uns
 /* In the child of fork(): the calls of threads that are gone do not count. */
 void stele_trace_after_fork(void);
 
-/* The address that the function at hand returns to: who called. In a function that is always
+/* The address that the function at hand returns to: the caller. In a function that is always
  * inlined, the one around it. Taken where it is needed, it costs nothing elsewhere. */
 #define STELE_CALLER __builtin_return_address(0)
 
@@ -42,8 +42,9 @@ static inline bool trace_asked(uint32_t event)
 	return stele_unlikely(load_relaxed(&stele_trace_wanted) & event);
 }
 
-/* TRACE(KFREE, .ptr = p): fields are evaluated only when somebody asked. The event takes 72 bytes
- * of the function's frame: a function that others are called from has it done elsewhere. */
+/* TRACE(KFREE, .ptr = p): fields are evaluated only when a callback asked for the event. The event
+ * takes 72 bytes of the function's frame: a function that others are called from has it done
+ * elsewhere. */
 #define TRACE(kind, ...)                                                                           \
 	do {                                                                                       \
 		if (trace_asked(STELE_TRACE_##kind))                                               \

@@ -29,7 +29,7 @@
 #define rcu_access_pointer(p) CMM_LOAD_SHARED(p)
 #endif
 
-/* For whoever knows why the pointer cannot go away. */
+/* For a caller that knows why the pointer cannot go away. */
 #ifndef rcu_dereference_raw
 #define rcu_dereference_raw(p) rcu_dereference(p)
 #endif
@@ -40,7 +40,7 @@
 #define rcu_dereference_protected(p, condition) (p)
 #endif
 
-/* Before anybody can see it, or to make it NULL: nothing has to be ordered. */
+/* Before another thread can see it, or to make it NULL: nothing has to be ordered. */
 #ifndef RCU_INIT_POINTER
 #define RCU_INIT_POINTER(p, value) CMM_STORE_SHARED(p, value)
 #endif
