@@ -3,7 +3,7 @@
  * tests/any_context/trap.c - planting breakpoints, hitting them, counting
  *
  * Idea      The text is made writable and an int3 stands where an instruction began. The handler
- *           runs on an alternate stack of 16 KiB, restores the byte and goes back to it.
+ *           runs on an alternate stack of STACK_BYTES, restores the byte and goes back to it.
  * Sequence  A trap within a restartable sequence aborts it: the kernel has moved the address to
  *           the abort handler before ours runs. So the breakpoint is looked up by the address, or
  *           else by the abort handler: a sequence runs straight on, so it was the first one
@@ -13,6 +13,7 @@
  */
 #include "trap.h"
 #include "percpu/percpu.h"
+#include "percpu/system.h"
 
 #include <elf.h>
 #include <errno.h>
@@ -28,12 +29,16 @@
 #include <ucontext.h>
 #include <unistd.h>
 
+#ifndef STELE_TEST_DEBUG
+#define STELE_TEST_DEBUG 0
+#endif
 #define TEXT_MAX (1u << 18)
 #define PLACES_MAX 32768
 #define FUNCTIONS_MAX 512
 #define SEQUENCES_MAX 64
 #define TABLE_MAX (1u << 20)
-#define STACK_BYTES 16384u
+/* Debug builds inline less. scripts/frames bounds what release builds use. */
+#define STACK_BYTES (STELE_TEST_DEBUG ? 32768u : 16384u)
 #define PAINT 0xa5
 #define INT3 0xcc
 #define DEEPEST 3
@@ -604,11 +609,13 @@ static bool sequences_ran(void)
 	return false;
 }
 
+/* Not stele_hot.by_thread: that turns true as soon as a thread is found stepped, as this one is. */
 static struct mode this_mode(void)
 {
 	const struct stele_hot *hot = trap_symbol_if("stele_hot");
+	const struct stele_system *facts = trap_symbol_if("stele_system_facts");
 
-	if (!hot || hot->by_thread)
+	if (!hot || !facts || facts->mode == STELE_MODE_FALLBACK)
 		return (struct mode){ "fallback", BY_SEQUENCE | BY_CPU | BY_CID };
 	MUST(sequences_ran());
 	if (hot->by_cpu)
