@@ -153,13 +153,17 @@ EXPORT void free(void *p)
 		free_slow(p, STELE_CALLER);
 }
 
-/* The bytes that an object of at most KMALLOC_MAX_CACHE_SIZE takes; @size before the start. */
+/*
+ * The bytes of an object for a request of at most KMALLOC_MAX_CACHE_SIZE; @size before the start.
+ * A cache without sheaves has no words, and no facts beside them.
+ */
 static inline size_t room_for(size_t size)
 {
+	uint16_t words = size < stele_hot.small_end ? size_words()[size] : 0;
 	const struct kmem_cache *s;
 
-	if (stele_likely(size < stele_hot.small_end))
-		return facts_at(size_words()[size])->size;
+	if (stele_likely(words))
+		return facts_at(words)->size;
 	s = stele_cache_for(size);
 	return s ? s->size : size;
 }
