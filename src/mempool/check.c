@@ -35,7 +35,7 @@ size_t stele_mempool_bytes(const mempool_t *pool)
 		return ((struct kmem_cache *)pool->pool_data)->object_size;
 	if (pool->alloc == mempool_kmalloc)
 		return (size_t)pool->pool_data;
-	if (pool->alloc == mempool_alloc_pages)
+	if (pool->alloc == mempool_alloc_pages && (uintptr_t)pool->pool_data <= MAX_PAGE_ORDER)
 		return PAGE_SIZE << (uintptr_t)pool->pool_data;
 	return 0;
 }

@@ -43,11 +43,9 @@ static trace_record_t records[RECORDS];
 static trace_record_t *own_record(void)
 {
 	uint32_t number = *stele_thread_trace();
-	trace_record_t *record = &records[number - 1];
+	trace_record_t *record = number ? &records[number - 1] : NULL;
 
-	if (!number || trace_thread(load_relaxed(record)) != stele_os_thread())
-		return NULL;
-	return record;
+	return record && trace_thread(load_relaxed(record)) == stele_os_thread() ? record : NULL;
 }
 
 static unsigned callback_depth(void)
