@@ -183,10 +183,12 @@ static void moves_leave_no_mappings_behind(void **state)
 		bytes += 3 * MIB;
 		most = STELE_MAX(most, mappings());
 	}
-	assert_true(most <= before + 4 * 60);
+	if (RANGE_IS_OURS)
+		assert_true(most <= before + 4 * 60);
 	for (int i = 0; i < 60; i++)
 		give_back(p[i]);
-	assert_true(mappings() <= before + 50);
+	if (RANGE_IS_OURS)
+		assert_true(mappings() <= before + 50);
 }
 
 /* The search reads one word for many areas: its steps are counted by the hints that it finds. */

@@ -136,7 +136,7 @@ static void an_empty_arena_says_so_and_recovers(void **state)
 	for (unsigned i = 0; i < 5; i++) {
 		unsigned n = take_everything(runs, sizes[i]), again;
 
-		assert_true(n >= stele_heap.areas_max);
+		assert_true(n >= (RANGE_IS_OURS ? stele_heap.areas_max : 1));
 		assert_true(n * sizes[i] <= stele_heap.areas_max * AREA_FRAMES);
 		for (unsigned k = n; k > 0; k--)
 			stele_run_return(runs[k - 1]);
@@ -155,7 +155,8 @@ static void long_runs_leave_no_room_between_them(void **state)
 	unsigned n = take_everything(runs, 300);
 
 	(void)state;
-	assert_int_equal(n, stele_heap.areas_max * AREA_FRAMES / 300);
+	if (RANGE_IS_OURS)
+		assert_int_equal(n, stele_heap.areas_max * AREA_FRAMES / 300);
 	for (unsigned i = 0; i < n; i++)
 		memset((void *)runs[i]->base, (int)i, runs[i]->bytes);
 	for (unsigned i = 0; i < n; i++) {
