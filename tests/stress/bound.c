@@ -21,6 +21,8 @@
 
 /* Instructions of a _nolock call; without optimization, and with assertions, more of them. */
 #define MOST (STELE_DEBUG ? 6000 : 3000)
+/* With several memory nodes a call may open an area of each, and map its part of the tables. */
+#define MOST_NODES (2 * MOST)
 #define HELD 3000
 
 #define RSEQ_CS_OFFSET 8
@@ -159,6 +161,7 @@ int main(void)
 	bool good = true;
 	int status;
 	pid_t pid;
+	unsigned long most;
 
 	shared = mmap(NULL, sizeof(*shared), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1,
 		      0);
@@ -172,10 +175,11 @@ int main(void)
 		MUST(ptrace(PTRACE_CONT, pid, NULL, NULL) == 0);
 	}
 	MUST(WIFEXITED(status) && WEXITSTATUS(status) == 0);
+	most = getenv("STELE_NODES") ? MOST_NODES : MOST;
 	for (int kind = 0; kind < KINDS; kind++) {
 		printf("%-22s %5lu calls, longest %lu instructions\n", names[kind],
 		       shared->calls[kind], shared->longest[kind]);
-		good &= (shared->longest[kind] > MOST) == (kind == BARRIER);
+		good &= (shared->longest[kind] > most) == (kind == BARRIER);
 	}
 	return !good;
 }
