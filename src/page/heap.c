@@ -72,7 +72,8 @@ static void set_zones(struct stele_heap *h, uint32_t areas)
 /* The hints of the largest arena end before the slot of threads that are stepped. */
 _Static_assert(STELE_HINTS_OFFSET + ARENA_MAX / AREA_SIZE / 8 <= STELE_STEPPED_OFFSET,
 	       "hints, then the slot of threads that are stepped");
-_Static_assert(STELE_DUMMY_OFFSET + STELE_SLOT_SIZE + 2 * STELE_WORDS_SIZE <= STELE_HINT_WORDS_OFFSET,
+_Static_assert(STELE_DUMMY_OFFSET + STELE_SLOT_SIZE + 2 * STELE_WORDS_SIZE <=
+		       STELE_HINT_WORDS_OFFSET,
 	       "the shared slot, then hints");
 
 /* Nothing is ever mapped between two parts: each is a mapping of its own. */
