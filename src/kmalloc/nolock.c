@@ -4,8 +4,8 @@
  *
  * Idea      The data path has no lock that could be busy, so these calls could take the ordinary
  *           way. They differ in two ways. They refuse flags that could mean waiting, and sizes that
- *           are not a bucket's. And they are short: slab/bounded.c takes the place of the slow way,
- *           and leaves long work to other threads (slab/deferred.c).
+ *           are not a bucket's. And they are short: cache/bounded.c takes the place of the slow way,
+ *           and leaves long work to other threads (cache/deferred.c).
  * Order of the tests: size 0, flags, size too large, as in the kernel.
  * Retry     once, from the next larger bucket: it may have an object where this one would
  *           need a slab. NULL after that is final.

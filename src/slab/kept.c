@@ -22,7 +22,7 @@
  *           slab is used again.
  * Failure   the system refuses, as it does for locked memory: the pages stay, the slab is idle and
  *           serves all the same.
- * Tests     tests/unit/slab/test_kept.c, tests/contract/test_protected.c, tests/model/kept.c
+ * Tests     tests/unit/cache/test_kept.c, tests/contract/test_protected.c, tests/model/kept.c
  */
 #include "slab/kept.h"
 #include "slab/bitmap.h"

@@ -9,7 +9,7 @@
  * Missing   is no fault: the node's slabs and sheaves are then where node 0's are. So caches
  *           that exist before the list, and their first objects, need no order at start.
  * Locks     none: two threads may make the same, and one of them gives its own back. The parts for
- *           a new node are made outside of all locks, as that allocates (slab/cache.c).
+ *           a new node are made outside of all locks, as that allocates (cache/cache.c).
  * Order     NODES, CACHE_BOOT
  * Failure   -ENOMEM: the parts that were made stay, and the next call goes on from there.
  * Tests     tests/model/nodes.c, tests/contract/test_node.c

@@ -44,7 +44,7 @@
 /*
  * Tells the start of an object from its inside, in 32 bits: the distance to the last object of the
  * slab times 2^32 / size, rounded up, wraps to below the limit if the size divides it. Both are 0
- * where that is not exact; every free is then a slow one. slab/cache.c has the proof.
+ * where that is not exact; every free is then a slow one. cache/cache.c has the proof.
  */
 struct object_facts {
 	uint32_t recip;

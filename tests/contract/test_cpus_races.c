@@ -2,7 +2,7 @@
 /*
  * Contract L9, L10 and L19: the two races of 2004, at every step of either side. One thread is held
  * at a named point of a change or of a create, destroy or shrink; the other runs against it.
- * Controls  with STELE_BROKEN_LIST_EARLY or STELE_BROKEN_FLUSH_UNHELD in slab/broken.h set, this
+ * Controls  with STELE_BROKEN_LIST_EARLY or STELE_BROKEN_FLUSH_UNHELD in cache/broken.h set, this
  *           program must fail.
  */
 #include "../toy_flavor.h"

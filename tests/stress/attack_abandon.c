@@ -6,7 +6,7 @@
  *           was in its hands is lost, but nobody may ever wait for it. The hook at a named point
  *           of the debug build jumps out now and then. Then another thread allocates, frees and
  *           shrinks as if nothing had been.
- * Limits    the heap stays so small that no free() empties caches (slab/decay.c): that holds the
+ * Limits    the heap stays so small that no free() empties caches (cache/decay.c): that holds the
  *           list's lock, for which creating a cache would wait.
  * Failure   the alarm, or a block in two hands.
  * Argument  seconds to run.

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * slab/rcu.c - objects and slabs that readers may still look at
+ * cache/rcu.c - objects and slabs that readers may still look at
  *
  * Idea      kfree_rcu() pushes onto a third sheaf of the slot. A full one goes, whole, into the
  *           queue of sync/grace.h, and after the grace period, whole, into the barn: one step for
@@ -24,7 +24,7 @@
 #include "os/os.h"
 #include "percpu/system.h"
 #include "percpu/cpus.h"
-#include "slab/broken.h"
+#include "cache/broken.h"
 #include "slab/slab.h"
 #include "sync/in_hand.h"
 #include <stele/cpu.h>

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * slab/cpus.c - the objects that caches keep in a slot that goes, or that no thread seems to use
+ * cache/cpus.c - the objects that caches keep in a slot that goes, or that no thread seems to use
  *
  * Idea      A slot that is taken away is closed first (percpu/close.c): no step reaches it. Then
  *           every cache in the list gives up what it has there: objects go to their slabs, where
@@ -17,7 +17,7 @@
  * Order     CPUS, SLOT, HANDOVER.
  * Context   stele_slot_died(): the writer of the CPU set. Looking: any; it leaves busy slots alone.
  * Limits    A cold slot keeps the objects of caches with a destructor, as in decay.c.
- * Tests     tests/contract/test_cpus.c  tests/unit/slab/test_cold.c
+ * Tests     tests/contract/test_cpus.c  tests/unit/cache/test_cold.c
  */
 #include "slab/slab.h"
 #include "base/options.h"

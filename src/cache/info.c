@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * slab/info.c - the text of /proc/slabinfo for this library
+ * cache/info.c - the text of /proc/slabinfo for this library
  *
  * Idea      Counted from the descriptors, so that the data path counts nothing. Objects
  *           resting in sheaves count as active, as in the kernel.

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * slab/deferred.c - slabs that became empty in a call which must not retire them
+ * cache/deferred.c - slabs that became empty in a call which must not retire them
  *
  * Idea      kfree_nolock() gives an object to its slab by two atomic operations, and stops there:
  *           an empty slab stays on the partial stack, IDLE, and its descriptor is noted here.

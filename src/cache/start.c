@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * slab/start.c - what happens when the library is loaded, at fork and at exit
+ * cache/start.c - what happens when the library is loaded, at fork and at exit
  *
  * Idea      Constructors may run after the first allocation; nothing here is needed for
  *           allocating, only for a clean fork and for the reports at exit. Those name the

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Tests of slab/cpus.c: what rests in a slot that nobody uses goes back to its slabs after some
+ * Tests of cache/cpus.c: what rests in a slot that nobody uses goes back to its slabs after some
  * looks, and what is used stays.
  */
 #include "base/options.h"

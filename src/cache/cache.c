@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * slab/cache.c - caches: made, found, shrunk, destroyed
+ * cache/cache.c - caches: made, found, shrunk, destroyed
  *
  * Idea      A cache is complete, with its words in every slot, before it is listed. Destroy
  *           empties every slot and barn; if a slab is left, an object is alive: it is
@@ -27,7 +27,7 @@
 #include "os/os.h"
 #include "percpu/cpus.h"
 #include "percpu/system.h"
-#include "slab/broken.h"
+#include "cache/broken.h"
 #include "slab/slab.h"
 #include "sync/held.h"
 #include "sync/mutex.h"

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * slab/free.c - freeing any pointer, and telling what is wrong with it
+ * cache/free.c - freeing any pointer, and telling what is wrong with it
  *
  * Idea      The descriptor decides: an object goes to its cache, a large run to the page
  *           floor, anything else is reported under the name of the call. A program cannot free the

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Tests of slab/decay.c: a program that gives half of its slabs back does not keep what rests in
+ * Tests of cache/decay.c: a program that gives half of its slabs back does not keep what rests in
  * the sheaves of its other caches; a small one is left alone.
  */
 #include "slab/slab.h"

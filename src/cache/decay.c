@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * slab/decay.c - a program that shrinks takes its caches with it
+ * cache/decay.c - a program that shrinks takes its caches with it
  *
  * Idea      Sheaves hold objects for the next allocation and so keep slabs alive. When the
  *           memory in slabs has fallen to half of what it was, the next allocations are
@@ -13,7 +13,7 @@
  *           however many caches there are.
  * Limits    below MARK_MIN it never happens. Caches with a destructor are left alone: it would
  *           run under the list's lock, and may want to create or destroy a cache.
- * Tests     tests/unit/slab/test_decay.c; `make bench` measures what idle threads keep.
+ * Tests     tests/unit/cache/test_decay.c; `make bench` measures what idle threads keep.
  */
 #include "slab/slab.h"
 #include "slab/sheaf.h"

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * slab/slow.c - when the slot's sheaf is empty, full, or missing
+ * cache/slow.c - when the slot's sheaf is empty, full, or missing
  *
  * Idea      Detach, work, attach. No slot is ever locked: a sheaf is replaced in one step
  *           if the word still holds what was seen, and then belongs to the thread that replaced it.

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * slab/bounded.c - allocating and freeing for calls that promise to be short
+ * cache/bounded.c - allocating and freeing for calls that promise to be short
  *
  * Idea      The ordinary slow way (slow.c) may fill a sheaf, empty one, retire slabs, purge:
  *           cheap on average, long now and then. Here each step moves at most one sheaf as it

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Tests of slab/cache.c and slab/decay.c: what trimming costs. It does not grow with the number of
+ * Tests of cache/cache.c and cache/decay.c: what trimming costs. It does not grow with the number of
  * caches, only with the caches that have something to give; and one free of a shrinking program
  * looks at a bounded number of caches.
  *

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * slab/bulk.c - many objects at once, and sheaves that a user fills beforehand
+ * cache/bulk.c - many objects at once, and sheaves that a user fills beforehand
  *
  * Idea      A user's sheaf is an array of objects that are allocated already, so taking
  *           from it cannot fail. Bulk allocation is all or nothing.

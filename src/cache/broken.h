@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * slab/broken.h - mistakes that tests make on purpose, to see that they are found
+ * cache/broken.h - mistakes that tests make on purpose, to see that they are found
  *
  * Idea      Each is a constant that is 0; a test's own build of this floor sets one. In an ordinary
  *           `if` the compiler takes away what it rules out.
  * Tests     tests/contract/test_cpus_races.c
  */
-#ifndef STELE_SLAB_BROKEN_H
-#define STELE_SLAB_BROKEN_H
+#ifndef STELE_CACHE_BROKEN_H
+#define STELE_CACHE_BROKEN_H
 
 /* A cache is in the list before it is complete. */
 #ifndef STELE_BROKEN_LIST_EARLY
