@@ -104,3 +104,15 @@ unsigned long stele_auxv(unsigned long type)
 		return found->value;
 	return type == AT_SECURE && pair == &nothing && has_more_rights();
 }
+
+const char *stele_program(void)
+{
+	const char *path = (const char *)stele_auxv(AT_EXECFN), *name = path;
+
+	if (!path)
+		return "?";
+	for (; *path; path++)
+		if (*path == '/' && path[1])
+			name = path + 1;
+	return name;
+}

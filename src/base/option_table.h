@@ -40,6 +40,8 @@ enum stele_profile { STELE_PROFILE_DEFAULT, STELE_PROFILE_TINY, STELE_NR_PROFILE
 		"debug builds: die after reporting a lock waited for out of order, or where nothing may") \
 	STELE_OPTION(arena_size, SIZE, 0, STELE_ARENA_SMALLEST, STELE_ARENA_LARGEST, \
 		"most address space for objects; 0 chooses by the machine") \
+	STELE_OPTION(at_exit_of, INT, 0, 0, 4194304, \
+		"pid of the only process that writes slabinfo_at_exit and stats_at_exit; 0 for each") \
 	STELE_OPTION(barn_max, SIZE, STELE_M(1), 0, STELE_T(1), \
 		"bytes per cache that may rest in barns, between CPUs") \
 	STELE_OPTION(cpu_look, INT, 1000, 0, 3600000, \

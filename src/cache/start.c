@@ -4,8 +4,10 @@
  *
  * Idea      Constructors may run after the first allocation; nothing here is needed for
  *           allocating, only for a clean fork and for the reports at exit. Those name the
- *           process: a program's children inherit the wish for them.
+ *           program and the process: a program's children inherit the wish for them, unless the
+ *           option at_exit_of names one process.
  */
+#include "base/auxv.h"
 #include "base/fmt.h"
 #include "base/options.h"
 #include "os/os.h"
@@ -20,11 +22,13 @@ void stele_slab_watch_fork(void)
 	pthread_atfork(NULL, NULL, stele_slab_after_fork_child);
 }
 
+#define PROCESS "stele: %.31s (pid %d): "
+
 static void write_rcu(const struct stele_stats *stats)
 {
-	stele_say("stele: pid %d: waiting for readers %lu KiB, at most %lu KiB, in %lu rounds\n",
-		  stele_os_pid(), stats->rcu_bytes >> 10, stats->rcu_bytes_most >> 10,
-		  stats->rcu_rounds);
+	stele_say(PROCESS "waiting for readers %lu KiB, at most %lu KiB, in %lu rounds\n",
+		  stele_program(), stele_os_pid(), stats->rcu_bytes >> 10,
+		  stats->rcu_bytes_most >> 10, stats->rcu_rounds);
 }
 
 static void write_node(int node)
@@ -32,10 +36,11 @@ static void write_node(int node)
 	struct stele_node_stats stats;
 
 	if (stele_node_stats_read(node, &stats) == 0)
-		stele_say("stele: pid %d: node %d: slabs %lu KiB (%lu KiB free in them), "
-			  "large %lu KiB, address space opened %lu MiB\n",
-			  stele_os_pid(), node, stats.slab_bytes >> 10, stats.slab_free_bytes >> 10,
-			  stats.large_bytes >> 10, stats.areas * AREA_SIZE >> 20);
+		stele_say(PROCESS "node %d: slabs %lu KiB (%lu KiB free in them), large %lu KiB, "
+				  "address space opened %lu MiB\n",
+			  stele_program(), stele_os_pid(), node, stats.slab_bytes >> 10,
+			  stats.slab_free_bytes >> 10, stats.large_bytes >> 10,
+			  stats.areas * AREA_SIZE >> 20);
 }
 
 static void write_stats(void)
@@ -43,12 +48,13 @@ static void write_stats(void)
 	struct stele_stats stats;
 
 	stele_stats_read(&stats);
-	stele_say("stele: pid %d: slabs %lu KiB (%lu KiB free in them), large %lu KiB in %lu, "
-		  "free resident %lu KiB, address space opened %lu MiB, sheaves %lu (%lu out), "
-		  "bad frees %lu\n",
-		  stele_os_pid(), stats.slab_bytes >> 10, stats.slab_free_bytes >> 10,
-		  stats.large_bytes >> 10, stats.large_count, stats.dirty_free_bytes >> 10,
-		  stats.areas * AREA_SIZE >> 20, stats.sheaves, stats.sheaves_out, stats.reports);
+	stele_say(PROCESS "slabs %lu KiB (%lu KiB free in them), large %lu KiB in %lu, "
+			  "free resident %lu KiB, address space opened %lu MiB, "
+			  "sheaves %lu (%lu out), bad frees %lu\n",
+		  stele_program(), stele_os_pid(), stats.slab_bytes >> 10,
+		  stats.slab_free_bytes >> 10, stats.large_bytes >> 10, stats.large_count,
+		  stats.dirty_free_bytes >> 10, stats.areas * AREA_SIZE >> 20, stats.sheaves,
+		  stats.sheaves_out, stats.reports);
 	for (unsigned node = 0; nodes_several() && node < stele_nodes.count; node++)
 		write_node((int)node);
 	if (stele_grace_used())
@@ -57,10 +63,12 @@ static void write_stats(void)
 
 static __attribute__((destructor)) void report_at_exit(void)
 {
+	if (stele_opt.at_exit_of && stele_opt.at_exit_of != stele_os_pid())
+		return;
 	if (stele_opt.stats_at_exit)
 		write_stats();
 	if (stele_opt.slabinfo_at_exit) {
-		stele_say("stele: pid %d: caches at exit\n", stele_os_pid());
+		stele_say(PROCESS "caches at exit\n", stele_program(), stele_os_pid());
 		stele_slabinfo_write(STDERR_FILENO);
 	}
 }

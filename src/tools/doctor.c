@@ -4,7 +4,8 @@
  *
  * Idea      a table of lines: a label, and a function that prints what it found. Facts are asked for
  *           here anew, not taken from the library, so that both can be compared; only the last
- *           part is the library's own word.
+ *           part is the library's own word. The last line is the verdict: how fast Stele can be on
+ *           this system, and the reason if it could be faster.
  * Failure   what cannot be found out is printed as unknown with the reason; never a failure of the
  *           command.
  * Tests     tests/tools/test_stele.sh
@@ -21,6 +22,8 @@
 #include <sched.h>
 #include <stdint.h>
 #include <stdio.h>
+#include <stdlib.h>
+#include <stele/page.h>
 #include <string.h>
 #include <sys/auxv.h>
 #include <sys/resource.h>
@@ -320,6 +323,53 @@ static void print_lines(const char *title, const struct line *lines, size_t n)
 	}
 }
 
+enum health { GOOD, FAIR, BAD };
+
+struct verdict {
+	enum health health;
+	const char *meaning;
+	const char *reason; /* NULL: there is nothing to say */
+};
+
+static struct verdict judge(void)
+{
+	const struct stele_system *s = stele_system();
+	unsigned long page = __get_free_pages(GFP_KERNEL, 0);
+
+	free_pages(page, 0);
+	if (!page)
+		return (struct verdict){ BAD, "every allocation fails", "no memory to start with" };
+	if (s->mode == STELE_MODE_FALLBACK)
+		return (struct verdict){ BAD, "calls take about six times as long", s->why };
+	if (s->mode == STELE_MODE_MM_CID || nodes_several())
+		return (struct verdict){ GOOD, "everything that Stele can use is here", NULL };
+	return (struct verdict){ FAIR, "calls take about twice as long",
+				 stele_opt.mm_cid ? "this kernel has no mm_cid (Linux 6.3 has it)"
+						  : "turned off by the option mm_cid" };
+}
+
+/* Green, yellow, red. See https://no-color.org for the variable. */
+static bool in_colour(void)
+{
+	const char *no = getenv("NO_COLOR"), *term = getenv("TERM");
+
+	return isatty(STDOUT_FILENO) && !(no && *no) && term && strcmp(term, "dumb") != 0;
+}
+
+static void print_verdict(void)
+{
+	static const char *const names[] = { "good", "fair", "bad" };
+	static const char *const colours[] = { "\033[32m", "\033[33m", "\033[31m" };
+	struct verdict v = judge();
+	bool colour = in_colour();
+
+	printf("Verdict: %s%s%s: %s", colour ? colours[v.health] : "", names[v.health],
+	       colour ? "\033[0m" : "", v.meaning);
+	if (v.reason)
+		printf(": %s", v.reason);
+	putchar('\n');
+}
+
 int stele_main_doctor(int argc, char **argv)
 {
 	if (argc > 1)
@@ -327,5 +377,6 @@ int stele_main_doctor(int argc, char **argv)
 	stele_options_parse(environ);
 	print_lines("This system", system_lines, STELE_ARRAY_SIZE(system_lines));
 	print_lines("Stele " STELE_VERSION, choice_lines, STELE_ARRAY_SIZE(choice_lines));
+	print_verdict();
 	return STELE_DONE;
 }

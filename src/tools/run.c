@@ -121,8 +121,14 @@ static int take_argument(struct stele_launch *l, const char *arg, const char *ne
 		return stele_launch_option(l, item) ? 1 : -1;
 	if (strcmp(arg, "--option") == 0 && next)
 		return stele_launch_option(l, next) ? 2 : -1;
-	if (strcmp(arg, "--stats") == 0)
+	if (strcmp(arg, "--stats") == 0) {
+		l->reports = true;
 		return stele_launch_option(l, "stats_at_exit=1") ? 1 : -1;
+	}
+	if (strcmp(arg, "--children") == 0) {
+		l->children = true;
+		return 1;
+	}
 	if (arg[0] != '-')
 		return 0;
 	fprintf(stderr,
@@ -154,11 +160,24 @@ static int take_arguments(struct stele_launch *l, int argc, char **argv)
 	return -1;
 }
 
+/* This process becomes the program, and keeps its number. */
+static bool name_process(struct stele_launch *l)
+{
+	char item[32];
+
+	if (!l->reports || l->children)
+		return true;
+	snprintf(item, sizeof(item), "at_exit_of=%d", getpid());
+	return stele_launch_option(l, item);
+}
+
 int stele_launch_arguments(struct stele_launch *l, int argc, char **argv)
 {
 	int program = take_arguments(l, argc, argv);
-	int status = program < 0 ? STELE_OWN_FAILURE : launch(l, argv + program);
+	int status = STELE_OWN_FAILURE;
 
+	if (program >= 0 && name_process(l))
+		status = launch(l, argv + program);
 	free(l->options);
 	return status;
 }

@@ -19,7 +19,7 @@ static bool is_number(const char *s)
 
 int stele_main_slabinfo(int argc, char **argv)
 {
-	struct stele_launch l = { .command = argv[0] };
+	struct stele_launch l = { .command = argv[0], .reports = true };
 
 	if (argc == 2 && is_number(argv[1])) {
 		fprintf(stderr,

@@ -15,7 +15,8 @@
 #include <stdio.h>
 #include <string.h>
 
-#define STELE_LAUNCH_ARGUMENTS "[--stats] [--option NAME=VALUE]... [--] PROGRAM [ARGUMENT]..."
+#define STELE_LAUNCH_ARGUMENTS                                                                     \
+	"[--stats] [--children] [--option NAME=VALUE]... [--] PROGRAM [ARGUMENT]..."
 
 const struct stele_command stele_commands[] = {
 	{ "run", STELE_LAUNCH_ARGUMENTS, "run a program with Stele as its malloc", stele_main_run },
@@ -46,7 +47,7 @@ static const char *canonical(const char *name)
 {
 	if (asks_for_help(name))
 		return "help";
-	return strcmp(name, "--version") == 0 ? "version" : name;
+	return strcmp(name, "--version") == 0 || strcmp(name, "-V") == 0 ? "version" : name;
 }
 
 static const struct stele_command *find_command(const char *name)

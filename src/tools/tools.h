@@ -55,14 +55,17 @@ int stele_help_command(const char *name);
 struct stele_launch {
 	const char *command; /* of stele, for messages */
 	char *options;	     /* for STELE_OPTIONS; NULL is none; owned by the launch */
+	bool reports;	     /* something is written at exit */
+	bool children;	     /* by every process that the program starts */
 };
 
 /* Checks "name=value" and adds it; false after a message. */
 bool stele_launch_option(struct stele_launch *l, const char *item);
 
 /*
- * Takes [--stats] [--option NAME=VALUE]... [--] PROGRAM [ARGUMENT]... and becomes the program,
- * with the drop-in preloaded. Returns only with a failure, already reported.
+ * Takes [--stats] [--children] [--option NAME=VALUE]... [--] PROGRAM [ARGUMENT]... and becomes the
+ * program, with the drop-in preloaded. What is written at exit is that of the program alone, and with
+ * --children that of every process that it starts. Returns only with a failure, already reported.
  */
 int stele_launch_arguments(struct stele_launch *l, int argc, char **argv);
 

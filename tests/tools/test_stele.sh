@@ -100,8 +100,8 @@ patch_byte() { # file, offset, octal value
 	printf "\\$3" | dd of="$1" bs=1 seek="$2" conv=notrunc 2>/dev/null
 }
 
-run_usage='usage: stele run [--stats] [--option NAME=VALUE]... [--] PROGRAM [ARGUMENT]...'
-slabinfo_usage='usage: stele slabinfo [--stats] [--option NAME=VALUE]... [--] PROGRAM [ARGUMENT]...'
+run_usage='usage: stele run [--stats] [--children] [--option NAME=VALUE]... [--] PROGRAM [ARGUMENT]...'
+slabinfo_usage='usage: stele slabinfo [--stats] [--children] [--option NAME=VALUE]... [--] PROGRAM [ARGUMENT]...'
 # shellcheck disable=SC2016 # for the shell under test, not for this one
 show='echo "$LD_PRELOAD|${STELE_OPTIONS-none}"'
 
@@ -112,6 +112,7 @@ expect "a typo in the command is named" 2 "" \
 expect "what is no typo is not guessed" 2 "" "stele: unknown command 'walk' (see 'stele help')" \
 	"$stele" walk
 expect "version says the same as --version" 0 "$("$stele" version)" "" "$stele" --version
+expect "version says the same as -V" 0 "$("$stele" version)" "" "$stele" -V
 expect "version takes no argument" 2 "" "usage: stele version" "$stele" version now
 if [ -c /dev/full ]; then
 	name="a full disk is not success"
@@ -130,7 +131,7 @@ fi
 # --- help
 expect "help succeeds" 0 "*" "" "$stele" help
 has "help names run" out \
-	"  stele run [--stats] [--option NAME=VALUE]... [--] PROGRAM [ARGUMENT]..."
+	"  stele run [--stats] [--children] [--option NAME=VALUE]... [--] PROGRAM [ARGUMENT]..."
 expect "help of one command" 0 "usage: stele doctor
        what this system offers, what Stele chose, and why" "" "$stele" help doctor
 expect "help where one looks for it" 0 "$run_usage
@@ -158,7 +159,8 @@ expect "arguments are passed on untouched" 0 "--stats --option=x -- a  b" "" \
 	"$stele" run echo --stats --option=x -- "a  b"
 expect "stats and options reach the library" 0 "*" "*" \
 	"$stele" run --stats --option=dirty_min=2m --option=rseq=0 -- sh -c "$show"
-has "in the order they were given" out "$drop_in|stats_at_exit=1,dirty_min=2m,rseq=0"
+sed -i 's/at_exit_of=[0-9]*$/at_exit_of=PID/' "$scratch/out"
+has "in the order they were given" out "$drop_in|stats_at_exit=1,dirty_min=2m,rseq=0,at_exit_of=PID"
 expect "an option may stand apart from its word" 0 "$drop_in|dirty_min=2m,slots=3" "" \
 	"$stele" run --option dirty_min=2m --option slots=3 -- sh -c "$show"
 expect "options add to those of the environment" 0 "$drop_in|slots=2,slots=3" "" \
@@ -283,18 +285,35 @@ like() {
 	fi
 }
 
+stats="slabs [0-9]+ KiB \([0-9]+ KiB free in them\), large [0-9]+ KiB in [0-9]+, free resident \
+[0-9]+ KiB, address space opened [0-9]+ MiB, sheaves [0-9]+ \(0 out\), bad frees 0"
 expect "stats are written at exit" 0 "*" "*" "$stele" run --stats sh -c 'echo $$; exec env true'
-like "and say which process" "stele: pid $(cat "$scratch/out"): slabs [0-9]+ KiB \([0-9]+ KiB free \
-in them\), large [0-9]+ KiB in [0-9]+, free resident [0-9]+ KiB, address space opened \
-[0-9]+ MiB, sheaves [0-9]+ \(0 out\), bad frees 0"
+like "and say which program and process" "stele: true \(pid $(cat "$scratch/out")\): $stats"
+expect "a program's stats are not buried under its children's" 0 "*" "*" \
+	"$stele" run --stats perl -e 'print $$; system("env true"); system("env true")'
+like "its own are there" "stele: perl \(pid $(cat "$scratch/out")\): $stats"
+grep -c '^stele: ' "$scratch/err" >"$scratch/lines" || :
+if same 1 "$scratch/lines"; then
+	passed "and no others"
+else
+	failed "and no others" "$(cat "$scratch/err")"
+fi
+expect "a program's children are asked for" 0 "*" "*" \
+	"$stele" run --stats --children perl -e 'system("env true")'
+like "its own stats are there" "stele: perl \(pid [0-9]+\): $stats"
+like "and those of its child" "stele: true \(pid [0-9]+\): $stats"
+cp "$(command -v env)" "$scratch/work/a-program-with-a-name-of-fifty-characters-and-more"
+expect "a long name leaves room for the figures" 0 "*" "*" "$stele" run --stats \
+	./a-program-with-a-name-of-fifty-characters-and-more
+like "and is cut" "stele: a-program-with-a-name-of-fifty- \(pid [0-9]+\): $stats"
 
 # --- slabinfo
 expect "slabinfo turns its option on" 0 "$drop_in|slabinfo_at_exit=1" "*" \
-	"$stele" slabinfo -- sh -c "$show"
+	"$stele" slabinfo --children -- sh -c "$show"
 # Not a shell: many leave by _exit(2), which runs nothing at exit. And env and echo close their
 # standard error before the library's turn.
 expect "slabinfo leaves the program's output alone" 0 "hello" "*" "$stele" slabinfo -- env echo hello
-like "slabinfo says which process" "stele: pid [0-9]+: caches at exit"
+like "slabinfo says which program and process" "stele: echo \(pid [0-9]+\): caches at exit"
 has "slabinfo is written in the kernel's format" err "slabinfo - version: 2.1"
 expect "slabinfo of a process that runs says how" 125 "" \
 	"stele slabinfo: a running process (1) cannot be asked; start the program with
@@ -306,16 +325,44 @@ $slabinfo_usage" "$stele" slabinfo
 expect "doctor succeeds" 0 "*" "" "$stele" doctor
 has "doctor shows the page size" out "  page size          $(($(getconf PAGESIZE) / 1024)) KiB"
 has "doctor shows that no option is set" out "  options            all at their defaults"
+like_out() { # name, regex: the last line of the last output
+	tail -n 1 "$scratch/out" >"$scratch/last"
+	if grep -qxE -e "$2" "$scratch/last"; then
+		passed "$1"
+	else
+		failed "$1" "$(cat "$scratch/last")"
+	fi
+}
+like_out "and ends with a verdict" "Verdict: (good: .*|fair: .*: .*|bad: .*: .*)"
 expect "doctor takes no argument" 2 "" "usage: stele doctor" "$stele" doctor --all
+expect "doctor without mm_cid" 0 "*" "" env STELE_MM_CID=0 STELE_NODES=1 "$stele" doctor
+like_out "judges that" "Verdict: (fair: calls take about twice as long|bad: .*): .*"
 expect "doctor without rseq" 0 "*" "" env STELE_RSEQ=0 "$stele" doctor
 has "says what was chosen" out "  slots              no restartable sequences, slots by thread"
 has "and names the option" out "  options            rseq=0"
+like_out "and judges it" \
+	"Verdict: bad: calls take about six times as long: turned off by the option rseq"
+if script --version 2>/dev/null | grep -q util-linux; then
+	STELE_RSEQ=0 TERM=xterm script -qec "$stele doctor" /dev/null </dev/null |
+		tr -d '\r' >"$scratch/out"
+	like_out "on a terminal it is in colour" "$(printf 'Verdict: \033\\[31mbad\033\\[0m: .*')"
+	STELE_RSEQ=0 TERM=xterm NO_COLOR=1 script -qec "$stele doctor" /dev/null </dev/null |
+		tr -d '\r' >"$scratch/out"
+	like_out "unless the user wants none" "Verdict: bad: .*"
+else
+	skipped "on a terminal it is in colour" "no script(1)"
+	skipped "unless the user wants none" "no script(1)"
+fi
 expect "doctor with several nodes" 0 "*" "" env STELE_NODES=3 STELE_RSEQ=0 \
 	"$stele" doctor
 has "says how many" out "  memory nodes       3 (pretended), each with its part of the arena"
 expect "doctor reports a bad option and goes on" 0 "*" \
 	"stele: STELE_OPTIONS: unknown option 'foo' (see 'stele help options')" \
 	env STELE_OPTIONS=foo=1 "$stele" doctor
+# shellcheck disable=SC3045 # every sh we know has it
+(ulimit -S -d 512 && "$stele" doctor) >"$scratch/out" 2>"$scratch/err" || true
+like_out "doctor sees that there is no memory" \
+	"Verdict: bad: every allocation fails: no memory to start with"
 # shellcheck disable=SC3045 # every sh we know has it
 (ulimit -S -v 4000000 && "$stele" doctor) >"$scratch/out" 2>"$scratch/err" || true
 has "doctor shows a limit on address space" out "  RLIMIT_AS          4000000 KiB"
