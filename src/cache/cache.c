@@ -119,7 +119,7 @@ static void set_geometry(struct kmem_cache *s, uint32_t size, uint32_t align, ui
 	bool tiny = stele_opt.profile == STELE_PROFILE_TINY;
 	uint32_t lowbit;
 
-	s->object_size = size;
+	store_relaxed(&s->object_size, size);
 	s->align = align;
 	s->flags = flags;
 	s->size = (uint32_t)STELE_ALIGN_UP(size, align);
@@ -576,7 +576,8 @@ static struct kmem_cache *create_locked(struct request *r, struct kmem_cache *me
 
 	if (s) {
 		s->refcount++;
-		s->object_size = STELE_MAX(s->object_size, (uint32_t)r->size);
+		store_relaxed(&s->object_size,
+			      STELE_MAX(load_relaxed(&s->object_size), (uint32_t)r->size));
 		return s;
 	}
 	if (!memory)
@@ -1012,7 +1013,7 @@ void kmem_cache_destroy(struct kmem_cache *s)
 
 unsigned int kmem_cache_size(struct kmem_cache *s)
 {
-	return s->object_size;
+	return load_relaxed(&s->object_size);
 }
 
 bool slab_is_available(void)

@@ -329,7 +329,7 @@ void *stele_zero_object(struct kmem_cache *s, void *p)
 	static _Atomic uint32_t warned;
 
 	if (!s->ctor)
-		memset(p, 0, s->object_size);
+		memset(p, 0, load_relaxed(&s->object_size));
 	else if (!stele_opt.quiet && !exchange_relaxed(&warned, 1))
 		stele_say("stele: %s: __GFP_ZERO for a cache with a constructor; not zeroed\n",
 			  s->name);
@@ -394,7 +394,8 @@ void stele_cache_alloc_event(struct kmem_cache *s, void *p, gfp_t gfp, int node,
 {
 	probe_kmem_cache_alloc(p, &s->name_at, &s->object_size, &s->size, gfp);
 	TRACE(KMEM_CACHE_ALLOC, .call_site = site, .ptr = p, .name = s->name,
-	      .bytes_req = s->object_size, .bytes_alloc = s->size, .gfp_flags = gfp, .node = node);
+	      .bytes_req = load_relaxed(&s->object_size), .bytes_alloc = s->size, .gfp_flags = gfp,
+	      .node = node);
 }
 
 void *stele_cache_alloc_slow(struct kmem_cache *s, gfp_t gfp, int node, const void *site)

@@ -33,6 +33,6 @@ bool kmem_dump_obj(void *p)
 	s = run_cache(run);
 	start = object_start(run, (uintptr_t)p);
 	stele_say(" slab %s start %016zx pointer offset %zu size %u\n", s->name, (size_t)start,
-		  (size_t)((uintptr_t)p - start), (unsigned int)s->object_size);
+		  (size_t)((uintptr_t)p - start), kmem_cache_size(s));
 	return true;
 }

@@ -172,12 +172,12 @@ size_t kmalloc_size_roundup(size_t size)
 	struct kmem_cache *s = stele_cache_for(size);
 
 	if (s)
-		return s->object_size;
+		return load_relaxed(&s->object_size);
 	if (size == 0 || size > KMALLOC_MAX_SIZE)
 		return size;
 	stele_kmalloc_init(0);
 	if (size > KMALLOC_MAX_CACHE_SIZE)
 		return STELE_ALIGN_UP(size, stele_page_size());
 	s = stele_cache_for(size);
-	return s ? s->object_size : size;
+	return s ? load_relaxed(&s->object_size) : size;
 }

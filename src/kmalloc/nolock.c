@@ -53,7 +53,7 @@ static __attribute__((noinline)) void *nolock_slow(size_t size, gfp_t gfp, int n
 	if (!s) /* too large, or not started */
 		return stele_request_report(&r, NULL, 0);
 	p = stele_slab_alloc_bounded(s, gfp, node);
-	if (!p && (s = stele_cache_for((size_t)s->object_size + 1)))
+	if (!p && (s = stele_cache_for((size_t)load_relaxed(&s->object_size) + 1)))
 		p = stele_slab_alloc_bounded(s, gfp, node);
 	return stele_request_report(&r, p, p ? s->size : 0);
 }

@@ -32,7 +32,7 @@ void stele_mempool_report_none(const char *call, const mempool_t *pool)
 size_t stele_mempool_bytes(const mempool_t *pool)
 {
 	if (pool->alloc == mempool_alloc_slab)
-		return ((struct kmem_cache *)pool->pool_data)->object_size;
+		return kmem_cache_size(pool->pool_data);
 	if (pool->alloc == mempool_kmalloc)
 		return (size_t)pool->pool_data;
 	if (pool->alloc == mempool_alloc_pages && (uintptr_t)pool->pool_data <= MAX_PAGE_ORDER)

@@ -74,8 +74,8 @@ struct kmem_cache {
 	uint64_t words;	     /* per-CPU words; 0: no sheaves */
 	uint32_t fast_recip; /* as in struct object_facts */
 	uint32_t fast_limit;
-	uint32_t object_size; /* as the user asked (the largest of merged ones) */
-	uint32_t size;	      /* distance of objects */
+	_Atomic uint32_t object_size; /* as the user asked; a merge may raise it */
+	uint32_t size;		      /* distance of objects */
 	uint32_t align;
 	uint32_t flags;
 	uint64_t recip;	     /* 2^64 / size, rounded up */
