@@ -13,7 +13,9 @@
  *           are wanted (page/areas.c). So limits, core files and mlockall() see what is in use. What
  *           other code has mapped in between is left alone.
  * Place     below this thread's stack by a quarter more than all of it: the system maps downwards
- *           from there, or upwards from far below, so both are long before they meet.
+ *           from there, or upwards from far below, so both are long before they meet. A small
+ *           arena lies as far away as one of the usual size: close to the stack, the program's own
+ *           mappings would soon take its addresses.
  * Order     SPAN: the page map is mapped as far as `span` before `span` says so; never less later.
  * Limits    with several nodes the tables are mapped read-only as a whole, since each node's stretch
  *           of the arena has its part of them, and are made writable as areas are opened.
@@ -300,15 +302,16 @@ static uintptr_t highest_known(void)
 static int settle(size_t arena, unsigned slots)
 {
 	uintptr_t top = highest_known();
-	size_t size;
+	size_t size, far;
 	char *room;
 
 	if (nodes_several())
 		divide(arena);
 	stele_heap.whole = nodes_several();
 	size = lay_out(&stele_heap, arena, slots);
+	far = STELE_MAX(size, STELE_MIN(ARENA_USUAL, top / 8));
 	for (unsigned i = 0; i < PLACES; i++) {
-		size_t below = size + size / 4 + i * (size / 8);
+		size_t below = far + far / 4 + i * (far / 8);
 		int error = below < top ? settle_at(top - below) : -EEXIST;
 
 		if (error != -EEXIST)
