@@ -52,7 +52,7 @@ bool stele_deferred_pending(void)
 }
 
 /* True: the signals were let in again, for the destructor's sake. */
-static bool retire_noted(struct run *run, enum stele_purging when, uint64_t signals)
+static bool retire_noted(struct run *run, enum effort effort, uint64_t signals)
 {
 	bool open;
 
@@ -61,12 +61,12 @@ static bool retire_noted(struct run *run, enum stele_purging when, uint64_t sign
 	open = run_cache(run)->dtor;
 	if (open)
 		stele_os_signals_release(signals);
-	stele_slab_retire_taken(run, when);
+	stele_slab_retire_taken(run, effort);
 	return open;
 }
 
 /* False: there was nothing. */
-static bool retire_one(enum stele_purging when)
+static bool retire_one(enum effort effort)
 {
 	uint64_t signals = stele_os_signals_hold();
 	/* ORDER(DRAINED): a barrier that finds the note gone sees the name. */
@@ -77,7 +77,7 @@ static bool retire_one(enum stele_purging when)
 
 	STELE_POINT("deferred:taken");
 	if (note)
-		open = retire_noted(STELE_CONTAINER_OF(note, struct run, later), when, signals);
+		open = retire_noted(STELE_CONTAINER_OF(note, struct run, later), effort, signals);
 	/* ORDER(DRAINED): the slab is retired. */
 	in_hand_leave(&name);
 	if (!open)
@@ -85,11 +85,11 @@ static bool retire_one(enum stele_purging when)
 	return note;
 }
 
-void stele_deferred_drain(enum stele_purging when)
+void stele_deferred_drain(enum effort effort)
 {
-	for (int i = 0; i < DRAIN_MOST && !later_is_empty(&later) && retire_one(when); i++)
+	for (int i = 0; i < DRAIN_MOST && !later_is_empty(&later) && retire_one(effort); i++)
 		;
-	if (when == PURGE_LATER)
+	if (effort == EFFORT_BOUNDED)
 		return;
 	stele_decay_go_on();
 	stele_purge_due();
@@ -99,7 +99,7 @@ void stele_deferred_drain(enum stele_purging when)
 
 void stele_deferred_drain_all(void)
 {
-	while (retire_one(PURGE_NOW))
+	while (retire_one(EFFORT_USUAL))
 		;
 	stele_purge_due();
 }

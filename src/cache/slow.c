@@ -343,7 +343,7 @@ void *stele_slab_alloc_slow(struct kmem_cache *s, gfp_t gfp)
 	if (STELE_DEBUG && s->destroyed)
 		return stele_report_destroyed("kmem_cache_alloc", s);
 	if (stele_unlikely(stele_deferred_pending()))
-		stele_deferred_drain(PURGE_NOW);
+		stele_deferred_drain(EFFORT_USUAL);
 	if (!p)
 		p = alloc_any_way(s);
 	if (p && gfp & __GFP_ZERO)
@@ -383,7 +383,7 @@ void *stele_slab_alloc_node(struct kmem_cache *s, gfp_t gfp, int node)
 	if (!nodes_several())
 		return stele_slab_alloc_slow(s, gfp);
 	if (stele_unlikely(stele_deferred_pending()))
-		stele_deferred_drain(PURGE_NOW);
+		stele_deferred_drain(EFFORT_USUAL);
 	p = alloc_from(s, where);
 	if (p && gfp & __GFP_ZERO)
 		stele_zero_object(s, p);
@@ -436,7 +436,7 @@ bool stele_slab_free_slow(struct kmem_cache *s, void *p)
 	bool by_sheaf = s->capacity && !is_remote(p);
 
 	if (stele_unlikely(stele_deferred_pending()))
-		stele_deferred_drain(PURGE_NOW);
+		stele_deferred_drain(EFFORT_USUAL);
 	for (int i = 0; by_sheaf && i < ROUNDS; i++) {
 		if (!provide_room(s))
 			break;

@@ -122,11 +122,11 @@ bool stele_row_take(uint64_t frame, unsigned n);
 
 /* keep.c: frames of runs in use, and free frames that may be resident. */
 void stele_frames_taken(uint64_t frames, uint64_t dirty);
-void stele_frames_returned(uint64_t frames, enum stele_purging when); /* all of them dirty */
+void stele_frames_returned(uint64_t frames, enum effort effort); /* all of them dirty */
 /* Frames of huge blocks, touched or not; and the dirty ones in areas that come and go whole. */
 void stele_huge_taken(uint64_t frames, uint64_t dirty);
 void stele_huge_returned(uint64_t frames);
-void stele_dirty_returned(uint64_t frames, enum stele_purging when);
+void stele_dirty_returned(uint64_t frames, enum effort effort);
 void stele_dirty_purged(uint64_t frames);
 void stele_keep_nothing(void); /* forgets what was learnt */
 /* The count as it is, and as it should be if it has not changed since. */

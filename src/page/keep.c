@@ -22,7 +22,7 @@
  * Objects   counts: {used:32, dirty and free:32}, kept by differences. A thread that stops for ever
  *           between a step and its count makes it wrong until the next recount (purge.c). All others
  *           are advice: an update that is lost in a race is not repeated.
- * Context   any. PURGE_LATER counts only; the next slow call finds the excess by itself, so no
+ * Context   any. EFFORT_BOUNDED counts only; the next slow call finds the excess by itself, so no
  *           note has to be left and none can be lost.
  * Bound     each call is a fixed number of steps, and a purge of bounded size (purge.c).
  * Tests     tests/unit/page/test_purge.c
@@ -209,12 +209,12 @@ void stele_frames_taken(uint64_t frames, uint64_t dirty)
 	look_for_gone(frames - dirty);
 }
 
-void stele_frames_returned(uint64_t frames, enum stele_purging when)
+void stele_frames_returned(uint64_t frames, enum effort effort)
 {
 	uint64_t before = sub_relaxed(&counts, (frames << 32) - frames);
 
 	note_peak(used_in_word(before) + load_relaxed(&huge));
-	if (when == PURGE_NOW)
+	if (effort != EFFORT_BOUNDED)
 		look(frames);
 }
 
@@ -230,10 +230,10 @@ void stele_huge_returned(uint64_t frames)
 	sub_relaxed(&huge, frames);
 }
 
-void stele_dirty_returned(uint64_t frames, enum stele_purging when)
+void stele_dirty_returned(uint64_t frames, enum effort effort)
 {
 	add_relaxed(&counts, frames);
-	if (when == PURGE_NOW)
+	if (effort != EFFORT_BOUNDED)
 		look(frames);
 }
 

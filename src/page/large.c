@@ -247,12 +247,11 @@ static void mark_touched(uint32_t first, size_t bytes)
  * Areas that a block leaves, @bytes of them touched. Big ones are unmapped at once, and so are those
  * of a mapping of its own, which would never be one with its neighbours again.
  */
-static void retire_areas(uint32_t first, uint32_t n, size_t bytes, bool own,
-			 enum stele_purging when)
+static void retire_areas(uint32_t first, uint32_t n, size_t bytes, bool own, enum effort effort)
 {
 	uint64_t dirty;
 
-	if ((own || bytes > KEEP_MAX) && when == PURGE_NOW && stele_areas_close(first, n))
+	if ((own || bytes > KEEP_MAX) && effort != EFFORT_BOUNDED && stele_areas_close(first, n))
 		return;
 	mark_touched(first, bytes);
 	dirty = dirty_in(first, n);
@@ -260,7 +259,7 @@ static void retire_areas(uint32_t first, uint32_t n, size_t bytes, bool own,
 	if (!dirty)
 		return;
 	stele_purge_noted(first, first + n - 1);
-	stele_dirty_returned(dirty, when);
+	stele_dirty_returned(dirty, effort);
 }
 
 /* Its areas are left. */
@@ -271,36 +270,36 @@ static void forget_huge(struct run *run)
 	stele_run_return_descriptor(run);
 }
 
-static void huge_free(struct run *run, enum stele_purging when)
+static void huge_free(struct run *run, enum effort effort)
 {
 	uint32_t first = area_of(run->base), n = run->frames;
 	size_t bytes = run->bytes;
 	bool own = run->size;
 
 	forget_huge(run);
-	retire_areas(first, n, bytes, own, when);
+	retire_areas(first, n, bytes, own, effort);
 }
 
-static void large_free(struct run *run, enum stele_purging when)
+static void large_free(struct run *run, enum effort effort)
 {
 	stele_pages_given((void *)run->base, run->bytes);
 	run->kind &= ~(uint32_t)(RUN_PAGES_FLAG | RUN_OWN_FLAG);
 	if (run->kind == RUN_HUGE) {
-		huge_free(run, when);
+		huge_free(run, effort);
 		return;
 	}
-	stele_run_return_frames(run, when);
+	stele_run_return_frames(run, effort);
 	stele_run_return_descriptor(run);
 }
 
 void stele_large_free(struct run *run)
 {
-	large_free(run, PURGE_NOW);
+	large_free(run, EFFORT_USUAL);
 }
 
 void stele_large_free_later(struct run *run)
 {
-	large_free(run, PURGE_LATER);
+	large_free(run, EFFORT_BOUNDED);
 }
 
 size_t stele_large_usable(const struct run *run)
@@ -340,7 +339,7 @@ static void huge_shrink(struct run *run, uint32_t want, size_t bytes)
 
 	run->frames = want;
 	mark_cut(run, bytes);
-	retire_areas(first + want, have - want, tail, run->size, PURGE_NOW);
+	retire_areas(first + want, have - want, tail, run->size, EFFORT_USUAL);
 }
 
 static bool huge_resize_in_place(struct run *run, size_t bytes)
@@ -396,7 +395,7 @@ static void *huge_move(struct run *run, size_t bytes)
 	stele_pages_taken((void *)to->base, bytes, to->bytes, 0);
 	stele_pages_given((void *)run->base, run->bytes);
 	if (!to->size) {
-		huge_free(run, PURGE_NOW);
+		huge_free(run, EFFORT_USUAL);
 	} else {
 		forget_huge(run);
 		stele_areas_gone(first, n);

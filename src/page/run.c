@@ -334,7 +334,7 @@ struct run *stele_run_take_from(unsigned where, unsigned frames, unsigned align,
 }
 
 /* Returns frames that are off the map. */
-static void return_frames(uintptr_t base, unsigned frames, enum stele_purging when)
+static void return_frames(uintptr_t base, unsigned frames, enum effort effort)
 {
 	uint64_t frame = frame_of(base);
 	uint32_t number = (uint32_t)(frame / AREA_FRAMES), seen;
@@ -345,13 +345,13 @@ static void return_frames(uintptr_t base, unsigned frames, enum stele_purging wh
 	seen = load_relaxed(&zone->low);
 	while (number < seen && !cas_relaxed(&zone->low, &seen, number))
 		;
-	stele_frames_returned(frames, when);
+	stele_frames_returned(frames, effort);
 }
 
-void stele_run_return_frames(struct run *run, enum stele_purging when)
+void stele_run_return_frames(struct run *run, enum effort effort)
 {
 	stele_run_unmap(run);
-	return_frames(run->base, run->frames, when);
+	return_frames(run->base, run->frames, effort);
 }
 
 void stele_run_trim(struct run *run, unsigned frames)
@@ -360,7 +360,7 @@ void stele_run_trim(struct run *run, unsigned frames)
 	uintptr_t tail = run->base + frames * FRAME_SIZE;
 
 	run_cut(run, frames);
-	return_frames(tail, gone, PURGE_NOW);
+	return_frames(tail, gone, EFFORT_USUAL);
 }
 
 void stele_run_extend(struct run *run, unsigned frames)
@@ -373,6 +373,6 @@ void stele_run_extend(struct run *run, unsigned frames)
 
 void stele_run_return(struct run *run)
 {
-	stele_run_return_frames(run, PURGE_NOW);
+	stele_run_return_frames(run, EFFORT_USUAL);
 	stele_run_return_descriptor(run);
 }

@@ -17,6 +17,7 @@
 #ifndef STELE_PAGE_RUN_H
 #define STELE_PAGE_RUN_H
 
+#include "base/effort.h"
 #include "page/area.h"
 #include "page/where.h"
 #include "percpu/percpu.h"
@@ -114,15 +115,13 @@ static inline bool run_is_pages(const struct run *run)
 	return run->kind & RUN_PAGES_FLAG;
 }
 
-/* A thread that returns frames may find that it is time to purge. With PURGE_LATER it leaves that
- * to the next one that returns some, and to stele_purge_due(). */
-enum stele_purging { PURGE_NOW, PURGE_LATER };
-
 /* Gives a run and its descriptor back. */
 void stele_run_return(struct run *run);
 
-/* The two halves: a slab's descriptor may have to stay on a stack after its frames are gone. */
-void stele_run_return_frames(struct run *run, enum stele_purging when);
+/* The two halves: a slab's descriptor may have to stay on a stack after its frames are gone. The
+ * thread may find that it is time to purge. With EFFORT_BOUNDED it leaves that to the next one that
+ * returns some, and to stele_purge_due(). */
+void stele_run_return_frames(struct run *run, enum effort effort);
 void stele_run_return_descriptor(struct run *run);
 
 /* One allocation of its own: exact frames below an area, whole areas above. Page aligned,
@@ -131,7 +130,7 @@ void *stele_large_alloc(size_t bytes, size_t align, bool zero);
 /* The same with the flags and the node that were asked for; __GFP_ZERO clears. */
 void *stele_large_take(size_t bytes, size_t align, unsigned gfp, int node);
 void stele_large_free(struct run *run);
-void stele_large_free_later(struct run *run); /* PURGE_LATER: short, no system call */
+void stele_large_free_later(struct run *run); /* EFFORT_BOUNDED: short, no system call */
 /* Grows or shrinks in place, or (may_move) by moving pages. NULL: not possible, @p untouched. */
 void *stele_large_resize(void *p, size_t bytes, bool may_move);
 /* Grows a block of @old bytes to @bytes within an area: by a small step it gets an eighth to spare, so

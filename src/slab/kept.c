@@ -30,9 +30,9 @@
 
 static struct kept_notes notes;
 
-void stele_kept_park(struct kmem_cache *s, struct run *run, enum stele_purging when)
+void stele_kept_park(struct kmem_cache *s, struct run *run, enum effort effort)
 {
-	bool resident = when == PURGE_LATER || !stele_run_empty(run);
+	bool resident = effort == EFFORT_BOUNDED || !stele_run_empty(run);
 
 	if (state_refill(&run->state, run->objects, resident))
 		stack_push(cache_partial(s, node_at((void *)run->base)), stele_hot.base,
@@ -42,7 +42,7 @@ void stele_kept_park(struct kmem_cache *s, struct run *run, enum stele_purging w
 static void park_if_idle(struct run *run)
 {
 	if (run && state_take_idle(&run->state, false))
-		stele_kept_park(run->cache, run, PURGE_NOW);
+		stele_kept_park(run->cache, run, EFFORT_USUAL);
 }
 
 void stele_kept_idle(struct run *run)

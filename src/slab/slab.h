@@ -202,8 +202,8 @@ void stele_slab_free_bounded(struct kmem_cache *s, void *p);
 /* Notes a slab that may be idle. Any context. */
 void stele_defer(struct run *run);
 bool stele_deferred_pending(void);
-/* Some of it, unless another thread is draining. PURGE_LATER: no system call. Any context. */
-void stele_deferred_drain(enum stele_purging when);
+/* Some of it, unless another thread is draining. EFFORT_BOUNDED: no system call. Any context. */
+void stele_deferred_drain(enum effort effort);
 /* All of it; the slabs that other threads have in hand are done as well. Ordinary threads. */
 void stele_deferred_drain_all(void);
 void stele_deferred_after_fork(void);
@@ -224,7 +224,7 @@ static inline unsigned stele_slabs_take(struct kmem_cache *s, uint64_t *out, uns
 }
 /* Takes the slab in this descriptor, if it is idle; the caller then retires it. */
 bool stele_slab_take_idle(struct run *run);
-void stele_slab_retire_taken(struct run *run, enum stele_purging when);
+void stele_slab_retire_taken(struct run *run, enum effort effort);
 /* Pops descriptors of dead slabs, retires idle ones; fuller slabs come to the top. Ordinary
  * threads. */
 void stele_slabs_tidy(struct kmem_cache *s);
@@ -238,7 +238,7 @@ void stele_slab_retire(struct kmem_cache *s, struct run *run);
 /* The slab in this descriptor has just become idle. Any context. */
 void stele_kept_idle(struct run *run);
 /* The same when the caller owns it (state_take_idle()): all of it is free again. */
-void stele_kept_park(struct kmem_cache *s, struct run *run, enum stele_purging when);
+void stele_kept_park(struct kmem_cache *s, struct run *run, enum effort effort);
 /* The pages of idle ones go back to the system. Any context. */
 void stele_kept_purge(void);
 

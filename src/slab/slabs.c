@@ -197,13 +197,13 @@ static unsigned take_elsewhere(struct kmem_cache *s, unsigned where, uint64_t *o
 
 /* Once more after slabs that no thread has retired yet: they may be of another cache. */
 static unsigned take_from_deferred(struct kmem_cache *s, unsigned where, uint64_t *out, unsigned n,
-				   enum stele_purging when)
+				   enum effort effort)
 {
 	unsigned got;
 
 	if (stele_likely(!stele_deferred_pending()))
 		return 0;
-	stele_deferred_drain(when);
+	stele_deferred_drain(effort);
 	got = take_partial(s, where, out, n, ANY_NUMBER);
 	return got ? got : take_new(s, where, out, n);
 }
@@ -223,7 +223,7 @@ unsigned stele_slabs_take_from(struct kmem_cache *s, unsigned where, uint64_t *o
 		if (!more)
 			more = take_elsewhere(s, where, out + got, n - got);
 		if (!more)
-			more = take_from_deferred(s, where, out + got, n - got, PURGE_NOW);
+			more = take_from_deferred(s, where, out + got, n - got, EFFORT_USUAL);
 		if (!more)
 			break;
 		got += more;
@@ -242,14 +242,14 @@ void *stele_slabs_take_bounded(struct kmem_cache *s, unsigned where)
 	    /* There is no memory: now it may take longer. */
 	    take_partial(s, where, &object, 1, ANY_NUMBER) ||
 	    take_elsewhere(s, where, &object, 1) ||
-	    take_from_deferred(s, where, &object, 1, PURGE_LATER))
+	    take_from_deferred(s, where, &object, 1, EFFORT_BOUNDED))
 		return (void *)(uintptr_t)object;
 	return NULL;
 }
 
 /* ---- giving back ---- */
 
-static void retire_now(struct kmem_cache *s, struct run *run, enum stele_purging when)
+static void retire_now(struct kmem_cache *s, struct run *run, enum effort effort)
 {
 	unsigned frames = s->frames;
 	uint64_t one = s->flags & SLAB_TYPESAFE_BY_RCU ? SLAB_DYING + 1 : 1;
@@ -258,13 +258,13 @@ static void retire_now(struct kmem_cache *s, struct run *run, enum stele_purging
 	stele_pages_given((void *)run->base, run->bytes);
 	each_object(s, run, s->dtor);
 	run->recip = 0;
-	stele_run_return_frames(run, when);
+	stele_run_return_frames(run, effort);
 	if (state_bury(&run->state))
 		stele_run_return_descriptor(run);
 	/* ORDER(SLABS) release: done with the cache. A thread that destroys it waits for this, no
 	 * longer. */
 	atomic_fetch_sub_explicit(&s->slabs, one, memory_order_release);
-	if (when == PURGE_LATER)
+	if (effort == EFFORT_BOUNDED)
 		stele_decay_lowered(frames);
 	else
 		stele_decay_shrunk(frames);
@@ -286,12 +286,12 @@ static void keep_idle(struct kmem_cache *s, struct run *run)
  * no thread would ever end them: the cache keeps them and uses them again, until it is shrunk or
  * destroyed, or a barrier is waited for.
  */
-static void retire(struct kmem_cache *s, struct run *run, enum stele_purging when)
+static void retire(struct kmem_cache *s, struct run *run, enum effort effort)
 {
 	if (s->flags & SLAB_KEPT)
-		stele_kept_park(s, run, when);
+		stele_kept_park(s, run, effort);
 	else if (stele_likely(!(s->flags & SLAB_TYPESAFE_BY_RCU)))
-		retire_now(s, run, when);
+		retire_now(s, run, effort);
 	/* ORDER(RUNNER) acquire: a thread serves, and its flavour is set. */
 	else if (s->ending || load_acquire(&stele_grace_of(s)->served))
 		stele_rcu_retire(s, run);
@@ -301,7 +301,7 @@ static void retire(struct kmem_cache *s, struct run *run, enum stele_purging whe
 
 void stele_slab_retire(struct kmem_cache *s, struct run *run)
 {
-	retire_now(s, run, PURGE_NOW);
+	retire_now(s, run, EFFORT_USUAL);
 }
 
 bool stele_slab_take_idle(struct run *run)
@@ -309,9 +309,9 @@ bool stele_slab_take_idle(struct run *run)
 	return state_take_idle(&run->state, false);
 }
 
-void stele_slab_retire_taken(struct run *run, enum stele_purging when)
+void stele_slab_retire_taken(struct run *run, enum effort effort)
 {
-	retire(run_cache(run), run, when);
+	retire(run_cache(run), run, effort);
 }
 
 static unsigned object_number(const struct run *run, uint64_t p)
@@ -459,7 +459,7 @@ void stele_slabs_give(struct kmem_cache *s, uint64_t *objects, unsigned n)
 		struct run *idle = give_first(s, objects, &end);
 
 		if (idle)
-			retire(s, idle, PURGE_NOW);
+			retire(s, idle, EFFORT_USUAL);
 	}
 }
 
@@ -500,7 +500,7 @@ static void tidy_stack(struct kmem_cache *s, struct stele_stack *stack)
 		if (state & STATE_DEAD) {
 			stele_run_return_descriptor(run);
 		} else if (state_take_idle(&run->state, true)) {
-			retire(s, run, PURGE_NOW);
+			retire(s, run, EFFORT_USUAL);
 		} else if ((state & STATE_FREE) * 2 > run->objects) {
 			list(s, run);
 		} else {

@@ -147,7 +147,7 @@ static void hold(const char *point)
 static void *drain_and_be_held(void *arg)
 {
 	may_hold = true;
-	stele_deferred_drain(PURGE_NOW);
+	stele_deferred_drain(EFFORT_USUAL);
 	may_hold = false;
 	return arg;
 }

@@ -255,7 +255,7 @@ static void one_call_purges_no_more_than_its_share(void **state)
 	for (int i = 0; i < 60; i++)
 		runs[i] = take_filled(256, 1);
 	for (int i = 0; i < 60; i++) {
-		stele_run_return_frames(runs[i], PURGE_LATER);
+		stele_run_return_frames(runs[i], EFFORT_BOUNDED);
 		stele_run_return_descriptor(runs[i]);
 	}
 	before = stele_dirty_free();
@@ -451,7 +451,7 @@ static void what_was_never_counted_is_mended(void **state)
 	stele_dirty_purged(7);
 	stele_purge(0);
 	assert_int_equal(stele_dirty_free(), 0);
-	stele_dirty_returned(7, PURGE_LATER);
+	stele_dirty_returned(7, EFFORT_BOUNDED);
 	assert_int_equal(stele_dirty_free(), 7);
 	stele_purge(0);
 	assert_int_equal(stele_dirty_free(), 0);
@@ -489,7 +489,7 @@ static void a_purger_that_stops_holds_nobody_up(void **state)
 	for (int i = 0; i < 64; i++)
 		runs[i] = take_filled(256, 1);
 	for (int i = 0; i < 64; i++) {
-		stele_run_return_frames(runs[i], PURGE_LATER);
+		stele_run_return_frames(runs[i], EFFORT_BOUNDED);
 		stele_run_return_descriptor(runs[i]);
 	}
 	stele_inject = stop_there;
