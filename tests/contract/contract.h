@@ -154,7 +154,7 @@ static inline void give_list(void **list)
 	}
 }
 
-/* L5: nothing lost, nothing held twice. */
+/* Contract 1 and 2: nothing lost, nothing held twice. */
 static inline void destroy_empty(struct kmem_cache *s)
 {
 	assert_int_equal(kmem_cache_shrink(s), 0);

@@ -71,7 +71,7 @@ static void a_bulk_of_none_is_false(void **state)
 	destroy_empty(s);
 }
 
-/* L22: a bulk that cannot be had whole takes nothing. */
+/* Contract 26: a bulk that cannot be had whole takes nothing. */
 static void a_bulk_that_fails_keeps_nothing(void **state)
 {
 	(void)state;
@@ -136,7 +136,7 @@ static void drain(struct kmem_cache *s, struct slab_sheaf *sheaf, size_t n)
 	assert_all_own(n, kmem_cache_size(s));
 }
 
-/* L18 */
+/* Contract 27. */
 static void set_aside_objects_are_there_when_memory_is_not(void **state)
 {
 	static const unsigned int counts[] = { 1, 5, 28, 60, 61, 200, 700 };
@@ -157,7 +157,7 @@ static void set_aside_objects_are_there_when_memory_is_not(void **state)
 	}
 }
 
-/* L18: no fallback to the cache, which has memory here. */
+/* Contract 27: no fallback to the cache, which has memory here. */
 static void an_empty_sheaf_gives_nothing(void **state)
 {
 	struct kmem_cache *s = cache(200);

@@ -332,7 +332,7 @@ static void equal_caches_share_and_others_do_not(void **state)
 	kmem_cache_destroy(guest);
 }
 
-/* L20: the smaller cache's cleared objects must not show what the larger one wrote. */
+/* Contract 23: the smaller cache's cleared objects must not show what the larger one wrote. */
 static void a_shared_object_is_cleared_to_its_real_end(void **state)
 {
 	struct kmem_cache *a = kmem_cache_create("merge-a", 60, NULL, 0);
@@ -440,7 +440,7 @@ static void unmake(void *object)
 	unmade++;
 }
 
-/* L17 */
+/* Contract 22. */
 static void an_object_is_constructed_once_and_stays_so(void **state)
 {
 	struct kmem_cache_args args = { .ctor = make, .dtor = unmake };
@@ -501,7 +501,7 @@ static void clearing_a_constructed_object_is_refused_loudly(void **state)
 	kmem_cache_destroy(s);
 }
 
-/* L22 for the control path: every single request for pages during create fails once. */
+/* Contract 21: every single request for pages during create fails once. */
 static void create_without_memory_leaves_nothing_behind(void **state)
 {
 	bool made_it = false;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Contract of slots that come and go (contract L10, L19; stele/cpu.h): what rested in a slot that is
+ * Contract of slots that come and go (contract 24, 30, 31; stele/cpu.h): what rested in a slot that is
  * taken down is allocated elsewhere, waits for its readers, or goes back; nothing is lost, and
  * nothing is half seen by who walks, forks or handles a signal meanwhile.
  */

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Contract L9, L10 and L19: the two races of 2004, at every step of either side. One thread is held
+ * Contract 24, 29 and 30: a slot goes beside a create, a destroy or a shrink, at every step of either side. One thread is held
  * at a named point of a change or of a create, destroy or shrink; the other runs against it.
  * Controls  with STELE_BROKEN_LIST_EARLY or STELE_BROKEN_FLUSH_UNHELD in cache/broken.h set, this
  *           program must fail.
@@ -186,7 +186,7 @@ static void down_look_up(void)
 	stele_cache_each(look_at, NULL);
 }
 
-/* ---- L9: a cache is made while a slot goes and comes ---- */
+/* ---- contract 29: a cache is made while a slot goes and comes ---- */
 
 static void no_cache_is_seen_before_it_is_complete(void **state)
 {
@@ -224,7 +224,7 @@ static void a_cache_comes_and_goes_at_every_step_of_a_slot(void **state)
 	destroy();
 }
 
-/* ---- L10: a cache is destroyed before, while and after its slot goes ---- */
+/* ---- contract 30: a cache is destroyed before, while and after its slot goes ---- */
 
 static void destroyed(const char *point, void (*work)(void), void (*other)(void))
 {
@@ -277,7 +277,7 @@ static void nothing_remains_when_the_slot_goes_while_it_is_destroyed(void **stat
 	assert_true(reached >= 2);
 }
 
-/* ---- L19: a shrink with no user finds everything ---- */
+/* ---- contract 24: a shrink with no user finds everything ---- */
 
 static void a_shrink_beside_a_slot_that_goes_leaves_nothing(void **state)
 {

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Calls of kmalloc_nolock() and kin in the middle of other calls: a hook at every named point of
- * the protocols plays the handler that interrupts a holder there (L7, L8 of the contract), or holds
- * a thread there. Debug builds only: release has no points. Signals at every instruction (L6) are
+ * the protocols plays the handler that interrupts a holder there (contract 8, 10), or holds
+ * a thread there. Debug builds only: release has no points. Signals at every instruction (contract 7) are
  * in tests/stress/sweep.c and tests/storms/.
  */
 #include "watched.h"
@@ -19,7 +19,7 @@
 
 #define ANY NUMA_NO_NODE
 
-/* ---- L7, L8: at every point of a holder ---- */
+/* ---- contract 8 and 10: at every point of a holder ---- */
 
 static const size_t handler_sizes[] = { 8, 64, 500, 8192, 32768 };
 #define HELD 64

@@ -493,7 +493,7 @@ static void *send_signals(void *arg)
 	return NULL;
 }
 
-/* L6 in the small: handlers that allocate what the interrupted code allocates. */
+/* Contract 7 in the small: handlers that allocate what the interrupted code allocates. */
 static void a_handler_may_allocate_what_it_interrupted(void **state)
 {
 	pthread_t self = pthread_self(), sender;

@@ -82,7 +82,7 @@ static void a_larger_bucket_is_another_place(void **state)
 	kfree(q);
 }
 
-/* L21 */
+/* Contract 19. */
 static void growing_zeroes_are_zeroes(void **state)
 {
 	static const size_t steps[] = { 48,	 40,	 56,	  112,	33,	120,   130,

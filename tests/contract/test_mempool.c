@@ -78,7 +78,7 @@ static mempool_t *pool_of(int min_nr)
 	return pool;
 }
 
-/* L14: all that there ever was has come back. */
+/* Contract 39: all that there ever was has come back. */
 static void done_with(mempool_t *pool)
 {
 	assert_int_equal(stele_mempool_curr_nr(pool), pool->min_nr ? pool->min_nr : 1);
@@ -679,7 +679,7 @@ static void the_more_urgent_is_served_first(void **state)
 	done_with(pool);
 }
 
-/* L13, with what the thread that frees was told by a store without any order. */
+/* Contract 38, with what the thread that frees was told by a store without any order. */
 static _Atomic(void *) told;
 
 static void *free_what_is_told(void *arg)
@@ -718,7 +718,7 @@ static void a_wake_up_is_not_lost(void **state)
 		}
 }
 
-/* L13: neither holds one of two while it waits for the other. */
+/* Contract 38: neither holds one of two while it waits for the other. */
 static void *take_two_often(void *pool)
 {
 	void *p[2];

@@ -270,7 +270,7 @@ static void hold_points(void)
 	stele_inject = hold_at_detached;
 }
 
-/* L11: a sheaf that is in somebody's hands, between the slot and the queue, is waited for. */
+/* Contract 33: a sheaf that is in somebody's hands, between the slot and the queue, is waited for. */
 static void a_barrier_waits_for_what_is_between_slot_and_queue(void **state)
 {
 	struct kmem_cache *s =

@@ -80,7 +80,7 @@ static void both_names_are_one_flag(void **state)
 	assert_int_equal(SLAB_DESTROY_BY_RCU, SLAB_TYPESAFE_BY_RCU);
 }
 
-/* 3.1, 3 and L16: nothing is written between free and allocation, and nothing goes away. */
+/* Contract 35: nothing is written between free and allocation, and nothing goes away. */
 static void what_was_freed_is_as_it_was_while_a_reader_looks(void **state)
 {
 	(void)state;
@@ -246,7 +246,7 @@ static void count_unmade(void *p)
 	unmade++;
 }
 
-/* L17 with readers: constructed once per slab, and taken apart when nobody looks any more. */
+/* Contract 22 with readers: constructed once per slab, and taken apart when nobody looks any more. */
 static void constructors_run_once_and_destructors_after_readers(void **state)
 {
 	struct kmem_cache_args args = { .ctor = count_made, .dtor = count_unmade };
@@ -326,7 +326,7 @@ static void destroy_with_a_live_object_keeps_the_cache(void **state)
 	kmem_cache_free(s, p);
 }
 
-/* L15: inc-not-zero, then the key again. Readers must never end with another's key. */
+/* Contract 36: inc-not-zero, then the key again. Readers must never end with another's key. */
 struct keyed {
 	_Atomic unsigned references;
 	_Atomic unsigned key;

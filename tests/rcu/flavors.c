@@ -159,7 +159,7 @@ static void readers_are_waited_for(void **state)
 	}
 }
 
-/* ---- one reader holds for long: nothing of it comes back (L12) ---- */
+/* ---- one reader holds for long: nothing of it comes back (contract 32) ---- */
 
 static void *hold(void *arg)
 {
@@ -259,7 +259,7 @@ static void readers_may_be_signal_handlers(void **state)
 	}
 }
 
-/* ---- destroy right after kfree_rcu (L11) ---- */
+/* ---- destroy right after kfree_rcu (contract 33) ---- */
 
 static void *create_give_destroy(void *arg)
 {

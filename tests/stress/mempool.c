@@ -8,7 +8,7 @@
  *           sleeping, at any instruction of these calls; one thread changes the size. The timer
  *           is off, and waiters do not look by themselves: a lost wake-up stops everything, and
  *           the watch says so.
- * At rest   L14: no more elements than min_nr, none lost, none that nobody made.
+ * At rest   contract 39: no more elements than min_nr, none lost, none that nobody made.
  * Turns     in a debug build, which has a point where one is served: nobody who came into the queue
  *           before him, and needs no more, may be left there.
  * Argument  seconds to run.
