@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * bench/count_insns.c - bench-insns PRELOAD N STEPS-PROGRAM: instructions per pair, one by one
+ * bench/count_insns.c - bench-insns PRELOAD N STEPS-PROGRAM [BYTES]: instructions per pair, one by
+ *                       one
  *
  * Idea      valgrind offers no restartable sequences, so what it counts is the fallback. Here the
  *           program runs for real and is single-stepped between the SIGSTOPs of bench-steps.
@@ -63,19 +64,20 @@ static unsigned long step_to_stop(pid_t child, uintptr_t rseq_cs, unsigned long 
 
 int main(int argc, char **argv)
 {
-	char *program[4] = { NULL, NULL, "stop", NULL };
+	char *program[5] = { NULL, NULL, "stop", NULL, NULL };
 	unsigned long pairs, once, twice, limit;
 	uintptr_t rseq_cs;
 	pid_t child;
 
-	if (argc != 4) {
+	if (argc < 4 || argc > 5) {
 		errno = EINVAL;
-		bench_die("usage: bench-insns PRELOAD N STEPS-PROGRAM");
+		bench_die("usage: bench-insns PRELOAD N STEPS-PROGRAM [BYTES]");
 	}
 	pairs = bench_number(argv[2]);
 	limit = 10000 * pairs + 100000;
 	program[0] = argv[3];
 	program[1] = argv[2];
+	program[3] = argv[4];
 	preload(argv[1]);
 	bind_to_this_cpu();
 	child = traced_start(program);

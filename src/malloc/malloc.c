@@ -2,7 +2,8 @@
 /*
  * malloc/malloc.c - malloc, free and family over the size classes
  *
- * Idea      malloc: a table by exact size gives the words of the class, then one pop.
+ * Idea      malloc: a table by exact size, or above 1 KiB by class, gives the words of the class,
+ *           then one pop.
  *           free: the address gives the words, then one push. Until the heap has started
  *           small_end is 0 and span is 0, so the first calls take the slow way and start it. A
  *           call from inside the start gets memory of boot.c.
@@ -32,9 +33,21 @@
 #define EXPORT __attribute__((visibility("default")))
 #define MALLOC_GRANULE 16 /* alignof(max_align_t), for every size */
 
+/* The words by exact size, then those of the classes above. */
 static inline uint16_t *size_words(void)
 {
 	return (uint16_t *)(stele_hot.base + STELE_SIZES_OFFSET);
+}
+
+#define FIRST_ABOVE (STELE_EVEN_CLASSES + 3 * STELE_PER_DOUBLING) /* of 1025 bytes */
+#define SIZE_WORDS (STELE_TABLE_MAX + 1 + STELE_NR_CLASSES - FIRST_ABOVE)
+_Static_assert(STELE_SIZES_OFFSET + SIZE_WORDS * sizeof(uint16_t) <= STELE_FACTS_OFFSET,
+	       "the table ends before the facts");
+
+/* Those of a size in (STELE_TABLE_MAX, KMALLOC_MAX_CACHE_SIZE]. */
+static inline uint16_t *words_above(size_t size)
+{
+	return size_words() + STELE_TABLE_MAX + 1 + stele_class_above(size) - FIRST_ABOVE;
 }
 
 /* Fills the table of words by size and opens the fast path. Idempotent. */
@@ -50,6 +63,8 @@ static bool start(void)
 
 		size_words()[size] = (uint16_t)s->words;
 	}
+	for (unsigned cls = FIRST_ABOVE; cls < STELE_NR_CLASSES; cls++)
+		*words_above(stele_class_size(cls)) = (uint16_t)stele_kmalloc_caches[cls].words;
 	/* ORDER(START) release, and a barrier in every thread: a plain look at small_end that finds
 	 * it set comes after that barrier, and so does the look at the table behind it. */
 	fence_release();
@@ -120,12 +135,25 @@ static __attribute__((noinline)) void *malloc_slow(size_t size, const void *site
 	return checked(reported(stele_slab_alloc_slow(s, 0), size, s->size, site));
 }
 
+/* Sizes that are not in the table, and every size before the start. */
+static __attribute__((noinline)) void *malloc_above(size_t size, const void *site)
+{
+	void *p = NULL;
+
+	if (stele_likely(stele_hot.small_end && size <= KMALLOC_MAX_CACHE_SIZE))
+		p = pcpu_pop(*words_above(size));
+	if (stele_unlikely(!p))
+		return malloc_slow(size, site);
+	probe_kmalloc(p, size);
+	return p;
+}
+
 static inline __attribute__((always_inline)) void *take(size_t size)
 {
 	void *p;
 
 	if (stele_unlikely(size >= stele_hot.small_end))
-		return malloc_slow(size, STELE_CALLER);
+		return malloc_above(size, STELE_CALLER);
 	p = pcpu_pop(size_words()[size]);
 	if (stele_unlikely(!p))
 		return malloc_slow(size, STELE_CALLER);
