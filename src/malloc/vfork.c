@@ -10,7 +10,7 @@
  *           before would find an area with false contents.
  * Tokens    Each child has a lock token of its own, the child of a child too; its parent keeps
  *           its own in a register and has it back afterwards. When a child ends or is killed, its
- *           parent finds all that it held by its token, and frees it: lines of the fallback, the
+ *           parent finds all that it held by its token or number, and frees it: lines of the fallback, the
  *           look at cold slots, locks of the control path. The parent also restores the words by
  *           which its thread counts callbacks and its holds of the CPU set.
  * Context   vfork() as POSIX has it; from a signal handler, too.
@@ -64,7 +64,7 @@ static void child_is_gone(uint32_t thread, uint64_t mine)
 	if (stele_heap_started())
 		stele_thread_end_vfork();
 	stele_mutex_thread_gone(token, thread);
-	stele_pcpu_thread_gone(token);
+	stele_pcpu_thread_gone(thread);
 	stele_cold_thread_gone(token);
 }
 

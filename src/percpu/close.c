@@ -70,8 +70,7 @@ static void empty_line(unsigned slot, uint64_t words, bool wait, uint64_t found[
 	if (slots_by_sequence()) {
 		take_unreached(line, found);
 	} else {
-		stele_take_locked(line, &take_words, wait, found);
-		stele_take_locked(line, &take_rcu, wait, found + 2);
+		stele_take_locked(line, &take_line, wait, found);
 	}
 }
 

@@ -2,26 +2,39 @@
 /*
  * percpu/fallback.c - the steps under a lock: the fallback, and threads that are stepped
  *
- * Idea      A line of words is locked by the thread's token; a thread that finds it locked gives
+ * Idea      A line of words is locked by the thread's name; a thread that finds it locked gives
  *           up and takes the slow way. A thread that empties a closed slot takes each line's lock
  *           after the slot was closed: a thread that comes later sees that it is.
  * Order     SLOT: percpu/line.h
  * Context   any. A handler that interrupts a holder finds the lock taken, and gives up too.
  * Tests     tests/unit/percpu/test_steps.c  tests/model/line.c
  */
-#include "os/os.h"
 #include "percpu/slots.h"
 #include "sync/inject.h"
+
+/* The entry of this thread's slot; NULL: it has no words. */
+static __attribute__((noinline, cold)) word_t *entry_come_up(void)
+{
+	return stele_slot_come_up(stele_slot_locked()) ? slot_entry(stele_slot_locked()) : NULL;
+}
 
 /* Locks this thread's line: its address, or 0. */
 static inline __attribute__((always_inline)) uint64_t lock_line(uint64_t words)
 {
 	word_t *entry = slot_entry(stele_slot_locked());
 	/* ORDER(SLOT_READY) acquire: its words. */
-	uint64_t base = load_acquire(entry), line = base + words;
+	uint64_t base = load_acquire(entry), line;
 
+	if (stele_unlikely(!slot_has_sheaves(base))) {
+		entry = entry_come_up();
+		/* ORDER(SLOT_READY) acquire: its words. */
+		base = entry ? load_acquire(entry) : 0;
+		if (!base || !slot_has_sheaves(base))
+			return 0;
+	}
+	line = base + words;
 	STELE_POINT("fallback:line");
-	if (!line_trylock(word_at(line, WORD_LOCK), stele_os_token()))
+	if (stele_unlikely(!line_trylock(word_at(line, WORD_LOCK), stele_thread_name())))
 		return 0;
 	if (stele_likely(line_is_shown(entry, base)))
 		return line;
@@ -52,6 +65,17 @@ static bool push_locked(word_t *word, void *p)
 	fence_compiler(); /* a handler that interrupts us must find the entry below the top */
 	store_relaxed(word, top + 8);
 	return true;
+}
+
+/* A snapshot, without the lock. */
+uint64_t stele_fallback_read(uint64_t words, enum stele_word which)
+{
+	word_t *entry = slot_entry(stele_slot_locked());
+
+	/* ORDER(SLOT_READY) acquire: its words. */
+	if (stele_unlikely(!slot_has_sheaves(load_acquire(entry))))
+		entry = entry_come_up();
+	return entry ? load_relaxed(word_at(load_acquire(entry), words + which)) : SHEAF_UNINIT;
 }
 
 void *stele_fallback_pop(uint64_t words)

@@ -8,12 +8,18 @@
  *           words in every slot that was begun. Each side stores first and then looks at the
  *           other's word, so at least one of them fills. Filling is a compare-and-swap from 0, so
  *           both may.
- * Lock      Fallback only: the token of the thread inside, else 0. A thread that finds it taken
+ * Lock      Fallback only: {given up:1, thread:32}, 0 when free. The thread is the kernel's number
+ *           of the thread inside. A thread that finds the lock taken
  *           does something else. After it has the lock it looks again whether the slot is
  *           shown: a thread that closes a slot takes every line's lock once after closing it.
+ * Gone      A handler may leave a holder's step by siglongjmp(), and a holder may die: the lock then
+ *           stays. Each step commits by one store, so the words are sound. A taker that waited in
+ *           vain adds the mark "given up", and later takers do not wait. The holder's unlocking
+ *           removes the mark. A taker frees the lock when the system says that the holder is gone.
  * Order     LINE: given back with release, given out with acquire.
  *           SLOT_HIGH: sequentially consistent, store then load on both sides.
- *           SLOT: the lock is taken with acquire and freed with release.
+ *           SLOT: the lock is taken with acquire and freed with release. The system says that a
+ *           holder is gone after all that the holder did.
  * Tests     tests/model/line.c  tests/model/slots.c
  */
 #ifndef STELE_PERCPU_LINE_H
@@ -102,12 +108,14 @@ static inline void word_fill(_Atomic uint64_t *word, uint64_t value)
 
 /* ---- the fallback's lock ---- */
 
-static inline bool line_trylock(_Atomic uint64_t *lock, uint64_t token)
+#define LINE_GIVEN_UP (1ull << 32)
+
+static inline bool line_trylock(_Atomic uint64_t *lock, uint32_t thread)
 {
 	uint64_t free = 0;
 
 	/* ORDER(SLOT) acquire: the line as its last holder left it. */
-	return atomic_compare_exchange_strong_explicit(lock, &free, token, ORDER_LINE_LOCK,
+	return atomic_compare_exchange_strong_explicit(lock, &free, thread, ORDER_LINE_LOCK,
 						       memory_order_relaxed);
 }
 
@@ -115,6 +123,26 @@ static inline void line_unlock(_Atomic uint64_t *lock)
 {
 	/* ORDER(SLOT) release */
 	atomic_store_explicit(lock, 0, ORDER_LINE_UNLOCK);
+}
+
+static inline uint32_t line_holder(uint64_t lock)
+{
+	return (uint32_t)lock;
+}
+
+/* A taker has waited in vain for the holder that it saw. */
+static inline void line_give_up(_Atomic uint64_t *lock, uint64_t seen)
+{
+	STELE_POINT("line:give-up");
+	cas_relaxed(lock, &seen, seen | LINE_GIVEN_UP);
+}
+
+/* The holder in @seen is gone. False: another thread was faster. */
+static inline bool line_free_gone(_Atomic uint64_t *lock, uint64_t seen)
+{
+	STELE_POINT("line:gone");
+	/* ORDER(SLOT) release: as the thread that is gone would have unlocked it. */
+	return cas_release(lock, &seen, 0);
 }
 
 /* After the lock of a line in the memory @base: whether the slot still shows it. */

@@ -9,7 +9,7 @@
  *                    says both which sheaf and how full, so comparing it compares both.
  *             SPARE  top of a second sheaf, or 0
  *             RCU    top of a sheaf of objects that wait for readers: pushed to, never popped
- *             LOCK   fallback only: the token of the thread inside
+ *             LOCK   fallback only: the thread inside (percpu/line.h)
  *           Three sentinels look like a sheaf that is empty and full at once:
  *             EMPTY   nothing here; a sheaf may be attached
  *             REMOTE  another thread is taking this word; nothing may be attached
@@ -145,7 +145,8 @@ bool stele_pcpu_cas(uint64_t words, enum stele_word which, uint64_t old, uint64_
 
 /*
  * Detaches MAIN and SPARE of every slot and calls @each(top, arg) for each sheaf found. Without
- * @wait a fallback slot that is busy is left alone (as the holder may be what we interrupted).
+ * @wait a fallback slot that is busy is left alone (as the holder may be what we interrupted). With
+ * it the holder is waited for, but not for long (percpu/take.c).
  * 0; -EBUSY without @wait, when another thread is taking; another -errno when the system refuses
  * the barrier without which nothing can be taken.
  */
@@ -194,8 +195,8 @@ extern struct stele_stretch *stele_slot_room;
 /* Where slots live; called once by the page floor's start. */
 void stele_pcpu_init(char *slots_base, unsigned slots);
 
-/* The thread with this token is gone: frees the lines that it had locked. */
-void stele_pcpu_thread_gone(uint64_t token);
+/* The thread of which this is the kernel's number is gone: frees the lines that it had locked. */
+void stele_pcpu_thread_gone(uint32_t thread);
 
 /* In the child of fork(): slots held by threads that are gone are free again. */
 void stele_pcpu_after_fork(void);

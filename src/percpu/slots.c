@@ -14,6 +14,7 @@
  * Tests     tests/unit/percpu/  tests/model/slots.c  tests/model/line.c
  */
 #include "percpu/slots.h"
+#include "os/os.h"
 #include "percpu/nodes.h"
 #include "sync/inject.h"
 #include "sync/stretch.h"
@@ -23,6 +24,8 @@ struct stele_slots stele_slots = { .high = FIRST_WORDS };
 
 #define LINES (STELE_SLOT_SIZE / STELE_WORDS_SIZE)
 static _Atomic uint64_t lines_taken[LINES / 64];
+static _Atomic uint64_t
+	lines_left[LINES / 64]; /* taken by no cache, but something was left there */
 
 /* ---- setting up ---- */
 
@@ -93,6 +96,7 @@ void stele_pcpu_init(char *memory, unsigned count)
 {
 	stele_slots.memory = memory;
 	stele_slots.count = count;
+	stele_slots.process = stele_os_process();
 	for (unsigned i = 0; i < 3; i++)
 		*(uint64_t *)(uintptr_t)stele_sentinel(i) = STELE_SHEAF_END;
 	for (unsigned slot = 0; slot <= STELE_MAX(count, SLOTS_AT_LEAST); slot++)
@@ -103,16 +107,13 @@ void stele_pcpu_init(char *memory, unsigned count)
 
 /* ---- lines ---- */
 
-uint64_t stele_pcpu_alloc(void)
+static uint64_t take_line(void)
 {
 	for (unsigned i = 0; i < LINES / 64; i++) {
 		int bit = line_take(&lines_taken[i]);
-		uint64_t offset = (i * 64ull + (unsigned)bit) * STELE_WORDS_SIZE;
 
-		if (bit < 0)
-			continue;
-		line_start((uint32_t)offset);
-		return offset;
+		if (bit >= 0)
+			return (i * 64ull + (unsigned)bit) * STELE_WORDS_SIZE;
 	}
 	return 0;
 }
@@ -123,7 +124,7 @@ static bool word_is_free(uint64_t value)
 }
 
 /* Nothing was left in any slot: a taker that was refused the barrier leaves sheaves, and a thread
- * that never came back leaves a lock. */
+ * that never came back leaves a lock, until it is gone. */
 static bool line_is_free(uint64_t words)
 {
 	for (unsigned slot = 0; slot <= stele_slots.count; slot++) {
@@ -132,7 +133,7 @@ static bool line_is_free(uint64_t words)
 		if (base && !(word_is_free(load_relaxed(word_at(line, WORD_MAIN))) &&
 			      word_is_free(load_relaxed(word_at(line, WORD_SPARE))) &&
 			      word_is_free(load_relaxed(word_at(line, WORD_RCU))) &&
-			      !load_relaxed(word_at(line, WORD_LOCK))))
+			      stele_line_is_unlocked(line)))
 			return false;
 	}
 	return true;
@@ -142,9 +143,36 @@ void stele_pcpu_free(uint64_t words)
 {
 	uint64_t line = words / STELE_WORDS_SIZE;
 
-	if (!line_is_free(words))
-		return; /* a sheaf there has the size that the old cache gave it */
-	line_give(&lines_taken[line / 64], line % 64);
+	/* A sheaf there has the size that the old cache gave it. */
+	if (line_is_free(words))
+		line_give(&lines_taken[line / 64], line % 64);
+	else
+		or_relaxed(&lines_left[line / 64], 1ull << line % 64);
+}
+
+/* Looks again at the lines in which something was left. */
+static void free_lines_left(void)
+{
+	for (uint64_t line = 0; line < LINES; line++) {
+		uint64_t bit = 1ull << line % 64;
+
+		if (load_relaxed(&lines_left[line / 64]) & bit &&
+		    and_relaxed(&lines_left[line / 64], ~bit) & bit)
+			stele_pcpu_free(line * STELE_WORDS_SIZE);
+	}
+}
+
+uint64_t stele_pcpu_alloc(void)
+{
+	uint64_t line = take_line();
+
+	if (!line) {
+		free_lines_left();
+		line = take_line();
+	}
+	if (line)
+		line_start((uint32_t)line);
+	return line;
 }
 
 /* ---- this thread's slot ---- */
@@ -174,7 +202,7 @@ static bool move_to_open_slot(unsigned slot)
 /* This thread's slot is not shown. True: now it is, or another one will do. A pause is over soon:
  * until then the thread does without. */
 /* ORDER(SLOT_READY) acquire: this thread sees all that the last thread to change the entry did. */
-static __attribute__((noinline, cold)) bool slot_come_up(unsigned slot)
+__attribute__((noinline, cold)) bool stele_slot_come_up(unsigned slot)
 {
 	uint64_t entry = load_acquire(slot_entry(slot));
 
@@ -190,29 +218,14 @@ static __attribute__((noinline, cold)) bool slot_come_up(unsigned slot)
 	return load_acquire(slot_entry(slot)) != slot_unused();
 }
 
-static enum slot_way by_lock(void)
-{
-	unsigned slot = stele_slot_locked();
-
-	/* ORDER(SLOT_READY) acquire: its words. */
-	if (stele_unlikely(!slot_has_sheaves(load_acquire(slot_entry(slot)))) &&
-	    !slot_come_up(slot))
-		return WAY_NONE;
-	return WAY_LOCKED;
-}
-
-enum slot_way stele_slot_way(void)
+bool stele_slot_ready(void)
 {
 	unsigned slot;
 
-	if (!slots_by_sequence() || stele_thread_is_stepped())
-		return by_lock();
 	if (stele_unlikely(step_area(stele_rseq.area)->cpu_id < 0) && !stele_thread_register())
-		return WAY_NONE;
+		return false;
 	slot = stele_slot_now();
 	/* ORDER(SLOT_READY) acquire: its words. */
-	if (stele_unlikely(!slot_has_sheaves(load_acquire(slot_entry(slot)))) &&
-	    !slot_come_up(slot))
-		return WAY_NONE;
-	return WAY_SEQUENCE;
+	return stele_likely(slot_has_sheaves(load_acquire(slot_entry(slot)))) ||
+	       stele_slot_come_up(slot);
 }

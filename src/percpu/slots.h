@@ -2,7 +2,8 @@
 /*
  * percpu/slots.h - what the files of this floor know about slots; nobody else sees it
  *
- * Objects   memory, count: fixed after start. high: words below it exist in every slot that was
+ * Objects   memory, count: fixed after start. process: the one whose threads' names are in the locks
+ *           of lines; changed by a child of fork() before it has other threads. high: words below it exist in every slot that was
  *           begun. begun: by slot. The entries of slots[] are those of percpu/show.h.
  *           The block of unused slots has sentinels only; closed and paused slots show the same
  *           block one and two lines further on.
@@ -23,6 +24,7 @@ typedef _Atomic uint64_t word_t;
 struct stele_slots {
 	char *memory;
 	unsigned count;
+	uint32_t process;
 	_Atomic uint32_t high;
 	_Atomic uint8_t begun[STELE_SLOTS_MAX + 1];
 };
@@ -92,14 +94,15 @@ static inline bool slots_by_sequence(void)
 	return stele_system_facts.mode != STELE_MODE_FALLBACK;
 }
 
-/* How this thread gets at its slot now. */
-enum slot_way {
-	WAY_NONE,     /* not at all: it works without sheaves */
-	WAY_SEQUENCE, /* by sequence, in the slot that it runs in */
-	WAY_LOCKED,   /* under the line's lock, in stele_slot_locked() */
-};
-/* Sets the slot up at its first use. */
-enum slot_way stele_slot_way(void);
+/* Whether this thread's next step is done under its line's lock (fallback.c), not by sequence. */
+static inline bool slot_by_lock(void)
+{
+	return !slots_by_sequence() || stele_thread_is_stepped();
+}
+/* By sequence: whether this thread has a slot with words. Sets it up at its first use. */
+bool stele_slot_ready(void);
+/* This slot, the thread's own, is not shown. True: now it is, or the thread has another one. */
+bool stele_slot_come_up(unsigned slot);
 /* The slot of this thread whose lines are locked. */
 static inline unsigned stele_slot_locked(void)
 {
@@ -108,6 +111,7 @@ static inline unsigned stele_slot_locked(void)
 
 /* ---- fallback.c: steps under the lock of this thread's line ---- */
 
+uint64_t stele_fallback_read(uint64_t words, enum stele_word which);
 void *stele_fallback_pop(uint64_t words);
 bool stele_fallback_push(uint64_t words, enum stele_word which, void *p);
 bool stele_fallback_cas(uint64_t words, enum stele_word which, uint64_t old, uint64_t new);
@@ -122,6 +126,9 @@ bool stele_begin_taking(bool wait);
 void stele_end_taking(void);
 /* In the fallback: takes one line's sheaves under its lock. */
 void stele_take_locked(uint64_t line, const struct stele_words *which, bool wait, uint64_t *found);
+
+/* Whether the line at this address is unlocked, as it is when its holder is gone. */
+bool stele_line_is_unlocked(uint64_t line);
 
 /* close.c: pauses of a taker that is gone end. */
 void stele_slots_end_pauses(void);

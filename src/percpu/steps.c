@@ -38,11 +38,11 @@ static bool at_bound(uint64_t words, enum stele_word which, int entry, uint64_t 
 
 void *stele_pcpu_pop(uint64_t words)
 {
-	enum slot_way way = stele_slot_way();
-
-	if (way == WAY_LOCKED)
+	if (slot_by_lock())
 		return stele_fallback_pop(words);
-	for (int i = 0; i < STEP_TRIES && way == WAY_SEQUENCE; i++) {
+	if (!stele_slot_ready())
+		return NULL;
+	for (int i = 0; i < STEP_TRIES; i++) {
 		void *p = step_pop_any(stele_hot.base, stele_rseq.area, stele_rseq.id, words);
 
 		if (p)
@@ -50,19 +50,18 @@ void *stele_pcpu_pop(uint64_t words)
 		if (p || at_bound(words, WORD_MAIN, -1, 0))
 			return p;
 	}
-	if (way == WAY_SEQUENCE)
-		stele_thread_step_failed();
+	stele_thread_step_failed();
 	return NULL;
 }
 
 /* The steps address their word by its offset: a line's MAIN is at the line's own. */
 static bool push_to(uint64_t words, enum stele_word which, void *p)
 {
-	enum slot_way way = stele_slot_way();
-
-	if (way == WAY_LOCKED)
+	if (slot_by_lock())
 		return stele_fallback_push(words, which, p);
-	for (int i = 0; i < STEP_TRIES && way == WAY_SEQUENCE; i++) {
+	if (!stele_slot_ready())
+		return false;
+	for (int i = 0; i < STEP_TRIES; i++) {
 		if (step_push_any(stele_hot.base, stele_rseq.area, stele_rseq.id, words + which,
 				  p)) {
 			stele_thread_step_done();
@@ -71,8 +70,7 @@ static bool push_to(uint64_t words, enum stele_word which, void *p)
 		if (at_bound(words, which, 0, STELE_SHEAF_END))
 			return false;
 	}
-	if (way == WAY_SEQUENCE)
-		stele_thread_step_failed();
+	stele_thread_step_failed();
 	return false;
 }
 
@@ -93,13 +91,12 @@ bool stele_pcpu_push_rcu(uint64_t words, void *p)
  */
 static bool on_top_of(uint64_t words, enum stele_word which, const void *p)
 {
-	enum slot_way way = stele_slot_way();
 	uint64_t top;
 
-	if (way == WAY_NONE)
-		return false;
-	if (way == WAY_LOCKED)
+	if (slot_by_lock())
 		return stele_fallback_on_top(words, which, p);
+	if (!stele_slot_ready())
+		return false;
 	top = stele_pcpu_read(words, which);
 	return racy_entry(top, -1) == (uint64_t)(uintptr_t)p &&
 	       stele_pcpu_read(words, which) == top; /* still that sheaf, not memory in use again */
@@ -117,24 +114,22 @@ bool stele_pcpu_on_top_rcu(uint64_t words, const void *p)
 
 uint64_t stele_pcpu_read(uint64_t words, enum stele_word which)
 {
-	enum slot_way way = stele_slot_way();
-	unsigned slot = way == WAY_LOCKED ? stele_slot_locked() : stele_slot_now();
-
-	if (way == WAY_NONE)
+	if (slot_by_lock())
+		return stele_fallback_read(words, which);
+	if (!stele_slot_ready())
 		return SHEAF_UNINIT;
 	/* ORDER(SLOT_READY) acquire: its words. */
-	return load_relaxed(word_at(load_acquire(slot_entry(slot)), words + which));
+	return load_relaxed(word_at(load_acquire(slot_entry(stele_slot_now())), words + which));
 }
 
 bool stele_pcpu_cas(uint64_t words, enum stele_word which, uint64_t old, uint64_t new)
 {
-	enum slot_way way = stele_slot_way();
 	enum step_result result = STEP_ABORTED;
 
-	if (way == WAY_NONE)
-		return false;
-	if (way == WAY_LOCKED)
+	if (slot_by_lock())
 		return stele_fallback_cas(words, which, old, new);
+	if (!stele_slot_ready())
+		return false;
 	STELE_POINT("slot:cas");
 	for (int i = 0; i < STEP_TRIES && result == STEP_ABORTED; i++)
 		result = step_cas(stele_hot.base, stele_rseq.area, stele_rseq.id, words + which,

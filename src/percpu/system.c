@@ -29,27 +29,12 @@
 extern const ptrdiff_t __rseq_offset __attribute__((weak));
 extern const unsigned int __rseq_size __attribute__((weak));
 
-/* The start of an area that is never registered, as far as a step that gives up looks at it. */
-struct dead_area {
-	uint32_t trace; /* nothing of the area: the trace floor's word */
-	int32_t cpu_id;
-	uint64_t rseq_cs;
-};
-
-struct stele_tls {
-	struct rseq_area area;
-	struct dead_area dead;
-	uint32_t slot;	 /* plus one; 0: not yet given */
-	uint32_t cpus;	 /* the CPU set's (percpu/cpus.c) */
-	uint16_t failed; /* steps that were interrupted every time they were tried, in a row */
-	uint16_t locked; /* so many steps more are done by lock */
-};
-static __thread struct stele_tls stele_tls
-	__attribute__((tls_model("initial-exec"), aligned(32))) = { .area = { .cpu_id = -1 },
-								    .dead = { .cpu_id = -1 } };
+__thread struct stele_tls stele_tls
+	__attribute__((aligned(32))) = { .area = { .cpu_id = -1 }, .dead = { .cpu_id = -1 } };
 _Static_assert(sizeof(struct stele_tls) <= 64, "dlopen leaves little static TLS");
-_Static_assert(offsetof(struct dead_area, cpu_id) == offsetof(struct rseq_area, cpu_id) &&
-		       offsetof(struct dead_area, rseq_cs) == offsetof(struct rseq_area, rseq_cs),
+_Static_assert(offsetof(struct stele_dead_area, cpu_id) == offsetof(struct rseq_area, cpu_id) &&
+		       offsetof(struct stele_dead_area, rseq_cs) ==
+			       offsetof(struct rseq_area, rseq_cs),
 	       "where the steps look");
 
 struct stele_system stele_system_facts = { .why = "not started" };
@@ -115,10 +100,9 @@ uint32_t stele_thread_token(void)
 }
 
 /* By the token, in turn. The child of a vfork() keeps its parent's. */
-unsigned stele_thread_slot(void)
+__attribute__((noinline, cold)) unsigned stele_thread_first_slot(void)
 {
-	if (stele_unlikely(!stele_tls.slot))
-		stele_tls.slot = 1 + (uint32_t)((stele_os_token() - 1) % stele_system_facts.slots);
+	stele_tls.slot = 1 + (uint32_t)((stele_os_token() - 1) % stele_system_facts.slots);
 	return stele_tls.slot - 1;
 }
 
@@ -127,18 +111,23 @@ void stele_thread_move(unsigned slot)
 	stele_tls.slot = slot + 1;
 }
 
+__attribute__((noinline, cold)) uint32_t stele_thread_ask_name(void)
+{
+	return stele_tls.name = stele_os_thread();
+}
+
+uint32_t stele_thread_rename(void)
+{
+	uint32_t before = stele_tls.name;
+
+	stele_thread_ask_name();
+	return before;
+}
+
 /* ---- threads that are stepped ---- */
 
 #define FAILED_IN_A_ROW 2
 #define STEPS_BY_LOCK 1000 /* until sequences are tried again; one that fails is enough then */
-
-bool stele_thread_is_stepped(void)
-{
-	if (stele_likely(!stele_tls.locked))
-		return false;
-	stele_tls.locked--;
-	return true;
-}
 
 void stele_thread_step_failed(void)
 {
@@ -192,6 +181,7 @@ int stele_thread_register(void)
 
 void stele_thread_begin_vfork(void)
 {
+	stele_tls.name = 0;
 	/* Refused: the area must not look registered. The kernel writes it anew for the parent. */
 	if (stele_system_facts.mode != STELE_MODE_FALLBACK &&
 	    stele_os_rseq_register(step_area(stele_rseq.area), STELE_RSEQ_SIG) != 0)
@@ -213,6 +203,7 @@ static void register_anew(struct rseq_area *area)
 
 void stele_thread_end_vfork(void)
 {
+	stele_tls.name = 0;
 	if (stele_system_facts.mode != STELE_MODE_FALLBACK)
 		register_anew(step_area(stele_rseq.area));
 }

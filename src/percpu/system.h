@@ -7,6 +7,8 @@
 #ifndef STELE_PERCPU_SYSTEM_H
 #define STELE_PERCPU_SYSTEM_H
 
+#include "arch/rseq.h"
+#include "base/bits.h"
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -43,6 +45,28 @@ void stele_system_choose(void);
  * time. Code that runs after the return sees it. */
 void stele_fast_path(bool open);
 
+/* ---- this thread ---- */
+
+/* The start of an area that is never registered, as far as a step that gives up looks at it. */
+struct stele_dead_area {
+	uint32_t trace; /* nothing of the area: the trace floor's word */
+	int32_t cpu_id;
+	uint64_t rseq_cs;
+};
+
+struct stele_tls {
+	struct rseq_area area;
+	struct stele_dead_area dead;
+	uint32_t slot; /* in the fallback: plus one; 0: not yet given */
+	uint32_t
+		name; /* the kernel's number of it, for locked lines (percpu/line.h); 0: not asked */
+	uint32_t cpus;	 /* the CPU set's (percpu/cpus.c) */
+	uint16_t failed; /* steps that were interrupted every time they were tried, in a row */
+	uint16_t locked; /* so many steps more are done by lock */
+};
+extern __thread struct stele_tls stele_tls
+	__attribute__((tls_model("initial-exec"), visibility("hidden")));
+
 /* A word of this thread that belongs to the trace floor; 0 at first. */
 uint32_t *stele_thread_trace(void);
 
@@ -62,13 +86,36 @@ void stele_thread_words_back(uint64_t words);
 uint32_t stele_thread_token(void);
 
 /* This thread's fallback slot. */
-unsigned stele_thread_slot(void);
+unsigned stele_thread_first_slot(void);
+static inline unsigned stele_thread_slot(void)
+{
+	uint32_t slot = stele_tls.slot;
+
+	return stele_likely(slot) ? slot - 1 : stele_thread_first_slot();
+}
 /* From now on its fallback slot is this one. */
 void stele_thread_move(unsigned slot);
 
+/* The name by which it locks lines: the kernel's number. The second, in the child of a fork, asks
+ * the kernel again and returns the number that it had before. */
+uint32_t stele_thread_ask_name(void);
+static inline uint32_t stele_thread_name(void)
+{
+	uint32_t name = stele_tls.name;
+
+	return stele_likely(name) ? name : stele_thread_ask_name();
+}
+uint32_t stele_thread_rename(void);
+
 /* Whether this thread's next step is done by lock, as its sequences never end (percpu/steps.c); and
  * what tells: a step that was interrupted each time it was tried, and one that was done. */
-bool stele_thread_is_stepped(void);
+static inline bool stele_thread_is_stepped(void)
+{
+	if (stele_likely(!stele_tls.locked))
+		return false;
+	stele_tls.locked--;
+	return true;
+}
 void stele_thread_step_failed(void);
 void stele_thread_step_done(void);
 

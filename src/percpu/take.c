@@ -4,6 +4,13 @@
  *
  * Idea      By sequence: percpu/steal.h. In the fallback: under the line's lock, whose holder is
  *           inside for a few instructions only.
+ * Patience  A holder that stays longer may be preempted, or its thread has left by a handler's
+ *           siglongjmp(), which no other thread can see. All takers together wait PATIENCE times in
+ *           vain, for each line half of what is left, and at least once. A line that was waited for
+ *           in vain is given up on: no later taker waits for it. After a second without waiting in
+ *           vain the patience is whole again. So a control call that meets any number of lines
+ *           which leaving threads have locked is not much slower than with one. A line whose
+ *           holder is gone costs no waiting (percpu/line.h).
  * Locks     taking: one taker at a time. With two, the mark that one finds after its barrier
  *           could be the other's, put there after the owner had moved the top: it would take a
  *           top out of date.
@@ -65,19 +72,78 @@ void stele_end_taking(void)
 
 /* ---- taking ---- */
 
-/*
- * Fallback: under the line's lock, whose holder is inside for a few instructions only. A holder that
- * stays longer may never come back (a handler left by siglongjmp()): the line is then left alone.
- */
-#define WAIT_YIELDS 500
+#define PATIENCE 200
+#define PATIENCE_MS 1000 /* after which it is whole again */
+#define YIELDS 4	 /* the first waits for a line; later ones are naps */
 
+static unsigned vain;	 /* under `taking`: how often takers have waited in vain of late */
+static uint64_t vain_ms; /* the last time */
+
+static unsigned waits_for_a_line(void)
+{
+	if (vain && stele_os_ms() - vain_ms >= PATIENCE_MS)
+		vain = 0;
+	return 1 + (PATIENCE - vain) / 2;
+}
+
+static void give_up(word_t *lock, uint64_t seen, unsigned waited)
+{
+	line_give_up(lock, seen);
+	vain = STELE_MIN(vain + waited, (unsigned)PATIENCE);
+	vain_ms = stele_os_ms();
+}
+
+static void wait_for_line(unsigned waited)
+{
+	STELE_POINT("line:waits");
+	if (waited < YIELDS)
+		stele_os_yield();
+	else
+		stele_os_nap();
+}
+
+/* A child that ran no fork handlers knows its own thread by the number that its parent's has. */
+static bool is_gone(uint64_t seen)
+{
+	return stele_slots.process == stele_os_process() &&
+	       stele_os_thread_is_gone(line_holder(seen));
+}
+
+bool stele_line_is_unlocked(uint64_t line)
+{
+	word_t *lock = word_at(line, WORD_LOCK);
+	uint64_t seen = load_relaxed(lock);
+
+	return !seen || (is_gone(seen) && line_free_gone(lock, seen));
+}
+
+/* False: another thread is inside, and with @wait it has stayed there for long. */
+static bool lock_line(word_t *lock, bool wait)
+{
+	unsigned most = wait ? waits_for_a_line() : 0;
+
+	for (unsigned waited = 0; !line_trylock(lock, stele_thread_name());) {
+		uint64_t seen = load_relaxed(lock);
+
+		if (!seen || (is_gone(seen) && line_free_gone(lock, seen)))
+			continue;
+		if (seen & LINE_GIVEN_UP)
+			return false;
+		if (waited == most) {
+			if (wait)
+				give_up(lock, seen, waited);
+			return false;
+		}
+		wait_for_line(waited++);
+	}
+	return true;
+}
+
+/* Fallback: under the line's lock. A line whose holder stays inside is left alone. */
 void stele_take_locked(uint64_t line, const struct stele_words *which, bool wait, uint64_t *found)
 {
-	for (int i = 0; !line_trylock(word_at(line, WORD_LOCK), stele_os_token()); i++) {
-		if (!wait || i == WAIT_YIELDS)
-			return;
-		stele_os_yield();
-	}
+	if (!lock_line(word_at(line, WORD_LOCK), wait))
+		return;
 	for (int i = 0; i < which->n; i++) {
 		word_t *word = word_at(line, which->at[i]);
 
@@ -180,27 +246,37 @@ void stele_pcpu_mend(void)
 		stele_end_taking();
 }
 
-static void free_line(uint64_t line, uint64_t mine)
+/* In a child of fork(), whose thread has another name than in its parent, @before. */
+static void free_line(uint64_t line, uint64_t before)
 {
-	if (load_relaxed(word_at(line, WORD_LOCK)) != mine)
-		store_relaxed(word_at(line, WORD_LOCK), 0);
+	word_t *lock = word_at(line, WORD_LOCK);
+	uint64_t seen = load_relaxed(lock);
+
+	if (seen)
+		store_relaxed(lock, line_holder(seen) == before ? stele_thread_name() : 0);
 }
 
-static void free_line_of(uint64_t line, uint64_t token)
+static void free_line_of(uint64_t line, uint64_t thread)
 {
-	/* ORDER(SLOT) release: as the thread that is gone would have unlocked it. */
-	cas_release(word_at(line, WORD_LOCK), &token, 0);
+	word_t *lock = word_at(line, WORD_LOCK);
+	uint64_t seen = load_relaxed(lock);
+
+	while (line_holder(seen) == thread && !line_free_gone(lock, seen))
+		seen = load_relaxed(lock);
 }
 
-void stele_pcpu_thread_gone(uint64_t token)
+void stele_pcpu_thread_gone(uint32_t thread)
 {
 	/* By sequence one slot has locks. */
-	each_line(slots_by_sequence() ? slot_of_stepped() : 0, free_line_of, token);
+	each_line(slots_by_sequence() ? slot_of_stepped() : 0, free_line_of, thread);
 }
 
 void stele_pcpu_after_fork(void)
 {
-	each_line(0, free_line, stele_os_token());
+	uint32_t before = stele_thread_rename();
+
+	stele_slots.process = stele_os_process();
+	each_line(0, free_line, before);
 	/* Otherwise the taker is the thread that forked: it goes on with its work. */
 	if (stele_mutex_after_fork(&taking))
 		end_taking();

@@ -22,10 +22,11 @@
  * sheaf. */
 struct stele_words {
 	int n;
-	enum stele_word at[2];
+	enum stele_word at[3];
 };
 static const struct stele_words take_words = { 2, { WORD_MAIN, WORD_SPARE } };
 static const struct stele_words take_rcu = { 1, { WORD_RCU } };
+static const struct stele_words take_line = { 3, { WORD_MAIN, WORD_SPARE, WORD_RCU } };
 
 /* Puts REMOTE in place of a sheaf; its top, or 0. */
 static inline uint64_t mark_remote(word_t *word)

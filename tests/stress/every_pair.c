@@ -8,8 +8,8 @@
  *           make every kind of call. Each kind must make progress within a bound. Each case
  *           runs in a process of its own, which is this program again.
  * Points    are found by running: a survey notes each point that the victim passes.
- * Mercy     Only the data path must go on beside a thread that stalls while it holds a lock, or that
- *           goes from a step of the fallback, whose line stays locked. Slots stay as they are while
+ * Mercy     Only the data path must go on beside a thread that stalls while it holds a lock. Slots
+ *           stay as they are while
  *           a thread walks over them, also if it dies there, for which it takes the bare system
  *           call, as no signal comes in. A removal of a callback waits for a call that stalls inside
  *           of it, a barrier for a thread that stalls while it runs the rounds. The number is
@@ -143,7 +143,7 @@ static bool is_spared(unsigned kind)
 
 	if (kind < FIRST_CONTROL || control)
 		return false;
-	if (is_at("fallback:") || (stalls && atomic_load(&locks_held)))
+	if (stalls && atomic_load(&locks_held))
 		return true;
 	if (kind == CPUS && (stalls || leaving.way == LEAVING_DIES))
 		return atomic_load(&reads_cpus) || is_at("cpus:counted");

@@ -125,35 +125,24 @@ static void each_thread_has_a_token_of_its_own_and_a_slot_that_exists(void **sta
 		assert_true(used[i] >= THREADS / 3);
 }
 
-static uint64_t words;
-
-static void *hold_line(void *arg)
+static void *tell_name(void *arg)
 {
-	*(uint64_t *)arg = stele_os_token();
+	store_relaxed((_Atomic uint32_t *)arg, stele_thread_name());
 	return NULL;
 }
 
-/* The line of a thread that is gone is freed; not that of one whose token has the same low half. */
-static void a_token_is_compared_whole(void **state)
+/* Two live threads never have one name, however many threads there were. */
+static void the_name_for_lines_is_the_kernels_number(void **state)
 {
-	uint64_t gone = 0;
-	word_t *lock;
+	_Atomic uint32_t other = 0;
 	pthread_t thread;
 
 	(void)state;
-	assert_int_equal(slots_start(state), 0);
-	chosen(0, 1);
-	words = stele_pcpu_alloc();
-	atomic_store(&stele_os_tokens, UINT32_MAX - 1ull);
-	assert_int_equal(pthread_create(&thread, NULL, hold_line, &gone), 0);
+	assert_int_equal(pthread_create(&thread, NULL, tell_name, &other), 0);
 	pthread_join(thread, NULL);
-	assert_true(stele_pcpu_read(words, WORD_MAIN) == SHEAF_EMPTY);
-	lock = word_at(slot_memory(0) + words, WORD_LOCK);
-	assert_true(line_trylock(lock, gone + (1ull << 32)));
-	stele_pcpu_thread_gone(gone);
-	assert_int_equal(load_relaxed(lock), gone + (1ull << 32));
-	stele_pcpu_thread_gone(gone + (1ull << 32));
-	assert_int_equal(load_relaxed(lock), 0);
+	assert_int_equal(stele_thread_name(), gettid());
+	assert_int_not_equal(load_relaxed(&other), gettid());
+	assert_int_not_equal(load_relaxed(&other), 0);
 }
 
 int main(void)
@@ -165,7 +154,7 @@ int main(void)
 		cmocka_unit_test(a_fast_path_closed_before_the_choice_stays_closed),
 		cmocka_unit_test(the_choice_is_the_same_every_time),
 		cmocka_unit_test(each_thread_has_a_token_of_its_own_and_a_slot_that_exists),
-		cmocka_unit_test(a_token_is_compared_whole),
+		cmocka_unit_test(the_name_for_lines_is_the_kernels_number),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
