@@ -63,11 +63,12 @@ static inline __attribute__((always_inline)) void probe_kfree(const void *ptr)
 
 /* Fields of the cache are read by the tracer. */
 static inline __attribute__((always_inline)) void
-probe_kmem_cache_alloc(const void *ptr, const char *const *name, const uint32_t *req,
+probe_kmem_cache_alloc(const void *ptr, const char *const *name, const _Atomic uint32_t *req,
 		       const uint32_t *alloc, unsigned gfp)
 {
-	PROBE("kmem_cache_alloc", "8@%[ptr] 8@%[name] 4@%[req] 4@%[alloc] 4@%[gfp]", [ptr] "r"(ptr),
-	      [name] "m"(*name), [req] "m"(*req), [alloc] "m"(*alloc), [gfp] "r"(gfp));
+	PROBE("kmem_cache_alloc",
+	      "8@%[ptr] 8@%[name] 4@%[req] 4@%[alloc] 4@%[gfp]", [ptr] "r"(ptr), [name] "m"(*name),
+	      [req] "m"(*(const uint32_t *)req), [alloc] "m"(*alloc), [gfp] "r"(gfp));
 }
 
 static inline __attribute__((always_inline)) void probe_kmem_cache_free(const void *ptr,
