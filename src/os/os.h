@@ -48,6 +48,11 @@ int stele_os_read_list(const char *path, uint64_t *mask, unsigned words);
 
 void stele_os_close(int fd);
 
+/* Where the call is that returns to @code: "FILE+0xOFFSET", as addr2line(1) takes it, or the bare
+ * address. Returns @text. */
+#define STELE_OS_PLACE_SIZE 56
+const char *stele_os_place(const void *code, char text[STELE_OS_PLACE_SIZE]);
+
 /* Reads a small file; returns its length or -errno; the buffer is NUL-terminated. */
 ssize_t stele_os_read_file(const char *path, char *buf, size_t size);
 
