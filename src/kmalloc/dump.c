@@ -25,7 +25,7 @@ static uintptr_t object_start(const struct run *run, uintptr_t p)
 bool kmem_dump_obj(void *p)
 {
 	const struct run *run = stele_run_of(p);
-	const struct kmem_cache *s;
+	struct kmem_cache *s;
 	uintptr_t start;
 
 	if (!run || run->kind != RUN_SLAB)
