@@ -5,7 +5,9 @@
  * Idea      A pool is filled before another thread sees it. A larger reserve gets its places first,
  *           then its limit, then its elements. A smaller one gets its limit first; the elements
  *           above it go back to the pool's own free.
- * Context   ordinary threads. Nothing is allocated, and no callback called, under `resizing`.
+ *           There is no lock: each step is one compare-and-swap, and of two threads that change
+ *           the size at the same time the later one's limit stays.
+ * Context   ordinary threads. A thread that stalls or dies between two steps keeps no other.
  * Failure   an error code; a pool that could not be filled does not exist.
  * Tests     tests/contract/test_mempool.c, tests/stress/mempool.c
  */
@@ -18,15 +20,18 @@
 
 #define MOST (int)(RESERVE_LIMIT - RESERVE_SPARE)
 
-/* False: another thread was faster. Under `resizing`. */
+/* The next part is @p, unless another thread was faster. A thread that stops between the two steps
+ * keeps nobody: the next one finds its part, and counts it. True: @p is used. */
 static bool add_part(struct reserve *r, unsigned part, unsigned places, void *p)
 {
-	if (load_relaxed(&r->places) != places)
-		return false;
+	reserve_place_t *none = NULL;
 	/* ORDER(RESERVE) release: the part is empty, and there before its places are counted. */
-	store_release(&r->part[part], p);
-	store_release(&r->places, reserve_part_start(part) + reserve_part_size(part));
-	return true;
+	bool used = cas_acq_rel(&r->part[part], &none, p);
+
+	STELE_POINT("mempool:part");
+	/* ORDER(RESERVE) acquire: another thread's part; release: as above. */
+	cas_acq_rel(&r->places, &places, reserve_part_start(part) + reserve_part_size(part));
+	return used;
 }
 
 /* The places of a reserve of @limit elements. Parts that are there stay. */
@@ -38,15 +43,11 @@ static int make_places(struct pool *in, unsigned limit, int node)
 		unsigned part = places ? reserve_part(places) : 0;
 		size_t bytes = reserve_part_size(part) * sizeof(reserve_place_t);
 		void *p = kzalloc_node(bytes, GFP_KERNEL | __GFP_NOWARN, node);
-		int error = p ? stele_lock(&in->resizing) : -ENOMEM;
 
-		if (!error && add_part(&in->reserve, part, places, p))
-			p = NULL;
-		if (!error)
-			stele_unlock(&in->resizing);
-		kfree(p);
-		if (error)
-			return error;
+		if (!p)
+			return -ENOMEM;
+		if (!add_part(&in->reserve, part, places, p))
+			kfree(p);
 	}
 	return 0;
 }
@@ -76,8 +77,6 @@ static int begin(mempool_t *pool, unsigned limit, gfp_t gfp, int node)
 {
 	struct pool *in = inside(pool);
 
-	in->resizing = (struct stele_mutex)STELE_MUTEX(RESIZING);
-	in->queue.lock = (struct stele_mutex)STELE_MUTEX(WAITERS);
 	if (make_places(in, limit, node) != 0)
 		return -ENOMEM;
 	/* After the first allocation: the options are read by then. */
@@ -160,6 +159,21 @@ mempool_t *mempool_create(int min_nr, mempool_alloc_t *alloc_fn, mempool_free_t 
 	return mempool_create_node(min_nr, alloc_fn, free_fn, pool_data, GFP_KERNEL, NUMA_NO_NODE);
 }
 
+/* Another thread may change the limit as well: the last one that sees it says so. */
+static void tell_limit(mempool_t *pool)
+{
+	struct reserve *r = &inside(pool)->reserve;
+	unsigned limit;
+
+	do {
+		/* ORDER(RESERVE) sequentially consistent, as below. */
+		limit = counts_limit(load_seq(&r->counts));
+		STELE_POINT("mempool:limit");
+		__atomic_store_n(&pool->min_nr, (int)limit, __ATOMIC_SEQ_CST);
+		/* ORDER(RESERVE) sequentially consistent: told, then looks whether it is true. */
+	} while (counts_limit(load_seq(&r->counts)) != limit);
+}
+
 int mempool_resize(mempool_t *pool, int new_min_nr)
 {
 	struct pool *in;
@@ -171,14 +185,11 @@ int mempool_resize(mempool_t *pool, int new_min_nr)
 		return -EINVAL;
 	in = inside(pool);
 	error = make_places(in, (unsigned)new_min_nr, NUMA_NO_NODE);
-	if (!error)
-		error = stele_lock(&in->resizing);
 	if (error)
 		return error;
 	reserve_set_limit(&in->reserve, (unsigned)new_min_nr);
 	store_relaxed(&in->was_full, mempool_is_saturated(pool));
-	pool->min_nr = new_min_nr;
-	stele_unlock(&in->resizing);
+	tell_limit(pool);
 	stele_pool_drop_surplus(pool);
 	fill_up(pool, GFP_KERNEL | GFP_OF_POOLS);
 	/* A waiter that needs more than there was may find enough now. */
@@ -210,6 +221,7 @@ void mempool_exit(mempool_t *pool)
 		return;
 	r = &inside(pool)->reserve;
 	tell_what_is_out(pool);
+	stele_wait_forget(&inside(pool)->queue);
 	while (stele_pool_take(pool, &p, 1))
 		pool->free(p, pool->pool_data);
 	for (unsigned part = 0; part < RESERVE_PARTS; part++)

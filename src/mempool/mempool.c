@@ -152,23 +152,20 @@ static const struct timespec *next_look(const struct timespec *deadline, struct 
 /* The pool's own allocation may have recovered. */
 static void try_again(struct wish *wish)
 {
-	struct pool *in = inside(wish->pool);
+	struct waiter *w = &wish->waiter;
 	void *p;
 
-	while ((p = own_alloc(wish->pool, wish->gfp, wish->site, wish->n > 1))) {
-		if (stele_unlikely(in->checks)) /* like those of the reserve beside it */
+	while (w->need && (p = own_alloc(wish->pool, wish->gfp, wish->site, wish->n > 1))) {
+		if (stele_unlikely(inside(wish->pool)->checks)) /* like those of the reserve */
 			stele_mempool_poison(wish->pool, p);
-		if (!stele_wait_add(&in->queue, &in->reserve, &wish->waiter, p)) {
-			mempool_free(p, wish->pool);
-			return;
-		}
+		*(w->end - w->need--) = p;
 	}
 }
 
-/* Frees the elements that were served before the caller gave up. */
-static void give_back(struct wish *wish, bool served)
+/* Frees the elements that the caller had when it gave up. */
+static void give_back(struct wish *wish)
 {
-	unsigned n = wish->n - (served ? 0 : wish->waiter.need);
+	unsigned n = wish->n - wish->waiter.need;
 
 	unpoison(wish->pool, wish->out, n);
 	for (unsigned i = 0; i < n; i++)
@@ -180,12 +177,13 @@ static void cancelled(void *arg)
 	struct wish *wish = arg;
 	struct pool *in = inside(wish->pool);
 
-	give_back(wish, stele_wait_end(&in->queue, &in->reserve, &wish->waiter));
+	stele_wait_end(&in->queue, &in->reserve, &wish->waiter);
+	give_back(wish);
 	for (; wish->had; wish->had--)
 		mempool_free(*(wish->out - wish->had), wish->pool);
 }
 
-/* True: served. False: it is late, and nothing is held. */
+/* True: it has all. False: it is late. */
 static bool wait_out(struct wish *wish)
 {
 	struct pool *in = inside(wish->pool);
@@ -199,13 +197,9 @@ static bool wait_out(struct wish *wish)
 			return true;
 		now = stele_os_now();
 		if (is_past(&now, wish->deadline))
-			break;
+			return false;
 		try_again(wish);
 	}
-	if (stele_wait_end(&in->queue, &in->reserve, &wish->waiter))
-		return true;
-	give_back(wish, false);
-	return false;
 }
 
 static bool wait_for(struct wish *wish)
@@ -215,19 +209,22 @@ static bool wait_for(struct wish *wish)
 
 	wish->waiter.end = wish->out + wish->n;
 	wish->waiter.need = wish->n;
-	stele_wait_begin(&in->queue, &in->reserve, &wish->waiter);
+	stele_wait_begin(&in->queue, &wish->waiter);
 	/* In each pool: it may become cancellable meanwhile, and a callback may be cancelled. */
 	pthread_cleanup_push(cancelled, wish);
 	served = wait_out(wish);
 	pthread_cleanup_pop(0);
+	stele_wait_end(&in->queue, &in->reserve, &wish->waiter);
 	if (served)
 		unpoison(wish->pool, wish->out, wish->n);
+	else
+		give_back(wish);
 	return served;
 }
 
 static bool others_wait(mempool_t *pool)
 {
-	return load_relaxed(&inside(pool)->queue.waiting) > 0;
+	return load_relaxed(&inside(pool)->queue.waiting) && stele_wait_count(&inside(pool)->queue);
 }
 
 static __attribute__((noinline)) void *

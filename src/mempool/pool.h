@@ -2,7 +2,7 @@
 /*
  * mempool/pool.h - what is inside of a mempool_t
  *
- * Objects   fixed from init to exit: checks, quick, bytes. Under `resizing`: the reserve's limit and places.
+ * Objects   fixed from init to exit: checks, quick, bytes.
  *           The reserve and the queue have rules of their own (reserve.h, wait.h).
  * Context   any.
  */
@@ -22,7 +22,6 @@ struct pool {
 	_Atomic bool cancellable;
 	size_t bytes; /* of an element, for mempool_debug: a cache that merges raises its own size */
 	bool checks;  /* the option mempool_debug, or forced failures: every call goes slow */
-	struct stele_mutex resizing;
 } __attribute__((may_alias));
 
 _Static_assert(sizeof(struct pool) <= sizeof(((mempool_t *)0)->stele_inside), "room in mempool_t");

@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * mempool/queue.h - the steps by which waiters join a queue, are served, and are told
+ * mempool/queue.h - the steps by which a waiter enters its wish, is told, and leaves
  *
  * Idea      mempool/wait.h has the theory. These are the steps, so that a model can include them.
- * Order     WAITING, KICK, SERVED, MEMPOOL.
- * Context   queue_join(), queue_kick_once(): any. The others: under the queue's lock.
- * Failure   The waiters repair a thread that leaves between two steps (wait.c). All signals are
- *           held back under the lock, so a thread can only stall or die there.
- * Tests     tests/model/waiting.c, tests/model/kick.c, tests/model/served.c
+ * Order     WAITING.
+ * Context   any.
+ * Failure   A thread that stops between two steps leaves a place in use, or a waiter untold. The
+ *           waiters look by themselves (wait.c).
+ * Tests     tests/model/waiting.c, tests/model/served.c
  */
 #ifndef STELE_MEMPOOL_QUEUE_H
 #define STELE_MEMPOOL_QUEUE_H
@@ -17,177 +17,233 @@
 #include "os/os.h"
 #include <stddef.h>
 
-#ifndef ORDER_WAITING_JOIN
-#define ORDER_WAITING_JOIN memory_order_seq_cst
+#ifndef FENCE_WAITING_ENTER
+#define FENCE_WAITING_ENTER() fence_seq()
 #endif
-#ifndef ORDER_KICK_WORD
-#define ORDER_KICK_WORD memory_order_acq_rel
-#endif
-#ifndef FENCE_KICK
-#define FENCE_KICK() fence_seq()
-#endif
-#ifndef FENCE_TOLD
-#define FENCE_TOLD() fence_release()
+#ifndef FENCE_WAITING_TELL
+#define FENCE_WAITING_TELL() fence_seq()
 #endif
 
-enum { WAITING, SERVED };
+/* ---- how many wait ---- */
 
-/* ---- under the lock ---- */
-
-/* In the child of a fork the waiters are threads of another process. */
-static inline void queue_own(struct wait_queue *q)
+static inline uint32_t queue_waiting(const struct wait_queue *q)
 {
-	if (load_relaxed(&q->process) == stele_os_process())
-		return;
-	store_relaxed(&q->waiting, 0);
-	store_relaxed(&q->newcomers, NULL);
-	q->first = NULL;
-	/* ORDER(WAITING) release: the queue is empty before it is this process's. */
-	store_release(&q->process, stele_os_process());
+	uint64_t waiting = load_relaxed(&q->waiting);
+
+	return waiting && waiting >> 32 == stele_os_process() ? (uint32_t)waiting : 0;
 }
 
-/* The lock was just taken. Its last holder may have died in the middle of something. */
-static inline void queue_entered(struct wait_queue *q)
+/* @more: 1 or -1. @process: in which the waiter entered its wish. */
+static inline void queue_count(struct wait_queue *q, uint32_t process, int more)
 {
-	if (q->lock.abandoned)
-		add_relaxed(&q->torn, 1);
-	queue_own(q);
+	uint64_t seen = load_relaxed(&q->waiting), none = (uint64_t)process << 32, next;
+
+	do {
+		bool is_mine = seen >> 32 == process;
+
+		if (more < 0 && !(is_mine && (uint32_t)seen))
+			return;
+		next = (is_mine ? seen : none) + (uint64_t)(int64_t)more;
+		/* ORDER(WAITING) sequentially consistent: counted, then looks at the reserve. */
+	} while (!atomic_compare_exchange_weak(&q->waiting, &seen, next));
 }
 
-static inline void queue_insert(struct wait_queue *q, struct waiter *w)
-{
-	struct waiter **at = &q->first;
+/* ---- places ---- */
 
-	while (*at && (*at)->priority >= w->priority)
-		at = &(*at)->next;
-	w->next = *at;
-	*at = w;
+static inline uint32_t holder_thread(uint64_t holder)
+{
+	return (uint32_t)holder & HOLDER_THREAD;
 }
 
-/* Newcomers join the queue, the first one first. */
-static inline void queue_let_in(struct wait_queue *q)
+static inline uint32_t holder_process(uint64_t holder)
 {
-	/* ORDER(WAITING) acquire: the newcomers' wishes. */
-	struct waiter *w = exchange_acq_rel(&q->newcomers, NULL), *before = NULL, *next;
-
-	STELE_POINT("mempool:lets-in");
-	for (; w; w = next) {
-		next = w->next;
-		w->next = before;
-		before = w;
-	}
-	for (w = before; w; w = next) {
-		next = w->next;
-		queue_insert(q, w);
-	}
+	return (uint32_t)(holder >> 32);
 }
 
-static inline bool queue_unlink(struct wait_queue *q, const struct waiter *w)
+static inline void place_use(struct wait_table *t, uint32_t number)
 {
-	struct waiter **at = &q->first;
+	uint32_t used = load_relaxed(&t->used);
 
-	while (*at && *at != w)
-		at = &(*at)->next;
-	if (!*at)
-		return false;
-	*at = w->next;
-	return true;
-}
-
-static inline void queue_take_out(struct wait_queue *q, const struct waiter *w)
-{
-	if (queue_unlink(q, w))
-		sub_relaxed(&q->waiting, 1);
-}
-
-/* Serves @w: with all that it wants, or with all that a reserve of this size can ever have. */
-static inline bool queue_serve_one(struct reserve *r, struct waiter *w)
-{
-	unsigned n = STELE_MIN(w->need, counts_limit(load_relaxed(&r->counts)));
-
-	if (!n || !reserve_take(r, w->end - w->need, n))
-		return false;
-	/* One step, in which the waiter's memory may be copied by a fork. */
-	w->need -= n;
-	return true;
-}
-
-/* Tells the waiter, whose memory may be gone after this. */
-static inline void queue_tell(struct waiter *w)
-{
-	/* ORDER(SERVED) release: the elements. */
-	store_release(&w->state, SERVED);
-	STELE_POINT("mempool:tells");
-	stele_os_futex_wake(&w->state, 1);
-}
-
-/* Where one could not be served, elements that come meanwhile are not for others that need as
- * much. */
-static inline void queue_serve(struct wait_queue *q, struct reserve *r)
-{
-	struct waiter *w, *next;
-	unsigned below = RESERVE_LIMIT;
-
-	queue_let_in(q);
-	for (w = q->first; w; w = next) {
-		next = w->next;
-		while (w->need && w->need < below && queue_serve_one(r, w))
-			;
-		if (w->need) {
-			below = STELE_MIN(below, w->need);
-			continue;
-		}
-		STELE_POINT("mempool:serves");
-		queue_take_out(q, w);
-		queue_tell(w);
-	}
-}
-
-/* ---- any context ---- */
-
-static inline void queue_join(struct wait_queue *q, struct waiter *w)
-{
-	/* ORDER(WAITING) sequentially consistent: counted, then looks at the reserve. */
-	atomic_fetch_add_explicit(&q->waiting, 1, ORDER_WAITING_JOIN);
-	STELE_POINT("mempool:comes");
-	w->next = load_relaxed(&q->newcomers);
-	while (!atomic_compare_exchange_weak(&q->newcomers, &w->next, w))
+	/* The fence before the look orders it. */
+	while (used < number && !cas_relaxed(&t->used, &used, number))
 		;
+}
+
+/* True: the place, whose holder was @seen, is @thread's. Its turn is raised, so that of two threads
+ * that saw a holder gone one has the place. */
+static inline bool place_take(struct wait_place *p, uint64_t seen, uint32_t process,
+			      uint32_t thread)
+{
+	uint32_t turn = ((uint32_t)seen & ~HOLDER_THREAD) + HOLDER_TURN;
+
+	/* ORDER(WAITING) acquire: what the last holder wrote there is overwritten. */
+	return cas_acquire(&p->holder, &seen, (uint64_t)process << 32 | turn | thread);
+}
+
+/* A place, or NULL. A place that a thread of another process had is free. */
+static inline struct wait_place *place_claim(struct wait_table *t, uint32_t process,
+					     uint32_t thread)
+{
+	for (uint32_t i = 0; i < WAIT_PLACES; i++) {
+		struct wait_place *p = &t->place[i];
+		uint64_t seen = load_relaxed(&p->holder);
+
+		if ((holder_thread(seen) && holder_process(seen) == process) ||
+		    !place_take(p, seen, process, thread))
+			continue;
+		store_relaxed(&p->queue, NULL);
+		place_use(t, i + 1);
+		return p;
+	}
+	return NULL;
+}
+
+static inline void place_enter(struct wait_queue *q, struct wait_place *p, uint64_t key,
+			       unsigned need)
+{
+	store_relaxed(&p->key, key);
+	store_relaxed(&p->need, need);
+	store_relaxed(&p->told, 0);
+	queue_count(q, holder_process(load_relaxed(&p->holder)), 1);
+	STELE_POINT("mempool:comes");
+	/* ORDER(WAITING) release: the wish. */
+	store_release(&p->queue, q);
 	STELE_POINT("mempool:waits");
 }
 
-/* An element was counted: serves the queue, or leaves word. True: word was left meanwhile. */
-static inline bool queue_kick_once(struct wait_queue *q, struct reserve *r)
+/* By its holder. */
+static inline void place_leave(struct wait_queue *q, struct wait_place *p)
 {
-	/* ORDER(KICK) release: for the thread that takes the word back. */
-	atomic_exchange_explicit(&q->kicked, 1, ORDER_KICK_WORD);
-	STELE_POINT("mempool:kicked");
-	/* ORDER(KICK) sequentially consistent: word is left, then the lock is tried. */
-	FENCE_KICK();
-	if (!stele_trylock(&q->lock))
-		return false;
-	queue_entered(q);
-	/* ORDER(KICK) acquire: the elements and the newcomers of all threads that left it. */
-	atomic_exchange_explicit(&q->kicked, 0, ORDER_KICK_WORD);
-	/* ORDER(KICK) what is kicked after this is seen after the lock is let go. */
-	FENCE_KICK();
-	queue_serve(q, r);
-	stele_unlock(&q->lock);
-	STELE_POINT("mempool:served");
-	/* ORDER(KICK) sequentially consistent: the lock is let go, then looks for word. */
-	FENCE_KICK();
-	return load_relaxed(&q->kicked);
+	uint64_t holder = load_relaxed(&p->holder);
+
+	store_relaxed(&p->queue, NULL);
+	STELE_POINT("mempool:leaves");
+	queue_count(q, holder_process(holder), -1);
+	/* ORDER(WAITING) release: the next holder's wish comes after this one's end. */
+	store_release(&p->holder, holder & ~(uint64_t)HOLDER_THREAD);
 }
 
-/* By the thread of @w. True: it has its elements, and may tell others of them. */
-static inline bool waiter_is_served(const struct waiter *w)
+/* ---- telling ---- */
+
+/* Whether the waiter was told long ago, and did not come. */
+static inline bool place_is_passed(struct wait_place *p, uint32_t now)
 {
-	/* ORDER(SERVED) acquire: the elements. */
-	if (load_acquire(&w->state) != SERVED)
-		return false;
-	/* ORDER(MEMPOOL) release: the counts, which another thread lowered, before any telling. */
-	FENCE_TOLD();
-	return true;
+	uint32_t told = load_relaxed(&p->told);
+
+	if (!told || told == WAIT_PASSED)
+		return told;
+	return (int32_t)(now - told) > WAIT_PATIENCE && cas_relaxed(&p->told, &told, WAIT_PASSED);
+}
+
+/* Tells the waiter. It is woken even if it was told before: that thread may have left in between. */
+static inline void place_tell(struct wait_place *p, uint32_t now)
+{
+	uint32_t none = 0;
+
+	STELE_POINT("mempool:serves");
+	cas_relaxed(&p->told, &none, now);
+	STELE_POINT("mempool:tells");
+	stele_os_futex_wake(&p->told, 1);
+}
+
+/* What a round of telling knows. */
+struct telling {
+	struct wait_table *table;
+	const struct wait_queue *queue;
+	const struct wait_place *me; /* a waiter that looks by itself, or NULL */
+	unsigned elements, limit;    /* not yet spoken for; in the reserve at most */
+	uint32_t now;
+	uint64_t last;	/* the key of the waiter that was found last */
+	unsigned wants; /* and what it takes in one step */
+};
+
+/* The key of the wish at @p, if it comes after the last one and the elements are enough for it; else
+ * 0. A waiter takes all that it needs in one step, or all that a reserve of this size can have. */
+static inline uint64_t telling_suits(const struct telling *t, struct wait_place *p, unsigned *wants)
+{
+	uint64_t key;
+
+	/* ORDER(WAITING) acquire: the wish. */
+	if (load_acquire(&p->queue) != t->queue)
+		return 0;
+	key = load_relaxed(&p->key);
+	*wants = STELE_MIN(load_relaxed(&p->need), t->limit);
+	if (key <= t->last || !*wants || *wants > t->elements ||
+	    holder_process(load_relaxed(&p->holder)) != stele_os_process())
+		return 0;
+	return p == t->me || !place_is_passed(p, t->now) ? key : 0;
+}
+
+static inline struct wait_place *telling_next(struct telling *t)
+{
+	/* The fence before it orders it. */
+	uint32_t used = load_relaxed(&t->table->used);
+	struct wait_place *first = NULL;
+	uint64_t least = UINT64_MAX;
+
+	for (uint32_t i = 0; i < used; i++) {
+		unsigned wants;
+		uint64_t key = telling_suits(t, &t->table->place[i], &wants);
+
+		if (!key || key >= least)
+			continue;
+		least = key;
+		first = &t->table->place[i];
+		t->wants = wants;
+	}
+	t->last = least;
+	return first;
+}
+
+/*
+ * Tells each waiter of @q for whom there are elements, an earlier one first. True: @me is one of
+ * these. After the element, or @me's own wish, was made known, and a fence.
+ */
+static inline bool queue_tell(struct wait_table *table, const struct wait_queue *q,
+			      struct reserve *r, const struct wait_place *me, uint32_t now)
+{
+	/* ORDER(WAITING) sequentially consistent: behind the caller's fence. */
+	uint64_t counts = load_seq(&r->counts);
+	struct telling t = { .table = table,
+			     .queue = q,
+			     .me = me,
+			     .elements = counts_elements(counts),
+			     .limit = counts_limit(counts),
+			     .now = now };
+	struct wait_place *p;
+	bool mine = false;
+
+	while (t.elements && (p = telling_next(&t))) {
+		t.elements -= t.wants;
+		if (p == me)
+			mine = true;
+		else
+			place_tell(p, now);
+	}
+	return mine;
+}
+
+/* An element was counted. */
+static inline void queue_kick(struct wait_table *table, const struct wait_queue *q,
+			      struct reserve *r, uint32_t now)
+{
+	STELE_POINT("mempool:kicked");
+	/* ORDER(WAITING) sequentially consistent: counted, then looks for wishes. */
+	FENCE_WAITING_TELL();
+	queue_tell(table, q, r, NULL, now);
+	STELE_POINT("mempool:served");
+}
+
+/* The waiter looks. True: it may take. */
+static inline bool place_look(struct wait_table *table, const struct wait_queue *q,
+			      struct reserve *r, struct wait_place *me, uint32_t now)
+{
+	/* It may be told again from here on. */
+	store_relaxed(&me->told, 0);
+	/* ORDER(WAITING) sequentially consistent: its wish, and that it is to be told, then looks at
+	 * the reserve. */
+	FENCE_WAITING_ENTER();
+	return queue_tell(table, q, r, me, now);
 }
 
 #endif

@@ -40,6 +40,10 @@
 #define ORDER_RESERVE_COUNT memory_order_seq_cst
 #endif
 
+#ifndef FENCE_TAKEN
+#define FENCE_TAKEN() fence_release()
+#endif
+
 #ifndef RESERVE_SPARE
 #define RESERVE_SPARE 64u
 #endif
@@ -132,7 +136,7 @@ static inline bool reserve_take(struct reserve *r, void **out, unsigned n)
 	for (unsigned i = 0; i < n; i++)
 		out[i] = reserve_fetch(r, counts_elements(old) - 1 - i);
 	/* ORDER(MEMPOOL) release: the counts come before any news of the elements. */
-	fence_release();
+	FENCE_TAKEN();
 	return true;
 }
 
@@ -199,7 +203,7 @@ static inline void *reserve_drop(struct reserve *r)
 	return reserve_fetch(r, counts_elements(old) - 1);
 }
 
-/* The places for it exist. One at a time. ORDER(RESERVE) release: a thread that sees the limit sees
+/* The places for it exist. ORDER(RESERVE) release: a thread that sees the limit sees
  * them. */
 static inline void reserve_set_limit(struct reserve *r, unsigned limit)
 {

@@ -5,124 +5,118 @@
 #include <pthread.h>
 #include <time.h>
 
+static struct wait_table table;
 bool stele_inject_no_looks;
 
-/* ---- the lock ---- */
-
-static void queue_enter(struct wait_queue *q)
+/* In milliseconds, odd. */
+static uint32_t now_odd(void)
 {
-	/* Never -EDEADLK: signals are held back inside, and nothing is called from there. */
-	if (stele_lock(&q->lock) != 0)
-		__builtin_trap();
-	queue_entered(q);
-	queue_let_in(q);
+	struct timespec now = stele_os_now();
+
+	return (uint32_t)((uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000) | 1;
 }
 
-static void queue_leave(struct wait_queue *q, struct reserve *r)
+unsigned stele_wait_count(struct wait_queue *q)
 {
-	stele_unlock(&q->lock);
-	/* ORDER(KICK) sequentially consistent: let go, then looks for word. */
-	fence_seq();
-	if (load_relaxed(&q->kicked))
-		stele_wait_kick(q, r);
+	return queue_waiting(q);
 }
 
-/* So many rounds for others' elements, before a handler that was held back has its turn. */
-#define KICK_ROUNDS 64
+struct wait_place *stele_wait_place(const struct wait_queue *q, unsigned n)
+{
+	for (uint32_t i = 0; i < load_relaxed(&table.used); i++)
+		if (load_relaxed(&table.place[i].queue) == q && n-- == 0)
+			return &table.place[i];
+	return NULL;
+}
 
 STELE_NEVER_WAITS void stele_wait_kick(struct wait_queue *q, struct reserve *r)
 {
-	bool again = true;
+	uint64_t signals;
 
 	/* ORDER(WAITING) sequentially consistent: the element is counted. */
-	while (again && load_seq(&q->waiting)) {
-		/* A handler that leaves the call must not take along the word that others left. */
-		uint64_t signals = stele_os_signals_hold();
-
-		for (int i = 0; again && i < KICK_ROUNDS; i++)
-			/* ORDER(WAITING) the same, once more. */
-			again = load_seq(&q->waiting) && queue_kick_once(q, r);
-		stele_os_signals_release(signals);
-	}
-}
-
-/* ---- waiting ---- */
-
-/* ORDER(WAITING) acquire: if the queue is this process's, the count is too. */
-unsigned stele_wait_count(struct wait_queue *q)
-{
-	return load_acquire(&q->process) == stele_os_process() ? load_relaxed(&q->waiting) : 0;
-}
-
-/* ORDER(WAITING) acquire: the queue is this process's, and empty of others; sequentially consistent:
- * in the queue, then looks at the reserve. */
-void stele_wait_begin(struct wait_queue *q, struct reserve *r, struct waiter *w)
-{
-	store_relaxed(&w->state, WAITING);
-	w->priority = stele_os_priority();
-	w->torn = load_relaxed(&q->torn);
-	/* Before all else: the child of a handler that forks here finds itself in no queue. */
-	w->process = stele_os_process();
-	if (load_acquire(&q->process) != w->process) {
-		queue_enter(q);
-		queue_leave(q, r);
-	}
-	queue_join(q, w);
-	if (counts_elements(load_seq(&r->counts)))
-		stele_wait_kick(q, r);
-}
-
-/* A handler that interrupted the wait has forked, and this is the child: it is in no queue. */
-static void begin_again_in_child(struct wait_queue *q, struct reserve *r, struct waiter *w)
-{
-	queue_enter(q);
-	w->process = stele_os_process();
-	if (load_relaxed(&w->state) == WAITING) {
-		/* It may have been counted before the queue was emptied, and come after. */
-		queue_unlink(q, w);
-		/* ORDER(WAITING) sequentially consistent: counted, then served from the reserve. */
-		atomic_fetch_add(&q->waiting, 1);
-		queue_insert(q, w);
-		queue_serve(q, r);
-	}
-	queue_leave(q, r);
-}
-
-/* ---- what others may have left undone ---- */
-
-static bool queue_has(const struct wait_queue *q, const struct waiter *w)
-{
-	const struct waiter *at = q->first;
-
-	while (at && at != w)
-		at = at->next;
-	return at;
-}
-
-/* A thread died under the lock. Its changes to the queue may have passed over this waiter. */
-static void join_again(struct wait_queue *q, struct waiter *w)
-{
-	if (!stele_trylock(&q->lock))
+	if (!load_seq(&q->waiting) || !queue_waiting(q))
 		return;
-	queue_entered(q);
-	queue_let_in(q);
-	w->torn = load_relaxed(&q->torn);
-	if (load_relaxed(&w->state) == WAITING && !queue_has(q, w)) {
-		if (w->need)
-			queue_insert(q, w);
-		else
-			queue_tell(w);
-	}
-	stele_unlock(&q->lock);
+	/* A handler that leaves the call must not take along the news of the element. */
+	signals = stele_os_signals_hold();
+	queue_kick(&table, q, r, now_odd());
+	stele_os_signals_release(signals);
 }
 
-/* ORDER(WAITING) sequentially consistent, as at the beginning. */
-static void look_again(struct wait_queue *q, struct reserve *r, struct waiter *w)
+/* ---- places ---- */
+
+/* The holder ended while it waited: its place is free again. */
+static void bury(struct wait_queue *q, struct wait_place *p)
 {
-	if (load_relaxed(&q->torn) != w->torn)
-		join_again(q, w);
-	if (counts_elements(load_seq(&r->counts)) || load_relaxed(&q->kicked))
-		stele_wait_kick(q, r);
+	uint64_t holder = load_relaxed(&p->holder);
+
+	if (load_relaxed(&p->queue) != q || load_relaxed(&p->told) != WAIT_PASSED ||
+	    holder_process(holder) != stele_os_process() || !holder_thread(holder) ||
+	    stele_os_thread_lives(holder_thread(holder)))
+		return;
+	if (place_take(p, holder, holder_process(holder), stele_os_thread()))
+		place_leave(q, p);
+}
+
+static void bury_the_dead(struct wait_queue *q)
+{
+	for (uint32_t i = 0; i < load_relaxed(&table.used); i++)
+		bury(q, &table.place[i]);
+}
+
+void stele_wait_forget(const struct wait_queue *q)
+{
+	for (uint32_t i = 0; i < load_relaxed(&table.used); i++) {
+		struct wait_queue *seen = load_relaxed(&table.place[i].queue);
+
+		if (seen == q)
+			cas_relaxed(&table.place[i].queue, &seen, NULL);
+	}
+}
+
+#define ARRIVALS 56
+
+/* The most urgent has the lowest key, and no key is 0. */
+static uint64_t next_key(void)
+{
+	uint64_t urgent = 255u - (unsigned)stele_os_priority();
+
+	return urgent << ARRIVALS | (add_relaxed(&table.arrivals, 1) + 1);
+}
+
+void stele_wait_begin(struct wait_queue *q, struct waiter *w)
+{
+	w->process = stele_os_process();
+	w->place = place_claim(&table, w->process, stele_os_thread());
+	if (w->place)
+		place_enter(q, w->place, next_key(), w->need);
+}
+
+/* ---- taking ---- */
+
+static bool take_some(struct reserve *r, struct waiter *w)
+{
+	unsigned n = STELE_MIN(w->need, counts_limit(load_relaxed(&r->counts)));
+
+	if (!n || !reserve_take(r, w->end - w->need, n))
+		return false;
+	w->need -= n;
+	if (w->place)
+		store_relaxed(&w->place->need, w->need);
+	return true;
+}
+
+/* Takes what it may take, in its turn. */
+static void look(struct wait_queue *q, struct reserve *r, struct waiter *w)
+{
+	if (stele_os_process() != w->process)
+		stele_wait_begin(q, w); /* the child of a handler that forked: in no queue */
+	if (!w->place) {
+		while (w->need && take_some(r, w))
+			;
+		return;
+	}
+	while (w->need && place_look(&table, q, r, w->place, now_odd()))
+		take_some(r, w);
 }
 
 /* ---- sleeping ---- */
@@ -160,15 +154,28 @@ static const struct timespec *time_to_look(const struct timespec *until, unsigne
  */
 static bool sleep_until(struct waiter *w, const struct timespec *until, bool cancellable)
 {
+	_Atomic uint32_t alone = 0;
 	int old = PTHREAD_CANCEL_DEFERRED;
 	bool in_time;
 
 	if (cancellable)
 		pthread_setcanceltype(PTHREAD_CANCEL_ASYNCHRONOUS, &old);
-	in_time = stele_os_futex_wait_until(&w->state, WAITING, until);
+	in_time = stele_os_futex_wait_until(w->place ? &w->place->told : &alone, 0, until);
 	if (cancellable)
 		pthread_setcanceltype(old, NULL);
 	return in_time;
+}
+
+/* Elements that are there and not this thread's: those who may have them must come soon. */
+static unsigned next_ms(struct wait_queue *q, const struct reserve *r, const struct waiter *w,
+			unsigned ms)
+{
+	if (!w->place)
+		return LOOK_FIRST;
+	if (!counts_elements(load_relaxed(&r->counts)))
+		return STELE_MIN(2 * ms, (unsigned)LOOK_MOST);
+	bury_the_dead(q);
+	return LOOK_FIRST;
 }
 
 bool stele_wait_for(struct wait_queue *q, struct reserve *r, struct waiter *w,
@@ -176,52 +183,26 @@ bool stele_wait_for(struct wait_queue *q, struct reserve *r, struct waiter *w,
 {
 	unsigned ms = LOOK_FIRST;
 
-	/* ORDER(SERVED) acquire: the elements are there. */
-	while (load_acquire(&w->state) == WAITING) {
+	for (;;) {
 		const struct timespec *next;
 		struct timespec at;
 
-		if (stele_os_process() != w->process) {
-			begin_again_in_child(q, r, w);
-			continue;
-		}
+		look(q, r, w);
+		if (!w->need)
+			return true;
 		next = time_to_look(until, ms, &at);
 		if (sleep_until(w, next, cancellable))
 			continue;
 		if (next == until)
-			break;
-		look_again(q, r, w);
-		ms = STELE_MIN(2 * ms, (unsigned)LOOK_MOST);
+			return false;
+		ms = next_ms(q, r, w, ms);
 	}
-	return waiter_is_served(w);
 }
 
-bool stele_wait_add(struct wait_queue *q, struct reserve *r, struct waiter *w, void *p)
+void stele_wait_end(struct wait_queue *q, struct reserve *r, struct waiter *w)
 {
-	bool needed, last = false;
-
-	queue_enter(q);
-	needed = w->need > 0;
-	if (needed) {
-		*(w->end - w->need) = p;
-		last = --w->need == 0;
-	}
-	if (last) {
-		queue_take_out(q, w);
-		store_relaxed(&w->state, SERVED);
-	}
-	queue_leave(q, r);
-	return needed;
-}
-
-bool stele_wait_end(struct wait_queue *q, struct reserve *r, struct waiter *w)
-{
-	bool served;
-
-	queue_enter(q);
-	served = waiter_is_served(w);
-	if (!served)
-		queue_take_out(q, w);
-	queue_leave(q, r);
-	return served;
+	if (w->place && stele_os_process() == w->process)
+		place_leave(q, w->place);
+	w->place = NULL;
+	stele_wait_kick(q, r);
 }

@@ -1,67 +1,89 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * mempool/wait.h - who waits for elements of a reserve, and who gives them out
+ * mempool/wait.h - who waits for elements of a reserve, and who is told that there are some
  *
- * Idea      A waiter puts itself on a stack of newcomers and sleeps. A thread that brings an element
- *           looks for waiters, moves newcomers into the queue, and hands the elements
- *           out: nobody is woken in vain, and nobody runs ahead. The queue has a lock, for which
- *           only a waiter that gives up ever waits: the others only try it. If it is held, they
- *           leave word (`kicked`), and the holder looks again after it has let go.
- * Objects   waiter: on the stack of the thread that waits. WAITING until it is served, under the
- *           lock; then the memory is its thread's again. process: whose queue this is: the
- *           child of fork() finds another's number, and starts with an empty one. torn: counts
- *           the holders that died under the lock.
- * Order     WAITING: a newcomer is counted and on the stack before it looks at the reserve, an
- *           element is counted before its bringer looks for waiters, each sequentially consistent:
- *           one of the two sees the other, and hands over.
- *           KICK: word is left before the lock is tried, the lock is let go before word is looked
- *           for, with a fence of sequential consistency between: one of the two sees the other. Word
- *           is left and taken back by exchanges, so that it brings the state that it was left for.
- *           SERVED: the elements are written before the state. MEMPOOL: a fence of release
- *           follows, since another thread lowered the counts.
- * Leaving   Between counting an element and serving the queue a thread may leave its call, stall
- *           or die. While others wait, signals are held back from before the count until word was
- *           looked for, so that no handler leaves in between. The waiters repair the rest (a thread
- *           that stalls or dies; a waiter that came after that look): each looks by itself after 10
- *           ms, then after twice as long each time, up to a second.
+ * Idea      A waiter writes its wish into a place of a table that all pools share, and sleeps. A
+ *           thread that brings an element reads the wishes of this pool in their order and tells
+ *           each waiter for whom elements are there. A waiter that was told takes its elements from
+ *           the reserve itself. There is no lock, and no thread holds an element for another: so
+ *           a thread that stalls or dies at any step takes along only what is its own.
+ * Objects   place: static memory, so a thread may read it after its holder has gone. holder:
+ *           {process:32, turn:10, thread:22}; thread 0: free. queue: where its holder waits; NULL:
+ *           nowhere. key: the order of service, {lowest for the most urgent:8, arrival:56}. need:
+ *           elements that are still missing; its holder alone writes it. told: the futex that the
+ *           waiter sleeps on.
+ *           waiting: {process:32, waiters:32}: how many threads wait. The child of fork() finds
+ *           another process's number there, and in the places, and takes both for empty.
+ * States    told: 0: to be told. A time, odd: told then, and not come yet. WAIT_PASSED: it did not
+ *           come for WAIT_PATIENCE milliseconds, so the others pass it over until it comes.
+ * Order     WAITING: a waiter enters its wish, then looks at the reserve; an element is counted, then
+ *           its bringer looks for wishes, each with a fence of sequential consistency between: one
+ *           of the two sees the other. A waiter that was told says that it may be told again, and then
+ *           looks, with the same fence between.
+ * Leaving   A thread may leave, stall or die between counting an element and telling: while others
+ *           wait, signals are held back over both steps. Each waiter looks by itself after 10 ms,
+ *           then after twice as long each time, up to a second. A waiter that leaves its wait by a
+ *           handler's jump keeps its place until its thread ends; it is passed over.
  * Context   stele_wait_kick(): any. The others: threads that may sleep.
- * Failure   A thread that stalls under the lock keeps the others in the queue. A waiter must not
- *           leave its wait: the queue would point to a frame that is gone. A handler that forks
- *           between the last look and the sleep itself: the child learns by its next look where
- *           it is.
- * Tests     tests/model/ (waiting.c, kick.c, served.c, mempool.pml), tests/contract/test_mempool.c,
+ * Failure   WAIT_PLACES threads wait already: a thread without a place looks every 10 ms, and has no
+ *           order.
+ *           A handler that forks between the last look and the sleep itself: the child learns by its
+ *           next look where it is.
+ * Tests     tests/model/ (waiting.c, served.c, mempool.pml), tests/contract/test_mempool.c,
  *           tests/contract/test_mempool_left.c, tests/stress/mempool.c
  */
 #ifndef STELE_MEMPOOL_WAIT_H
 #define STELE_MEMPOOL_WAIT_H
 
 #include "mempool/reserve.h"
-#include "sync/mutex.h"
 
 struct timespec;
+struct wait_queue;
 
-struct waiter {
-	struct waiter *next; /* among newcomers the one before, in the queue the one behind */
-	void **end;	     /* of where its elements go */
-	unsigned need;	     /* so many before the end are missing; 0: served */
-	int priority;	     /* 0, or a real-time one */
-	uint32_t process;    /* in whose queue it is */
-	uint32_t torn;	     /* the queue's, when the waiter last knew itself to be in it */
-	_Atomic uint32_t state;
+#ifndef WAIT_PLACES
+#define WAIT_PLACES 1024u
+#endif
+#define WAIT_PATIENCE 50 /* milliseconds */
+#define WAIT_PASSED 2u
+
+#define HOLDER_THREAD ((1u << 22) - 1) /* Linux gives no larger number */
+#define HOLDER_TURN (1u << 22)
+
+struct wait_place {
+	_Atomic uint64_t holder;
+	_Atomic(struct wait_queue *) queue;
+	_Atomic uint64_t key;
+	_Atomic uint32_t need;
+	_Atomic uint32_t told;
+} __attribute__((aligned(64)));
+
+struct wait_table {
+	_Atomic uint64_t arrivals;
+	_Atomic uint32_t used; /* places below this one were used; never falls */
+	struct wait_place place[WAIT_PLACES];
 };
 
+/* On the stack of the thread that waits, and read by no other. */
+struct waiter {
+	struct wait_place *place; /* NULL: there was none */
+	void **end;		  /* of where its elements go */
+	unsigned need;		  /* so many before the end are missing */
+	uint32_t process;	  /* in which it entered its wish */
+};
+
+/* One for each pool. */
 struct wait_queue {
-	struct stele_mutex lock;
-	_Atomic uint32_t waiting;
-	_Atomic uint32_t kicked;
-	_Atomic uint32_t process;
-	_Atomic uint32_t torn;		    /* raised under the lock; a racy look */
-	_Atomic(struct waiter *) newcomers; /* the last one first */
-	struct waiter *first;		    /* under the lock */
+	_Atomic uint64_t waiting;
 };
 
 /* For tests: waiters do not look by themselves, so that a wake-up that is lost stays lost. */
 extern bool stele_inject_no_looks __attribute__((visibility("hidden")));
+
+/* For tests: the wish of the @n-th thread that waits in @q; NULL: there are fewer. */
+struct wait_place *stele_wait_place(const struct wait_queue *q, unsigned n);
+
+/* The pool ends: what threads left here that ended in their wait is not the next pool's. */
+void stele_wait_forget(const struct wait_queue *q);
 
 /* How many threads of this process wait; a racy look. */
 unsigned stele_wait_count(struct wait_queue *q);
@@ -69,17 +91,14 @@ unsigned stele_wait_count(struct wait_queue *q);
 /* An element came into @r. */
 void stele_wait_kick(struct wait_queue *q, struct reserve *r);
 
-/* It waits from here on; it may be served at once. */
-void stele_wait_begin(struct wait_queue *q, struct reserve *r, struct waiter *w);
+/* It waits from here on. */
+void stele_wait_begin(struct wait_queue *q, struct waiter *w);
 
-/* Sleeps till served or @until (CLOCK_MONOTONIC; NULL: for ever). True: served, and out of it. */
+/* Sleeps until it has all, or till @until (CLOCK_MONOTONIC; NULL: for ever). True: it has. */
 bool stele_wait_for(struct wait_queue *q, struct reserve *r, struct waiter *w,
 		    const struct timespec *until, bool cancellable);
 
-/* The waiter got @p elsewhere. False: @p is not needed any more. */
-bool stele_wait_add(struct wait_queue *q, struct reserve *r, struct waiter *w, void *p);
-
-/* Out of the queue. True: it was served meanwhile. */
-bool stele_wait_end(struct wait_queue *q, struct reserve *r, struct waiter *w);
+/* It waits no more. The others may have what it leaves. */
+void stele_wait_end(struct wait_queue *q, struct reserve *r, struct waiter *w);
 
 #endif

@@ -51,15 +51,6 @@
 		"which flavour of readers each queue of grace periods has", \
 		"no call that waits; registering with the C library", \
 		"free; queues have no runner, and one is started when it is needed") \
-	STELE_RANK(RESIZING, "resizing", "mempool/pool.h", ORDINARY, \
-		"a mempool's limit and the number of its places; one for each pool", \
-		"nothing is allocated or freed, no callback", \
-		"found abandoned, and taken, by who comes next") \
-	STELE_RANK(WAITERS, "waiters", "mempool/wait.h", ORDINARY, \
-		"a mempool's queue of threads that wait; one for each pool", \
-		"elements are handed out; nothing is allocated, no callback", \
-		"found abandoned, and taken, by who comes next; the queue is then another process's " \
-		"and emptied") \
 	STELE_RANK(TRACE, "trace", "trace/trace.c", ORDINARY, \
 		"the table of callbacks", \
 		"nothing is called or waited for", \

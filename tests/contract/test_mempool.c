@@ -88,7 +88,7 @@ static void done_with(mempool_t *pool)
 
 static void wait_until_waiting(mempool_t *pool, unsigned n)
 {
-	while (load_relaxed(&inside(pool)->queue.waiting) != n)
+	while (stele_wait_count(&inside(pool)->queue) != n)
 		sched_yield();
 }
 
@@ -287,7 +287,7 @@ static void who_has_no_time_is_late(void **state)
 	assert_null(mempool_alloc_timeout(pool, GFP_KERNEL, &now));
 	now.tv_sec = -1;
 	assert_null(mempool_alloc_timeout(pool, GFP_KERNEL, &now));
-	assert_int_equal(load_relaxed(&inside(pool)->queue.waiting), 0);
+	assert_int_equal(stele_wait_count(&inside(pool)->queue), 0);
 	mempool_free(p, pool);
 	p = mempool_alloc_timeout(pool, GFP_KERNEL, &now);
 	assert_non_null(p);
@@ -320,7 +320,7 @@ static void *take_and_note(void *arg)
 
 static void begin_to_wait(struct taker *t, mempool_t *pool, unsigned n, _Atomic uint32_t *turn)
 {
-	unsigned waiting = load_relaxed(&inside(pool)->queue.waiting);
+	unsigned waiting = stele_wait_count(&inside(pool)->queue);
 
 	*t = (struct taker){ .pool = pool, .n = n, .turn = turn };
 	assert_int_equal(pthread_create(&t->thread, NULL, take_and_note, t), 0);
@@ -371,7 +371,7 @@ static void who_needs_fewer_passes_who_needs_more(void **state)
 	assert_int_equal(one.place, 0);
 	mempool_free(p[1], pool);
 	mempool_free(p[2], pool);
-	assert_int_equal(load_relaxed(&inside(pool)->queue.waiting), 1);
+	assert_int_equal(stele_wait_count(&inside(pool)->queue), 1);
 	mempool_free(one.p[0], pool);
 	join(&many);
 	for (int i = 0; i < 3; i++)
@@ -653,28 +653,34 @@ static void who_is_owed_an_element_finds_it_in_a_larger_pool(void **state)
 
 #endif
 
-/* The queue by hand: a test need not be allowed to be real-time. */
+/* The keys by hand: a test need not be allowed to be real-time. */
 static void the_more_urgent_is_served_first(void **state)
 {
+	static const int order[] = { 1, 0, 2 };
 	mempool_t *pool = pool_of(1);
-	struct pool *in = inside(pool);
-	void *p = mempool_alloc(pool, GFP_KERNEL), *got[3] = { NULL };
-	struct waiter w[3];
+	struct wait_queue *q = &inside(pool)->queue;
+	void *p = mempool_alloc(pool, GFP_KERNEL);
+	_Atomic uint32_t turn = 0;
+	struct taker t[3];
 
 	(void)state;
-	for (int i = 0; i < 3; i++) {
-		w[i].end = &got[i] + 1;
-		w[i].need = 1;
-		stele_wait_begin(&in->queue, &in->reserve, &w[i]);
-		w[i].priority = i == 1 ? 50 : 0;
+	for (unsigned i = 0; i < 3; i++) {
+		struct wait_place *place;
+
+		begin_to_wait(&t[i], pool, 1, &turn);
+		while (!(place = stele_wait_place(q, i)))
+			sched_yield();
+		if (i == 1) /* as of a thread whose priority is 50 */
+			sub_relaxed(&place->key, 50ull << 56);
 	}
-	mempool_free(p, pool);
-	assert_ptr_equal(got[1], p);
-	assert_true(!got[0] && !got[2]);
-	mempool_free(got[1], pool);
-	assert_ptr_equal(got[0], p);
-	mempool_free(got[0], pool);
-	assert_ptr_equal(got[2], p);
+	for (uint32_t i = 0; i < 3; i++) {
+		struct taker *next = &t[order[i]];
+
+		mempool_free(p, pool);
+		join(next);
+		assert_int_equal(next->place, i);
+		p = next->p[0];
+	}
 	mempool_free(p, pool);
 	done_with(pool);
 }
@@ -770,7 +776,7 @@ static void who_is_served_when_it_is_late_loses_nothing(void **state)
 				 0);
 	for (int i = 0; i < 4; i++)
 		pthread_join(threads[i], NULL);
-	assert_int_equal(load_relaxed(&inside(pool)->queue.waiting), 0);
+	assert_int_equal(stele_wait_count(&inside(pool)->queue), 0);
 	done_with(pool);
 }
 
@@ -802,7 +808,7 @@ static void who_is_served_when_it_is_cancelled_loses_nothing(void **state)
 		if (i % 2 == 0)
 			mempool_free(p, pool);
 		pthread_join(thread, NULL);
-		assert_int_equal(load_relaxed(&inside(pool)->queue.waiting), 0);
+		assert_int_equal(stele_wait_count(&inside(pool)->queue), 0);
 	}
 	done_with(pool);
 }
@@ -814,7 +820,7 @@ static void join_cancelled(pthread_t thread, mempool_t *pool)
 	pthread_cancel(thread);
 	pthread_join(thread, &got);
 	assert_ptr_equal(got, PTHREAD_CANCELED);
-	assert_int_equal(load_relaxed(&inside(pool)->queue.waiting), 0);
+	assert_int_equal(stele_wait_count(&inside(pool)->queue), 0);
 }
 
 static void *cancellable_bulk(void *pool)
@@ -859,7 +865,7 @@ static void a_wait_ends_by_cancelling_only_where_asked(void **state)
 	wait_until_waiting(pool, 1);
 	pthread_cancel(thread);
 	usleep(20000);
-	assert_int_equal(load_relaxed(&inside(pool)->queue.waiting), 1);
+	assert_int_equal(stele_wait_count(&inside(pool)->queue), 1);
 	mempool_free(p, pool);
 	pthread_join(thread, &p);
 	assert_true(p && p != PTHREAD_CANCELED);
@@ -870,7 +876,7 @@ static void a_wait_ends_by_cancelling_only_where_asked(void **state)
 	pthread_cancel(thread);
 	pthread_join(thread, &got);
 	assert_ptr_equal(got, PTHREAD_CANCELED);
-	assert_int_equal(load_relaxed(&inside(pool)->queue.waiting), 0);
+	assert_int_equal(stele_wait_count(&inside(pool)->queue), 0);
 	mempool_free(p, pool);
 	done_with(pool);
 }

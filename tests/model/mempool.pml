@@ -4,19 +4,21 @@
  *
  * Idea      A pool of MIN elements, which is all there is: its own allocation always fails. Three
  *           threads take, tell of what they took by a plain store, and one of the others, or they
- *           themselves, free it. Threads that find the reserve empty become newcomers of the queue,
- *           whose lock everybody only tries (mempool/wait.h). In place of the third one moves the limit up and
- *           back (-DUP), or down for good (-DDOWN).
+ *           themselves, free it. A thread that finds the reserve empty enters its wish, and takes
+ *           when it is told (mempool/wait.h). In place of the third one moves the limit up and
+ *           back (-DUP), or down for good (-DDOWN), or brings an element, and stops for ever after any
+ *           step of that (-DSTALL).
  *           Stores of the counts may pass later ones of the same thread, as the language allows,
- *           where no fence holds them: `held` is the view that others have of them.
+ *           where no fence holds them: `seen` is the view that others have of them.
  * Steps     of mempool/reserve.h: owed, fetched (which frees no place: it was freed when owed),
- *           spoken for, stored, counted.
+ *           spoken for, stored, counted. Of mempool/queue.h: each wish is read by itself.
  * Checks    at the end nobody waits (a search for invalid end states), every element is in the
  *           reserve, and as many are counted as there are; no element is in two places.
  * Broken    -DBROKEN_BARRIER  no fence after taking: who frees sees the reserve as it was, full
- *           -DBROKEN_ENQUEUE  the reserve is looked at before the waiter is a newcomer
- *           -DBROKEN_TEST     the freer looks for waiters before the element is counted
- *           -DBROKEN_KICK     a freer who finds the lock held leaves no word
+ *           -DBROKEN_ENQUEUE  the reserve is looked at before the wish is entered
+ *           -DBROKEN_TEST     the freer looks for wishes before the element is counted
+ *           -DBROKEN_TOLD     a waiter says that it is to be told after it has looked
+ *           -DBROKEN_LOOK     no waiter looks by itself when nothing else happens (with STALL)
  * Run       tests/model/run-spin, with MIN 0, 1 and 2
  */
 #ifndef MIN
@@ -30,24 +32,33 @@
 #if defined(UP) || defined(DOWN)
 #define THREADS 2
 #define ALL 3 /* with the resizer */
+#elif defined(STALL)
+#define THREADS 2
+#define ALL 2
 #else
 #define THREADS 3
 #define ALL 3
 #endif
 #define ROUNDS 1
+#define NOBODY THREADS
 
-byte elements = LIMIT; /* counted */
-byte places = LIMIT;	/* spoken for */
-byte seen = LIMIT;	/* places, as a thread sees them that was told without a barrier */
+#ifdef STALL
+#define FIRST (LIMIT - 1) /* the thread that stops has one */
+#else
+#define FIRST LIMIT
+#endif
+
+byte elements = FIRST; /* counted */
+byte places = FIRST;	/* spoken for */
+byte seen = FIRST;	/* places, as a thread sees them that was told without a barrier */
 byte limit = LIMIT;
-byte stored = LIMIT;	/* in places */
+byte stored = FIRST;	/* in places */
 byte lost;	/* to the pool's own free, which cannot be had again */
 
-byte waiting;
-bool queued[THREADS], served[THREADS];
-bool locked, kicked;
+bool waits[THREADS], wakened[THREADS];
 byte told;	/* elements that wait for somebody who frees them */
 byte done;
+bool counted;	/* an element was, by some thread */
 
 inline look_and_take(ok)
 {
@@ -69,72 +80,62 @@ inline fetch()
 	atomic { assert(stored > 0); stored-- }
 }
 
-/* Under the lock: in order of number, which stands for the order of arrival. */
-inline serve()
+/* In order of number, which stands for the order of arrival. @me: the waiter that looks. */
+inline tell(me, mine)
 {
-	n = 0;
+	mine = false;
+	atomic { left = elements; n = 0 };
 	do
-	:: n < THREADS ->
-		if
-		:: queued[n] ->
-			look_and_take(got);
-			if
-			:: got -> fetch();
-				atomic { queued[n] = false; waiting--; served[n] = true }
-			:: else
-			fi
-		:: else
-		fi;
-		n++
-	:: else -> break
-	od
-}
-
-inline kick()
-{
-	do
-	:: waiting == 0 -> break
-	:: else ->
-#ifndef BROKEN_KICK
-		kicked = true;
-#endif
+	:: n < THREADS && left > 0 ->
 		atomic {
 			if
-			:: locked -> got = false
-			:: else -> locked = true; got = true
-			fi
-		};
-		if
-		:: !got -> break
-		:: else
-		fi;
-		kicked = false;
-		serve();
-		locked = false;
-		if
-		:: kicked
-		:: else -> break
-		fi
+			:: waits[n] -> left--;
+				if
+				:: n == me -> mine = true
+				:: else -> wakened[n] = true
+				fi
+			:: else
+			fi;
+			n++
+		}
+	:: else -> break
 	od
 }
 
 inline wait_in_queue(me)
 {
 #ifdef BROKEN_ENQUEUE
-	some = elements > 0;
-	waiting++;
-	queued[me] = true;
+	wakened[me] = elements > 0;
+	waits[me] = true;
 #else
-	waiting++;
-	queued[me] = true;
-	some = elements > 0;
+	waits[me] = true;
+	wakened[me] = true;	/* looks at once */
 #endif
-	if
-	:: some -> kick()
-	:: else
-	fi;
-	served[me];	/* sleeps until then */
-	served[me] = false
+	do
+	:: wakened[me] ->	/* sleeps until then */
+#ifdef BROKEN_TOLD
+		tell(me, got);
+		wakened[me] = false;
+#else
+		wakened[me] = false;
+		tell(me, got);
+#endif
+		if
+		:: got -> look_and_take(got);
+			if
+			:: got -> break
+			:: else -> wakened[me] = true	/* looks again */
+			fi
+		:: else
+		fi
+#if defined(STALL) && !defined(BROKEN_LOOK)
+	:: timeout -> wakened[me] = true
+#endif
+	od;
+	fetch();
+	waits[me] = false;
+	wakened[me] = false;
+	tell(NOBODY, got)
 }
 
 inline allocate(me)
@@ -173,17 +174,13 @@ inline put_back()
 	:: got ->
 		atomic { stored++; assert(stored <= limit + THREADS) };
 #ifdef BROKEN_TEST
-		some = waiting > 0;
-		elements++;
+		tell(NOBODY, got);
+		elements++
 #else
-		elements++;
+		atomic { elements++; counted = true };
 		drop_surplus();
-		some = waiting > 0;
+		tell(NOBODY, got)
 #endif
-		if
-		:: some -> kick()
-		:: else
-		fi
 	:: else
 	fi
 }
@@ -194,12 +191,14 @@ inline finish()
 		done++;
 		if
 		:: done == ALL ->
-			assert(waiting == 0 && told == 0);
+			assert(told == 0);
+#ifndef STALL
 			assert(elements == stored && places == stored);
 #ifdef DOWN
 			assert(lost == 1 && stored == LIMIT - 1)
 #else
 			assert(lost == 0 && stored == LIMIT)
+#endif
 #endif
 		:: else
 		fi
@@ -208,8 +207,8 @@ inline finish()
 
 active [THREADS] proctype thread()
 {
-	bool got, some;
-	byte n, round;
+	bool got;
+	byte n, left, round;
 
 	do
 	:: round < ROUNDS ->
@@ -224,23 +223,47 @@ active [THREADS] proctype thread()
 	finish()
 }
 
+#ifdef STALL
+bool stops;
+
+/* The others need its element where it is the only one. */
+#define MAY_STOP (stops && (MIN > 1 || counted))
+
+active proctype hand()
+{
+	if
+	:: stops = true
+	:: skip
+	fi
+}
+
+active proctype victim()
+{
+	bool got;
+	byte n, left;
+
+	{ put_back() } unless { MAY_STOP };
+end:	false
+}
+#endif
+
 #if ALL > THREADS
 /* What was there before a rise is all there is: the own allocation fails. */
 active proctype resizer()
 {
 	bool got;
-	byte n;
+	byte n, left;
 
 #ifdef DOWN
 	limit = limit - 1;
 	drop_surplus();
-	kick();
+	tell(NOBODY, got);
 #else
 	limit = limit + 1;
-	kick();
+	tell(NOBODY, got);
 	limit = limit - 1;
 	drop_surplus();
-	kick();
+	tell(NOBODY, got);
 #endif
 	finish()
 }

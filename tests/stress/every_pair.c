@@ -65,13 +65,10 @@ static void note_locks(void)
 	atomic_store(&reads_cpus, *stele_thread_cpus() != 0);
 }
 
-/* No handler may leave a wait for an element: the queue would point to a frame that is gone. */
 static unsigned some_kind(void)
 {
 	unsigned kind = (unsigned)(next_random(&dice) % KINDS);
 
-	if (kind == POOL_WAIT && leaving.way != LEAVING_STALLS)
-		kind = POOL;
 	/* A bracket of some kinds is rare and slow: most calls are of the data path. */
 	return kind >= FIRST_CONTROL && next_random(&dice) % 2 ? kind % FIRST_CONTROL : kind;
 }

@@ -238,12 +238,12 @@ static void more_locks_than_there_is_room_for(void **state)
 	(void)state;
 	listen();
 	for (int i = 0; i < 100; i++) {
-		many[i].rank = STELE_RANK_RESIZING;
+		many[i].rank = STELE_RANK_TRACE;
 		assert_true(stele_trylock(&many[i]));
 	}
 	assert_in_range(stele_held_count(), 8, 99);
-	wait_for(&locks[STELE_RANK_WAITERS]);
-	stele_unlock(&locks[STELE_RANK_WAITERS]);
+	wait_for(&locks[STELE_RANK_TAKING]);
+	stele_unlock(&locks[STELE_RANK_TAKING]);
 	for (int i = 0; i < 100; i++)
 		stele_unlock(&many[i]);
 	assert_nothing_said();
