@@ -28,6 +28,7 @@
 #include "percpu/cpus.h"
 #include "percpu/system.h"
 #include "cache/broken.h"
+#include "slab/dead.h"
 #include "slab/slab.h"
 #include "sync/held.h"
 #include "sync/mutex.h"
@@ -232,6 +233,16 @@ static void unlist(struct kmem_cache *s)
 		at = &(*at)->next;
 	if (*at)
 		*at = s->next;
+}
+
+bool stele_cache_try_sweep(void)
+{
+	if (!stele_trylock(&list_lock))
+		return false;
+	for (struct kmem_cache *s = caches; s; s = s->next)
+		stele_dead_sweep(s);
+	stele_unlock(&list_lock);
+	return true;
 }
 
 void stele_cache_try_each(void (*each)(struct kmem_cache *, void *), void *arg)
@@ -735,11 +746,16 @@ static void shrink_each(struct kmem_cache *s, void *arg)
 	shrink(s);
 }
 
-/* An empty slab that is listed was noted (deferred.c), so all that a cache can give up is in sheaves
- * or waits for readers. */
+/* An empty slab that is listed was noted (deferred.c), so all that a cache can give up is in sheaves,
+ * waits for readers, or is a descriptor of a dead slab. */
 static bool has_to_give(struct kmem_cache *s)
 {
-	return stele_grace_used() || stele_slab_has_sheaves(s);
+	bool listed = false, dead = stele_dead_waiting();
+
+	for (unsigned node = 0; dead && node < stele_nodes.count; node++)
+		listed |= cache_has_node(s, node) &&
+			  STELE_STACK_INDEX(load_relaxed(&cache_partial(s, node)->head));
+	return listed || stele_grace_used() || stele_slab_has_sheaves(s);
 }
 
 #define KEPT 64u /* destroyed caches whose names debug builds know, until memory is asked back */
@@ -1075,5 +1091,6 @@ static __attribute__((constructor)) void start_early(void)
 	ask_for_children();
 	stele_slab_watch_fork();
 	stele_slab_watch_cpus();
+	stele_cache_watch_memory();
 	stele_cpus_left = empty_put_off;
 }

@@ -346,6 +346,8 @@ void *stele_slab_alloc_slow(struct kmem_cache *s, gfp_t gfp)
 		stele_deferred_drain(EFFORT_USUAL);
 	if (!p)
 		p = alloc_any_way(s);
+	if (stele_unlikely(!p))
+		p = stele_cache_alloc_short(s, alloc_any_way);
 	if (p && gfp & __GFP_ZERO)
 		stele_zero_object(s, p);
 	return p;

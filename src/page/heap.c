@@ -93,7 +93,8 @@ static size_t part(size_t *at, size_t size)
 static size_t lay_out(struct stele_heap *h, size_t arena, unsigned slots)
 {
 	size_t areas = arena / AREA_SIZE, at = 0;
-	size_t descriptors = arena / 32 < (16ull << 30) ? arena / 32 : 16ull << 30;
+	/* A run for each frame of the arena would need as much, up to the limit. */
+	size_t descriptors = STELE_MIN(arena / 16, (size_t)16 << 30);
 
 	part(&at, STELE_TAGS_OFFSET + areas * AREA_FRAMES * 8);
 	h->refs_at = part(&at, areas * AREA_FRAMES * 4);

@@ -213,21 +213,42 @@ void stele_pages_given(const void *p, size_t bytes)
 		given_event(p, bytes);
 }
 
-void *stele_large_take(size_t bytes, size_t align, unsigned gfp, int node)
+#define TRIES 3u
+
+/* There is no memory: once more with what the floors above give up. */
+static __attribute__((noinline, cold)) void *alloc_short(size_t bytes, size_t align, bool zero,
+							 unsigned where)
+{
+	void *p = NULL;
+
+	for (unsigned i = 0; !p && i < TRIES && !absurd(bytes) && stele_run_find_memory(); i++)
+		p = large_alloc(bytes, align, zero, where);
+	return p;
+}
+
+static void *take(size_t bytes, size_t align, unsigned gfp, int node, bool hard)
 {
 	unsigned where;
 	void *p = NULL;
 
-	if (stele_heap_start() == 0 && stele_where(node, gfp, &where))
+	if (stele_heap_start() == 0 && stele_where(node, gfp, &where)) {
 		p = large_alloc(bytes, align, gfp & __GFP_ZERO, where);
-
+		if (stele_unlikely(!p) && hard)
+			p = alloc_short(bytes, align, gfp & __GFP_ZERO, where);
+	}
 	stele_pages_taken(p, bytes, p ? stele_large_usable(stele_run_of(p)) : bytes, gfp);
 	return p;
 }
 
+/* alloc_pages_nolock() and its kin have no such flag. */
+void *stele_large_take(size_t bytes, size_t align, unsigned gfp, int node)
+{
+	return take(bytes, align, gfp, node, gfp & __GFP_RECLAIM);
+}
+
 void *stele_large_alloc(size_t bytes, size_t align, bool zero)
 {
-	return stele_large_take(bytes, align, zero ? __GFP_ZERO : 0, NUMA_NO_NODE);
+	return take(bytes, align, zero ? __GFP_ZERO : 0, NUMA_NO_NODE, true);
 }
 
 /* ---- freeing ---- */

@@ -58,11 +58,41 @@ static struct run *new_descriptor(void)
 	return (struct run *)(stele_hot.base + at);
 }
 
-struct run *stele_descriptor_take(void)
+static struct run *free_descriptor(void)
 {
 	struct stele_link *link = stack_pop(&free_descriptors, stele_hot.base);
-	struct run *run = link ? STELE_CONTAINER_OF(link, struct run, link) : new_descriptor();
 
+	return link ? STELE_CONTAINER_OF(link, struct run, link) : NULL;
+}
+
+/* Of the floors above; fixed when the library is loaded. */
+static bool (*find_descriptors)(void), (*find_memory)(void);
+
+void stele_run_when_short(bool (*descriptors)(void), bool (*memory)(void))
+{
+	find_descriptors = descriptors;
+	find_memory = memory;
+}
+
+bool stele_run_find_memory(void)
+{
+	return find_memory && find_memory();
+}
+
+/* Out of line: a floor above may have some that it does not need. */
+static __attribute__((noinline, cold)) struct run *short_of_descriptors(void)
+{
+	return find_descriptors && find_descriptors() ? free_descriptor() : NULL;
+}
+
+struct run *stele_descriptor_take(void)
+{
+	struct run *run = free_descriptor();
+
+	if (!run)
+		run = new_descriptor();
+	if (stele_unlikely(!run))
+		run = short_of_descriptors();
 	/* A large block that waited for readers had it set until the end. */
 	if (run)
 		store_relaxed(&run->grace.done, NULL);

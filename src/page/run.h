@@ -123,6 +123,9 @@ void stele_run_return(struct run *run);
  * returns some, and to stele_purge_due(). */
 void stele_run_return_frames(struct run *run, enum effort effort);
 void stele_run_return_descriptor(struct run *run);
+/* Called before NULL is the answer, in any context: whether they freed descriptors, or memory. */
+void stele_run_when_short(bool (*descriptors)(void), bool (*memory)(void));
+bool stele_run_find_memory(void);
 
 /* One allocation of its own: exact frames below an area, whole areas above. Page aligned,
  * or to @align (a power of two). NULL: no memory. Size 0 is not for here. */

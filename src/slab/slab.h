@@ -273,6 +273,12 @@ void stele_cold_look(void);
 void stele_cold_after_fork(void);
 void stele_cold_thread_gone(uint64_t token);
 
+/* ---- short.c ---- */
+/* Tells the page floor whom to ask when it is short of memory. Once, before anything happens. */
+void stele_cache_watch_memory(void);
+/* @alloc(s) said NULL: takes back what caches do not need, and calls it again. */
+void *stele_cache_alloc_short(struct kmem_cache *s, void *(*alloc)(struct kmem_cache *));
+
 /* ---- decay.c ---- */
 void stele_decay_grown(unsigned frames);
 void stele_decay_shrunk(unsigned frames);
@@ -316,6 +322,8 @@ void stele_cache_each(void (*each)(struct kmem_cache *, void *), void *arg);
 void stele_cache_try_each(void (*each)(struct kmem_cache *, void *), void *arg);
 /* The same with the next @most caches of a round through the list. True: the round is over. */
 bool stele_cache_try_some(unsigned most, void (*each)(struct kmem_cache *, void *), void *arg);
+/* stele_dead_sweep() of all caches, without waiting. False: another thread holds the list. */
+bool stele_cache_try_sweep(void);
 /* Flushes every cache and purges; what malloc_trim() does. */
 void stele_shrink_all(size_t keep_bytes);
 void stele_slab_after_fork_child(void);

@@ -5,7 +5,7 @@
  * Idea      The partial stack's top is looked at, not popped: a taker claims from it while
  *           it stays where it is, so no thread has objects in hand. Only a slab found without free
  *           objects is popped. A slab that becomes empty gives its frames back at once, wherever it
- *           is on the stack; only its descriptor waits there (DEAD).
+ *           is on the stack; only its descriptor waits there (DEAD, slab/dead.c).
  * Order     STACK, SLABBITS, SLABSTATE (slab/bitmap.h), SLABHEAD (slab/partial.h).
  * Nodes     each has a partial stack, of slabs in its memory. A taker begins with the node it
  *           wants: its partial slabs, then a new one; then come the others, the nearest first.
@@ -15,6 +15,7 @@
  */
 #include "slab/slab.h"
 #include "slab/bitmap.h"
+#include "slab/dead.h"
 #include "slab/partial.h"
 
 _Static_assert(offsetof(struct run, state) ==
@@ -68,7 +69,7 @@ static void pop_exhausted(struct kmem_cache *s, struct stele_stack *stack, struc
 {
 	switch (partial_pop(stack, stele_hot.base, look)) {
 	case UNLIST_DEAD:
-		stele_run_return_descriptor(run);
+		stele_dead_return(run);
 		break;
 	case UNLIST_RELIST:
 		list(s, run);
@@ -251,6 +252,7 @@ void *stele_slabs_take_bounded(struct kmem_cache *s, unsigned where)
 
 static void retire_now(struct kmem_cache *s, struct run *run, enum effort effort)
 {
+	struct stele_stack *stack = cache_partial(s, node_at((void *)run->base));
 	unsigned frames = s->frames;
 	uint64_t one = s->flags & SLAB_TYPESAFE_BY_RCU ? SLAB_DYING + 1 : 1;
 
@@ -261,6 +263,8 @@ static void retire_now(struct kmem_cache *s, struct run *run, enum effort effort
 	stele_run_return_frames(run, effort);
 	if (state_bury(&run->state))
 		stele_run_return_descriptor(run);
+	else
+		stele_dead_buried(stack);
 	/* ORDER(SLABS) release: done with the cache. A thread that destroys it waits for this, no
 	 * longer. */
 	atomic_fetch_sub_explicit(&s->slabs, one, memory_order_release);
@@ -498,7 +502,7 @@ static void tidy_stack(struct kmem_cache *s, struct stele_stack *stack)
 
 		below = stack_below(stele_hot.base, link);
 		if (state & STATE_DEAD) {
-			stele_run_return_descriptor(run);
+			stele_dead_return(run);
 		} else if (state_take_idle(&run->state, true)) {
 			retire(s, run, EFFORT_USUAL);
 		} else if ((state & STATE_FREE) * 2 > run->objects) {

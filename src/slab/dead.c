@@ -1,0 +1,107 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * slab/dead.c - descriptors of slabs that are gone, on partial stacks
+ *
+ * Idea      A slab that becomes empty gives its frames back wherever it is on its cache's partial
+ *           stack, and its descriptor waits there, DEAD, until it comes to the top. Two things bring
+ *           it back. A thread that buries a slab pops the dead ones on top of that stack. And when no
+ *           new descriptor can be had, the cache floor (cache/short.c) sweeps the stacks of
+ *           all caches: a sweep pops what is on top, frees the descriptors of the dead, and pushes
+ *           the others back.
+ * Objects   waiting: dead descriptors on stacks. A thread that stops for ever between burying and
+ *           counting leaves it too low by one; it only decides whether a sweep is tried.
+ * Order     SLABHEAD (slab/partial.h), STACK, SLABSTATE.
+ * Context   any. A sweep holds signals back while it has slabs in hand. If its thread never comes
+ *           back, the cache does not find these slabs any more; each gives its frames back when its
+ *           last object is freed.
+ * Bound     burying pops TOP_MOST dead slabs at most. A sweep of one stack frees DEAD_MOST descriptors
+ *           and passes over LIVE_MOST other slabs at most.
+ * Limits    dead slabs below LIVE_MOST others that are in use stay where they are.
+ * Tests     tests/unit/cache/test_short.c
+ */
+#include "slab/dead.h"
+#include "os/os.h"
+#include "slab/bitmap.h"
+#include "slab/partial.h"
+
+#define TOP_MOST 8u
+#define DEAD_MOST 64u
+#define LIVE_MOST 4096u
+
+static _Atomic uint64_t waiting;
+
+bool stele_dead_waiting(void)
+{
+	return load_relaxed(&waiting) != 0;
+}
+
+void stele_dead_return(struct run *run)
+{
+	sub_relaxed(&waiting, 1);
+	stele_run_return_descriptor(run);
+}
+
+static struct run *run_of_partial(struct partial *slab)
+{
+	return STELE_CONTAINER_OF(&slab->link, struct run, link);
+}
+
+/* False: the slab on top is none, or lives, or another thread was faster. */
+static bool drop_top(struct stele_stack *stack)
+{
+	struct partial_look look = partial_look(stack, stele_hot.base);
+
+	if (!look.slab || !(look.state & STATE_DEAD) ||
+	    !stack_pop_if(stack, stele_hot.base, look.head))
+		return false;
+	stele_dead_return(run_of_partial(look.slab));
+	return true;
+}
+
+void stele_dead_buried(struct stele_stack *stack)
+{
+	add_relaxed(&waiting, 1);
+	for (unsigned i = 0; i < TOP_MOST && drop_top(stack); i++)
+		;
+}
+
+/* ---- sweeping ---- */
+
+static unsigned sweep_stack(struct stele_stack *stack)
+{
+	struct stele_link *first = NULL, *last = NULL, *link;
+	unsigned dead = 0, live = 0;
+
+	while (dead < DEAD_MOST && live < LIVE_MOST && (link = stack_pop(stack, stele_hot.base))) {
+		struct run *run = STELE_CONTAINER_OF(link, struct run, link);
+
+		/* ORDER(SLABSTATE) acquire: of a dead slab, the retirer is done with it. */
+		if (load_acquire(&run->state) & STATE_DEAD) {
+			stele_dead_return(run);
+			dead++;
+			continue;
+		}
+		/* Pushed back in the order they had. */
+		if (last)
+			store_relaxed(&last->next, stack_index(stele_hot.base, link));
+		first = first ? first : link;
+		last = link;
+		live++;
+	}
+	STELE_POINT("dead:in-hand");
+	if (first)
+		stack_push_chain(stack, stele_hot.base, first, last);
+	return dead;
+}
+
+unsigned stele_dead_sweep(struct kmem_cache *s)
+{
+	uint64_t signals = stele_os_signals_hold();
+	unsigned n = 0;
+
+	for (unsigned node = 0; node < stele_nodes.count; node++)
+		if (cache_has_node(s, node))
+			n += sweep_stack(cache_partial(s, node));
+	stele_os_signals_release(signals);
+	return n;
+}
