@@ -38,6 +38,9 @@
 #ifndef ORDER_SLOT_HIGH
 #define ORDER_SLOT_HIGH memory_order_seq_cst
 #endif
+#ifndef ORDER_SLOT_RAISED
+#define ORDER_SLOT_RAISED memory_order_seq_cst
+#endif
 #ifndef ORDER_LINE_LOCK
 #define ORDER_LINE_LOCK memory_order_acquire
 #endif
@@ -84,11 +87,13 @@ static inline uint32_t first_use_of_slot(_Atomic uint8_t *begun, const _Atomic u
 /* Lines up to @end are given out; slots that are begun are to be filled after this. */
 static inline void first_use_of_line(_Atomic uint32_t *high, uint32_t end)
 {
-	uint32_t old = load_relaxed(high);
+	/* ORDER(SLOT_HIGH) sequentially consistent: high, then begun; also where another thread, which
+	 * gives out a line further on, has raised it already. */
+	uint32_t old = atomic_load_explicit(high, ORDER_SLOT_RAISED);
 
-	/* ORDER(SLOT_HIGH) sequentially consistent: high, then begun. */
+	/* ORDER(SLOT_HIGH) as above. */
 	while (end > old && !atomic_compare_exchange_weak_explicit(high, &old, end, ORDER_SLOT_HIGH,
-								   memory_order_relaxed))
+								   ORDER_SLOT_RAISED))
 		;
 	STELE_POINT("slot:high");
 }
