@@ -25,6 +25,7 @@
 #endif
 enum { SCENE_NONE, SCENE_NOTE, SCENE_STALE, SCENE_CLAIM, SCENE_KEEP, SCENES };
 #define MODEL_SCENES SCENES
+#define MODEL_SIDES 3u
 #include "one_slab.h"
 #include "sync/later.h"
 

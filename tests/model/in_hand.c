@@ -21,7 +21,6 @@
 #define IN_HAND_FENCE() ((void)0)
 #endif
 #define IN_HAND_PLACES 2u
-#define MODEL_DICE 1
 #include "model.h"
 #include "sync/in_hand.h"
 

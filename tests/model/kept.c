@@ -31,6 +31,7 @@
 #define KEPT_NOTES 1u
 enum { SCENE_NONE, SCENE_NOTE, SCENE_CLAIM, SCENE_POP, SCENES };
 #define MODEL_SCENES SCENES
+#define MODEL_SIDES 3u
 #include "one_slab.h"
 #include "slab/kept.h"
 

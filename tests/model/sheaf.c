@@ -259,6 +259,7 @@ static void play(int me)
 {
 	struct slot *slot = &slots[0];
 
+	never_aborted = model_scene == SCENE_ATTACH && me == 2;
 	if (me > 2)
 		return;
 	switch (model_scene) {
@@ -304,6 +305,7 @@ static void walk(int me)
 
 static void model_thread(int me)
 {
+	never_aborted = false;
 	(model_scene == SCENE_NONE ? walk : play)(me);
 }
 

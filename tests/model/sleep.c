@@ -16,7 +16,6 @@
 #ifndef MODEL_ROUNDS
 #define MODEL_STEPS 1
 #endif
-#define MODEL_DICE 1
 #include "model.h"
 #include "sync/grace.h"
 
