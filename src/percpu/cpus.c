@@ -29,7 +29,7 @@ void (*stele_cpus_left)(void);
 
 static struct stele_mutex changing = STELE_MUTEX(CPUS);
 static struct stele_mutex first_look = STELE_MUTEX(FIRST_LOOK);
-static struct keep keep; /* its count is a futex for the writer */
+static struct keep keep; /* `left` is a futex for the writer */
 static _Atomic uint32_t ready;
 
 _Static_assert(STELE_OS_CPUS == STELE_SLOTS_MAX, "one mask for both");
@@ -150,8 +150,8 @@ void stele_cpus_set_online(unsigned slot, bool online)
 
 static void leave(void)
 {
-	if (keep_leave(&keep))
-		stele_os_futex_wake(&keep.readers, 1);
+	if (keep_leave(&keep, stele_thread_name()))
+		stele_os_futex_wake(&keep.left, 1);
 }
 
 /* Until the writer is gone. One that never left its mutex has left this behind. */
@@ -178,7 +178,7 @@ static void do_what_waited(void)
 		stele_cpus_left();
 }
 
-/* Signals are held back while the count and the thread's own word differ: a handler that never came
+/* Signals are held back while the place and the thread's own word differ: a handler that never came
  * back would leave a reader for good, and in the child of one that forks they would not agree. */
 void cpus_read_lock(void)
 {
@@ -189,7 +189,7 @@ void cpus_read_lock(void)
 		return;
 	signals = stele_os_signals_hold();
 	stele_held_wait(&changing, STELE_FRAME);
-	while (!keep_enter(&keep)) {
+	while (!keep_enter(&keep, stele_thread_name())) {
 		leave();
 		wait_for_writer();
 	}
@@ -206,7 +206,7 @@ int cpus_read_trylock(void)
 	if (deepen(mine))
 		return 1;
 	signals = stele_os_signals_hold();
-	*mine = keep_enter(&keep);
+	*mine = keep_enter(&keep, stele_thread_name());
 	if (*mine)
 		stele_held_add(&changing, STELE_FRAME);
 	else
@@ -262,6 +262,14 @@ bool stele_cpus_are_held(void)
 	return *stele_thread_cpus();
 }
 
+static bool reader_is_gone(uint32_t name)
+{
+	if (!stele_thread_is_gone(name))
+		return false;
+	stele_held_gone(name);
+	return true;
+}
+
 #define PATIENT_WAITS 10
 #define WAIT_MS 10
 
@@ -269,11 +277,14 @@ bool stele_cpus_are_held(void)
  * readers' sections are over. */
 static bool readers_leave(void)
 {
-	uint32_t seen;
+	for (int i = 0; i < PATIENT_WAITS; i++) {
+		uint32_t left = load_seq(&keep.left);
 
-	for (int i = 0; (seen = keep_count(&keep)) && i < PATIENT_WAITS; i++)
-		stele_os_futex_wait_ms(&keep.readers, seen, WAIT_MS);
-	return !seen;
+		if (!keep_count(&keep, reader_is_gone))
+			return true;
+		stele_os_futex_wait_ms(&keep.left, left, WAIT_MS);
+	}
+	return !keep_count(&keep, reader_is_gone);
 }
 
 /* Between two tries new readers come in, and this thread's signals: a reader may stay for good.
@@ -382,14 +393,15 @@ void stele_cpus_after_fork(void)
 {
 	uint32_t mine = *stele_thread_cpus();
 
+	stele_thread_rename();
+	keep_nobody(&keep);
 	stele_mutex_after_fork(&first_look);
-	if (!stele_mutex_after_fork(&changing)) {
-		store_seq(&keep.readers, 0); /* this thread is the writer, and goes on */
-		return;
-	}
-	if (mine)
+	if (!stele_mutex_after_fork(&changing))
+		return; /* this thread is the writer, and goes on */
+	if (mine) {
 		stele_held_again(&changing);
-	store_seq(&keep.readers, mine ? 1 : 0);
+		keep_take_place(&keep, stele_thread_name());
+	}
 	if (exchange_acq_rel(&keep.writing, 0) && load_relaxed(&ready))
 		mend_set();
 }

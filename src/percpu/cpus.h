@@ -5,7 +5,8 @@
  * Idea      Any number of threads may keep the set as it is, each as often as it likes. A writer, a
  *           thread that changes the set, waits until they are done and keeps new ones out for a
  *           tenth of a second. After that it lets them in, and its own signals, and tries again.
- *           Readers are counted, once per thread: the depth is the thread's own. A reader that
+ *           A reader enters its name once: the depth is the thread's own. The writer does not wait
+ *           for a reader whose thread is gone (percpu/keep.h). A reader that
  *           meets a writer waits on the writer's mutex, which lends the writer its priority, and
  *           tries again.
  * Objects   online, present: bits by slot. reached: how far up each slot is, as the number of the
@@ -14,8 +15,8 @@
  *           All but `online` under the writer.
  * States    of a thread's word: 0; n > 0, how often it reads; CPUS_WRITER and more: it writes, and
  *           how often it reads besides.
- * Order     CPUS: a reader counts itself, then looks for a writer; a writer announces itself, then
- *           looks at the count; all sequentially consistent. The set is what the last writer left.
+ * Order     CPUS: a reader enters its name, then looks for a writer; a writer announces itself, then
+ *           looks at the names; all sequentially consistent. The set is what the last writer left.
  * Locks     cpus > steps (hotplug.c) > walking > list (cache/cache.c) > taking (take.c).
  * Fork      the child has no other thread: only its own depth counts. The next writer completes a
  *           change that another thread had begun.

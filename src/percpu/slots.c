@@ -14,7 +14,6 @@
  * Tests     tests/unit/percpu/  tests/model/slots.c  tests/model/line.c
  */
 #include "percpu/slots.h"
-#include "os/os.h"
 #include "percpu/nodes.h"
 #include "sync/inject.h"
 #include "sync/stretch.h"
@@ -96,7 +95,6 @@ void stele_pcpu_init(char *memory, unsigned count)
 {
 	stele_slots.memory = memory;
 	stele_slots.count = count;
-	stele_slots.process = stele_os_process();
 	for (unsigned i = 0; i < 3; i++)
 		*(uint64_t *)(uintptr_t)stele_sentinel(i) = STELE_SHEAF_END;
 	for (unsigned slot = 0; slot <= STELE_MAX(count, SLOTS_AT_LEAST); slot++)

@@ -2,8 +2,7 @@
 /*
  * percpu/slots.h - what the files of this floor know about slots; nobody else sees it
  *
- * Objects   memory, count: fixed after start. process: the one whose threads' names are in the locks
- *           of lines; changed by a child of fork() before it has other threads. high: words below it exist in every slot that was
+ * Objects   memory, count: fixed after start. high: words below it exist in every slot that was
  *           begun. begun: by slot. The entries of slots[] are those of percpu/show.h.
  *           The block of unused slots has sentinels only; closed and paused slots show the same
  *           block one and two lines further on.
@@ -24,7 +23,6 @@ typedef _Atomic uint64_t word_t;
 struct stele_slots {
 	char *memory;
 	unsigned count;
-	uint32_t process;
 	_Atomic uint32_t high;
 	_Atomic uint8_t begun[STELE_SLOTS_MAX + 1];
 };

@@ -116,12 +116,24 @@ __attribute__((noinline, cold)) uint32_t stele_thread_ask_name(void)
 	return stele_tls.name = stele_os_thread();
 }
 
+static uint32_t names_process; /* in which the names were entered */
+
 uint32_t stele_thread_rename(void)
 {
-	uint32_t before = stele_tls.name;
+	static uint32_t before;
+	uint32_t now = stele_os_thread();
 
-	stele_thread_ask_name();
+	names_process = stele_os_process();
+	if (stele_tls.name != now) {
+		before = stele_tls.name;
+		stele_tls.name = now;
+	}
 	return before;
+}
+
+bool stele_thread_is_gone(uint32_t name)
+{
+	return names_process == stele_os_process() && stele_os_thread_is_gone(name);
 }
 
 /* ---- threads that are stepped ---- */
@@ -288,6 +300,7 @@ void stele_system_choose(void)
 {
 	struct stele_system *facts = &stele_system_facts;
 
+	names_process = stele_os_process();
 	facts->slots = stele_os_cpus_possible();
 	stele_nodes_choose();
 	choose_fast_path(dead_area_offset());

@@ -57,9 +57,8 @@ struct stele_dead_area {
 struct stele_tls {
 	struct rseq_area area;
 	struct stele_dead_area dead;
-	uint32_t slot; /* in the fallback: plus one; 0: not yet given */
-	uint32_t
-		name; /* the kernel's number of it, for locked lines (percpu/line.h); 0: not asked */
+	uint32_t slot;	 /* in the fallback: plus one; 0: not yet given */
+	uint32_t name;	 /* the kernel's number of it; 0: not asked */
 	uint32_t cpus;	 /* the CPU set's (percpu/cpus.c) */
 	uint16_t failed; /* steps that were interrupted every time they were tried, in a row */
 	uint16_t locked; /* so many steps more are done by lock */
@@ -96,8 +95,7 @@ static inline unsigned stele_thread_slot(void)
 /* From now on its fallback slot is this one. */
 void stele_thread_move(unsigned slot);
 
-/* The name by which it locks lines: the kernel's number. The second, in the child of a fork, asks
- * the kernel again and returns the number that it had before. */
+/* The name by which it locks lines and keeps the set of CPUs: the kernel's number. */
 uint32_t stele_thread_ask_name(void);
 static inline uint32_t stele_thread_name(void)
 {
@@ -105,7 +103,12 @@ static inline uint32_t stele_thread_name(void)
 
 	return stele_likely(name) ? name : stele_thread_ask_name();
 }
+/* In the child of a fork, by each floor that needs it: asks the kernel again. The number that the
+ * thread had in the parent. */
 uint32_t stele_thread_rename(void);
+/* Whether a thread that has entered this name somewhere is gone. A child that ran no fork handlers
+ * cannot tell, and says no: it knows its own thread by the number in its parent. */
+bool stele_thread_is_gone(uint32_t name);
 
 /* Whether this thread's next step is done by lock, as its sequences never end (percpu/steps.c); and
  * what tells: a step that was interrupted each time it was tried, and one that was done. */

@@ -102,11 +102,10 @@ static void wait_for_line(unsigned waited)
 		stele_os_nap();
 }
 
-/* A child that ran no fork handlers knows its own thread by the number that its parent's has. */
-static bool is_gone(uint64_t seen)
+/* The line is unlocked now, as its holder is gone. */
+static bool holder_is_gone(word_t *lock, uint64_t seen)
 {
-	return stele_slots.process == stele_os_process() &&
-	       stele_os_thread_is_gone(line_holder(seen));
+	return stele_thread_is_gone(line_holder(seen)) && line_free_gone(lock, seen);
 }
 
 bool stele_line_is_unlocked(uint64_t line)
@@ -114,7 +113,7 @@ bool stele_line_is_unlocked(uint64_t line)
 	word_t *lock = word_at(line, WORD_LOCK);
 	uint64_t seen = load_relaxed(lock);
 
-	return !seen || (is_gone(seen) && line_free_gone(lock, seen));
+	return !seen || holder_is_gone(lock, seen);
 }
 
 /* False: another thread is inside, and with @wait it has stayed there for long. */
@@ -125,7 +124,7 @@ static bool lock_line(word_t *lock, bool wait)
 	for (unsigned waited = 0; !line_trylock(lock, stele_thread_name());) {
 		uint64_t seen = load_relaxed(lock);
 
-		if (!seen || (is_gone(seen) && line_free_gone(lock, seen)))
+		if (!seen || holder_is_gone(lock, seen))
 			continue;
 		if (seen & LINE_GIVEN_UP)
 			return false;
@@ -252,8 +251,10 @@ static void free_line(uint64_t line, uint64_t before)
 	word_t *lock = word_at(line, WORD_LOCK);
 	uint64_t seen = load_relaxed(lock);
 
-	if (seen)
-		store_relaxed(lock, line_holder(seen) == before ? stele_thread_name() : 0);
+	if (seen && (line_holder(seen) == before || line_holder(seen) == stele_thread_name()))
+		store_relaxed(lock, stele_thread_name());
+	else if (seen)
+		store_relaxed(lock, 0);
 }
 
 static void free_line_of(uint64_t line, uint64_t thread)
@@ -275,7 +276,6 @@ void stele_pcpu_after_fork(void)
 {
 	uint32_t before = stele_thread_rename();
 
-	stele_slots.process = stele_os_process();
 	each_line(0, free_line, before);
 	/* Otherwise the taker is the thread that forked: it goes on with its work. */
 	if (stele_mutex_after_fork(&taking))

@@ -3,44 +3,61 @@
  * tests/model/hotplug.c - percpu/keep.h: the set of CPUs does not change while somebody keeps it
  *
  * Idea      One thread changes the set, a plain payload, again and again; two keep it, look at it
- *           twice, and let it go. Runs the shipped code, with a turn given away instead
- *           of a futex.
- * Broken    CPUS_COUNT  a reader looks for a writer, then counts itself
+ *           twice, and let it go. One of these may die while it keeps the set. There is one place:
+ *           a reader that finds it taken is counted. Runs the shipped code, with a turn given away
+ *           instead of a futex.
+ * Broken    CPUS_COUNT  a reader looks for a writer, then enters its name
  *           CPUS_LOOK   a writer says so, and does not wait for those who were there
- *           CPUS_ORDER  counted and looked without sequential consistency. For a model checker;
- * here it takes luck.
+ *           CPUS_GONE   the writer takes a reader for gone that is still there
+ *           CPUS_ORDER  entered and looked without sequential consistency. For a model checker;
+ *                       here it takes luck.
  */
 #ifdef BROKEN_CPUS_ORDER
 #define ORDER_CPUS memory_order_relaxed
 #endif
+#define KEEP_PLACES 1u
+#define MODEL_DICE 1
 #include "model.h"
 #include "percpu/keep.h"
+
+#define MORTAL 2
 
 static struct keep keeping;
 static struct payload set;		/* held by the writer while it changes it */
 static volatile uint64_t first, second; /* always the same, but for a change */
+static _Atomic bool gone;		/* as the system says it of MORTAL */
 
 #ifdef BROKEN_CPUS_COUNT
-static bool enter(void)
+static bool enter(int me)
 {
 	bool free = !load_seq(&keeping.writing);
 
 	STELE_POINT("model:looked");
-	return keep_enter(&keeping) || free;
+	return keep_enter(&keeping, (uint32_t)me) || free;
 }
 #else
-static bool enter(void)
+static bool enter(int me)
 {
-	return keep_enter(&keeping);
+	return keep_enter(&keeping, (uint32_t)me);
 }
 #endif
+
+static bool is_gone(uint32_t name)
+{
+#ifdef BROKEN_CPUS_GONE
+	return name == MORTAL;
+#else
+	return name == MORTAL && load_acquire(&gone);
+#endif
+}
 
 static bool has_readers(void)
 {
 #ifdef BROKEN_CPUS_LOOK
+	(void)is_gone;
 	return false;
 #else
-	return keep_count(&keeping);
+	return keep_count(&keeping, is_gone);
 #endif
 }
 
@@ -57,17 +74,28 @@ static void change(int me)
 	keep_let_in(&keeping);
 }
 
-/* As often as it takes would be for ever where a checker follows every turn. */
-static void keep(void)
+static bool has_place(int me)
 {
-	if (enter()) {
+	return (uint32_t)load_relaxed(&keeping.place[0]) == (uint32_t)me;
+}
+
+/* As often as it takes would be for ever where a checker follows every turn. False: it died. A thread
+ * that is counted may not die: its count would stay. */
+static bool keep(int me)
+{
+	if (enter(me)) {
 		uint64_t seen = first;
 
 		STELE_POINT("model:kept");
 		model_assert(set.holder == 0);
 		model_assert(seen == second);
 	}
-	keep_leave(&keeping);
+	if (me == MORTAL && has_place(me) && model_chance(16)) {
+		store_release(&gone, true);
+		return false;
+	}
+	keep_leave(&keeping, (uint32_t)me);
+	return true;
 }
 
 static void model_thread(int me)
@@ -75,18 +103,21 @@ static void model_thread(int me)
 	for (int step = 0; step < MODEL_STEPS; step++) {
 		if (me == 1)
 			change(me);
-		else
-			keep();
+		else if (!keep(me))
+			return;
 	}
 }
 
 static void model_setup(void)
 {
-	atomic_store(&keeping.readers, 0);
+	keep_nobody(&keeping);
 	atomic_store(&keeping.writing, 0);
+	atomic_store(&gone, false);
 }
 
 static void model_check(void)
 {
 	model_assert(first == second);
+	model_assert(!load_relaxed(&keeping.crowd));
+	model_assert(!(uint32_t)load_relaxed(&keeping.place[0]) || load_relaxed(&gone));
 }

@@ -9,11 +9,9 @@
  *           runs in a process of its own, which is this program again.
  * Points    are found by running: a survey notes each point that the victim passes.
  * Mercy     Only the data path must go on beside a thread that stalls while it holds a lock. Slots
- *           stay as they are while
- *           a thread walks over them, also if it dies there, for which it takes the bare system
- *           call, as no signal comes in. A removal of a callback waits for a call that stalls inside
- *           of it, a barrier for a thread that stalls while it runs the rounds. The number is
- *           printed.
+ *           stay as they are while a thread that stalls walks over them. A removal of a callback
+ *           waits for a call that stalls inside of it, a barrier for a thread that stalls while it
+ *           runs the rounds. The number is printed.
  * Argument  seconds to run: cases in an order that a number chooses, as many as there is time for.
  *           `all`: each case once. `control`: one case that must fail.
  * Failure   a kind of call that stands still, a bad free, a crash, a point that was never fired at.
@@ -142,7 +140,7 @@ static bool is_spared(unsigned kind)
 		return false;
 	if (stalls && atomic_load(&locks_held))
 		return true;
-	if (kind == CPUS && (stalls || leaving.way == LEAVING_DIES))
+	if (kind == CPUS && stalls)
 		return atomic_load(&reads_cpus) || is_at("cpus:counted");
 	if (kind == TRACE && stalls)
 		return is_at("trace:leaves");

@@ -439,6 +439,67 @@ static void the_set_stays_as_long_as_somebody_reads(void **state)
 	assert_int_equal(num_online_cpus(), SLOTS);
 }
 
+static void *read_and_go(void *again)
+{
+	cpus_read_lock();
+	if (again)
+		cpus_read_lock();
+	return NULL;
+}
+
+/* By the bare system call, or killed as a child of vfork(): it could not let go. */
+static void a_reader_that_is_gone_stops_no_change(void **state)
+{
+	pthread_t thread;
+
+	(void)state;
+	for (uintptr_t again = 0; again < 2; again++) {
+		assert_int_equal(pthread_create(&thread, NULL, read_and_go, (void *)again), 0);
+		pthread_join(thread, NULL);
+		assert_int_equal(stele_cpu_down(1), 0);
+		assert_int_equal(stele_cpu_up(1), 0);
+	}
+}
+
+#define CROWD 70 /* more than there are places for names */
+
+static _Atomic bool crowd_may_go;
+
+static void *read_in_a_crowd(void *unused)
+{
+	cpus_read_lock();
+	atomic_fetch_add(&inside, 1);
+	while (!atomic_load(&crowd_may_go))
+		usleep(1000);
+	atomic_fetch_sub(&inside, 1);
+	cpus_read_unlock();
+	return unused;
+}
+
+static void *let_them_go(void *unused)
+{
+	usleep(50000);
+	atomic_store(&crowd_may_go, true);
+	return unused;
+}
+
+static void any_number_of_readers_is_waited_for(void **state)
+{
+	pthread_t threads[CROWD + 1];
+
+	(void)state;
+	for (int i = 0; i < CROWD; i++)
+		assert_int_equal(pthread_create(&threads[i], NULL, read_in_a_crowd, NULL), 0);
+	while (atomic_load(&inside) < CROWD)
+		usleep(1000);
+	assert_int_equal(pthread_create(&threads[CROWD], NULL, let_them_go, NULL), 0);
+	assert_int_equal(stele_cpu_down(1), 0);
+	assert_int_equal(atomic_load(&inside), 0);
+	for (int i = 0; i <= CROWD; i++)
+		pthread_join(threads[i], NULL);
+	assert_int_equal(stele_cpu_up(1), 0);
+}
+
 /* ---- the order of locks (sync/held.h), in debug builds ---- */
 
 #if STELE_DEBUG
@@ -620,6 +681,8 @@ int main(void)
 #if STELE_DEBUG
 		cmocka_unit_test(the_set_is_outside_of_every_lock),
 #endif
+		cmocka_unit_test(a_reader_that_is_gone_stops_no_change),
+		cmocka_unit_test(any_number_of_readers_is_waited_for),
 		cmocka_unit_test(a_signal_comes_through_to_who_waits_for_readers),
 		cmocka_unit_test(a_closed_slot_gives_nothing_and_loses_nothing),
 		cmocka_unit_test(what_a_closed_slot_holds_is_found_by_who_takes_all),
