@@ -25,14 +25,11 @@
 /* Lets things gather for a while. */
 static void gather(struct stele_grace *g)
 {
-	if (load_relaxed(&g->waiting) >= (uint64_t)stele_opt.rcu_expedite || !stele_opt.rcu_delay)
-		return;
-	/* ORDER(GRACE_SLEEP) as in grace_fall_asleep(). */
-	store_seq(&g->asleep, GRACE_GATHERING);
-	fence_seq();
-	if (!load_seq(&g->urgent) && load_relaxed(&g->waiting) < (uint64_t)stele_opt.rcu_expedite)
+	uint64_t most = (uint64_t)stele_opt.rcu_expedite;
+
+	if (stele_opt.rcu_delay && load_relaxed(&g->waiting) < most && grace_gather(g, most))
 		stele_os_futex_wait_ms(&g->asleep, GRACE_GATHERING, (unsigned)stele_opt.rcu_delay);
-	store_seq(&g->asleep, GRACE_AWAKE);
+	grace_gathered(g);
 }
 
 /* The flavour that this thread was made for, now owned by it; NULL: it is not needed any more. */
@@ -51,8 +48,6 @@ static void run_rounds(struct stele_grace *g)
 		while (grace_fall_asleep(g))
 			stele_os_futex_wait(&g->asleep, GRACE_ASLEEP);
 		gather(g);
-		/* ORDER(GRACE_SLEEP) sequentially consistent: before the round looks at the lists. */
-		store_seq(&g->urgent, 0);
 		stele_round_run(g);
 	}
 }

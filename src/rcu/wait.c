@@ -22,9 +22,7 @@
 /* Asks for a round without gathering. */
 static void hurry(struct stele_grace *g)
 {
-	/* ORDER(GRACE_SLEEP) sequentially consistent: like a put. */
-	store_seq(&g->urgent, 1);
-	if (grace_must_wake(g, true))
+	if (grace_ask(g))
 		stele_os_futex_wake(&g->asleep, 1);
 }
 

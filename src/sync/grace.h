@@ -18,7 +18,8 @@
  * Order     GRACE: put releases, take acquires: all that an updater did before it gave something
  *           away is done before the grace period starts.
  *           GRACE_SLEEP: put, then look at asleep; asleep, then look at the lists: both
- *           sequentially consistent, so one of the two sees the other.
+ *           sequentially consistent, so one of the two sees the other. `urgent` and the bytes that
+ *           wait are in the place of the lists while the runner gathers.
  *           GRACE_ROUND: begun is raised before the lists are taken (sequentially consistent). A
  *           thread that reads it after it has put something there waits for the round after that
  *           one.
@@ -43,6 +44,9 @@
 
 #ifndef GRACE_SLEEP_FENCE
 #define GRACE_SLEEP_FENCE() fence_seq()
+#endif
+#ifndef GRACE_GATHER_FENCE
+#define GRACE_GATHER_FENCE() fence_seq()
 #endif
 
 /* Below an object's own first word: of a kvfree_rcu_head or an rcu_head. */
@@ -131,6 +135,34 @@ static inline bool grace_fall_asleep(struct stele_grace *g)
 		return true;
 	store_seq(&g->asleep, GRACE_AWAKE);
 	return false;
+}
+
+/* The runner wants to let things gather until @most bytes wait. True: it may sleep for a while, as long
+ * as asleep is GRACE_GATHERING. It says grace_gathered() in any case. */
+static inline bool grace_gather(struct stele_grace *g, uint64_t most)
+{
+	/* ORDER(GRACE_SLEEP) sequentially consistent: gathering, then look whether it is urgent. */
+	store_seq(&g->asleep, GRACE_GATHERING);
+	STELE_POINT("grace:gathering");
+	GRACE_GATHER_FENCE();
+	return !load_seq(&g->urgent) && load_relaxed(&g->waiting) < most;
+}
+
+/* Before the round begins: what was urgent until here is in it. */
+static inline void grace_gathered(struct stele_grace *g)
+{
+	/* ORDER(GRACE_SLEEP) sequentially consistent: before the round looks at the lists. */
+	store_seq(&g->asleep, GRACE_AWAKE);
+	store_seq(&g->urgent, 0);
+}
+
+/* By a thread that has its ticket: asks for a round without gathering. True: as grace_must_wake(). */
+static inline bool grace_ask(struct stele_grace *g)
+{
+	/* ORDER(GRACE_SLEEP) sequentially consistent: like a put. */
+	store_seq(&g->urgent, 1);
+	STELE_POINT("grace:urgent");
+	return grace_must_wake(g, true);
 }
 
 /* The round that a caller has to see done, for all that was put here before this. */
