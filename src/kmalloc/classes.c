@@ -61,7 +61,7 @@ static void fill_table(unsigned int granule)
 	unsigned int entry;
 
 	for (entry = STELE_TABLE_ENTRIES - 1; entry > 0; entry--) {
-		unsigned int cls = smallest_class(entry * STELE_TABLE_STEP, granule);
+		unsigned int cls = smallest_class((size_t)entry * STELE_TABLE_STEP, granule);
 
 		/* ORDER(KMALLOC_BOOT) release: every cache is complete. */
 		store_release(&stele_class_table[entry], (uint8_t)(cls + 1));
