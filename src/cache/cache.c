@@ -115,26 +115,24 @@ static void set_barn(struct kmem_cache *s)
 						       (size_t)s->barn_max));
 }
 
+/* Each field is stored once: a cache may be booted by a thread that is late (sync/ready.h). */
 static void set_geometry(struct kmem_cache *s, uint32_t size, uint32_t align, uint32_t flags)
 {
 	bool tiny = stele_opt.profile == STELE_PROFILE_TINY;
-	uint32_t lowbit;
+	uint32_t lowbit, run_align;
+	unsigned frames;
 
 	store_relaxed(&s->object_size, size);
 	s->align = align;
 	s->flags = flags;
 	s->size = (uint32_t)STELE_ALIGN_UP(size, align);
 	s->recip = ~0ull / s->size + 1;
-	s->frames = (uint16_t)best_frames(s->size, target_frames(s->size, tiny));
-	if (flags & SLAB_KEPT)
-		s->frames = whole_pages(s->frames);
+	frames = best_frames(s->size, target_frames(s->size, tiny));
+	s->frames = flags & SLAB_KEPT ? whole_pages(frames) : (uint16_t)frames;
 	s->objects = (uint32_t)(s->frames * FRAME_SIZE / s->size);
 	lowbit = s->size & -s->size;
-	s->run_align = (uint16_t)(lowbit > FRAME_SIZE ? lowbit / FRAME_SIZE : 1);
-	if (align > s->run_align * FRAME_SIZE)
-		s->run_align = (uint16_t)(align / FRAME_SIZE);
-	if (s->run_align > AREA_FRAMES / 2)
-		s->run_align = AREA_FRAMES / 2;
+	run_align = STELE_MAX(lowbit, align) / FRAME_SIZE;
+	s->run_align = (uint16_t)STELE_MIN(STELE_MAX(run_align, 1u), AREA_FRAMES / 2);
 }
 
 /*

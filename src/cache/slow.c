@@ -21,6 +21,7 @@
 #include "slab/slab.h"
 #include "base/fmt.h"
 #include "base/options.h"
+#include "sync/ready.h"
 
 /* Sheaves are objects of these, which have none themselves. */
 static struct kmem_cache sheaf_caches[3];
@@ -35,13 +36,13 @@ static struct kmem_cache *sheaf_cache(unsigned bytes)
 	struct kmem_cache *s = &sheaf_caches[__builtin_ctz(bytes) - 8];
 
 	/* ORDER(CACHE_BOOT) acquire: the caches are filled in. */
-	if (stele_unlikely(!load_acquire(&sheaf_caches_ready))) {
+	if (stele_unlikely(!ready_look(&sheaf_caches_ready))) {
 		/* Idempotent: two threads write the same values. */
 		for (unsigned i = 0; i < 3; i++)
 			stele_cache_boot(&sheaf_caches[i], "stele-sheaf", 256u << i, 256u << i,
 					 SLAB_NO_MERGE | SLAB_NO_SHEAVES | SLAB_KEPT | SLAB_OWN);
 		/* ORDER(CACHE_BOOT) release: they are filled in. */
-		store_release(&sheaf_caches_ready, 1);
+		ready_say(&sheaf_caches_ready, 1);
 	}
 	return s;
 }

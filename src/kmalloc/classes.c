@@ -5,7 +5,7 @@
  * Idea      The caches are static, so that nothing has to be allocated before something
  *           can be. They are made by a constructor, or by a thread that allocates before it ran.
  * States    started: false -> true, unless there was no memory even for that.
- * Order     KMALLOC_BOOT, see kmalloc.h.
+ * Order     KMALLOC_BOOT: kmalloc/table.h; READY.
  * Context   any. Only the start itself waits, and only one thread for another, which inherits
  *           its priority. Signals are held back meanwhile.
  * Tests     tests/contract/test_kmalloc.c
@@ -15,11 +15,12 @@
 #include "base/fmt.h"
 #include "page/run.h"
 #include "sync/mutex.h"
+#include "sync/ready.h"
 
 struct kmem_cache stele_kmalloc_caches[STELE_NR_CLASSES];
 _Atomic uint8_t stele_class_table[STELE_TABLE_ENTRIES];
 
-static _Atomic bool started;
+static _Atomic uint32_t started;
 /* A child that finds it abandoned starts anew. */
 static struct stele_mutex starting = STELE_MUTEX(CLASSES);
 
@@ -45,27 +46,15 @@ static void boot_class(unsigned int cls)
 			 SLAB_KMALLOC);
 }
 
-/* Smallest class of at least @size that is a multiple of @granule. */
-static unsigned int smallest_class(size_t size, unsigned int granule)
+/* Smallest class for the sizes of @entry that is a multiple of @granule. */
+static unsigned int smallest_class(unsigned int entry, unsigned int granule)
 {
+	size_t size = (size_t)entry * STELE_TABLE_STEP;
 	unsigned int cls = 0;
 
 	while (stele_class_size(cls) < size || stele_class_size(cls) % granule)
 		cls++;
 	return cls;
-}
-
-/* Entry 1 last: the sizes above the table look at it to know that all is done. */
-static void fill_table(unsigned int granule)
-{
-	unsigned int entry;
-
-	for (entry = STELE_TABLE_ENTRIES - 1; entry > 0; entry--) {
-		unsigned int cls = smallest_class((size_t)entry * STELE_TABLE_STEP, granule);
-
-		/* ORDER(KMALLOC_BOOT) release: every cache is complete. */
-		store_release(&stele_class_table[entry], (uint8_t)(cls + 1));
-	}
 }
 
 static bool start(unsigned int granule)
@@ -77,18 +66,17 @@ static bool start(unsigned int granule)
 	for (cls = 0; cls < STELE_NR_CLASSES; cls++)
 		boot_class(cls);
 	stele_own_boot();
-	fill_table(granule);
+	table_fill(stele_class_table, STELE_TABLE_ENTRIES, smallest_class, granule);
 	return true;
 }
 
-/* ORDER(KMALLOC_BOOT) release: all caches and the table are there; acquire: so they are seen. */
 void stele_kmalloc_init(unsigned int granule)
 {
 	/* Refused: the start itself has called, which must not wait for itself. */
-	if (load_acquire(&started) || stele_lock(&starting) != 0)
+	if (ready_look(&started) || stele_lock(&starting) != 0)
 		return;
 	if (!load_relaxed(&started) && start(granule ? granule : KMALLOC_MIN_SIZE))
-		store_release(&started, true);
+		ready_say(&started, 1); /* all caches and the table are there */
 	stele_unlock(&starting);
 }
 
@@ -96,7 +84,6 @@ void stele_kmalloc_init(unsigned int granule)
 static __attribute__((constructor)) void start_early(void)
 {
 	stele_kmalloc_init(0);
-	/* ORDER(KMALLOC_BOOT) acquire: the caches are there. */
-	if (load_acquire(&started))
+	if (ready_look(&started))
 		stele_cache_list(stele_kmalloc_caches, STELE_NR_CLASSES);
 }

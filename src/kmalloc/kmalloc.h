@@ -9,8 +9,7 @@
  * Classes   8 16 24 32 48 64 80 96 112 128, then eight per doubling up to 32768: at most
  *           12.5 % waste above 128 bytes. Each class is aligned to the largest power of two
  *           that divides it, which is the alignment rule of <stele/slab.h>.
- * Order     KMALLOC_BOOT: a cache is complete before the table names it (release); a thread that
- *           found its number in the table reaches it through that number.
+ * Order     KMALLOC_BOOT: kmalloc/table.h
  * Tests     tests/contract/test_kmalloc.c
  */
 #ifndef STELE_KMALLOC_KMALLOC_H
@@ -19,6 +18,7 @@
 #include <stele/slab.h>
 
 #include "base/bits.h"
+#include "kmalloc/table.h"
 #include "slab/slab.h"
 #include "sync/atomic.h"
 
@@ -79,13 +79,11 @@ static inline struct kmem_cache *stele_cache_for(size_t size)
 	unsigned int entry;
 
 	if (stele_likely(size <= STELE_TABLE_MAX)) {
-		/* ORDER(KMALLOC_BOOT) acquire is not needed: the cache is reached through entry. */
-		entry = load_relaxed(
+		entry = table_class(
 			&stele_class_table[(size + STELE_TABLE_STEP - 1) / STELE_TABLE_STEP]);
 		return stele_likely(entry) ? &stele_kmalloc_caches[entry - 1] : NULL;
 	}
-	/* ORDER(KMALLOC_BOOT) acquire: here the number does not come from the table. */
-	if (size > KMALLOC_MAX_CACHE_SIZE || !load_acquire(&stele_class_table[1]))
+	if (size > KMALLOC_MAX_CACHE_SIZE || !table_is_whole(stele_class_table))
 		return NULL;
 	return &stele_kmalloc_caches[stele_class_above(size)];
 }

@@ -31,6 +31,7 @@
 #include "sync/inject.h"
 #include "sync/mutex.h"
 #include "sync/racy.h"
+#include "sync/ready.h"
 #include <errno.h>
 #include <unistd.h>
 
@@ -362,7 +363,7 @@ static int start(void)
 bool stele_heap_started(void)
 {
 	/* ORDER(START) acquire: all that was set up is there. */
-	return load_acquire(&heap_state) == HEAP_READY;
+	return ready_look(&heap_state) == HEAP_READY;
 }
 
 bool stele_heap_failed(void)
@@ -383,7 +384,7 @@ static void start_once(void)
 				  "every allocation fails\n");
 		/* ORDER(START) release: a thread that finds it ready sees all that the heap set
 		 * up. */
-		store_release(&heap_state, now);
+		ready_say(&heap_state, now);
 	}
 	stele_unlock(&starting);
 }

@@ -19,6 +19,7 @@
 #include "sync/held.h"
 #include "sync/inject.h"
 #include "sync/mutex.h"
+#include "sync/ready.h"
 #include <errno.h>
 #include <string.h>
 
@@ -117,7 +118,7 @@ int stele_cpus_ready(void)
 	int error = 0;
 
 	/* ORDER(CPUS) acquire: the set is complete. */
-	if (stele_likely(load_acquire(&ready)))
+	if (stele_likely(ready_look(&ready)))
 		return 0;
 	if (stele_cpus_start)
 		error = stele_cpus_start();
@@ -130,7 +131,7 @@ int stele_cpus_ready(void)
 	if (!load_relaxed(&ready))
 		find_all();
 	/* ORDER(CPUS) release: the set is complete. */
-	store_release(&ready, 1);
+	ready_say(&ready, 1);
 	stele_unlock(&first_look);
 	return 0;
 }

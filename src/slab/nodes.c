@@ -15,6 +15,7 @@
  * Tests     tests/model/nodes.c, tests/contract/test_node.c
  */
 #include "slab/slab.h"
+#include "sync/ready.h"
 #include <errno.h>
 
 static struct kmem_cache table_cache, node_cache; /* of the two structures; node 0's stack only */
@@ -39,7 +40,7 @@ static void give(struct kmem_cache *s, void *p)
 static void boot_caches(void)
 {
 	/* ORDER(CACHE_BOOT) acquire: the caches are filled in. */
-	if (stele_likely(load_acquire(&caches_ready)))
+	if (stele_likely(ready_look(&caches_ready)))
 		return;
 	/* Idempotent: two threads write the same values. */
 	stele_cache_boot(&table_cache, "kmem_cache_nodes", sizeof(struct kmem_cache_nodes), 64,
@@ -47,7 +48,7 @@ static void boot_caches(void)
 	stele_cache_boot(&node_cache, "kmem_cache_node", sizeof(struct kmem_cache_node), 64,
 			 SLAB_NO_MERGE | SLAB_NO_SHEAVES | SLAB_KEPT | SLAB_OWN);
 	/* ORDER(CACHE_BOOT) release: they are filled in. */
-	store_release(&caches_ready, 1);
+	ready_say(&caches_ready, 1);
 }
 
 static void *take_zeroed(struct kmem_cache *s, unsigned node)

@@ -1,74 +1,107 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * tests/model/boot.c - ORDER(START), ORDER(KMALLOC_BOOT): one sets up, whoever finds it ready
- *                      finds all of it
+ * tests/model/boot.c - sync/ready.h, kmalloc/table.h: one sets up, whoever finds it ready finds all
  *
  * Idea      The heap's state goes from none over starting to ready; one thread wins. Then the
- *           caches are filled and the table names them, its entry 1 last: who takes a cache by
- *           computing its number has looked at entry 1. Many times over, a step each.
- * Restated  stele_heap_start(), fill_table() and stele_cache_for() are little else than mapping memory
- *           and making caches; the few stores and loads between that are repeated here.
- * Broken    START          ready is stored relaxed: who sees it does not see the heap (TSan)
- *           KMALLOC_BOOT   so is the table: who computes a number does not see the cache (TSan)
+ *           caches are filled in and the table names them, its entry 1 last: a thread that takes a
+ *           cache by computing its number has looked at entry 1. A third thing is filled in by two
+ *           threads at once, which store the same values. Many times over, a step each. Runs the
+ *           shipped code.
+ * Restated  The lock that picks the thread which starts the heap (holder.c has it).
+ *           The fields of the thing that two fill in are plain in the library. C11 calls that a
+ *           race, whatever is stored; here they are relaxed.
+ * Broken    READY_SAY      ready is stored relaxed: a thread that sees it does not see the heap (TSan)
+ *           READY_LOOK     and the same where it is read (TSan)
+ *           TABLE_NAME     the table is stored relaxed: who computes a number does not see the cache
+ *                          (TSan)
+ *           TABLE_WHOLE    and the same where entry 1 is read (TSan)
  *           BOOT_LAST      entry 1 is not the last: the number leads to an empty cache
+ *           BOOT_BETWEEN   a thread that fills in stores a value that is not the last one: it is seen
+ *                          by a thread that uses the thing already
  */
-#ifdef BROKEN_START
-#define ORDER_START memory_order_relaxed
-#else
-#define ORDER_START memory_order_release
+#ifdef BROKEN_READY_SAY
+#define ORDER_READY_SAY memory_order_relaxed
 #endif
-#ifdef BROKEN_KMALLOC_BOOT
-#define ORDER_KMALLOC_BOOT memory_order_relaxed
-#else
-#define ORDER_KMALLOC_BOOT memory_order_release
+#ifdef BROKEN_READY_LOOK
+#define ORDER_READY_LOOK memory_order_relaxed
+#endif
+#ifdef BROKEN_TABLE_NAME
+#define ORDER_TABLE_NAME memory_order_relaxed
+#endif
+#ifdef BROKEN_TABLE_WHOLE
+#define ORDER_TABLE_WHOLE memory_order_relaxed
+#endif
+#ifdef BROKEN_BOOT_LAST
+#define TABLE_LAST 2u
 #endif
 #include "model.h"
+#include "kmalloc/table.h"
+#include "sync/ready.h"
 
-#define CLASSES 3
+#define CLASSES 2
 enum { NONE, STARTING, READY };
 
 static struct instance {
-	_Atomic uint32_t state;
+	_Atomic uint32_t starting, state, there;
 	int heap; /* plain, fixed when ready */
-	_Atomic uint8_t table[CLASSES];
-	int cache[CLASSES]; /* plain, fixed once the table names it */
+	_Atomic uint8_t table[CLASSES + 1];
+	int cache[CLASSES];	/* plain, fixed once the table names it */
+	_Atomic uint32_t twice; /* fixed once it is there */
 } instances[MODEL_STEPS];
+
+static _Thread_local struct instance *booted;
 
 static void heap_start(struct instance *in, int me)
 {
 	uint32_t none = NONE;
 
-	if (!cas_acquire(&in->state, &none, STARTING))
+	if (!cas_relaxed(&in->starting, &none, STARTING))
 		return;
 	model_assert(in->heap == 0);
 	in->heap = me;
 	STELE_POINT("model:starting");
-	atomic_store_explicit(&in->state, READY, ORDER_START);
+	ready_say(&in->state, READY);
 }
 
-static void name_class(struct instance *in, int cls)
+static unsigned class_for(unsigned entry, unsigned unused)
 {
-	in->cache[cls] = cls + 7;
+	(void)unused;
+	STELE_POINT("model:boots");
+	booted->cache[entry - 1] = (int)entry + 7;
 	STELE_POINT("model:booted");
-	atomic_store_explicit(&in->table[cls], (uint8_t)(cls + 1), ORDER_KMALLOC_BOOT);
+	return entry - 1;
 }
 
 static void boot(struct instance *in)
 {
-#ifdef BROKEN_BOOT_LAST
-	for (int cls = 0; cls < CLASSES; cls++)
-#else
-	for (int cls = CLASSES - 1; cls >= 0; cls--)
+	booted = in;
+	table_fill(in->table, CLASSES + 1, class_for, 0);
+}
+
+static void fill_twice(struct instance *in)
+{
+	if (ready_look(&in->there))
+		return;
+#ifdef BROKEN_BOOT_BETWEEN
+	store_relaxed(&in->twice, 1);
+	STELE_POINT("model:between");
 #endif
-		name_class(in, cls);
+	store_relaxed(&in->twice, 2);
+	ready_say(&in->there, 1);
 }
 
 static void use(struct instance *in)
 {
-	if (load_acquire(&in->state) == READY)
+	unsigned cls = table_class(&in->table[CLASSES]);
+
+	if (ready_look(&in->state) == READY)
 		model_assert(in->heap);
-	if (load_acquire(&in->table[0]))
-		model_assert(in->cache[CLASSES - 1] == CLASSES - 1 + 7);
+	if (cls)
+		model_assert(cls == CLASSES);
+	if (table_is_whole(in->table))
+		model_assert(in->cache[CLASSES - 1] == CLASSES + 7);
+	if (ready_look(&in->there))
+		model_assert(load_relaxed(&in->twice) == 2);
 }
 
 static void model_thread(int me)
@@ -76,10 +109,15 @@ static void model_thread(int me)
 	for (int step = 0; step < MODEL_STEPS; step++) {
 		struct instance *in = &instances[step];
 
+		if (me != 3)
+			fill_twice(in);
+		if (MODEL_NATIVE)
+			use(in);
 		heap_start(in, me);
 		if (me == 1)
 			boot(in);
-		use(in);
+		if (MODEL_NATIVE || me == 3)
+			use(in);
 	}
 }
 
@@ -88,12 +126,15 @@ static void model_setup(void)
 	for (int step = 0; step < MODEL_STEPS; step++) {
 		struct instance *in = &instances[step];
 
+		atomic_store(&in->starting, NONE);
 		atomic_store(&in->state, NONE);
+		atomic_store(&in->there, 0);
+		atomic_store(&in->twice, 0);
 		in->heap = 0;
-		for (int cls = 0; cls < CLASSES; cls++) {
-			atomic_store(&in->table[cls], 0);
+		for (int entry = 0; entry <= CLASSES; entry++)
+			atomic_store(&in->table[entry], 0);
+		for (int cls = 0; cls < CLASSES; cls++)
 			in->cache[cls] = 0;
-		}
 	}
 }
 
