@@ -10,10 +10,11 @@
  *           that exist before the list, and their first objects, need no order at start.
  * Locks     none: two threads may make the same, and one of them gives its own back. The parts for
  *           a new node are made outside of all locks, as that allocates (cache/cache.c).
- * Order     NODES, CACHE_BOOT
+ * Order     NODES: slab/nodes.h. CACHE_BOOT
  * Failure   -ENOMEM: the parts that were made stay, and the next call goes on from there.
  * Tests     tests/model/nodes.c, tests/contract/test_node.c
  */
+#include "slab/nodes.h"
 #include "slab/slab.h"
 #include "sync/ready.h"
 #include <errno.h>
@@ -23,11 +24,9 @@ static _Atomic uint32_t caches_ready;
 
 struct kmem_cache_node *stele_cache_node(struct kmem_cache *s, unsigned node)
 {
-	/* ORDER(NODES) acquire: it is empty before it is found. */
-	struct kmem_cache_nodes *nodes = load_acquire(&s->nodes);
+	struct kmem_cache_nodes *nodes = nodes_find(&s->nodes);
 
-	/* ORDER(NODES) acquire: its stacks are empty before it is found. */
-	return nodes ? load_acquire(&nodes->at[node]) : NULL;
+	return nodes ? node_find(&nodes->at[node]) : NULL;
 }
 
 static void give(struct kmem_cache *s, void *p)
@@ -63,23 +62,23 @@ static void *take_zeroed(struct kmem_cache *s, unsigned node)
 
 static struct kmem_cache_nodes *table_of(struct kmem_cache *s)
 {
-	/* ORDER(NODES) acquire: it is empty before it is found. */
-	struct kmem_cache_nodes *nodes = load_acquire(&s->nodes), *mine;
+	struct kmem_cache_nodes *nodes = nodes_find(&s->nodes), *mine;
 
 	if (nodes)
 		return nodes;
 	mine = take_zeroed(&table_cache, 0);
-	/* ORDER(NODES) release: it is empty. */
-	if (!mine || cas_acq_rel(&s->nodes, &nodes, mine))
-		return mine;
-	give(&table_cache, mine);
+	if (!mine)
+		return NULL;
+	nodes = nodes_show(&s->nodes, mine);
+	if (nodes != mine)
+		give(&table_cache, mine);
 	return nodes;
 }
 
 static int make(struct kmem_cache *s, unsigned node)
 {
 	struct kmem_cache_nodes *nodes = table_of(s);
-	struct kmem_cache_node *n, *none = NULL;
+	struct kmem_cache_node *n;
 
 	if (!nodes)
 		return -ENOMEM;
@@ -89,8 +88,7 @@ static int make(struct kmem_cache *s, unsigned node)
 	if (!n)
 		return -ENOMEM;
 	store_relaxed(&n->barn.limit, load_relaxed(&s->barn.limit));
-	/* ORDER(NODES) release: its stacks are empty. */
-	if (!cas_acq_rel(&nodes->at[node], &none, n))
+	if (node_show(&nodes->at[node], n) != n)
 		give(&node_cache, n);
 	return 0;
 }

@@ -1,26 +1,21 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * tests/model/nodes.c - ORDER(NODES): what a cache has for a node is empty before it is found
+ * tests/model/nodes.c - slab/nodes.h: what a cache has for a node is empty before it is found
  *
- * Idea      A cache has nothing for its second node. Two threads make it at the first use, and one
- *           of them wins; a third finds it, or not, and then uses the first node's. All push what
- *           they have on the stack they find, and look whether it is whole. Many caches, a
- *           step each. What is made was something else before: its memory is written plainly.
- * Restated  slab/nodes.c, where the structures are objects of caches; its functions have the same
- *           names. The stack is the shipped one.
+ * Idea      A cache has nothing for its second node. Two threads make it at the first use: a table of
+ *           parts, and the part. One of them wins each; a third thread finds the part, or not, and
+ *           then uses the first node's. All push what they have on the stack they find, and look
+ *           whether it is whole. Many caches, a step each. Each piece was something else before: its
+ *           memory is written plainly. Runs the shipped code, on the shipped stack.
  * Broken    NODES_SHOW  shown relaxed (TSan)
  *           NODES_FIND  found relaxed (TSan)
  *           NODES_CAS   shown by a store: two win, and what is on the first one's stack is lost
  */
 #ifdef BROKEN_NODES_SHOW
 #define ORDER_NODES_SHOW memory_order_relaxed
-#else
-#define ORDER_NODES_SHOW memory_order_acq_rel
 #endif
 #ifdef BROKEN_NODES_FIND
 #define ORDER_NODES_FIND memory_order_relaxed
-#else
-#define ORDER_NODES_FIND memory_order_acquire
 #endif
 #ifdef MODEL_ROUNDS
 #define MODEL_STEPS 20
@@ -28,13 +23,19 @@
 #define MODEL_STEPS 1
 #endif
 #include "model.h"
+#include "slab/nodes.h"
 #include "sync/stack.h"
 
 #define NODES MODEL_THREADS
 
-struct node {
+struct kmem_cache_node {
 	struct stele_stack partial;
 	struct payload is_empty; /* plain: written with what is above */
+};
+
+struct kmem_cache_nodes {
+	_Atomic(struct kmem_cache_node *) at;
+	struct payload is_empty;
 };
 
 struct item {
@@ -43,51 +44,68 @@ struct item {
 
 static struct cache {
 	struct stele_stack partial; /* the first node's */
-	_Atomic(struct node *) node;
-	struct node memory[NODES + 1];	   /* by who takes it */
+	_Atomic(struct kmem_cache_nodes *) nodes;
+	struct kmem_cache_nodes tables[NODES + 1]; /* by who takes it */
+	struct kmem_cache_node memory[NODES + 1];
 	struct item items[NODES + 1];	   /* 0 is none */
 	_Atomic uint32_t given[NODES + 1]; /* memory that was not needed */
 } caches[MODEL_STEPS];
 
-static struct node *find(struct cache *s)
+/* As stele_cache_node(). */
+static struct kmem_cache_node *find(struct cache *s)
 {
-	return atomic_load_explicit(&s->node, ORDER_NODES_FIND);
+	struct kmem_cache_nodes *nodes = nodes_find(&s->nodes);
+
+	if (!nodes)
+		return NULL;
+	model_assert(nodes->is_empty.holder == 1);
+	return node_find(&nodes->at);
 }
 
-static bool show(struct cache *s, struct node *mine)
+static struct kmem_cache_nodes *table_of(struct cache *s, int me)
+{
+	struct kmem_cache_nodes *nodes = nodes_find(&s->nodes), *mine = &s->tables[me];
+
+	if (nodes)
+		return nodes;
+	store_relaxed(&mine->at, NULL);
+	mine->is_empty.holder = 1;
+	STELE_POINT("model:table");
+	return nodes_show(&s->nodes, mine);
+}
+
+static bool show(struct kmem_cache_nodes *nodes, struct kmem_cache_node *mine)
 {
 #ifdef BROKEN_NODES_CAS
-	bool none = !find(s);
+	bool none = !node_find(&nodes->at);
 
 	STELE_POINT("model:none");
 	if (none)
-		atomic_store_explicit(&s->node, mine, memory_order_release);
+		atomic_exchange(&nodes->at, mine);
 	return none;
 #else
-	struct node *none = NULL;
-
-	return atomic_compare_exchange_strong_explicit(&s->node, &none, mine, ORDER_NODES_SHOW,
-						       memory_order_acquire);
+	return node_show(&nodes->at, mine) == mine;
 #endif
 }
 
 static void make(struct cache *s, int me)
 {
-	struct node *mine = &s->memory[me];
+	struct kmem_cache_nodes *nodes = table_of(s, me);
+	struct kmem_cache_node *mine = &s->memory[me];
 
-	if (load_relaxed(&s->node))
+	if (load_relaxed(&nodes->at))
 		return;
 	store_relaxed(&mine->partial.head, 0);
 	mine->is_empty.holder = 1;
 	STELE_POINT("model:made");
-	if (!show(s, mine))
+	if (!show(nodes, mine))
 		store_relaxed(&s->given[me], 1);
 }
 
 /* What the caller has for its node, else the first one's. */
 static void push(struct cache *s, int me)
 {
-	struct node *node = find(s);
+	struct kmem_cache_node *node = find(s);
 
 	if (node)
 		model_assert(node->is_empty.holder == 1);
@@ -109,18 +127,19 @@ static void model_setup(void)
 		struct cache *s = &caches[step];
 
 		store_relaxed(&s->partial.head, 0);
-		store_relaxed(&s->node, NULL);
+		store_relaxed(&s->nodes, NULL);
 		for (int me = 1; me <= NODES; me++) {
 			store_relaxed(&s->given[me], 0);
 			store_relaxed(&s->memory[me].partial.head, 12345);
 			s->memory[me].is_empty.holder = 0;
+			s->tables[me].is_empty.holder = 0;
 		}
 	}
 }
 
 static void check(struct cache *s)
 {
-	struct node *node = find(s);
+	struct kmem_cache_node *node = find(s);
 	int found = 0;
 
 	model_assert(node);
