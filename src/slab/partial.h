@@ -68,4 +68,49 @@ static inline enum unlist_result partial_pop(struct stele_stack *stack, void *ba
 	return state_unlist(&look->slab->state);
 }
 
+/* What becomes of a slab that was taken off its stack with all others. */
+enum tidied {
+	TIDY_RETURN, /* it is dead: its descriptor is the caller's */
+	TIDY_RETIRE, /* it was idle: the caller owns it, and its descriptor */
+	TIDY_LIST,   /* the caller pushes it again */
+};
+
+#ifndef TIDY_TAKE_IDLE
+#define TIDY_TAKE_IDLE(state) state_take_idle(state, true) /* a model shows others */
+#endif
+
+/*
+ * Takes all slabs off a stack and passes each to @each. Slabs that are more than half free go back
+ * first, so the fuller ones end above. @objects: of each slab.
+ */
+static inline __attribute__((always_inline)) void
+partial_tidy(struct stele_stack *stack, void *base, unsigned objects,
+	     void (*each)(struct partial *slab, enum tidied what, void *arg), void *arg)
+{
+	struct stele_link *link = stack_take_all(stack, base), *below, *fuller = NULL;
+
+	for (; link; link = below) {
+		struct partial *slab = (struct partial *)link;
+		/* ORDER(SLABSTATE) acquire: of a dead slab, the retirer is done with it. */
+		uint64_t state = load_acquire(&slab->state);
+
+		STELE_POINT("partial:tidy");
+		below = stack_below(base, link);
+		if (state & STATE_DEAD) {
+			each(slab, TIDY_RETURN, arg);
+		} else if (TIDY_TAKE_IDLE(&slab->state)) {
+			each(slab, TIDY_RETIRE, arg);
+		} else if ((state & STATE_FREE) * 2 > objects) {
+			each(slab, TIDY_LIST, arg);
+		} else {
+			store_relaxed(&link->next, fuller ? stack_index(base, fuller) : 0);
+			fuller = link;
+		}
+	}
+	for (; fuller; fuller = below) {
+		below = stack_below(base, fuller);
+		each((struct partial *)fuller, TIDY_LIST, arg);
+	}
+}
+
 #endif

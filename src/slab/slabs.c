@@ -489,39 +489,22 @@ void stele_slabs_give_bounded(struct kmem_cache *s, void *p)
 
 /* ---- tidying ---- */
 
-static void tidy_stack(struct kmem_cache *s, struct stele_stack *stack)
+static void tidy_slab(struct partial *slab, enum tidied what, void *cache)
 {
-	struct stele_link *link = stack_take_all(stack, stele_hot.base), *below;
-	struct stele_link *fuller = NULL;
+	struct run *run = run_of_link(&slab->link);
 
-	/* Slabs that are more than half free go back first, so the fuller ones end above. */
-	for (; link; link = below) {
-		struct run *run = run_of_link(link);
-		/* ORDER(SLABSTATE) acquire: of a dead slab, the retirer is done with it. */
-		uint64_t state = load_acquire(&run->state);
-
-		below = stack_below(stele_hot.base, link);
-		if (state & STATE_DEAD) {
-			stele_dead_return(run);
-		} else if (state_take_idle(&run->state, true)) {
-			retire(s, run, EFFORT_USUAL);
-		} else if ((state & STATE_FREE) * 2 > run->objects) {
-			list(s, run);
-		} else {
-			store_relaxed(&link->next,
-				      fuller ? stack_index(stele_hot.base, fuller) : 0);
-			fuller = link;
-		}
-	}
-	for (; fuller; fuller = below) {
-		below = stack_below(stele_hot.base, fuller);
-		list(s, run_of_link(fuller));
-	}
+	if (what == TIDY_RETURN)
+		stele_dead_return(run);
+	else if (what == TIDY_RETIRE)
+		retire(cache, run, EFFORT_USUAL);
+	else
+		list(cache, run);
 }
 
 void stele_slabs_tidy(struct kmem_cache *s)
 {
 	for (unsigned node = 0; node < stele_nodes.count; node++)
 		if (cache_has_node(s, node))
-			tidy_stack(s, cache_partial(s, node));
+			partial_tidy(cache_partial(s, node), stele_hot.base, s->objects, tidy_slab,
+				     s);
 }

@@ -13,7 +13,6 @@
  *           SPENT   two find a slab that has nothing on top, a third gives to it
  *           TIDY    one tidies the stack, another claims from its slab, a third gives to it
  *           IDLE    one tidies a stack with an idle slab, another claims from that
- * Restated  tidy_stack() of slab/slabs.c, where it retires slabs of runs
  * Broken    HEAD        the head is not looked at again after the state
  *           GENERATION  a new slab's state may equal the old one's: an old claim succeeds
  *           DESCRIPTOR  the descriptor is returned without asking whether it is on a stack
@@ -27,10 +26,17 @@
 #define ORDER_HEAD_STATE memory_order_relaxed
 #define ORDER_STATE_CLAIM memory_order_relaxed
 #endif
+#ifdef BROKEN_TIDY_OFF
+#define TIDY_TAKE_IDLE(state) state_take_idle(state, false)
+#endif
+#ifdef BROKEN_TIDY_IDLE
+#define TIDY_TAKE_IDLE(state) take_idle_blindly(state)
+#endif
 #define MODEL_THREADS 3
 enum { SCENE_NONE, SCENE_FRESH, SCENE_REUSE, SCENE_SPENT, SCENE_TIDY, SCENE_IDLE, SCENES };
 #define MODEL_SCENES SCENES
 #include "model.h"
+static inline bool take_idle_blindly(_Atomic uint64_t *state);
 #include "slab/partial.h"
 
 #define CACHES 2
@@ -50,6 +56,16 @@ static struct slab slabs[4];
 static struct stele_stack partial[CACHES], pool;
 static _Atomic int started, retired;
 static unsigned held[MODEL_THREADS + 1]; /* an object, by thread, or 0 */
+
+static inline bool take_idle_blindly(_Atomic uint64_t *state)
+{
+	bool idle = load_acquire(state) & STATE_IDLE;
+
+	STELE_POINT("model:idle");
+	if (idle)
+		and_relaxed(state, ~(STATE_IDLE | STATE_FREE | STATE_LISTED));
+	return idle;
+}
 
 static void list(struct slab *slab, int cache)
 {
@@ -196,39 +212,21 @@ static void give_keep(unsigned object, int me)
 		list(slab, slab->cache);
 }
 
-static bool take_idle(struct slab *slab)
+static void tidy_slab(struct partial *link, enum tidied what, void *cache)
 {
-#if defined(BROKEN_TIDY_IDLE)
-	bool idle = load_acquire(&slab->partial.state) & STATE_IDLE;
+	struct slab *slab = (struct slab *)link;
 
-	STELE_POINT("model:idle");
-	if (idle)
-		and_relaxed(&slab->partial.state, ~(STATE_IDLE | STATE_FREE | STATE_LISTED));
-	return idle;
-#elif defined(BROKEN_TIDY_OFF)
-	return state_take_idle(&slab->partial.state, false);
-#else
-	return state_take_idle(&slab->partial.state, true);
-#endif
+	if (what == TIDY_RETURN)
+		to_pool(slab);
+	else if (what == TIDY_RETIRE)
+		retire(slab);
+	else
+		list(slab, *(int *)cache);
 }
 
 static void tidy(int cache)
 {
-	struct stele_link *link = stack_take_all(&partial[cache], slabs), *below;
-
-	for (; link; link = below) {
-		struct slab *slab = (struct slab *)link;
-		uint64_t state = load_acquire(&slab->partial.state);
-
-		STELE_POINT("model:tidy");
-		below = stack_below(slabs, link);
-		if (state & STATE_DEAD)
-			to_pool(slab);
-		else if (take_idle(slab))
-			retire(slab);
-		else
-			list(slab, cache);
-	}
+	partial_tidy(&partial[cache], slabs, OBJECTS, tidy_slab, &cache);
 }
 
 static void give_held(int me)
