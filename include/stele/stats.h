@@ -19,7 +19,7 @@ struct stele_stats {
 	uint64_t slab_free_bytes; /* part of it: objects that are free in their slab */
 	uint64_t large_bytes;	  /* allocations that have pages of their own */
 	uint64_t large_count;
-	uint64_t dirty_free_bytes; /* free pages that are still resident */
+	uint64_t dirty_free_bytes; /* free pages that are still resident; runs that rest in slots */
 	uint64_t areas;		   /* of 2 MiB, ever opened; some may be empty by now */
 	uint64_t reports;	   /* bad frees reported */
 	uint64_t sheaves;	   /* arrays of free objects, all of them */

@@ -69,7 +69,7 @@ static struct run *run_to_free(const char *call, void *p)
 {
 	struct run *run = stele_heap_started() ? stele_run_of(p) : NULL;
 
-	if (run && run->kind != RUN_NONE)
+	if (run && run->kind != RUN_NONE && !run_rests(run))
 		return run;
 	stele_report_free(call, p, STELE_NOT_OURS, NULL);
 	return NULL;
@@ -91,7 +91,8 @@ static bool free_any(const char *call, void *p, const struct stele_trace_event *
 	}
 	if (event)
 		stele_trace_call(event);
-	stele_large_free(run);
+	if (!stele_resting_free(p))
+		stele_large_free(run);
 	return true;
 }
 
@@ -144,7 +145,7 @@ size_t stele_usable(const void *p)
 {
 	struct run *run = stele_heap_started() ? stele_run_of(p) : NULL;
 
-	if (!run || run->kind == RUN_NONE || run_is_pages(run) || run_is_own(run))
+	if (!run || run->kind == RUN_NONE || run_rests(run) || run_is_pages(run) || run_is_own(run))
 		return 0;
 	if (run->kind == RUN_SLAB)
 		return run_has_object_at(run, p) ? run->size : 0;

@@ -109,6 +109,8 @@ static STELE_RACY_LOOK void sum_run(struct run *run, void *arg)
 		stats->slab_free_bytes += free * run->size;
 		if (stele_is_sheaf_cache(run->cache))
 			stats->sheaves += run->objects - free;
+	} else if (run_rests(run)) {
+		stats->dirty_free_bytes += run->bytes;
 	} else if (run->kind == RUN_LARGE || run->kind == RUN_HUGE) {
 		stats->large_bytes += run->bytes;
 		stats->large_count++;
@@ -130,7 +132,7 @@ static STELE_RACY_LOOK void sum_run_of_node(struct run *run, void *arg)
 	if (slab) {
 		sum->stats->slab_bytes += run->bytes;
 		sum->stats->slab_free_bytes += (load_relaxed(&run->state) & STATE_FREE) * run->size;
-	} else if (run->kind != RUN_SLAB) {
+	} else if (run->kind != RUN_SLAB && !run_rests(run)) {
 		sum->stats->large_bytes += run->bytes;
 	}
 }
@@ -180,7 +182,7 @@ void stele_stats_read(struct stele_stats *stats)
 	resting += stele_rcu_sheaves();
 	stats->sheaves_out = stats->sheaves - STELE_MIN(resting, stats->sheaves);
 	pages = stele_page_stats();
-	stats->dirty_free_bytes = pages.dirty_free;
+	stats->dirty_free_bytes += pages.dirty_free;
 	stats->areas = pages.areas;
 	stats->reports = stele_reports();
 	sum_graces(stats);

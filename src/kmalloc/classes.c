@@ -66,6 +66,7 @@ static bool start(unsigned int granule)
 	for (cls = 0; cls < STELE_NR_CLASSES; cls++)
 		boot_class(cls);
 	stele_own_boot();
+	stele_resting_boot();
 	table_fill(stele_class_table, STELE_TABLE_ENTRIES, smallest_class, granule);
 	return true;
 }
@@ -84,6 +85,8 @@ void stele_kmalloc_init(unsigned int granule)
 static __attribute__((constructor)) void start_early(void)
 {
 	stele_kmalloc_init(0);
-	if (ready_look(&started))
-		stele_cache_list(stele_kmalloc_caches, STELE_NR_CLASSES);
+	if (!ready_look(&started))
+		return;
+	stele_cache_list(stele_kmalloc_caches, STELE_NR_CLASSES);
+	stele_resting_list();
 }

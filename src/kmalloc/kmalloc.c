@@ -38,7 +38,7 @@ void *stele_request_pages(const struct stele_request *r, size_t *bytes)
 
 	/* Whole pages, so that a cleared allocation is clear up to ksize(). */
 	*bytes = STELE_ALIGN_UP(r->size, page);
-	return stele_large_take(*bytes, STELE_MAX(r->align, page), r->gfp, r->node);
+	return stele_block_take(*bytes, STELE_MAX(r->align, page), r->gfp, r->node);
 }
 
 /*
@@ -136,7 +136,7 @@ void *kmalloc_node(size_t size, gfp_t gfp, int node)
 
 static __attribute__((noinline)) void kfree_slow(void *p, const void *site)
 {
-	if (!ZERO_OR_NULL_PTR(p))
+	if (!ZERO_OR_NULL_PTR(p) && !stele_resting_free(p))
 		stele_free_slow("kfree", p, site);
 }
 

@@ -94,7 +94,7 @@ static bool is_large(const void *p)
 {
 	const struct run *run = stele_run_of(p);
 
-	return run && (run->kind == RUN_LARGE || run->kind == RUN_HUGE);
+	return run && (run->kind == RUN_LARGE || run->kind == RUN_HUGE) && !run_rests(run);
 }
 
 static __attribute__((noinline)) void kfree_nolock_slow(void *p, const void *site)

@@ -97,11 +97,22 @@ static void *reported(void *p, size_t size, size_t bytes, const void *site)
 	return stele_request_report(&r, p, bytes);
 }
 
-static void *alloc_large(size_t size, size_t align, bool zero, const void *site)
+/* Nothing that fits rests in this slot. */
+static void *alloc_pages_of(size_t size, size_t align, bool zero, const void *site)
 {
 	void *p = stele_large_alloc(size, align, zero);
 
 	return reported(p, size, p ? stele_usable(p) : size, site);
+}
+
+static void *alloc_large(size_t size, size_t align, bool zero, const void *site)
+{
+	void *p = stele_resting_take(size, align);
+
+	if (!p)
+		return alloc_pages_of(size, align, zero, site);
+	probe_kmalloc(p, size);
+	return zero ? memset(p, 0, stele_usable(p)) : p;
 }
 
 static inline void *alloc_small(struct kmem_cache *s, size_t size, const void *site)
@@ -130,9 +141,20 @@ static __attribute__((noinline)) void *malloc_slow(size_t size, const void *site
 	if (!s && !start())
 		return checked(alloc_unstarted(MALLOC_GRANULE, size));
 	if (size > KMALLOC_MAX_CACHE_SIZE)
-		return checked(alloc_large(size, 1, false, site));
+		return checked(alloc_pages_of(size, 1, false, site));
 	s = s ? s : stele_cache_for(size ? size : 1);
 	return checked(reported(stele_slab_alloc_slow(s, 0), size, s->size, site));
+}
+
+/* Above KMALLOC_MAX_CACHE_SIZE: a run that rests in this slot. */
+static __attribute__((noinline)) void *malloc_block(size_t size, const void *site)
+{
+	void *p = stele_likely(stele_hot.small_end) ? stele_resting_take(size, 1) : NULL;
+
+	if (stele_unlikely(!p))
+		return malloc_slow(size, site);
+	probe_kmalloc(p, size);
+	return p;
 }
 
 /* Sizes that are not in the table, and every size before the start. */
@@ -140,7 +162,9 @@ static __attribute__((noinline)) void *malloc_above(size_t size, const void *sit
 {
 	void *p = NULL;
 
-	if (stele_likely(stele_hot.small_end && size <= KMALLOC_MAX_CACHE_SIZE))
+	if (size > KMALLOC_MAX_CACHE_SIZE)
+		return malloc_block(size, site);
+	if (stele_likely(stele_hot.small_end))
 		p = pcpu_pop(*words_above(size));
 	if (stele_unlikely(!p))
 		return malloc_slow(size, site);
@@ -168,6 +192,8 @@ EXPORT void *malloc(size_t size)
 
 static __attribute__((noinline)) void free_slow(void *p, const void *site)
 {
+	if (stele_resting_free(p))
+		return;
 	if (stele_boot_has(p))
 		stele_boot_free();
 	else if (p)
@@ -237,7 +263,7 @@ static const char *why_not(const void *p)
 {
 	const struct run *run = stele_run_of(p);
 
-	if (!run)
+	if (!run || run_rests(run))
 		return STELE_NOT_OURS;
 	return run_is_own(run) ? STELE_OWN : "not the start of an object";
 }

@@ -47,7 +47,7 @@ struct run {
 	uint32_t objects; /* slab: how many */
 	uint32_t frames;  /* of a run within an area; areas of a huge one */
 	uint32_t size;	  /* slab: of one object; huge: not 0 when it is a mapping of its own */
-	uint64_t unused;
+	_Atomic uint64_t rests; /* large: free, but kept whole in a slot (cache/resting.c) */
 	/* Line 1: the slab floor's, see slab/slab.h; free descriptors use the link too. */
 	struct stele_link link;
 	_Atomic uint64_t state;

@@ -134,7 +134,7 @@ static void give_any(struct giving *giving, void *p)
 	run = stele_heap_started() ? stele_run_of(p) : NULL;
 	if (stele_refuse_own(giving->call, p))
 		return;
-	if (!run || run->kind == RUN_NONE)
+	if (!run || run->kind == RUN_NONE || run_rests(run))
 		reported(giving->call, p, STELE_NOT_OURS, NULL);
 	else if (run->kind == RUN_SLAB)
 		give_object(giving, run, p);

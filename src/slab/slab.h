@@ -38,6 +38,7 @@
 #define SLAB_NO_SHEAVES 0x80000000u /* internal: every call goes to the slabs */
 #define SLAB_OWN 0x20000000u	    /* internal: objects of the library itself; without sheaves */
 #define SLAB_KEPT 0x40000000u /* internal: slabs are never given up (kept.c); without sheaves */
+#define SLAB_RUNS 0x10000000u /* internal: sheaves of page runs, which have no slab (resting.c) */
 #define SLAB_OBJECTS_MAX 512u /* the bits of a descriptor */
 #define PATIENCE 1000 /* naps, a second or so: how long what others have in hand is waited for */
 
@@ -286,6 +287,23 @@ void stele_decay_shrunk(unsigned frames);
 bool stele_decay_pending(void);
 void stele_decay_go_on(void);
 void stele_decay_lowered(unsigned frames); /* counts only: the next one that shrinks looks */
+
+/* ---- resting.c: page runs that a slot keeps ---- */
+/* The lists, before anything is freed; and once the program's constructors run, for all that empties
+ * caches. */
+void stele_resting_boot(void);
+void stele_resting_list(void);
+/* A run of just as many frames that rests here, or NULL. It holds what its last owner wrote. */
+void *stele_resting_take(size_t bytes, size_t align);
+/* Frees @p, if it is a block that can rest here. False: nothing is done. */
+bool stele_resting_free(void *p);
+/* stele_large_take(), from what rests here first. */
+void *stele_block_take(size_t bytes, size_t align, gfp_t gfp, int node);
+
+static inline bool run_rests(const struct run *run)
+{
+	return load_relaxed(&((struct run *)run)->rests);
+}
 
 /* ---- report.c ---- */
 /* Says what is wrong with freeing @p and counts it; dies if the option says so. */

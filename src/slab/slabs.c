@@ -455,9 +455,30 @@ static __attribute__((noinline)) struct run *give_first(struct kmem_cache *s, ui
 	return give_batch(s, &batch) ? batch.run : NULL;
 }
 
+/* Runs that rested: one that does not any more was freed twice. */
+static __attribute__((noinline)) void give_runs(const struct kmem_cache *s, const uint64_t *bases,
+						unsigned n)
+{
+	for (unsigned i = 0; i < n; i++) {
+		struct run *run = stele_run_of((void *)(uintptr_t)bases[i]);
+
+		if (stele_unlikely(!run || !run_rests(run))) {
+			report_gone(s, bases[i]);
+			continue;
+		}
+		store_relaxed(&run->rests, 0);
+		stele_large_free(run);
+	}
+}
+
 void stele_slabs_give(struct kmem_cache *s, uint64_t *objects, unsigned n)
 {
 	uint64_t *end = objects + n;
+
+	if (stele_unlikely(s->flags & SLAB_RUNS)) {
+		give_runs(s, objects, n);
+		return;
+	}
 
 	while (end > objects) {
 		struct run *idle = give_first(s, objects, &end);

@@ -1,0 +1,306 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * cache/resting.c - page runs that rest in a slot: the kernel's per_cpu_pages
+ *
+ * Idea      A block with pages of its own that is freed stays whole, its page map entries included,
+ *           in a list of this CPU's slot; the next block of exactly as many frames takes it from
+ *           there. Such a list is a sheaf of run addresses. Each doubling of sizes has one, and a
+ *           cache without slabs stands behind it. So the steps are those of every sheaf, and all that
+ *           empties sheaves (shrink, trim, decay, slots that go or grow cold, a shortage) empties
+ *           these lists too: stele_slabs_give() returns their runs to the page floor.
+ *           take: main's top; else the first one in main that fits; else NULL, to the page floor
+ *           put:  onto main; a full one gives the older half of its runs up first
+ * Sizes     A size begins to rest when it is wanted soon after a run of that size went to the page
+ *           floor. Every MISSES-th request that finds nothing drops the run that rests longest, and its
+ *           size rests no more. So where sizes seldom repeat, next to nothing rests (decision 0014).
+ * States    a run is a block, rests (run->rests), or is no run. It rests from before it is pushed
+ *           until after it was popped, so a block that is freed twice is told from one in use.
+ * Objects   resting, freed_last, misses: advice, shared by all slots. A lost update costs nothing but
+ *           a run that rests, or does not.
+ * Bound     REST_MAX bytes of each list, but REST_LEAST runs at least; no spare, no barn. With LISTS
+ *           lists that is 4.5 MiB of a slot.
+ * Order     SLOT. PAGEMAP: `rests` is cleared before the address is told again.
+ * Context   any. A handler that finds main in another's hands goes to the page floor.
+ * Failure   A run that can rest nowhere is the caller's to free. A lost race for main gives its runs
+ *           up.
+ * Unlike    the kernel, no refill in batches: a run costs the page floor the same one by one.
+ * Tests     tests/contract/test_resting.c
+ */
+#include "base/fmt.h"
+#include "page/map.h"
+#include "slab/slab.h"
+
+#define LEAST_FRAMES 9u	 /* above KMALLOC_MAX_CACHE_SIZE */
+#define MOST_FRAMES 256u /* 1 MiB */
+#define LISTS 5u	 /* up to 64 KiB, 128 KiB, ... */
+#define REST_MAX (512u << 10)
+#define REST_LEAST 2u
+#define REST_MOST 8u
+#define MISSES 4u
+
+_Static_assert((LEAST_FRAMES - 1) * FRAME_SIZE == KMALLOC_MAX_CACHE_SIZE, "buckets end there");
+
+static struct kmem_cache lists[LISTS];
+
+/* By frames: the words of the list where such runs rest now; 0: none does. */
+static _Atomic uint16_t resting[MOST_FRAMES + 1];
+/* The sizes, in frames, that were freed to the page floor last; one entry for each list. */
+static _Atomic uint32_t freed_last[LISTS];
+/* Requests that went there. */
+static _Atomic uint32_t misses[LISTS];
+
+static bool may_rest(size_t frames)
+{
+	return frames - LEAST_FRAMES <= MOST_FRAMES - LEAST_FRAMES;
+}
+
+/* The list of runs of so many frames. */
+static unsigned list_of(size_t frames)
+{
+	return stele_ilog2(frames - 1) - stele_ilog2(LEAST_FRAMES - 1);
+}
+
+/* Whether events are asked for that a run which rests does not cause. */
+static bool watched(void)
+{
+	return trace_asked(STELE_TRACE_KMALLOC | STELE_TRACE_KFREE | STELE_TRACE_MM_PAGE_ALLOC |
+			   STELE_TRACE_MM_PAGE_FREE);
+}
+
+static inline bool fits(const struct run *run, size_t frames, size_t align)
+{
+	return run->frames == frames && stele_is_aligned(run->base, align);
+}
+
+static inline void *in_use_again(struct run *run)
+{
+	store_relaxed(&run->rests, 0);
+	run_changed();
+	return (void *)run->base;
+}
+
+/* ---- the sizes that rest ---- */
+
+/* A run of so many frames goes to the page floor. */
+static void note_freed(size_t frames)
+{
+	_Atomic uint32_t *last = &freed_last[list_of(frames)];
+	uint32_t seen = load_relaxed(last);
+
+	if ((seen & 0xffff) != frames)
+		store_relaxed(last, seen << 16 | (uint32_t)frames);
+}
+
+/* Nothing wanted this run: its size rests no more. */
+static void note_useless(uint64_t base)
+{
+	store_relaxed(&resting[stele_run_of((void *)(uintptr_t)base)->frames], 0);
+}
+
+/* ---- the slow ways: main in hand ---- */
+
+/* Main goes back with what it holds then; another may be there by now. */
+static void attach_main(struct kmem_cache *s, uint64_t top)
+{
+	if (!stele_pcpu_cas(s->words, WORD_MAIN, SHEAF_EMPTY, top))
+		stele_sheaf_put(s, top);
+}
+
+/* Of the @n runs at @entry: the newest one that fits goes out, and @other takes its place. */
+static void *exchange_in(uint64_t *entry, unsigned n, void *other, size_t frames, size_t align)
+{
+	while (n-- > 0) {
+		void *p = (void *)(uintptr_t)entry[n];
+
+		if (!fits(stele_run_of(p), frames, align))
+			continue;
+		entry[n] = (uint64_t)(uintptr_t)other;
+		return p;
+	}
+	return NULL;
+}
+
+/* @other was on top of main and does not fit: a run from below it does, or none. */
+static void *take_from_below(struct kmem_cache *s, void *other, size_t frames, size_t align)
+{
+	uint64_t main = stele_pcpu_read(s->words, WORD_MAIN), out = (uint64_t)(uintptr_t)other;
+	unsigned n = stele_is_sheaf(main) ? sheaf_count(main, s->sheaf_size) : 0;
+	void *p = NULL;
+
+	if (n && stele_pcpu_cas(s->words, WORD_MAIN, main, SHEAF_EMPTY)) {
+		STELE_POINT("resting:detached");
+		p = exchange_in((uint64_t *)(uintptr_t)main - n, n, other, frames, align);
+		attach_main(s, main);
+	}
+	if (!p && !stele_pcpu_push(s->words, other))
+		stele_slabs_give(s, &out, 1);
+	return p;
+}
+
+/* Gives up the @n oldest runs of a sheaf in hand; its new top. */
+static uint64_t give_oldest(struct kmem_cache *s, uint64_t top, unsigned n)
+{
+	uint64_t oldest[REST_MOST], *entry = (uint64_t *)(uintptr_t)top;
+	unsigned count = sheaf_count(top, s->sheaf_size);
+
+	entry -= count;
+	memcpy(oldest, entry, n * sizeof(*entry));
+	memmove(entry, entry + n, (count - n) * sizeof(*entry));
+	for (unsigned i = 0; i < n; i++)
+		note_useless(oldest[i]);
+	stele_slabs_give(s, oldest, n);
+	return top - n * sizeof(*entry);
+}
+
+/* One run less rests here. */
+static void drop_oldest(struct kmem_cache *s)
+{
+	uint64_t main = stele_pcpu_read(s->words, WORD_MAIN);
+
+	if (stele_is_sheaf(main) && !sheaf_is_empty(main, s->sheaf_size) &&
+	    stele_pcpu_cas(s->words, WORD_MAIN, main, SHEAF_EMPTY))
+		attach_main(s, give_oldest(s, main, 1));
+}
+
+/*
+ * So many frames are wanted from the page floor. If such a run went there lately, the next one
+ * rests. And each few times a run goes whose like was not wanted so long.
+ */
+static __attribute__((noinline)) void note_wanted(size_t frames)
+{
+	unsigned list = list_of(frames);
+	uint32_t seen = load_relaxed(&freed_last[list]), n = load_relaxed(&misses[list]) + 1;
+
+	if (!lists[list].words)
+		return;
+	if ((seen & 0xffff) == frames || seen >> 16 == frames)
+		store_relaxed(&resting[frames], (uint16_t)lists[list].words);
+	store_relaxed(&misses[list], n);
+	if (!(n % MISSES))
+		drop_oldest(&lists[list]);
+}
+
+/* @p was on top, or NULL: the fast step failed. */
+static __attribute__((noinline)) void *take_slow(void *p, size_t frames, size_t align)
+{
+	struct kmem_cache *s = &lists[list_of(frames)];
+	struct run *run;
+
+	if (!p)
+		p = pcpu_pop_late(s->words);
+	if (p && !fits(stele_run_of(p), frames, align))
+		p = take_from_below(s, p, frames, align);
+	run = p ? stele_run_of(p) : NULL;
+	if (run)
+		return in_use_again(run);
+	note_wanted(frames);
+	return NULL;
+}
+
+void *stele_resting_take(size_t bytes, size_t align)
+{
+	size_t frames = (bytes + FRAME_SIZE - 1) / FRAME_SIZE;
+	unsigned words = may_rest(frames) ? load_relaxed(&resting[frames]) : 0;
+	struct run *run;
+	void *p;
+
+	if (stele_unlikely(!words || watched())) {
+		if (may_rest(frames))
+			note_wanted(frames);
+		return NULL;
+	}
+	p = pcpu_pop(words);
+	run = stele_likely(p) ? stele_run_of(p) : NULL;
+	if (stele_unlikely(!run || !fits(run, frames, align)))
+		return take_slow(p, frames, align);
+	return in_use_again(run);
+}
+
+/* There is no main, or it is full. False: this slot can have none now. */
+static bool put_in_room(struct kmem_cache *s, void *p)
+{
+	uint64_t main = stele_pcpu_read(s->words, WORD_MAIN), top = main;
+
+	if (!word_attachable_mend(main))
+		return false;
+	if (!stele_is_sheaf(main))
+		top = stele_sheaf_get_empty(s);
+	else if (!stele_pcpu_cas(s->words, WORD_MAIN, main, SHEAF_EMPTY))
+		return false;
+	if (!top)
+		return false;
+	STELE_POINT("resting:room");
+	if (sheaf_is_full(top, s->sheaf_size, s->capacity))
+		top = give_oldest(s, top, (s->capacity + 1u) / 2);
+	*(uint64_t *)(uintptr_t)top = (uint64_t)(uintptr_t)p;
+	attach_main(s, top + 8);
+	return true;
+}
+
+/* The fast step failed. */
+static __attribute__((noinline)) bool put_slow(struct run *run)
+{
+	struct kmem_cache *s = &lists[list_of(run->frames)];
+	void *p = (void *)run->base;
+
+	if (pcpu_push_late(s->words, p) || put_in_room(s, p))
+		return true;
+	store_relaxed(&run->rests, 0);
+	return false;
+}
+
+bool stele_resting_free(void *p)
+{
+	struct run *run = in_heap(p) ? stele_run_of(p) : NULL;
+	unsigned words;
+
+	if (!run || run->kind != RUN_LARGE || run->base != (uintptr_t)p || !may_rest(run->frames) ||
+	    run_rests(run) || run_is_given(run))
+		return false;
+	words = load_relaxed(&resting[run->frames]);
+	if (stele_unlikely(!words || watched() || is_remote(p))) {
+		note_freed(run->frames);
+		return false;
+	}
+	store_relaxed(&run->rests, 1);
+	return stele_likely(pcpu_push(words, p)) || put_slow(run);
+}
+
+/* ---- blocks with pages of their own ---- */
+
+void *stele_block_take(size_t bytes, size_t align, gfp_t gfp, int node)
+{
+	bool anywhere = node < 0 || !nodes_several();
+	void *p = anywhere ? stele_resting_take(bytes, align) : NULL;
+
+	if (!p)
+		return stele_large_take(bytes, align, gfp, node);
+	if (gfp & __GFP_ZERO)
+		memset(p, 0, stele_large_usable(stele_run_of(p)));
+	return p;
+}
+
+/* ---- start ---- */
+
+void stele_resting_boot(void)
+{
+	for (unsigned i = 0; i < LISTS; i++) {
+		struct kmem_cache *s = &lists[i];
+		uint32_t size = 2 * KMALLOC_MAX_CACHE_SIZE << i;
+		struct stele_out out;
+		char name[32];
+
+		stele_out_init(&out, name, sizeof(name));
+		stele_fmt(&out, "stele-runs-%uk", size / 1024);
+		stele_cache_boot(s, name, size, FRAME_SIZE, SLAB_NO_MERGE | SLAB_RUNS);
+		if (s->capacity)
+			s->capacity = (uint16_t)STELE_MAX(REST_MAX / size, REST_LEAST);
+		s->barn_max = 0;
+		stele_cache_barns_limit(s, 0);
+	}
+}
+
+void stele_resting_list(void)
+{
+	stele_cache_list(lists, LISTS);
+}
