@@ -73,7 +73,7 @@ static void errno_is_kept(void **state)
 static void a_long_name_is_cut_and_the_offset_is_not(void **state)
 {
 	char folder[] = "/tmp/stele-test-place-XXXXXX", path[200], text[STELE_OS_PLACE_SIZE];
-	void *library;
+	void *library = NULL;
 	char command[600], *code;
 	Dl_info info;
 
