@@ -15,8 +15,11 @@
  *           run under the list's lock, and may want to create or destroy a cache.
  * Tests     tests/unit/cache/test_decay.c; `make bench` measures what idle threads keep.
  */
-#include "slab/slab.h"
-#include "slab/sheaf.h"
+#include "cache/decay.h"
+#include "cache/flush.h"
+#include "cache/list.h"
+#include "cache/sheaves.h"
+#include "slab/kept.h"
 
 #define MARK_MIN ((2u << 20) / FRAME_SIZE)
 #define AT_ONCE 16u
@@ -31,24 +34,13 @@ void stele_decay_grown(unsigned more)
 
 	while (now > seen && !cas_relaxed(&mark, &seen, now))
 		;
-	stele_cold_note();
-}
-
-bool stele_slab_has_sheaves(struct kmem_cache *s)
-{
-	bool found = s->capacity && stele_pcpu_sheaves(s->words);
-
-	for (unsigned node = 0; s->capacity && !found && node < stele_nodes.count; node++)
-		found = barn_has(&cache_barn(s, node)->full) ||
-			barn_has(&cache_barn(s, node)->empty);
-	return found;
 }
 
 static void empty_cache(struct kmem_cache *s, void *arg)
 {
 	(void)arg;
-	if (!s->dtor && stele_slab_has_sheaves(s))
-		stele_slab_flush_all(s, false);
+	if (!s->dtor && stele_cache_has_sheaves(s))
+		stele_cache_flush(s, EFFORT_USUAL);
 }
 
 void stele_decay_lowered(unsigned less)

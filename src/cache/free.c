@@ -7,8 +7,12 @@
  *           library's own objects (its caches, sheaves, pools): the library frees them by other
  *           ways.
  * Context   any.
+ * Tests     tests/death/
  */
-#include "slab/slab.h"
+#include "cache/fast.h"
+#include "cache/resting.h"
+#include "slab/report.h"
+#include "trace/trace.h"
 
 /* An object of another node's memory goes to its slab, not onto a sheaf of this node. */
 static inline __attribute__((always_inline)) bool push_late(uint64_t words, void *p)
@@ -39,7 +43,7 @@ bool stele_refuse_own(const char *call, const void *p)
 
 bool stele_seen_free(const struct run *run, const void *p)
 {
-	return stele_object_is_free(run, p) || stele_pcpu_on_top(run_cache(run)->words, p);
+	return object_is_free(run, p) || stele_pcpu_on_top(run_cache(run)->words, p);
 }
 
 /* Whether the object at @p can be freed; reported if not. */
@@ -55,13 +59,13 @@ static bool may_free(const char *call, struct run *run, void *p)
 
 /* @event: reported while the object is still the caller's; NULL when no callback asked for it. */
 static bool free_object(const char *call, struct run *run, void *p,
-			const struct stele_trace_event *event)
+			const struct stele_trace_event *event, enum effort effort)
 {
 	if (!may_free(call, run, p))
 		return false;
 	if (stele_unlikely(event))
 		stele_trace_call(event);
-	return stele_slab_free_slow(run_cache(run), p);
+	return stele_free_object(run_cache(run), p, effort);
 }
 
 /* The run of something that was allocated; else NULL, and it was reported. */
@@ -75,15 +79,17 @@ static struct run *run_to_free(const char *call, void *p)
 	return NULL;
 }
 
-static bool free_any(const char *call, void *p, const struct stele_trace_event *event)
+static bool free_run(const char *call, void *p, const struct stele_trace_event *event,
+		     enum effort effort)
 {
 	struct run *run = run_to_free(call, p);
 
 	if (!run)
 		return false;
 	if (run->kind == RUN_SLAB)
-		return free_object(call, run, p, event);
-	if (run_is_pages(run) || run_is_own(run) || run->base != (uintptr_t)p)
+		return free_object(call, run, p, event, effort);
+	if (effort == EFFORT_BOUNDED || run_is_pages(run) || run_is_own(run) ||
+	    run->base != (uintptr_t)p)
 		return report_inside(call, p, run);
 	if (stele_unlikely(run_is_given(run))) {
 		stele_report_free(call, p, STELE_GIVEN, NULL);
@@ -103,42 +109,21 @@ static __attribute__((noinline, cold)) bool free_reported(const char *call, void
 						 .call_site = site,
 						 .ptr = p };
 
-	return free_any(call, p, &event);
+	return free_run(call, p, &event, EFFORT_USUAL);
 }
 
-bool stele_free_slow(const char *call, void *p, const void *site)
+bool stele_free_any(const char *call, void *p, const void *site, enum effort effort)
 {
+	/* A traced call is not bounded: the callback is not ours. */
 	if (trace_asked(STELE_TRACE_KFREE) && site)
 		return free_reported(call, p, site);
-	return slab_free_by(push_late, p) || free_any(call, p, NULL);
+	return slab_free_by(push_late, p) || free_run(call, p, NULL, effort);
 }
 
 bool stele_free(const char *call, void *p, const void *site)
 {
 	probe_kfree(p);
-	return slab_free_fast(p) || stele_free_slow(call, p, site);
-}
-
-static bool free_bounded(const char *call, void *p)
-{
-	struct run *run = run_to_free(call, p);
-
-	if (!run)
-		return false;
-	if (run->kind != RUN_SLAB)
-		return report_inside(call, p, run);
-	if (!may_free(call, run, p))
-		return false;
-	stele_slab_free_bounded(run_cache(run), p);
-	return true;
-}
-
-bool stele_free_bounded(const char *call, void *p, const void *site)
-{
-	/* A traced call is not bounded: the callback is not ours. */
-	if (trace_asked(STELE_TRACE_KFREE) && site)
-		return free_reported(call, p, site);
-	return slab_free_by(push_late, p) || free_bounded(call, p);
+	return slab_free_fast(p) || stele_free_any(call, p, site, EFFORT_USUAL);
 }
 
 size_t stele_usable(const void *p)
@@ -168,7 +153,7 @@ static void report_wrong_cache(struct kmem_cache *s, void *p)
 		stele_report_cache(p, run_cache(run)->name, s->name);
 }
 
-static void cache_free_any(struct kmem_cache *s, void *p, const struct stele_trace_event *event)
+static void free_into(struct kmem_cache *s, void *p, const struct stele_trace_event *event)
 {
 	struct run *run = stele_run_of(p);
 
@@ -177,58 +162,23 @@ static void cache_free_any(struct kmem_cache *s, void *p, const struct stele_tra
 	else if (!run || run->cache != s || !run_has_object_at(run, p))
 		report_wrong_cache(s, p);
 	else if (event || !push_late(s->words, p))
-		free_object("kmem_cache_free", run, p, event);
+		free_object("kmem_cache_free", run, p, event, EFFORT_USUAL);
 }
 
-static __attribute__((noinline, cold)) void cache_free_reported(struct kmem_cache *s, void *p,
-								const void *site)
+static __attribute__((noinline, cold)) void free_into_reported(struct kmem_cache *s, void *p,
+							       const void *site)
 {
 	const struct stele_trace_event event = {
 		.event = STELE_TRACE_KMEM_CACHE_FREE, .call_site = site, .ptr = p, .name = s->name
 	};
 
-	cache_free_any(s, p, &event);
+	free_into(s, p, &event);
 }
 
-void stele_cache_free_slow(struct kmem_cache *s, void *p, const void *site)
+void stele_free_into(struct kmem_cache *s, void *p, const void *site)
 {
 	if (trace_asked(STELE_TRACE_KMEM_CACHE_FREE) && site)
-		cache_free_reported(s, p, site);
+		free_into_reported(s, p, site);
 	else
-		cache_free_any(s, p, NULL);
-}
-
-/* The words are taken from @s, not from the tag: they are then known before the tag is. */
-static inline __attribute__((always_inline)) void cache_free(struct kmem_cache *s, void *p)
-{
-	probe_kmem_cache_free(p, &s->name_at);
-	if (stele_likely(in_heap(p))) {
-		uint64_t tag = tag_at(p), words = s->words;
-
-		if (stele_likely(tag_words(tag) == words &&
-				 tag_has_object_at(tag, p, s->fast_recip, s->fast_limit) &&
-				 pcpu_push(words, p)))
-			return;
-	}
-	stele_cache_free_slow(s, p, STELE_CALLER);
-}
-
-void kmem_cache_free(struct kmem_cache *s, void *p)
-{
-	cache_free(s, p);
-}
-
-void kmem_cache_free_bulk(struct kmem_cache *s, size_t n, void **p)
-{
-	for (size_t i = 0; i < n; i++) {
-		if (s)
-			cache_free(s, p[i]);
-		else
-			stele_free("kmem_cache_free_bulk", p[i], STELE_CALLER);
-	}
-}
-
-void *kmem_cache_alloc(struct kmem_cache *s, gfp_t gfp)
-{
-	return cache_alloc(s, gfp, NUMA_NO_NODE);
+		free_into(s, p, NULL);
 }

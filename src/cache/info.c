@@ -9,10 +9,15 @@
  */
 #include "arch/call.h"
 #include "base/fmt.h"
+#include "cache/rcu.h"
+#include "cache/sheaves.h"
+#include "cache/walk.h"
 #include "slab/bitmap.h"
-#include "slab/slab.h"
+#include "slab/object.h"
+#include "slab/report.h"
 #include <errno.h>
 #include <stele/stats.h>
+#include <string.h>
 #include <unistd.h>
 
 struct tally {
@@ -186,16 +191,4 @@ void stele_stats_read(struct stele_stats *stats)
 	stats->areas = pages.areas;
 	stats->reports = stele_reports();
 	sum_graces(stats);
-}
-
-size_t stele_trim(size_t keep_bytes)
-{
-	size_t before, after;
-
-	if (!stele_heap_started())
-		return 0;
-	before = stele_page_stats().dirty_free + stele_page_stats().used;
-	stele_shrink_all(keep_bytes);
-	after = stele_page_stats().dirty_free + stele_page_stats().used;
-	return before > after ? before - after : 0;
 }

@@ -1,32 +1,33 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * cache/rcu.c - objects and slabs that readers may still look at
+ * cache/rcu.c - sheaves of objects that readers may still look at
  *
  * Idea      kfree_rcu() pushes onto a third sheaf of the slot. A full one goes, whole, into the
  *           queue of sync/grace.h, and after the grace period, whole, into the barn: one step for
  *           all its objects each time. A slab of a type-stable cache goes the same way when it
- *           is empty: its objects are not in use, its memory may still be read. While no thread
- *           waits for readers the cache keeps such slabs instead (slabs.c).
+ *           is empty (slab/retire.c).
  * States    an rcu sheaf is in a slot's RCU; in one thread's hands; waiting; then as any other.
  *           Objects in it are allocated, as far as their slabs know.
  * Objects   a sheaf that waits: link and top are the queue's entry, depth has the cache and, in
  *           the top byte, how many objects. handing: the threads between detaching a sheaf and
- *           queueing it (sync/in_hand.h). A cache's `dying`: slabs of it that wait.
+ *           queueing it (sync/in_hand.h).
  * Order     GRACE with what was given away. HANDOVER: a thread enters its name before it detaches
  *           a sheaf, and leaves when the sheaf is queued; a barrier empties the slots, then waits
  *           for the names: a sheaf that was detached before is queued by then.
- * Context   pushing, queueing and retiring: any. Flushing and barriers: ordinary threads. Signals
+ * Context   pushing, and queueing: any. Flushing and barriers: ordinary threads. Signals
  *           are held back while a thread has a sheaf in hand, so no handler can leave there. It
  *           costs two system calls per full sheaf.
  * Failure   no sheaf, or a busy slot: false, the caller has another way (rcu/free.c).
  * Tests     tests/contract/test_typesafe.c  tests/model/handover.pml  tests/stress/rcu.c
  */
-#include "os/os.h"
-#include "percpu/system.h"
-#include "percpu/cpus.h"
+#include "cache/rcu.h"
 #include "cache/broken.h"
-#include "slab/slab.h"
-#include "sync/in_hand.h"
+#include "cache/sheaves.h"
+#include "os/os.h"
+#include "percpu/cpus.h"
+#include "percpu/system.h"
+#include "slab/deferred.h"
+#include "slab/slabs.h"
 #include <stele/cpu.h>
 
 static struct in_hand handing;
@@ -45,11 +46,6 @@ _Static_assert(offsetof(struct sheaf, link) == 0 &&
 		       sizeof(struct stele_grace_call) == offsetof(struct sheaf, depth),
 	       "a queue's entry lies over the link and the top of a sheaf");
 
-struct stele_grace *stele_grace_of(const struct kmem_cache *s)
-{
-	return s->grace ? s->grace : &stele_graces[0];
-}
-
 /* ---- sheaves ---- */
 
 /* The grace period is over. */
@@ -67,7 +63,7 @@ static uint64_t sheaf_done(struct stele_grace_call *call)
 	if (depth >> COUNT_SHIFT & TO_SLABS)
 		stele_sheaf_dissolve(s, top);
 	else
-		stele_sheaf_put(s, top);
+		stele_sheaf_put(s, top, EFFORT_USUAL);
 	return bytes;
 }
 
@@ -84,7 +80,7 @@ static void queue_sheaf(struct kmem_cache *s, uint64_t top, uint64_t how)
 }
 
 /* Replaces RCU, seen as @old, by the empty sheaf @new; @old then waits for readers. */
-static void replace(struct kmem_cache *s, uint64_t old, uint64_t new)
+static void replace_rcu(struct kmem_cache *s, uint64_t old, uint64_t new)
 {
 	uint64_t signals = stele_os_signals_hold();
 	/* ORDER(HANDOVER): a barrier that finds the sheaf gone sees the name. */
@@ -92,7 +88,7 @@ static void replace(struct kmem_cache *s, uint64_t old, uint64_t new)
 	bool named = in_hand_enter(&handing, stele_thread_token(), &name);
 
 	if (!named || !stele_pcpu_cas(s->words, WORD_RCU, old, new)) {
-		stele_sheaf_put(s, new);
+		stele_sheaf_put(s, new, EFFORT_USUAL);
 	} else if (stele_is_sheaf(old)) {
 		STELE_POINT("rcu:detached");
 		queue_sheaf(s, old, 0);
@@ -103,7 +99,7 @@ static void replace(struct kmem_cache *s, uint64_t old, uint64_t new)
 }
 
 /* Gives this slot an rcu sheaf with room. False: it cannot have one now. */
-static bool provide_room(struct kmem_cache *s)
+static bool provide_rcu_room(struct kmem_cache *s)
 {
 	uint64_t old = stele_pcpu_read(s->words, WORD_RCU), new;
 
@@ -114,7 +110,7 @@ static bool provide_room(struct kmem_cache *s)
 	new = stele_sheaf_get_empty(s);
 	if (!new)
 		return false;
-	replace(s, old, new);
+	replace_rcu(s, old, new);
 	return true;
 }
 
@@ -126,7 +122,7 @@ bool stele_rcu_push(struct kmem_cache *s, void *p)
 	for (int i = 0; s->capacity && i < ROUNDS; i++) {
 		if (stele_pcpu_push_rcu(s->words, p))
 			return true;
-		if (!provide_room(s))
+		if (!provide_rcu_room(s))
 			return false;
 	}
 	return false;
@@ -139,7 +135,7 @@ static void queue_taken(uint64_t top, void *arg)
 	if (sheaf_count(top, s->sheaf_size))
 		queue_sheaf(s, top, TO_SLABS);
 	else
-		stele_sheaf_put(s, top);
+		stele_sheaf_put(s, top, EFFORT_USUAL);
 }
 
 bool stele_rcu_hold(struct in_hand_name *name)
@@ -158,7 +154,7 @@ void stele_rcu_give_sheaf(struct kmem_cache *s, uint64_t top)
 }
 
 /* This slot's own needs no barrier of the system's. */
-static void flush_own(struct kmem_cache *s)
+static void queue_own_slot(struct kmem_cache *s)
 {
 	uint64_t top = stele_pcpu_read(s->words, WORD_RCU);
 
@@ -180,7 +176,7 @@ static int empty_slots(struct kmem_cache *s)
 		stele_os_nap();
 	error = stele_pcpu_take_rcu(s->words, queue_taken, s);
 	if (error)
-		flush_own(s);
+		queue_own_slot(s);
 	STELE_POINT("rcu:flushed");
 	stele_rcu_let_go(&name);
 	if (!STELE_BROKEN_FLUSH_UNHELD)
@@ -229,24 +225,4 @@ int stele_rcu_barrier(struct kmem_cache *s)
 void stele_rcu_after_fork(void)
 {
 	in_hand_after_fork(&handing);
-}
-
-/* ---- slabs of type-stable caches ---- */
-
-static uint64_t slab_done(struct stele_grace_call *call)
-{
-	struct run *run = STELE_CONTAINER_OF(call, struct run, grace);
-	struct kmem_cache *s = run->cache;
-	uint64_t bytes = run->bytes;
-
-	store_relaxed(&call->done, NULL);
-	STELE_POINT("rcu:slab-done");
-	stele_slab_retire(s, run);
-	return bytes;
-}
-
-void stele_rcu_retire(struct kmem_cache *s, struct run *run)
-{
-	add_relaxed(&s->slabs, SLAB_DYING);
-	stele_grace_call(stele_grace_of(s), &run->grace, slab_done, run->bytes);
 }

@@ -26,9 +26,19 @@
  * Unlike    the kernel, no refill in batches: a run costs the page floor the same one by one.
  * Tests     tests/contract/test_resting.c
  */
+#include "cache/resting.h"
 #include "base/fmt.h"
+#include "cache/boot.h"
+#include "cache/sheaf.h"
+#include "cache/sheaves.h"
 #include "page/map.h"
-#include "slab/slab.h"
+#include "page/run.h"
+#include "percpu/percpu.h"
+#include "slab/kmem_cache.h"
+#include "slab/object.h"
+#include "slab/slabs.h"
+#include "trace/trace.h"
+#include <string.h>
 
 #define LEAST_FRAMES 9u	 /* above KMALLOC_MAX_CACHE_SIZE */
 #define MOST_FRAMES 256u /* 1 MiB */
@@ -103,7 +113,7 @@ static void note_useless(uint64_t base)
 static void attach_main(struct kmem_cache *s, uint64_t top)
 {
 	if (!stele_pcpu_cas(s->words, WORD_MAIN, SHEAF_EMPTY, top))
-		stele_sheaf_put(s, top);
+		stele_sheaf_put(s, top, EFFORT_USUAL);
 }
 
 /* Of the @n runs at @entry: the newest one that fits goes out, and @other takes its place. */
@@ -296,7 +306,7 @@ void stele_resting_boot(void)
 		if (s->capacity)
 			s->capacity = (uint16_t)STELE_MAX(REST_MAX / size, REST_LEAST);
 		s->barn_max = 0;
-		stele_cache_barns_limit(s, 0);
+		stele_barns_limit(s, 0);
 	}
 }
 

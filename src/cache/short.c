@@ -15,9 +15,14 @@
  * Limits    caches with a destructor keep what they have: it would run under the list's lock.
  * Tests     tests/unit/cache/test_short.c
  */
+#include "cache/short.h"
+#include "cache/chores.h"
+#include "cache/flush.h"
+#include "cache/list.h"
+#include "cache/sheaves.h"
 #include "os/os.h"
+#include "page/run.h"
 #include "slab/dead.h"
-#include "slab/slab.h"
 
 #define TURNS 100u
 #define TRIES 3u
@@ -35,8 +40,8 @@ static bool find_descriptors(void)
 static void empty_short(struct kmem_cache *s, void *came)
 {
 	*(bool *)came = true;
-	if (!s->dtor && stele_slab_has_sheaves(s))
-		stele_slab_flush_all(s, false);
+	if (!s->dtor && stele_cache_has_sheaves(s))
+		stele_cache_flush(s, EFFORT_USUAL);
 }
 
 static bool find_memory(void)
@@ -46,7 +51,7 @@ static bool find_memory(void)
 
 	if (stele_inject_page_fail)
 		return false;
-	stele_deferred_drain(EFFORT_USUAL);
+	stele_chores_do(EFFORT_USUAL);
 	for (unsigned i = 0; i < TURNS && !came; i++) {
 		if (i)
 			stele_os_yield();

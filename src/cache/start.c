@@ -7,20 +7,76 @@
  *           program and the process: a program's children inherit the wish for them, unless the
  *           option at_exit_of names one process.
  */
+#include "cache/start.h"
 #include "base/auxv.h"
 #include "base/fmt.h"
 #include "base/options.h"
+#include "cache/chores.h"
+#include "cache/cold.h"
+#include "cache/destroy.h"
+#include "cache/list.h"
+#include "cache/rcu.h"
+#include "cache/short.h"
+#include "cache/slots.h"
 #include "os/os.h"
-#include "slab/slab.h"
+#include "page/run.h"
+#include "percpu/cpus.h"
+#include "slab/deferred.h"
+#include "sync/held.h"
+#include "sync/mutex.h"
+#include "trace/trace.h"
 #include <pthread.h>
 #include <stele/stats.h>
 #include <unistd.h>
 
-/* Nothing is done before a fork: it may come from a handler that interrupted anything here. */
-void stele_slab_watch_fork(void)
+STELE_NEVER_WAITS static void after_fork_child(void)
 {
-	pthread_atfork(NULL, NULL, stele_slab_after_fork_child);
+	stele_os_process_forked();
+	stele_ranks_after_fork();
 }
+
+static void list_in_child(void)
+{
+	stele_list_in_child();
+	stele_deferred_after_fork();
+	stele_rcu_after_fork();
+	stele_cold_after_fork();
+}
+
+static void taking_in_child(void)
+{
+	if (stele_heap_started())
+		stele_pcpu_after_fork();
+}
+
+static void ask_for_children(void)
+{
+	stele_rank_in_child(STELE_RANK_WATCH, stele_cpu_watch_after_fork);
+	stele_rank_in_child(STELE_RANK_CPUS, stele_cpus_after_fork);
+	stele_rank_in_child(STELE_RANK_STEPS, stele_cpu_steps_after_fork);
+	stele_rank_in_child(STELE_RANK_WALKING, stele_walking_in_child);
+	stele_rank_in_child(STELE_RANK_LIST, list_in_child);
+	stele_rank_in_child(STELE_RANK_TRACE, stele_trace_after_fork);
+	stele_rank_in_child(STELE_RANK_TAKING, taking_in_child);
+}
+
+void stele_cache_start(void)
+{
+	stele_chores_watch_slabs();
+}
+
+/* Nothing is done before a fork: it may come from a handler that interrupted anything here. */
+static __attribute__((constructor)) void start_with_process(void)
+{
+	stele_cache_start();
+	ask_for_children();
+	pthread_atfork(NULL, NULL, after_fork_child);
+	stele_slots_watch();
+	stele_cache_watch_memory();
+	stele_cpus_left = stele_cache_finish_put_off;
+}
+
+/* ---- at exit ---- */
 
 #define PROCESS "stele: %.31s (pid %d): "
 

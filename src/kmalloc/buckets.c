@@ -11,6 +11,9 @@
  * Tests     tests/contract/test_buckets.c
  */
 #include "kmalloc/kmalloc.h"
+#include "cache/fast.h"
+#include "slab/kmem_cache.h"
+#include "trace/trace.h"
 
 #include <string.h>
 

@@ -11,6 +11,9 @@
  * Tests     tests/contract/test_kmalloc.c
  */
 #include "kmalloc/kmalloc.h"
+#include "cache/boot.h"
+#include "cache/resting.h"
+#include "slab/kmem_cache.h"
 
 #include "base/fmt.h"
 #include "page/run.h"

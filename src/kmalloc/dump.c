@@ -8,6 +8,8 @@
  * Tests     tests/contract/test_kmalloc.c
  */
 #include "kmalloc/kmalloc.h"
+#include "slab/kmem_cache.h"
+#include "slab/object.h"
 
 #include "base/fmt.h"
 #include "page/run.h"
@@ -33,6 +35,6 @@ bool kmem_dump_obj(void *p)
 	s = run_cache(run);
 	start = object_start(run, (uintptr_t)p);
 	stele_say(" slab %s start %016zx pointer offset %zu size %u\n", s->name, (size_t)start,
-		  (size_t)((uintptr_t)p - start), kmem_cache_size(s));
+		  (size_t)((uintptr_t)p - start), load_relaxed(&s->object_size));
 	return true;
 }

@@ -12,10 +12,18 @@
  * Tests     tests/contract/test_kmalloc.c
  */
 #include "kmalloc/kmalloc.h"
+#include "cache/fast.h"
+#include "cache/free.h"
+#include "cache/miss.h"
+#include "cache/resting.h"
+#include "percpu/percpu.h"
+#include "slab/kmem_cache.h"
+#include "trace/probe.h"
+#include "trace/trace.h"
 
 #include <string.h>
 
-#include "kmalloc/warn.h"
+#include "base/warn.h"
 #include "page/run.h"
 
 bool stele_request_valid(const struct stele_request *r)
@@ -54,7 +62,7 @@ static size_t size_for_align(size_t size, size_t align)
 static void *alloc_object(struct kmem_cache *s, const struct stele_request *r)
 {
 	if (nodes_several() || (r->node > 0 && r->gfp & __GFP_THISNODE))
-		return stele_slab_alloc_node(s, r->gfp, r->node);
+		return stele_alloc_at(s, r->gfp, r->node, EFFORT_USUAL);
 	return slab_alloc(s, r->gfp);
 }
 
@@ -107,7 +115,8 @@ static __attribute__((noinline)) void *kmalloc_slow(size_t size, gfp_t gfp, stru
 
 	if (!s)
 		return stele_request_alloc(&r);
-	return stele_request_report(&r, stele_slab_alloc_node(s, gfp, NUMA_NO_NODE), s->size);
+	return stele_request_report(&r, stele_alloc_at(s, gfp, NUMA_NO_NODE, EFFORT_USUAL),
+				    s->size);
 }
 
 void *kmalloc(size_t size, gfp_t gfp)
@@ -137,7 +146,7 @@ void *kmalloc_node(size_t size, gfp_t gfp, int node)
 static __attribute__((noinline)) void kfree_slow(void *p, const void *site)
 {
 	if (!ZERO_OR_NULL_PTR(p) && !stele_resting_free(p))
-		stele_free_slow("kfree", p, site);
+		stele_free_any("kfree", p, site, EFFORT_USUAL);
 }
 
 void kfree(const void *p)

@@ -19,7 +19,9 @@
 
 #include "base/bits.h"
 #include "kmalloc/table.h"
-#include "slab/slab.h"
+#include "slab/kmem_cache.h"
+#include "trace/probe.h"
+#include "trace/trace.h"
 #include "sync/atomic.h"
 
 /* Up to here the classes are by table, above by doublings of eight classes each. */

@@ -10,6 +10,8 @@
  * Tests     tests/contract/test_kvmalloc.c
  */
 #include "kmalloc/kmalloc.h"
+#include "cache/free.h"
+#include "trace/trace.h"
 
 #include <string.h>
 

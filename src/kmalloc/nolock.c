@@ -4,8 +4,8 @@
  *
  * Idea      The data path has no lock that could be busy, so these calls could take the ordinary
  *           way. They differ in two ways. They refuse flags that could mean waiting, and sizes that
- *           are not a bucket's. And they are short: cache/bounded.c takes the place of the slow way,
- *           and leaves long work to other threads (cache/deferred.c).
+ *           are not a bucket's. And they are short: their slow way is bounded (base/effort.h),
+ *           and leaves long work to other threads (slab/deferred.c).
  * Order of the tests: size 0, flags, size too large, as in the kernel.
  * Retry     once, from the next larger bucket: it may have an object where this one would
  *           need a slab. NULL after that is final.
@@ -15,28 +15,18 @@
  * Tests     tests/contract/test_nolock.c, tests/contract/test_kmalloc.c
  */
 #include "kmalloc/kmalloc.h"
+#include "cache/fast.h"
+#include "cache/free.h"
+#include "cache/miss.h"
+#include "cache/nolock.h"
+#include "percpu/percpu.h"
+#include "slab/kmem_cache.h"
+#include "trace/probe.h"
+#include "trace/trace.h"
 
-#include "kmalloc/warn.h"
+#include "base/warn.h"
 #include "page/run.h"
 #include "sync/held.h"
-
-#define PERMITTED (__GFP_ZERO | __GFP_ACCOUNT | __GFP_NOWARN | __GFP_NOMEMALLOC)
-
-/*
- * Any other bit could ask for waiting or reclaim, which is the one thing not done here. The fast
- * ways serve none of them, so that they need not ask for a node either: __GFP_THISNODE is one.
- */
-static bool permitted(gfp_t gfp)
-{
-	return stele_likely(!(gfp & ~PERMITTED));
-}
-
-#define WARN_FLAGS(call, gfp)                                                                      \
-	do {                                                                                       \
-		if (!permitted(gfp))                                                               \
-			STELE_WARN_ONCE("stele: " call ": flags 0x%x are not for this call\n",     \
-					(gfp) & ~PERMITTED);                                       \
-	} while (0)
 
 static __attribute__((noinline)) void *nolock_slow(size_t size, gfp_t gfp, int node,
 						   const void *site)
@@ -47,46 +37,25 @@ static __attribute__((noinline)) void *nolock_slow(size_t size, gfp_t gfp, int n
 
 	if (size == 0)
 		return ZERO_SIZE_PTR;
-	WARN_FLAGS("kmalloc_nolock", gfp);
+	NOLOCK_WARN_FLAGS("kmalloc_nolock", gfp);
 	stele_kmalloc_init(0);
 	s = stele_cache_for(size);
 	if (!s) /* too large, or not started */
 		return stele_request_report(&r, NULL, 0);
-	p = stele_slab_alloc_bounded(s, gfp, node);
+	p = stele_alloc_at(s, gfp, node, EFFORT_BOUNDED);
 	if (!p && (s = stele_cache_for((size_t)load_relaxed(&s->object_size) + 1)))
-		p = stele_slab_alloc_bounded(s, gfp, node);
+		p = stele_alloc_at(s, gfp, node, EFFORT_BOUNDED);
 	return stele_request_report(&r, p, p ? s->size : 0);
 }
 
 STELE_NEVER_WAITS void *kmalloc_nolock(size_t size, gfp_t gfp, int node)
 {
 	struct kmem_cache *s = stele_cache_for(size);
-	void *p = stele_likely(s != NULL) && permitted(gfp) ? pcpu_pop(s->words) : NULL;
+	void *p = stele_likely(s != NULL) && nolock_permits(gfp) ? pcpu_pop(s->words) : NULL;
 
 	if (stele_unlikely(!p))
 		return nolock_slow(size, gfp, node, STELE_CALLER);
 	probe_kmalloc(p, size);
-	return stele_unlikely(gfp & __GFP_ZERO) ? stele_zero_object(s, p) : p;
-}
-
-static __attribute__((noinline)) void *cache_nolock_slow(struct kmem_cache *s, gfp_t gfp, int node,
-							 const void *site)
-{
-	void *p;
-
-	WARN_FLAGS("kmem_cache_alloc_nolock", gfp);
-	p = stele_slab_alloc_bounded(s, gfp, node);
-	stele_cache_alloc_event(s, p, gfp, node, site);
-	return p;
-}
-
-STELE_NEVER_WAITS void *kmem_cache_alloc_nolock(struct kmem_cache *s, gfp_t gfp, int node)
-{
-	void *p = permitted(gfp) ? pcpu_pop(s->words) : NULL;
-
-	if (stele_unlikely(!p))
-		return cache_nolock_slow(s, gfp, node, STELE_CALLER);
-	probe_kmem_cache_alloc(p, &s->name_at, &s->object_size, &s->size, gfp);
 	return stele_unlikely(gfp & __GFP_ZERO) ? stele_zero_object(s, p) : p;
 }
 
@@ -104,7 +73,7 @@ static __attribute__((noinline)) void kfree_nolock_slow(void *p, const void *sit
 	if (is_large(p))
 		STELE_WARN_ONCE("stele: large_kmalloc is not supported by kfree_nolock()\n");
 	else
-		stele_free_bounded("kfree_nolock", p, site);
+		stele_free_any("kfree_nolock", p, site, EFFORT_BOUNDED);
 }
 
 STELE_NEVER_WAITS void kfree_nolock(const void *p)

@@ -10,6 +10,9 @@
  * Tests     tests/death/free_own.c
  */
 #include "kmalloc/kmalloc.h"
+#include "cache/boot.h"
+#include "cache/miss.h"
+#include "slab/kmem_cache.h"
 
 static struct kmem_cache own_cache; /* made with the classes */
 
@@ -22,12 +25,12 @@ void stele_own_boot(void)
 void *stele_own_alloc(gfp_t gfp, int node)
 {
 	stele_kmalloc_init(0);
-	return stele_cache_for(1) ? stele_slab_alloc_node(&own_cache, gfp | __GFP_ZERO, node)
+	return stele_cache_for(1) ? stele_alloc_at(&own_cache, gfp | __GFP_ZERO, node, EFFORT_USUAL)
 				  : NULL;
 }
 
 void stele_own_free(void *p)
 {
 	if (p)
-		stele_slab_free_slow(&own_cache, p);
+		stele_free_object(&own_cache, p, EFFORT_USUAL);
 }

@@ -11,10 +11,15 @@
  * Tests     tests/contract/test_krealloc.c
  */
 #include "kmalloc/kmalloc.h"
+#include "cache/free.h"
+#include "slab/kmem_cache.h"
+#include "slab/object.h"
+#include "slab/report.h"
+#include "trace/trace.h"
 
 #include <string.h>
 
-#include "kmalloc/warn.h"
+#include "base/warn.h"
 #include "page/run.h"
 
 static bool is_page_run(const void *p)

@@ -23,7 +23,16 @@
 #include "os/os.h"
 #include "page/run.h"
 #include "percpu/system.h"
-#include "slab/slab.h"
+#include "cache/fast.h"
+#include "cache/free.h"
+#include "cache/miss.h"
+#include "cache/resting.h"
+#include "percpu/percpu.h"
+#include "slab/kmem_cache.h"
+#include "slab/object.h"
+#include "slab/report.h"
+#include "trace/probe.h"
+#include "trace/trace.h"
 #include <errno.h>
 #include <malloc.h>
 #include <stdint.h>
@@ -143,7 +152,7 @@ static __attribute__((noinline)) void *malloc_slow(size_t size, const void *site
 	if (size > KMALLOC_MAX_CACHE_SIZE)
 		return checked(alloc_pages_of(size, 1, false, site));
 	s = s ? s : stele_cache_for(size ? size : 1);
-	return checked(reported(stele_slab_alloc_slow(s, 0), size, s->size, site));
+	return checked(reported(stele_alloc_anywhere(s, 0), size, s->size, site));
 }
 
 /* Above KMALLOC_MAX_CACHE_SIZE: a run that rests in this slot. */
@@ -197,7 +206,7 @@ static __attribute__((noinline)) void free_slow(void *p, const void *site)
 	if (stele_boot_has(p))
 		stele_boot_free();
 	else if (p)
-		stele_free_slow("free", p, site);
+		stele_free_any("free", p, site, EFFORT_USUAL);
 }
 
 EXPORT void free(void *p)

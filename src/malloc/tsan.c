@@ -17,8 +17,9 @@
  * Tests     tests/malloc/tsan.c
  */
 #include "malloc/malloc.h"
-#include "slab/slab.h"
+#include "cache/free.h"
 #include <stddef.h>
+#include <stdint.h>
 #include <stele/trace.h>
 
 bool stele_grow_by_moving;

@@ -24,7 +24,8 @@
 #include "page/run.h"
 #include "percpu/percpu.h"
 #include "percpu/system.h"
-#include "slab/slab.h"
+#include "cache/cold.h"
+#include "slab/kmem_cache.h"
 #include "sync/mutex.h"
 #include <errno.h>
 

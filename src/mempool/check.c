@@ -12,9 +12,12 @@
  */
 #include "base/fmt.h"
 #include "base/options.h"
-#include "kmalloc/warn.h"
+#include "base/warn.h"
 #include "mempool/pool.h"
-#include "slab/slab.h"
+#include "cache/free.h"
+#include "page/run.h"
+#include "slab/object.h"
+#include "slab/report.h"
 #include <stele/page.h>
 #include <string.h>
 

@@ -14,7 +14,7 @@
 #include "base/options.h"
 #include "kmalloc/kmalloc.h"
 #include "mempool/pool.h"
-#include "slab/slab.h"
+#include "slab/kmem_cache.h"
 #include <errno.h>
 #include <string.h>
 

@@ -11,10 +11,14 @@
  * Tests     tests/contract/test_mempool.c, tests/stress/mempool.c, tests/model/
  */
 #include "base/options.h"
-#include "kmalloc/warn.h"
+#include "base/warn.h"
 #include "mempool/pool.h"
 #include "os/os.h"
-#include "slab/slab.h"
+#include "cache/free.h"
+#include "percpu/percpu.h"
+#include "slab/kmem_cache.h"
+#include "trace/probe.h"
+#include "trace/trace.h"
 #include <errno.h>
 #include <pthread.h>
 #include <time.h>

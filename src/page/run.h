@@ -48,7 +48,7 @@ struct run {
 	uint32_t frames;  /* of a run within an area; areas of a huge one */
 	uint32_t size;	  /* slab: of one object; huge: not 0 when it is a mapping of its own */
 	_Atomic uint64_t rests; /* large: free, but kept whole in a slot (cache/resting.c) */
-	/* Line 1: the slab floor's, see slab/slab.h; free descriptors use the link too. */
+	/* Line 1: the slab floor's, see slab/bitmap.h; free descriptors use the link too. */
 	struct stele_link link;
 	_Atomic uint64_t state;
 	struct stele_later later;      /* noted: a thread shall look whether the slab is idle */
@@ -154,7 +154,7 @@ static inline bool large_stays(size_t old, size_t bytes)
 	return bytes <= old && old < AREA_SIZE && bytes >= old - old / 8;
 }
 
-/* What @p can hold when it is large; see stele_usable() in slab/ for all. */
+/* What @p can hold when it is large; see stele_usable() in cache/ for all. */
 size_t stele_large_usable(const struct run *run);
 
 /* Reports mm_page_alloc and mm_page_free for a run of @bytes. */

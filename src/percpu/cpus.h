@@ -17,7 +17,7 @@
  *           how often it reads besides.
  * Order     CPUS: a reader enters its name, then looks for a writer; a writer announces itself, then
  *           looks at the names; all sequentially consistent. The set is what the last writer left.
- * Locks     cpus > steps (hotplug.c) > walking > list (cache/cache.c) > taking (take.c).
+ * Locks     cpus > steps (hotplug.c) > walking > list (cache/list.c) > taking (take.c).
  * Fork      the child has no other thread: only its own depth counts. The next writer completes a
  *           change that another thread had begun.
  * Tests     tests/unit/percpu/test_hotplug.c  tests/model/hotplug.pml  tests/model/hotplug.c

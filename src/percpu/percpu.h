@@ -57,7 +57,7 @@ extern struct stele_hot stele_hot __attribute__((visibility("hidden")));
 /* Offsets from the base. */
 #define STELE_SENTINELS_OFFSET 1024
 #define STELE_SIZES_OFFSET 1536
-#define STELE_FACTS_OFFSET 4096	      /* of the objects behind each line of words (slab/slab.h) */
+#define STELE_FACTS_OFFSET 4096	      /* of the objects behind each line of words (slab/object.h) */
 #define STELE_DUMMY_OFFSET (1u << 19) /* percpu/slots.h */
 #define STELE_HINT_WORDS_OFFSET ((1u << 20) - (1u << 18) - (1u << 12)) /* page/open.h */
 #define STELE_HINTS_OFFSET ((1u << 20) - (1u << 18)) /* 4 TiB in areas, a bit each */

@@ -11,6 +11,7 @@
  * Tests     tests/contract/test_rcu_grace.c  tests/rcu/flavors.c  tests/model/runner.c
  */
 #include "base/fmt.h"
+#include "sync/grace.h"
 #include "os/os.h"
 #include "rcu/rounds.h"
 #include "sync/mutex.h"

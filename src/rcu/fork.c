@@ -13,6 +13,8 @@
  * Tests     tests/contract/test_rcu_grace.c  tests/contract/test_rcu_trouble.c  tests/rcu/flavors.c
  */
 #include "base/options.h"
+#include "sync/grace.h"
+#include "sync/in_hand.h"
 #include "os/os.h"
 #include "rcu/rounds.h"
 #include "sync/ranks.h"

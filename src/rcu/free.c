@@ -17,6 +17,18 @@
  * Tests     tests/contract/test_rcu_free.c  tests/death/
  */
 #include "rcu/rcu.h"
+#include "cache/fast.h"
+#include "cache/free.h"
+#include "cache/rcu.h"
+#include "cache/walk.h"
+#include "page/run.h"
+#include "percpu/percpu.h"
+#include "slab/kmem_cache.h"
+#include "slab/object.h"
+#include "slab/report.h"
+#include "slab/slabs.h"
+#include "sync/grace.h"
+#include "trace/probe.h"
 #include "base/fmt.h"
 #include "sync/held.h"
 #include <errno.h>

@@ -5,7 +5,6 @@
 #ifndef STELE_RCU_RCU_H
 #define STELE_RCU_RCU_H
 
-#include "slab/slab.h"
 #include "sync/grace.h"
 #include <stele/rcu.h>
 

@@ -16,6 +16,7 @@
  * Tests     tests/contract/test_rcu_leave.c  tests/contract/test_rcu_trouble.c  tests/model/sleep.c
  */
 #include "base/options.h"
+#include "sync/grace.h"
 #include "os/os.h"
 #include "rcu/rounds.h"
 #include <errno.h>

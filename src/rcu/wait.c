@@ -14,6 +14,7 @@
  * Tests     tests/contract/test_rcu_grace.c  tests/contract/test_rcu_leave.c  tests/rcu/qsbr.c
  */
 #include "base/options.h"
+#include "sync/grace.h"
 #include "os/os.h"
 #include "percpu/cpus.h"
 #include "rcu/rounds.h"

@@ -22,6 +22,7 @@
 #include "slab/dead.h"
 #include "os/os.h"
 #include "slab/bitmap.h"
+#include "slab/kmem_cache.h"
 #include "slab/partial.h"
 
 #define TOP_MOST 8u

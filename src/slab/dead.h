@@ -5,7 +5,7 @@
 #ifndef STELE_SLAB_DEAD_H
 #define STELE_SLAB_DEAD_H
 
-#include "slab/slab.h"
+#include "page/run.h"
 
 /* A slab of this stack was buried while it was listed: it, or another dead one, may be on top. */
 void stele_dead_buried(struct stele_stack *stack);

@@ -10,23 +10,24 @@
  *           as the cache needed at its peak, in areas of their own (page/permanent.c).
  * States    IDLE: all objects are free, the pages are not given back. Parked: the same, and they
  *           are. The state does not tell a parked slab from any other with free objects.
- * Objects   notes: idle slabs whose pages may be needed again at once (slab/kept.h). A slab that
+ * Objects   notes: idle slabs whose pages may be needed again at once (slab/kept_notes.h). A slab that
  *           becomes idle takes another's place there, and that one is parked if it is idle still. A
  *           note may be out of date: the slab is in use again, or idle once more. Only the state
  *           counts: it gives an idle slab to one taker.
  * Order     SLABSTATE: a thread that parks a slab takes it from its state (acquire) before the
  *           pages go, and lets go of it (release) after that.
- *           KEPT: see slab/kept.h.
+ *           KEPT: see slab/kept_notes.h.
  * Context   any. A thread that never comes back from parking keeps that slab. One that never comes
  *           back between a slab's last free and the note here leaves its pages resident until the
  *           slab is used again.
  * Failure   the system refuses, as it does for locked memory: the pages stay, the slab is idle and
  *           serves all the same.
- * Tests     tests/unit/cache/test_kept.c, tests/contract/test_protected.c, tests/model/kept.c
+ * Tests     tests/unit/slab/test_kept.c, tests/contract/test_protected.c, tests/model/kept.c
  */
 #include "slab/kept.h"
 #include "slab/bitmap.h"
-#include "slab/slab.h"
+#include "slab/kept_notes.h"
+#include "slab/kmem_cache.h"
 
 static struct kept_notes notes;
 

@@ -1,68 +1,19 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * slab/kept.h - notes of slabs that became idle last, of which there are few
+ * slab/kept.h - slabs of caches with SLAB_KEPT, whose memory never leaves the library (kept.c)
  *
- * Idea      A slab that becomes idle is noted in place of another, unless it is noted already. The
- *           caller parks the one whose note it replaced (slab/kept.c).
- * Order     KEPT: a slab is idle before its note is looked for, and a note is gone before the state
- *           of its slab is looked at, with a fence of sequential consistency on either side. So of
- *           a thread that makes a slab idle and one that takes its note, one sees the other, and no
- *           idle slab is left without a note.
  * Context   any.
- * Tests     tests/model/kept.c
  */
 #ifndef STELE_SLAB_KEPT_H
 #define STELE_SLAB_KEPT_H
 
-#include "sync/atomic.h"
-#include "sync/inject.h"
-#include <stddef.h>
+#include "page/run.h"
 
-#ifndef KEPT_NOTES
-#define KEPT_NOTES 4u /* slabs, of 32 KiB at most where pages have 4 */
-#endif
-#ifndef FENCE_KEPT_IDLE
-#define FENCE_KEPT_IDLE() fence_seq()
-#endif
-#ifndef FENCE_KEPT_GONE
-#define FENCE_KEPT_GONE() fence_seq()
-#endif
-
-struct kept_notes {
-	_Atomic(void *) slab[KEPT_NOTES];
-	_Atomic uint32_t next; /* place to be used */
-};
-
-static inline bool kept_is_noted(struct kept_notes *notes, const void *slab)
-{
-	for (unsigned i = 0; i < KEPT_NOTES; i++)
-		if (load_relaxed(&notes->slab[i]) == slab)
-			return true;
-	return false;
-}
-
-/* Takes the slab that is noted there, or NULL; the caller then looks at its state. @instead: or
- * NULL. */
-static inline void *kept_replace(struct kept_notes *notes, unsigned place, void *instead)
-{
-	/* ORDER(KEPT) sequentially consistent: off the notes, then looks whether it is idle. */
-	void *slab = exchange_acq_rel(&notes->slab[place], instead);
-
-	STELE_POINT("kept:replaced");
-	FENCE_KEPT_GONE();
-	return slab;
-}
-
-/* After @slab was made idle: notes it. Returns a slab that the caller is to park if it is idle, or
- * NULL. */
-static inline void *kept_note(struct kept_notes *notes, void *slab)
-{
-	/* ORDER(KEPT) sequentially consistent: idle, then looks whether it is noted. */
-	FENCE_KEPT_IDLE();
-	STELE_POINT("kept:idle");
-	if (kept_is_noted(notes, slab))
-		return NULL;
-	return kept_replace(notes, add_relaxed(&notes->next, 1) % KEPT_NOTES, slab);
-}
+/* The slab in this descriptor has just become idle. */
+void stele_kept_idle(struct run *run);
+/* The same when the caller owns it (state_take_idle()): all of it is free again. */
+void stele_kept_park(struct kmem_cache *s, struct run *run, enum effort effort);
+/* The pages of idle ones go back to the system. */
+void stele_kept_purge(void);
 
 #endif

@@ -9,31 +9,25 @@
  * Missing   is no fault: the node's slabs and sheaves are then where node 0's are. So caches
  *           that exist before the list, and their first objects, need no order at start.
  * Locks     none: two threads may make the same, and one of them gives its own back. The parts for
- *           a new node are made outside of all locks, as that allocates (cache/cache.c).
+ *           a new node are made outside of all locks, as that allocates (cache/memory.c).
  * Order     NODES: slab/nodes.h. CACHE_BOOT
  * Failure   -ENOMEM: the parts that were made stay, and the next call goes on from there.
  * Tests     tests/model/nodes.c, tests/contract/test_node.c
  */
+#include "slab/parts.h"
+#include "slab/geometry.h"
 #include "slab/nodes.h"
-#include "slab/slab.h"
+#include "slab/slabs.h"
 #include "sync/ready.h"
 #include <errno.h>
+#include <string.h>
 
 static struct kmem_cache table_cache, node_cache; /* of the two structures; node 0's stack only */
 static _Atomic uint32_t caches_ready;
 
-struct kmem_cache_node *stele_cache_node(struct kmem_cache *s, unsigned node)
+static void give_part(struct kmem_cache *s, void *p)
 {
-	struct kmem_cache_nodes *nodes = nodes_find(&s->nodes);
-
-	return nodes ? node_find(&nodes->at[node]) : NULL;
-}
-
-static void give(struct kmem_cache *s, void *p)
-{
-	uint64_t object = (uint64_t)(uintptr_t)p;
-
-	stele_slabs_give(s, &object, 1);
+	stele_slabs_give_one(s, p, EFFORT_USUAL);
 }
 
 static void boot_caches(void)
@@ -42,22 +36,21 @@ static void boot_caches(void)
 	if (stele_likely(ready_look(&caches_ready)))
 		return;
 	/* Idempotent: two threads write the same values. */
-	stele_cache_boot(&table_cache, "kmem_cache_nodes", sizeof(struct kmem_cache_nodes), 64,
-			 SLAB_NO_MERGE | SLAB_NO_SHEAVES | SLAB_KEPT | SLAB_OWN);
-	stele_cache_boot(&node_cache, "kmem_cache_node", sizeof(struct kmem_cache_node), 64,
-			 SLAB_NO_MERGE | SLAB_NO_SHEAVES | SLAB_KEPT | SLAB_OWN);
+	stele_slab_boot(&table_cache, "kmem_cache_nodes", sizeof(struct kmem_cache_nodes), 64,
+			SLAB_NO_MERGE | SLAB_NO_SHEAVES | SLAB_KEPT | SLAB_OWN);
+	stele_slab_boot(&node_cache, "kmem_cache_node", sizeof(struct kmem_cache_node), 64,
+			SLAB_NO_MERGE | SLAB_NO_SHEAVES | SLAB_KEPT | SLAB_OWN);
 	/* ORDER(CACHE_BOOT) release: they are filled in. */
 	ready_say(&caches_ready, 1);
 }
 
 static void *take_zeroed(struct kmem_cache *s, unsigned node)
 {
-	uint64_t object;
+	void *p;
 
 	boot_caches();
-	if (!stele_slabs_take_from(s, node, &object, 1))
-		return NULL;
-	return memset((void *)(uintptr_t)object, 0, s->size);
+	p = stele_slabs_take_one(s, node, EFFORT_USUAL);
+	return p ? memset(p, 0, s->size) : NULL;
 }
 
 static struct kmem_cache_nodes *table_of(struct kmem_cache *s)
@@ -71,11 +64,11 @@ static struct kmem_cache_nodes *table_of(struct kmem_cache *s)
 		return NULL;
 	nodes = nodes_show(&s->nodes, mine);
 	if (nodes != mine)
-		give(&table_cache, mine);
+		give_part(&table_cache, mine);
 	return nodes;
 }
 
-static int make(struct kmem_cache *s, unsigned node)
+static int make_node(struct kmem_cache *s, unsigned node)
 {
 	struct kmem_cache_nodes *nodes = table_of(s);
 	struct kmem_cache_node *n;
@@ -89,11 +82,11 @@ static int make(struct kmem_cache *s, unsigned node)
 		return -ENOMEM;
 	store_relaxed(&n->barn.limit, load_relaxed(&s->barn.limit));
 	if (node_show(&nodes->at[node], n) != n)
-		give(&node_cache, n);
+		give_part(&node_cache, n);
 	return 0;
 }
 
-static bool lacks(struct kmem_cache *s, unsigned node)
+static bool lacks_node(struct kmem_cache *s, unsigned node)
 {
 	return node_has_memory(node) && !cache_has_node(s, node);
 }
@@ -103,25 +96,17 @@ int stele_cache_nodes_make(struct kmem_cache *s)
 	int error = 0;
 
 	for (unsigned node = 1; !error && node < stele_nodes.count; node++)
-		if (lacks(s, node))
-			error = make(s, node);
+		if (lacks_node(s, node))
+			error = make_node(s, node);
 	return error;
 }
 
 bool stele_cache_nodes_whole(struct kmem_cache *s)
 {
 	for (unsigned node = 1; node < stele_nodes.count; node++)
-		if (lacks(s, node))
+		if (lacks_node(s, node))
 			return false;
 	return true;
-}
-
-void stele_cache_barns_limit(struct kmem_cache *s, uint32_t limit)
-{
-	store_relaxed(&s->barn.limit, limit);
-	for (unsigned node = 1; node < stele_nodes.count; node++)
-		if (cache_has_node(s, node))
-			store_relaxed(&cache_barn(s, node)->limit, limit);
 }
 
 void stele_cache_nodes_free(struct kmem_cache *s)
@@ -133,6 +118,6 @@ void stele_cache_nodes_free(struct kmem_cache *s)
 	store_relaxed(&s->nodes, NULL);
 	for (unsigned node = 1; node < stele_nodes.count; node++)
 		if (load_relaxed(&nodes->at[node]))
-			give(&node_cache, load_relaxed(&nodes->at[node]));
-	give(&table_cache, nodes);
+			give_part(&node_cache, load_relaxed(&nodes->at[node]));
+	give_part(&table_cache, nodes);
 }

@@ -7,10 +7,11 @@
  * Context   any; written with one system call, errno kept.
  * Tests     tests/death/
  */
+#include "slab/report.h"
 #include "base/fmt.h"
 #include "base/options.h"
-#include "slab/slab.h"
-#include <stdarg.h>
+#include "slab/kmem_cache.h"
+#include "sync/atomic.h"
 #include <stdlib.h>
 
 struct kmem_cache stele_no_cache = { .name = "?", .name_at = stele_no_cache.name };
@@ -44,8 +45,8 @@ void *stele_report_destroyed(const char *call, const struct kmem_cache *s)
 	return NULL;
 }
 
-static void report(const char *call, const void *p, const char *what, const char *cache,
-		   const char *outcome)
+static void report_pointer(const char *call, const void *p, const char *what, const char *cache,
+			   const char *outcome)
 {
 	stele_say("stele: %s(%p): %s%s%s%s; %s\n", call, p, what, cache ? " in cache '" : "",
 		  cache ? cache : "", cache ? "'" : "", outcome);
@@ -54,10 +55,10 @@ static void report(const char *call, const void *p, const char *what, const char
 
 void stele_report_free(const char *call, const void *p, const char *what, const char *cache)
 {
-	report(call, p, what, cache, "not freed");
+	report_pointer(call, p, what, cache, "not freed");
 }
 
 void stele_report_resize(const char *call, const void *p, const char *what, const char *cache)
 {
-	report(call, p, what, cache, "not resized");
+	report_pointer(call, p, what, cache, "not resized");
 }

@@ -39,11 +39,11 @@
 		"the table of steps that a slot takes", \
 		"a step that is added or taken out runs for the slots there are", \
 		"free, unless this thread is inside") \
-	STELE_RANK(WALKING, "walking", "cache/cache.c", ORDINARY, \
+	STELE_RANK(WALKING, "walking", "cache/list.c", ORDINARY, \
 		"that caches stay while somebody walks over all of them", \
 		"constructors and destructors, which may create, destroy and walk", \
 		"free, unless this thread is inside; the cache that a walk had pinned is let go") \
-	STELE_RANK(LIST, "list", "cache/cache.c", ORDINARY, \
+	STELE_RANK(LIST, "list", "cache/list.c", ORDINARY, \
 		"the list of caches and their reference counts", \
 		"no constructor, no destructor; a cache is made, but nobody else's is touched", \
 		"free, unless this thread is inside; the list is whole at every moment") \

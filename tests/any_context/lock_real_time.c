@@ -14,7 +14,6 @@
  */
 #include "../real_time.h"
 #include "../stress/stress.h"
-#include "slab/slab.h"
 #include "sync/inject.h"
 #include <errno.h>
 #include <sched.h>

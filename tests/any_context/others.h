@@ -50,7 +50,7 @@ static inline struct others others_find(void)
 		.thread = others_sleeper(),
 		.hot = trap_symbol("stele_hot"),
 		.taking = trap_symbol("taking"),
-		.list = trap_symbol("list_lock"),
+		.list = trap_symbol("stele_list_lock"),
 		.number = trap_symbol("number"),
 	};
 }

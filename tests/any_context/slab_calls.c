@@ -9,7 +9,7 @@
  * Nothing lost: when all objects are freed and the sheaves emptied, no memory is in use.
  */
 #include "work.h"
-#include "slab/slab.h"
+#include "slab/kmem_cache.h"
 
 #include <errno.h>
 #include <stdio.h>

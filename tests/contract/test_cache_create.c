@@ -5,7 +5,7 @@
  */
 #include "contract.h"
 
-#include "slab/slab.h"
+#include "slab/kmem_cache.h"
 
 #include <fcntl.h>
 #include <pthread.h>

@@ -9,7 +9,10 @@
 #include "contract.h"
 #include "percpu/system.h"
 #include "rcu/rcu.h"
-#include "slab/slab.h"
+#include "cache/cold.h"
+#include "cache/rcu.h"
+#include "percpu/percpu.h"
+#include "slab/kmem_cache.h"
 #include "sync/inject.h"
 
 #include <dirent.h>

@@ -9,7 +9,10 @@
 #include "base/options.h"
 #include "contract.h"
 #include "rcu/rcu.h"
-#include "slab/slab.h"
+#include "cache/cold.h"
+#include "cache/walk.h"
+#include "percpu/percpu.h"
+#include "slab/kmem_cache.h"
 #include "sync/inject.h"
 
 #include <errno.h>

@@ -7,7 +7,8 @@
  */
 #include "watched.h"
 
-#include "slab/slab.h"
+#include "cache/chores.h"
+#include "slab/kmem_cache.h"
 #include "sync/inject.h"
 
 #include <pthread.h>
@@ -147,7 +148,7 @@ static void hold(const char *point)
 static void *drain_and_be_held(void *arg)
 {
 	may_hold = true;
-	stele_deferred_drain(EFFORT_USUAL);
+	stele_chores_do(EFFORT_USUAL);
 	may_hold = false;
 	return arg;
 }

@@ -8,7 +8,14 @@
 
 #include "page/heap.h"
 #include "percpu/system.h"
-#include "slab/slab.h"
+#include "cache/prepare.h"
+#include "cache/sheaf.h"
+#include "cache/sheaves.h"
+#include "cache/walk.h"
+#include "page/run.h"
+#include "percpu/percpu.h"
+#include "slab/kmem_cache.h"
+#include "slab/object.h"
 
 #include <errno.h>
 #include <limits.h>
@@ -407,8 +414,8 @@ static void what_is_freed_far_away_goes_home(void **state)
 	kfree_nolock(p[2]);
 	kmem_cache_free_bulk(s, 2, p + 3);
 	for (int i = 0; i < 5; i++)
-		assert_true(stele_object_is_free(stele_run_of(p[i]), p[i]));
-	assert_false(stele_object_is_free(stele_run_of(p[5]), p[5]));
+		assert_true(object_is_free(stele_run_of(p[i]), p[i]));
+	assert_false(object_is_free(stele_run_of(p[5]), p[5]));
 	kmem_cache_free(s, p[5]);
 	kmem_cache_destroy(s);
 }
@@ -442,7 +449,7 @@ static void a_barn_holds_what_is_of_its_node(void **state)
 	for (unsigned i = 0; i < 10; i++, top += 8)
 		*(void **)(uintptr_t)top =
 			kmem_cache_alloc_node(s, GFP_KERNEL, (int)(i % 3 ? mine : !mine));
-	stele_sheaf_put(s, top);
+	stele_sheaf_put(s, top, EFFORT_USUAL);
 	got = barn_get(&cache_barn(s, mine)->full);
 	count = sheaf_count(got, s->sheaf_size);
 	assert_int_equal(count, 6);
@@ -450,7 +457,7 @@ static void a_barn_holds_what_is_of_its_node(void **state)
 		assert_int_equal(
 			node_of((void *)(uintptr_t)sheaf_of(got, s->sheaf_size)->entry[--count]),
 			mine);
-	stele_sheaf_put(s, got);
+	stele_sheaf_put(s, got, EFFORT_USUAL);
 	kmem_cache_destroy(s);
 }
 

@@ -7,7 +7,10 @@
 
 #include "base/options.h"
 #include "page/heap.h"
-#include "slab/slab.h"
+#include "cache/chores.h"
+#include "page/run.h"
+#include "slab/kmem_cache.h"
+#include "slab/object.h"
 
 #include <errno.h>
 #include <pthread.h>
@@ -206,15 +209,15 @@ static void a_free_leaves_the_slab_and_the_bytes_alone(void **state)
 	slabs = load_relaxed(&s->slabs);
 	assert_true(slabs > 3);
 	empty();
-	assert_true(stele_deferred_pending());
+	assert_true(stele_chores_due());
 	assert_int_equal(load_relaxed(&s->slabs), slabs);
 	assert_int_equal(unmade, 0);
 	for (int i = 0; i < MANY; i++) {
-		assert_true(stele_object_is_free(stele_run_of(objects[i]), objects[i]));
+		assert_true(object_is_free(stele_run_of(objects[i]), objects[i]));
 		assert_true(signed_by(objects[i], WATCHED_SIZE, (size_t)i));
 	}
 	stele_deferred_barrier();
-	assert_false(stele_deferred_pending());
+	assert_false(stele_chores_due());
 	assert_int_equal(load_relaxed(&s->slabs), 0);
 	assert_int_equal(unmade, made);
 	kmem_cache_destroy(s);
@@ -231,7 +234,7 @@ static void the_next_ordinary_call_does_it(void **state)
 	assert_int_equal(unmade, 0);
 	kmem_cache_free(other, kmem_cache_alloc(other, 0)); /* no sheaves: always the slow way */
 	assert_int_equal(load_relaxed(&s->slabs), 0);
-	assert_false(stele_deferred_pending());
+	assert_false(stele_chores_due());
 	kmem_cache_destroy(s);
 	kmem_cache_destroy(other);
 }

@@ -9,6 +9,7 @@
 #include "../toy_flavor.h"
 #include "contract.h"
 #include "rcu/rcu.h"
+#include "slab/object.h"
 #include <pthread.h>
 #include <signal.h>
 #include <stele/page.h>
@@ -60,8 +61,7 @@ static bool is_free(const void *p)
 {
 	const struct run *run = stele_run_of(p);
 
-	return !run || run->kind == RUN_NONE ||
-	       (run->kind == RUN_SLAB && stele_object_is_free(run, p));
+	return !run || run->kind == RUN_NONE || (run->kind == RUN_SLAB && object_is_free(run, p));
 }
 
 static void null_and_size_zero_are_no_op(void **state)

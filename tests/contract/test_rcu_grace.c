@@ -8,6 +8,7 @@
  */
 #include "../toy_flavor.h"
 #include "base/options.h"
+#include "cache/rcu.h"
 #include "contract.h"
 #include "rcu/rcu.h"
 #include <pthread.h>

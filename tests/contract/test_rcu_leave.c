@@ -10,7 +10,9 @@
 #include "contract.h"
 #include "os/os.h"
 #include "rcu/rcu.h"
-#include "slab/slab.h"
+#include "page/run.h"
+#include "slab/kmem_cache.h"
+#include "slab/slabs.h"
 #include <errno.h>
 #include <pthread.h>
 #include <signal.h>

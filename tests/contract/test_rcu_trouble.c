@@ -8,6 +8,7 @@
 #include "base/options.h"
 #include "contract.h"
 #include "rcu/rcu.h"
+#include "slab/slabs.h"
 #include <errno.h>
 #include <pthread.h>
 #include <stdlib.h>

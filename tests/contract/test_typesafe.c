@@ -8,7 +8,9 @@
  */
 #include "../toy_flavor.h"
 #include "contract.h"
-#include "slab/slab.h"
+#include "page/run.h"
+#include "slab/kmem_cache.h"
+#include "slab/object.h"
 #include <errno.h>
 #include <pthread.h>
 #include <stdlib.h>

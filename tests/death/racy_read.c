@@ -2,7 +2,10 @@
 /* A read without ownership leads into memory that a program has: a debug build says so and ends. */
 #include "death.h"
 
-#include "slab/slab.h"
+#include "cache/sheaves.h"
+#include "page/run.h"
+#include "slab/kmem_cache.h"
+#include "sync/racy.h"
 
 #include <signal.h>
 #include <sys/resource.h>

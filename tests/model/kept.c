@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * tests/model/kept.c - slab/kept.h and state_refill(): a slab that stays is never lost
+ * tests/model/kept.c - slab/kept_notes.h and state_refill(): a slab that stays is never lost
  *
  * Idea      One descriptor and three objects (one_slab.h), and room for one note. Whoever gives the
  *           last object leaves the slab idle and notes it. Anybody purges: takes the note and, if
@@ -33,7 +33,7 @@ enum { SCENE_NONE, SCENE_NOTE, SCENE_CLAIM, SCENE_POP, SCENES };
 #define MODEL_SCENES SCENES
 #define MODEL_SIDES 3u
 #include "one_slab.h"
-#include "slab/kept.h"
+#include "slab/kept_notes.h"
 
 static struct kept_notes notes;
 

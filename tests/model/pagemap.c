@@ -51,7 +51,7 @@ enum {
 #include "model.h"
 #include "page/map.h"
 #include "slab/partial.h"
-#include "slab/sheaf.h"
+#include "cache/sheaf.h"
 
 #if defined(__SANITIZE_THREAD__) && !defined(BROKEN_PAGEMAP_PUBLISH)
 #define ORDER_TELL memory_order_release

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * tests/model/sheaf.c - cache/slow.c: detach, work, attach; no sheaf or object twice, none lost
+ * tests/model/sheaf.c - cache/miss.c: detach, work, attach; no sheaf or object twice, none lost
  *
  * Idea      Threads wander between two slots, allocate and free; when a step fails they do what
- *           cache/slow.c does: main, spare, barn, slabs. The barn is slab/sheaf.h's; steps may be
+ *           cache/miss.c does: main, spare, barn, slabs. The barn is cache/sheaf.h's; steps may be
  *           aborted at any time (slot.h). Each object has one holder; at the end all sheaves
  *           and objects are counted.
- * Restated  cache/slow.c is about caches, nodes and statistics as well and stands on a real slot;
+ * Restated  cache/miss.c is about caches, nodes and statistics as well and stands on a real slot;
  *           here its functions have the same names, and take the slot. The barn is the shipped one.
  * Scenes    DETACH  one refills the slot's sheaf, another frees into it
  *           ATTACH  two bring a sheaf to a slot that has none
@@ -142,7 +142,7 @@ static bool detach_empty(struct slot *slot, uint64_t main)
 #endif
 }
 
-/* The slot's spare if it is of use, as cache/slow.c asks. */
+/* The slot's spare if it is of use, as cache/miss.c asks. */
 static bool attach_spare(struct slot *slot, uint64_t main, bool with_objects)
 {
 	uint64_t top = model_read(slot, SPARE);

@@ -22,7 +22,7 @@
 #include <signal.h>
 #include <sys/mman.h>
 #include "percpu/system.h"
-#include "slab/slab.h"
+#include "slab/kmem_cache.h"
 #include <setjmp.h>
 
 #define VICTIMS 2

@@ -12,7 +12,6 @@
  * Argument  seconds to run.
  * Builds    debug only; release has no points.
  */
-#include "slab/slab.h"
 #include "stress.h"
 #include "sync/inject.h"
 #include <setjmp.h>

@@ -11,7 +11,7 @@
  * Argument  of the stress tests; the mess is the same however long.
  * Builds    without sanitizers, which add instructions of their own.
  */
-#include "slab/slab.h"
+#include "slab/kmem_cache.h"
 #include "stress.h"
 
 #include <errno.h>

@@ -15,6 +15,7 @@
 
 #include "../toy_flavor.h"
 #include "base/options.h"
+#include "page/run.h"
 #include "rcu/rcu.h"
 
 #include <errno.h>

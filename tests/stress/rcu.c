@@ -14,6 +14,7 @@
 
 #include "../toy_flavor.h"
 #include "base/options.h"
+#include "page/run.h"
 #include "rcu/rcu.h"
 #include "sync/inject.h"
 #include <signal.h>

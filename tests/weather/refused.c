@@ -6,7 +6,10 @@
  * Idea      A sandbox may refuse what the library would like to have, before it starts or
  *           once it runs. Each refusal has a quiet way out; which one is told by the mode.
  */
-#include "slab/slab.h"
+#include "page/run.h"
+#include "percpu/percpu.h"
+#include "cache/sheaf.h"
+#include "slab/kmem_cache.h"
 #include "weather.h"
 #include <stdatomic.h>
 

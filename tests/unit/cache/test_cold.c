@@ -1,12 +1,16 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Tests of cache/cpus.c: what rests in a slot that nobody uses goes back to its slabs after some
+ * Tests of cache/cold.c: what rests in a slot that nobody uses goes back to its slabs after some
  * looks, and what is used stays.
  */
 #include "base/options.h"
 #include "percpu/cpus.h"
 #include "percpu/system.h"
-#include "slab/slab.h"
+#include "cache/cold.h"
+#include "page/run.h"
+#include "percpu/percpu.h"
+#include "slab/kmem_cache.h"
+#include "slab/report.h"
 
 #include "../unit.h"
 

@@ -3,7 +3,9 @@
  * Tests of cache/decay.c: a program that gives half of its slabs back does not keep what rests in
  * the sheaves of its other caches; a small one is left alone.
  */
-#include "slab/slab.h"
+#include "cache/boot.h"
+#include "page/run.h"
+#include "slab/kmem_cache.h"
 
 #include "../unit.h"
 

@@ -5,7 +5,8 @@
  * that was, and without a trim.
  */
 #include "slab/dead.h"
-#include "slab/slab.h"
+#include "cache/shrink.h"
+#include "slab/kmem_cache.h"
 #include <stele/page.h>
 
 #include "../unit.h"

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Tests of slab/sheaf.h: one word says which sheaf and how full; a barn keeps sheaves whole
+ * Tests of cache/sheaf.h: one word says which sheaf and how full; a barn keeps sheaves whole
  * and no more of them than it may.
  */
 #include "page/run.h"
-#include "slab/sheaf.h"
+#include "cache/sheaf.h"
 
 #include "../unit.h"
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * cache/deferred.c - slabs that became empty in a call which must not retire them
+ * slab/deferred.c - slabs that became empty in a call which must not retire them
  *
  * Idea      kfree_nolock() gives an object to its slab by two atomic operations, and stops there:
  *           an empty slab stays on the partial stack, IDLE, and its descriptor is noted here.
@@ -18,20 +18,23 @@
  * Context   noting and draining: any. Signals are held back between the note and the end of the
  *           slab, so no handler can leave there; a cache's destructor runs with signals open.
  *           The barrier gives up on a name after PATIENCE, once. A thread that destroys a cache
- *           needs no barrier: a slab counts until its retirer is done with the cache (cache.c).
+ *           needs no barrier: a slab counts until its retirer is done with the cache (cache/destroy.c).
  * Failure   a destructor that never comes back: its slab is lost.
  * Tests     tests/model/deferred.c  tests/model/in_hand.c  tests/contract/test_nolock.c
  */
+#include "slab/deferred.h"
 #include "os/os.h"
 #include "percpu/system.h"
-#include "slab/slab.h"
+#include "slab/bitmap.h"
+#include "slab/object.h"
+#include "slab/slabs.h"
 #include "sync/in_hand.h"
 
 static struct stele_later_list later;
 static struct in_hand draining;
 
 /* In one ordinary call: others may be noting while it drains. */
-#define DRAIN_MOST 64
+#define RETIRE_MOST 64
 
 /* The links lie at the same place in every descriptor, so a base that is off by it has them on
  * the stack's grain. */
@@ -40,15 +43,14 @@ static char *base_of_links(void)
 	return stele_hot.base + offsetof(struct run, later);
 }
 
-void stele_defer(struct run *run)
+void stele_deferred_note(struct run *run)
 {
 	later_note(&later, base_of_links(), &run->later);
 }
 
-bool stele_deferred_pending(void)
+bool stele_deferred_noted(void)
 {
-	return !later_is_empty(&later) || stele_purge_is_due() || stele_cold_due() ||
-	       stele_decay_pending();
+	return !later_is_empty(&later);
 }
 
 /* True: the signals were let in again, for the destructor's sake. */
@@ -56,12 +58,12 @@ static bool retire_noted(struct run *run, enum effort effort, uint64_t signals)
 {
 	bool open;
 
-	if (!stele_slab_take_idle(run))
+	if (!state_take_idle(&run->state, false))
 		return false;
 	open = run_cache(run)->dtor;
 	if (open)
 		stele_os_signals_release(signals);
-	stele_slab_retire_taken(run, effort);
+	stele_slab_retire(run_cache(run), run, effort);
 	return open;
 }
 
@@ -85,35 +87,26 @@ static bool retire_one(enum effort effort)
 	return note;
 }
 
-void stele_deferred_drain(enum effort effort)
+void stele_deferred_retire(enum effort effort)
 {
-	for (int i = 0; i < DRAIN_MOST && !later_is_empty(&later) && retire_one(effort); i++)
+	for (int i = 0; i < RETIRE_MOST && !later_is_empty(&later) && retire_one(effort); i++)
 		;
-	if (effort == EFFORT_BOUNDED)
-		return;
-	stele_decay_go_on();
-	stele_purge_due();
-	if (stele_cold_due())
-		stele_cold_look();
 }
 
-void stele_deferred_drain_all(void)
+void stele_deferred_retire_all(void)
 {
 	while (retire_one(EFFORT_USUAL))
 		;
-	stele_purge_due();
 }
 
-void stele_deferred_barrier(void)
+void stele_deferred_wait(void)
 {
-	stele_deferred_drain_all();
+	stele_deferred_retire_all();
 	/* ORDER(DRAINED) acquire: the slabs in another drainer's hand are done. */
 	in_hand_wait(&draining, stele_thread_token(), stele_os_nap, PATIENCE);
 	/* There may have been no place for this thread's name. */
 	if (!later_is_empty(&later))
-		stele_deferred_drain_all();
-	if (stele_cold_due())
-		stele_cold_look();
+		stele_deferred_retire_all();
 }
 
 void stele_deferred_after_fork(void)

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * slab/sheaf.h - a stack of free objects that moves between slots and the barn as a whole
+ * cache/sheaf.h - a stack of free objects that moves between slots and the barn as a whole
  *
  * Idea      A sheaf is a block of 256, 512 or 1024 bytes, aligned to its size. Everybody
  *           passes its top (a pointer to the next free entry), which names the sheaf and
@@ -11,10 +11,11 @@
  * States    in a slot's MAIN or SPARE; in the barn; in one thread's hands. Never in two.
  * Order     in a slot: SLOT; in the barn: STACK. The entries travel with it.
  */
-#ifndef STELE_SLAB_SHEAF_H
-#define STELE_SLAB_SHEAF_H
+#ifndef STELE_CACHE_SHEAF_H
+#define STELE_CACHE_SHEAF_H
 
 #include "percpu/percpu.h"
+#include "slab/kmem_cache.h"
 #include "sync/stack.h"
 
 #ifndef BARN_FENCE
@@ -72,14 +73,6 @@ static inline bool word_attachable_mend(uint64_t word)
 		stele_pcpu_mend();
 	return word_attachable(word);
 }
-
-/* A barn: whole sheaves between slots. `top` may say any fill in the full one. */
-struct barn {
-	struct stele_stack full;
-	struct stele_stack empty;
-	_Atomic uint32_t limit;	   /* full sheaves kept; adapts between the bounds */
-	_Atomic uint32_t overflow; /* a full sheaf was turned away since the last miss */
-};
 
 /* As it was at one moment. */
 static inline bool barn_has(struct stele_stack *stack)

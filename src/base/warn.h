@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * kmalloc/warn.h - a message that appears once per process and place
+ * base/warn.h - a message that appears once per process and place
  *
  * Idea      A caller's mistake in a loop must not drown its program in text; the kernel
  *           calls this WARN_ON_ONCE.
  * Context   any: one atomic exchange, then one write(2).
  */
-#ifndef STELE_KMALLOC_WARN_H
-#define STELE_KMALLOC_WARN_H
+#ifndef STELE_BASE_WARN_H
+#define STELE_BASE_WARN_H
 
 #include <stdatomic.h>
 

@@ -5,7 +5,12 @@
  * loses nothing.
  */
 #include "page/heap.h"
-#include "slab/slab.h"
+#include "page/run.h"
+#include "slab/deferred.h"
+#include "slab/geometry.h"
+#include "slab/kept.h"
+#include "slab/kmem_cache.h"
+#include "slab/slabs.h"
 
 #include "../unit.h"
 
@@ -19,12 +24,17 @@
 static struct kmem_cache cache;
 static uint64_t *objects, per_slab;
 
+static unsigned take_here(struct kmem_cache *s, uint64_t *out, unsigned n)
+{
+	return stele_slabs_take(s, stele_node_here(), out, n, EFFORT_USUAL);
+}
+
 static int setup(void **state)
 {
 	(void)state;
 	if (stele_heap_start() != 0)
 		return -1;
-	stele_cache_boot(&cache, "kept", SIZE, SIZE, SLAB_NO_MERGE | SLAB_NO_SHEAVES | SLAB_KEPT);
+	stele_slab_boot(&cache, "kept", SIZE, SIZE, SLAB_NO_MERGE | SLAB_NO_SHEAVES | SLAB_KEPT);
 	per_slab = cache.objects;
 	objects = calloc(SLABS * per_slab, sizeof(*objects));
 	return objects ? 0 : -1;
@@ -45,7 +55,7 @@ static uint64_t slabs_now(void)
 static void take(unsigned slabs)
 {
 	for (uint64_t i = 0; i < slabs * per_slab; i++) {
-		assert_int_equal(stele_slabs_take(&cache, &objects[i], 1), 1);
+		assert_int_equal(take_here(&cache, &objects[i], 1), 1);
 		memset((void *)(uintptr_t)objects[i], 0xa5, SIZE);
 	}
 }
@@ -137,9 +147,9 @@ static void a_bounded_call_leaves_the_pages_to_others(void **state)
 	stele_kept_purge();
 	take(1);
 	for (uint64_t i = 0; i < per_slab; i++)
-		stele_slabs_give_bounded(&cache, (void *)(uintptr_t)objects[i]);
+		stele_slabs_give_one(&cache, (void *)(uintptr_t)objects[i], EFFORT_BOUNDED);
 	assert_true(resident().bytes > 0);
-	stele_deferred_drain_all();
+	stele_deferred_retire_all();
 	assert_int_equal(resident().bytes, 0);
 	take(1);
 	give(1);
@@ -198,7 +208,7 @@ static void *use_and_empty(void *number)
 	for (int round = 0; round < ROUNDS; round++) {
 		unsigned n = 1 + unit_random(&seed) % MINE, got = 0, more;
 
-		while (got < n && (more = stele_slabs_take(&cache, mine + got, n - got)))
+		while (got < n && (more = take_here(&cache, mine + got, n - got)))
 			got += more;
 		if (got < n || !sign_all(mine, n, owner << 32))
 			add_relaxed(&wrong, 1);
@@ -236,7 +246,7 @@ static void threads_that_empty_and_use_lose_nothing(void **state)
 	for (uint64_t i = 0; i < slabs * per_slab; i++) {
 		uint64_t object;
 
-		assert_int_equal(stele_slabs_take(&cache, &object, 1), 1);
+		assert_int_equal(take_here(&cache, &object, 1), 1);
 	}
 	assert_int_equal(slabs_now(), slabs);
 }

@@ -1,47 +1,21 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * cache/bulk.c - many objects at once, and sheaves that a user fills beforehand
+ * cache/prefilled.c - sheaves that a user fills beforehand
  *
  * Idea      A user's sheaf is an array of objects that are allocated already, so taking
- *           from it cannot fail. Bulk allocation is all or nothing.
+ *           from it cannot fail.
  * Context   any; one user of a sheaf at a time.
- * Events    bulk: one for each object. A user's sheaf: when an object is taken from it, as in the
- *           kernel; filling and returning it are the library's own.
- * Failure   false, NULL or -ENOMEM; the objects that were gathered go back (bulk) or stay (refill).
+ * Events    when an object is taken from it, as in the kernel; filling and returning it are the
+ *           library's own.
+ * Failure   NULL or -ENOMEM; the objects that were gathered go back (prefill) or stay (refill).
  * Tests     tests/contract/test_bulk_sheaf.c
  */
+#include "cache/fast.h"
 #include "page/map.h"
-#include "slab/slab.h"
+#include "trace/trace.h"
 #include <errno.h>
 #include <stele/gfp.h>
-
-bool kmem_cache_alloc_bulk(struct kmem_cache *s, gfp_t gfp, size_t n, void **p)
-{
-	for (size_t i = 0; i < n; i++) {
-		p[i] = cache_alloc(s, gfp, NUMA_NO_NODE);
-		if (!p[i]) {
-			kmem_cache_free_bulk(s, i, p);
-			return false;
-		}
-	}
-	return n > 0;
-}
-
-void *kmem_cache_alloc_node(struct kmem_cache *s, gfp_t gfp, int node)
-{
-	/* Where memory has several nodes, no fast path is open. */
-	if (node > 0 && gfp & __GFP_THISNODE)
-		return stele_cache_alloc_slow(s, gfp, node, STELE_CALLER);
-	return cache_alloc(s, gfp, node);
-}
-
-bool kmem_cache_charge(void *p, gfp_t gfp)
-{
-	(void)p, (void)gfp;
-	return true; /* nothing is accounted, so nothing can be refused */
-}
-
-/* ---- sheaves in the user's hands ---- */
+#include <string.h>
 
 struct slab_sheaf {
 	struct kmem_cache *cache;
@@ -51,7 +25,7 @@ struct slab_sheaf {
 };
 
 /* As the kernel, which takes it by kmalloc(). */
-static struct slab_sheaf *sheaf_create(struct kmem_cache *s, unsigned int capacity)
+static struct slab_sheaf *prefilled_create(struct kmem_cache *s, unsigned int capacity)
 {
 	size_t bytes = sizeof(struct slab_sheaf) + (size_t)capacity * sizeof(void *);
 	struct slab_sheaf *sheaf =
@@ -67,15 +41,15 @@ static struct slab_sheaf *sheaf_create(struct kmem_cache *s, unsigned int capaci
 	return sheaf;
 }
 
-static void sheaf_release(struct slab_sheaf *sheaf)
+static void prefilled_release(struct slab_sheaf *sheaf)
 {
 	for (unsigned int i = 0; i < sheaf->count; i++)
 		if (!slab_free_fast(sheaf->object[i]))
-			stele_cache_free_slow(sheaf->cache, sheaf->object[i], NULL);
+			stele_free_into(sheaf->cache, sheaf->object[i], NULL);
 	stele_large_free(stele_run_of(sheaf));
 }
 
-static int sheaf_fill(struct slab_sheaf *sheaf, gfp_t gfp, unsigned int n)
+static int prefilled_fill(struct slab_sheaf *sheaf, gfp_t gfp, unsigned int n)
 {
 	while (sheaf->count < n) {
 		void *p = slab_alloc(sheaf->cache, gfp & ~__GFP_ZERO);
@@ -89,10 +63,10 @@ static int sheaf_fill(struct slab_sheaf *sheaf, gfp_t gfp, unsigned int n)
 
 struct slab_sheaf *kmem_cache_prefill_sheaf(struct kmem_cache *s, gfp_t gfp, unsigned int n)
 {
-	struct slab_sheaf *sheaf = n ? sheaf_create(s, n) : NULL;
+	struct slab_sheaf *sheaf = n ? prefilled_create(s, n) : NULL;
 
-	if (sheaf && sheaf_fill(sheaf, gfp, n) != 0) {
-		sheaf_release(sheaf);
+	if (sheaf && prefilled_fill(sheaf, gfp, n) != 0) {
+		prefilled_release(sheaf);
 		return NULL;
 	}
 	return sheaf;
@@ -106,7 +80,7 @@ int kmem_cache_refill_sheaf(struct kmem_cache *s, gfp_t gfp, struct slab_sheaf *
 	if (!sheaf || !*sheaf || (*sheaf)->cache != s)
 		return -EINVAL;
 	if (n > (*sheaf)->capacity) {
-		larger = sheaf_create(s, n);
+		larger = prefilled_create(s, n);
 		if (!larger)
 			return -ENOMEM;
 		memcpy(larger->object, (*sheaf)->object, (*sheaf)->count * sizeof(void *));
@@ -114,14 +88,14 @@ int kmem_cache_refill_sheaf(struct kmem_cache *s, gfp_t gfp, struct slab_sheaf *
 		stele_large_free(stele_run_of(*sheaf));
 		*sheaf = larger;
 	}
-	return sheaf_fill(*sheaf, gfp, n);
+	return prefilled_fill(*sheaf, gfp, n);
 }
 
 void kmem_cache_return_sheaf(struct kmem_cache *s, gfp_t gfp, struct slab_sheaf *sheaf)
 {
 	(void)s, (void)gfp;
 	if (sheaf)
-		sheaf_release(sheaf);
+		prefilled_release(sheaf);
 }
 
 void *kmem_cache_alloc_from_sheaf(struct kmem_cache *s, gfp_t gfp, struct slab_sheaf *sheaf)

@@ -1,9 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Tests of slab/slabs.c without sheaves: objects come from slabs and go back to them, and an
- * empty slab is gone.
+ * Tests of slab/take.c, give.c, new.c, retire.c and geometry.c: objects come from slabs and go back to
+ * them, and an empty slab is gone.
  */
-#include "slab/slab.h"
+#include "page/run.h"
+#include "percpu/percpu.h"
+#include "slab/geometry.h"
+#include "slab/kmem_cache.h"
+#include "slab/object.h"
+#include "slab/slabs.h"
 
 #include "../base/stderr_of.h"
 #include "../unit.h"
@@ -21,8 +26,13 @@ static int setup(void **state)
 	(void)state;
 	if (stele_heap_start() != 0)
 		return -1;
-	stele_cache_boot(&cache, "slabs", SIZE, 32, SLAB_NO_MERGE | SLAB_NO_SHEAVES);
+	stele_slab_boot(&cache, "slabs", SIZE, 32, SLAB_NO_MERGE | SLAB_NO_SHEAVES);
 	return 0;
+}
+
+static unsigned take_here(struct kmem_cache *s, uint64_t *out, unsigned n)
+{
+	return stele_slabs_take(s, stele_node_here(), out, n, EFFORT_USUAL);
 }
 
 static uint64_t slabs_now(void)
@@ -42,7 +52,7 @@ static unsigned take(uint64_t *out, unsigned n)
 {
 	unsigned got = 0, more;
 
-	while (got < n && (more = stele_slabs_take(&cache, out + got, n - got)))
+	while (got < n && (more = take_here(&cache, out + got, n - got)))
 		got += more;
 	return got;
 }
@@ -70,7 +80,7 @@ static void objects_are_apart_aligned_and_found(void **state)
 		assert_true(run_has_object_at(run, (void *)objects[i]));
 		assert_false(run_has_object_at(run, (void *)(objects[i] + 1)));
 		assert_false(run_has_object_at(run, (void *)(objects[i] + 32)));
-		assert_false(stele_object_is_free(run, (void *)objects[i]));
+		assert_false(object_is_free(run, (void *)objects[i]));
 		memset((void *)objects[i], 0xab, SIZE);
 	}
 	stele_slabs_give(&cache, objects, MANY);
@@ -118,8 +128,10 @@ static void the_fast_test_knows_every_start_of_an_object(void **state)
 	for (uint32_t size = 8; size <= 32768; size += 8) {
 		struct kmem_cache s = { 0 };
 
-		stele_cache_boot(&s, "sizes", size, 8, SLAB_NO_MERGE);
+		stele_slab_boot(&s, "sizes", size, 8, SLAB_NO_MERGE);
+		s.words = stele_pcpu_alloc();
 		assert_int_not_equal(s.words, 0);
+		stele_slab_facts(&s);
 		/* Exact up to 20 KiB, and for the sizes of kmalloc's buckets. */
 		if (size <= 20480 || !(size % (1u << (stele_ilog2(size) - 3))))
 			assert_int_not_equal(s.fast_limit, 0);
@@ -131,7 +143,7 @@ static void the_fast_test_knows_every_start_of_an_object(void **state)
 
 static void the_lowest_address_is_the_last_of_a_batch(void **state)
 {
-	unsigned n = stele_slabs_take(&cache, objects, 16);
+	unsigned n = take_here(&cache, objects, 16);
 
 	(void)state;
 	assert_true(n > 1);
@@ -181,10 +193,10 @@ static void objects_are_made_with_their_slab_and_unmade_with_it(void **state)
 	unsigned per;
 
 	(void)state;
-	stele_cache_boot(&constructed, "made", SIZE, 8, SLAB_NO_MERGE | SLAB_NO_SHEAVES);
+	stele_slab_boot(&constructed, "made", SIZE, 8, SLAB_NO_MERGE | SLAB_NO_SHEAVES);
 	per = constructed.objects;
 	for (unsigned i = 0; i < per * 2; i++)
-		assert_int_equal(stele_slabs_take(&constructed, &objects[i], 1), 1);
+		assert_int_equal(take_here(&constructed, &objects[i], 1), 1);
 	assert_int_equal(made, 2 * per);
 	for (unsigned i = 0; i < per * 2; i++)
 		assert_int_equal(*(uint64_t *)objects[i], 0x1234);
@@ -199,11 +211,11 @@ static void no_frames_means_no_objects_and_no_loss(void **state)
 	unsigned n;
 
 	(void)state;
-	assert_int_equal(stele_slabs_take(&cache, objects, 1), 1);
+	assert_int_equal(take_here(&cache, objects, 1), 1);
 	stele_inject_page_fail = -1;
 	n = 1 + take(objects + 1, MANY - 1);
 	assert_int_equal(n, cache.objects);
-	assert_int_equal(stele_slabs_take(&cache, objects + n, 1), 0);
+	assert_int_equal(take_here(&cache, objects + n, 1), 0);
 	stele_inject_page_fail = 0;
 	stele_slabs_give(&cache, objects, n);
 }
@@ -251,7 +263,7 @@ static void what_lies_inside_of_an_object_now_is_not_given(void **state)
 	given[0] = objects[0];
 	given[1] = objects[1] + 32;
 	give_and_be_told(given, 2, given[1]);
-	assert_false(stele_object_is_free(stele_run_of((void *)objects[1]), (void *)objects[1]));
+	assert_false(object_is_free(stele_run_of((void *)objects[1]), (void *)objects[1]));
 	stele_slabs_give(&cache, objects + 1, 2);
 }
 
@@ -293,7 +305,7 @@ static void *take_sign_give(void *arg)
 	uint64_t mine[96];
 
 	for (int i = 0; i < ROUNDS; i++) {
-		unsigned n = stele_slabs_take(&cache, mine, 1 + unit_random(&seed) % 96);
+		unsigned n = take_here(&cache, mine, 1 + unit_random(&seed) % 96);
 
 		for (unsigned k = 0; k < n; k++)
 			memset((void *)mine[k], (int)me, SIZE);

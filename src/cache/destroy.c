@@ -1,0 +1,282 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * cache/destroy.c - the end of a cache
+ *
+ * Idea      Destroy empties every slot and barn; if a slab is left, an object is alive: it is
+ *           reported and the cache stays in memory, unlisted, so that late frees are safe.
+ * Locks     the CPU set for reading (percpu/cpus.h), walking, then list. A thread that holds the CPU
+ *           set waits for no grace period: a callback after one may need the set. So a cache that a
+ *           step, a constructor or a destructor destroys meanwhile leaves the list at once; the same
+ *           thread empties it later, when it has let go of the set.
+ * Objects   put_off: under the list lock, looked at racily.
+ * Context   ordinary threads. Signals are held back while something is taken apart, as it would be
+ *           lost with a handler that never comes back; they are let in while readers are waited
+ *           for, which may take any time. A handler that jumps out of such a wait leaves the cache as
+ *           it is: out of the list, and in memory.
+ * Order     LIST, SLABS, DESTROYED.
+ * Tests     tests/contract/test_cache_create.c  tests/death/destroy_live.c
+ */
+#include "cache/destroy.h"
+#include "base/fmt.h"
+#include "cache/flush.h"
+#include "cache/list.h"
+#include "cache/memory.h"
+#include "cache/rcu.h"
+#include "os/os.h"
+#include "percpu/cpus.h"
+#include "percpu/system.h"
+#include "slab/deferred.h"
+#include "slab/object.h"
+#include "slab/report.h"
+#include "slab/slabs.h"
+#include "sync/grace.h"
+
+static _Atomic(struct kmem_cache *) put_off; /* destroyed, not emptied yet */
+
+#define REPORTED_OBJECTS 16
+
+struct leftover {
+	struct kmem_cache *s;
+	unsigned printed; /* or counted */
+};
+
+static STELE_RACY_LOOK void report_slab(struct run *run, void *arg)
+{
+	struct leftover *left = arg;
+
+	if (run->kind != RUN_SLAB || run->cache != left->s || !run->recip)
+		return;
+	for (uint32_t i = 0; i < run->objects; i++) {
+		uintptr_t p = run->base + (uintptr_t)i * run->size;
+
+		if (object_is_free(run, (void *)p) || left->printed++ >= REPORTED_OBJECTS)
+			continue;
+		stele_say("stele: Object %p @offset=%zu\n", (void *)p, (size_t)(p - run->base));
+	}
+}
+
+static void report_leftovers(struct kmem_cache *s, const void *caller)
+{
+	struct leftover left = { .s = s };
+
+	stele_say("stele: BUG %s: Objects remaining on kmem_cache_destroy()\n", s->name);
+	stele_run_each(report_slab, &left);
+	if (left.printed > REPORTED_OBJECTS)
+		stele_say("stele: ... and %u more objects\n", left.printed - REPORTED_OBJECTS);
+	stele_say(
+		"stele: kmem_cache_destroy %s: Slab cache still has objects when called from %p\n",
+		s->name, caller);
+}
+
+static STELE_RACY_LOOK void count_live(struct run *run, void *arg)
+{
+	struct leftover *left = arg;
+
+	if (run->kind != RUN_SLAB || run->cache != left->s || !run->recip)
+		return;
+	for (uint32_t i = 0; i < run->objects; i++)
+		left->printed +=
+			!object_is_free(run, (void *)(run->base + (uintptr_t)i * run->size));
+}
+
+/*
+ * Empties a cache that no thread uses, as far as the system lets us. A slab without live objects
+ * that is left is in the hands of another thread that retires it for us (deferred.c): it will be
+ * done soon, unless it was stopped for good, and then the cache must stay as well.
+ */
+static int empty_for_good(struct kmem_cache *s)
+{
+	int error;
+
+	s->ending = true;
+	error = stele_cache_empty(s);
+	if (s->flags & SLAB_TYPESAFE_BY_RCU && stele_grace_runner)
+		stele_grace_runner->barrier(stele_grace_of(s));
+	/* ORDER(SLABS) acquire */
+	for (int i = 0; !error && load_acquire(&s->slabs) && i < PATIENCE; i++) {
+		struct leftover left = { .s = s };
+
+		stele_run_each(count_live, &left);
+		if (left.printed)
+			break;
+		stele_os_nap();
+		error = stele_cache_empty(s);
+	}
+	return error;
+}
+
+#define REMEMBERED                                                                                 \
+	64u /* destroyed caches whose names debug builds know, until memory is asked back */
+
+static _Atomic(struct kmem_cache *) remembered[REMEMBERED];
+
+void stele_destroyed_forget(void)
+{
+	for (unsigned i = 0; i < REMEMBERED; i++) {
+		/* ORDER(DESTROYED) acquire: the thread that destroyed it is done with it. */
+		struct kmem_cache *s = exchange_acq_rel(&remembered[i], NULL);
+
+		if (s)
+			stele_cache_give(s);
+	}
+}
+
+/* In debug builds: remembers it, every use of which goes the slow way. One that was kept long enough
+ * comes out instead, or NULL. */
+static struct kmem_cache *remember_for_a_while(struct kmem_cache *s)
+{
+	static _Atomic uint32_t next;
+
+	s->destroyed = true;
+	/* ORDER(DESTROYED) release: done with this one; acquire: with the one that comes out, too. */
+	return exchange_acq_rel(&remembered[add_relaxed(&next, 1) % REMEMBERED], s);
+}
+
+static void release_cache(struct kmem_cache *s)
+{
+	uint64_t signals = stele_os_signals_hold();
+
+	/* The slabs that others buried after the last look. */
+	stele_slabs_tidy(s);
+	stele_cache_free_parts(s);
+	if (STELE_DEBUG)
+		s = remember_for_a_while(s);
+	if (s)
+		stele_cache_give(s);
+	stele_os_signals_release(signals);
+}
+
+/* A cache that is in no list any more. Waits with signals open. */
+static void empty_and_release(struct kmem_cache *s, const void *caller)
+{
+	int error = empty_for_good(s);
+
+	/* ORDER(SLABS) acquire */
+	if (!load_acquire(&s->slabs))
+		release_cache(s);
+	else if (error)
+		stele_say("stele: kmem_cache_destroy %s: the system refuses membarrier (error %d), "
+			  "so free objects cannot be told from others; kept\n",
+			  s->name, error);
+	else
+		report_leftovers(s, caller);
+}
+
+/* Like stele_list_push(), for a cache that is in no list any more. */
+static void put_off_emptying(struct kmem_cache *s, const void *caller)
+{
+	s->put_off_by = stele_thread_cpus();
+	s->destroyed_from = caller;
+	if (stele_lock(&stele_list_lock) != 0)
+		return;
+	s->next = load_relaxed(&put_off);
+	/* ORDER(LIST) release: the child of a fork finds the list whole. */
+	store_release(&put_off, s);
+	stele_unlock(&stele_list_lock);
+}
+
+/* One that this thread has put off, or NULL. */
+static struct kmem_cache *take_put_off(void)
+{
+	struct kmem_cache *s, *before = NULL;
+
+	if (!load_relaxed(&put_off) || stele_lock(&stele_list_lock) != 0)
+		return NULL;
+	for (s = load_relaxed(&put_off); s && s->put_off_by != stele_thread_cpus(); s = s->next)
+		before = s;
+	if (s && before)
+		before->next = s->next;
+	else if (s)
+		store_relaxed(&put_off, s->next);
+	stele_unlock(&stele_list_lock);
+	return s;
+}
+
+/* This thread has let go of the CPU set. */
+void stele_cache_finish_put_off(void)
+{
+	struct kmem_cache *s;
+
+	while ((s = take_put_off())) {
+		if (stele_grace_used())
+			stele_rcu_barrier(s);
+		empty_and_release(s, s->destroyed_from);
+	}
+}
+
+/* Emptying waits, for grace periods above all; a thread that holds the CPU set does it later. */
+void stele_cache_finish(struct kmem_cache *s, const void *caller)
+{
+	if (stele_cpus_are_held())
+		put_off_emptying(s, caller);
+	else
+		empty_and_release(s, caller);
+}
+
+/* A reference more, so that the cache stays what it is. False: it is not in the list. */
+static bool pin(struct kmem_cache *s)
+{
+	bool listed;
+
+	if (stele_lock(&stele_list_lock) != 0)
+		return false;
+	listed = stele_list_has(s);
+	s->refcount += listed;
+	stele_unlock(&stele_list_lock);
+	return listed;
+}
+
+/* Takes @n references away. True: the last one went, and the cache is in no list any more. */
+static bool drop(struct kmem_cache *s, int n)
+{
+	bool listed, last;
+
+	if (stele_lock(&stele_list_lock) != 0)
+		return false;
+	listed = stele_list_has(s);
+	if (listed)
+		s->refcount -= n;
+	last = listed && !s->refcount;
+	if (last)
+		stele_list_remove(s);
+	stele_unlock(&stele_list_lock);
+	if (!listed && STELE_DEBUG && stele_is_cache_memory(s) && s->destroyed)
+		stele_report_destroyed("kmem_cache_destroy", s);
+	else if (!listed)
+		stele_say("stele: kmem_cache_destroy(%p): not a cache, or already destroyed\n",
+			  (void *)s);
+	return last;
+}
+
+/* Objects that were given to kfree_rcu() come back first. No lock is held: readers may take any. */
+static int wait_for_readers(struct kmem_cache *s)
+{
+	if (!stele_grace_used() || stele_cpus_are_held() || !pin(s))
+		return 1;
+	stele_rcu_barrier(s);
+	return 2;
+}
+
+/*
+ * Walkers are waited for before the cache is dropped, as they have pinned it; after that it is in
+ * no list, and nobody is waited for but readers, whose grace periods may need caches themselves.
+ */
+void kmem_cache_destroy(struct kmem_cache *s)
+{
+	bool locked, last;
+	uint64_t signals;
+	int references;
+
+	if (!s)
+		return;
+	references = wait_for_readers(s);
+	signals = stele_os_signals_hold();
+	/* Not waited for when this is a destructor called by a walk of this very thread. */
+	locked = stele_lock(&stele_walking) == 0;
+	last = drop(s, references);
+	if (locked)
+		stele_unlock(&stele_walking);
+	stele_os_signals_release(signals);
+	if (last)
+		stele_cache_finish(s, __builtin_return_address(0));
+}

@@ -1,0 +1,39 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * cache/list.h - which caches there are (list.c)
+ *
+ * Context   under stele_list_lock, but for what is said otherwise.
+ */
+#ifndef STELE_CACHE_LIST_H
+#define STELE_CACHE_LIST_H
+
+#include "slab/kmem_cache.h"
+#include "sync/mutex.h"
+
+extern struct stele_mutex stele_walking, stele_list_lock;
+extern struct kmem_cache *stele_caches; /* the first one */
+
+void stele_list_push(struct kmem_cache *s);
+void stele_list_remove(struct kmem_cache *s);
+bool stele_list_has(const struct kmem_cache *s);
+/* The next cache after @s in the list, or the first one, of which @that is true (a short look that
+ * calls nothing; NULL: any); it is pinned by a reference, and @s is let go. *gone: the last reference to
+ * @s went, and it is in no list any more. NULL at the end. Takes the lock. */
+typedef bool (*cache_question)(struct kmem_cache *s);
+struct kmem_cache *stele_list_next_pinned(struct kmem_cache *s, cache_question that, bool *gone);
+
+/* Without waiting: nothing happens when another thread holds the list. Any context; @each must not
+ * call anything that takes the list's lock. */
+void stele_cache_try_each(void (*each)(struct kmem_cache *, void *), void *arg);
+/* The same with the next @most caches of a round through the list. True: the round is over. */
+bool stele_cache_try_some(unsigned most, void (*each)(struct kmem_cache *, void *), void *arg);
+
+/* stele_dead_sweep() of all caches, without waiting. False: another thread holds the list. Any
+ * context. */
+bool stele_cache_try_sweep(void);
+
+/* In the child of fork(). */
+void stele_list_in_child(void);
+void stele_walking_in_child(void);
+
+#endif

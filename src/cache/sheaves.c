@@ -1,0 +1,94 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * cache/sheaves.c - sheaves as objects: made, emptied into slabs, dissolved
+ *
+ * Idea      Sheaves are read by threads that do not own them, so the slabs that they are objects of
+ *           stay for good (slab/kept.c).
+ * Order     CACHE_BOOT
+ * Context   any.
+ * Tests     tests/unit/cache/test_sheaf.c
+ */
+#include "cache/sheaves.h"
+#include "slab/events.h"
+#include "slab/geometry.h"
+#include "slab/parts.h"
+#include "slab/slabs.h"
+#include "sync/ready.h"
+#include <string.h>
+
+/* Sheaves are objects of these, which have none themselves. */
+static struct kmem_cache sheaf_caches[3];
+static _Atomic uint32_t sheaf_caches_ready;
+
+static struct kmem_cache *sheaf_cache(unsigned bytes)
+{
+	struct kmem_cache *s = &sheaf_caches[__builtin_ctz(bytes) - 8];
+
+	/* ORDER(CACHE_BOOT) acquire: the caches are filled in. */
+	if (stele_unlikely(!ready_look(&sheaf_caches_ready))) {
+		/* Idempotent: two threads write the same values. */
+		for (unsigned i = 0; i < 3; i++)
+			stele_slab_boot(&sheaf_caches[i], "stele-sheaf", 256u << i, 256u << i,
+					SLAB_NO_MERGE | SLAB_NO_SHEAVES | SLAB_KEPT |
+						SLAB_SPARABLE | SLAB_OWN);
+		/* ORDER(CACHE_BOOT) release: they are filled in. */
+		ready_say(&sheaf_caches_ready, 1);
+	}
+	return s;
+}
+
+int stele_sheaf_nodes_make(void)
+{
+	int error = 0;
+
+	for (unsigned bytes = 256; !error && bytes <= 1024; bytes *= 2)
+		error = stele_cache_nodes_make(sheaf_cache(bytes));
+	return error;
+}
+
+bool stele_is_sheaf_cache(const struct kmem_cache *s)
+{
+	return s >= sheaf_caches && s < sheaf_caches + 3;
+}
+
+uint64_t stele_sheaf_new(struct kmem_cache *s)
+{
+	struct sheaf *sheaf =
+		stele_slabs_take_one(sheaf_cache(s->sheaf_size), stele_node_here(), EFFORT_BOUNDED);
+
+	if (!sheaf)
+		return 0;
+	sheaf->bottom = 0;
+	memset(sheaf->entry, 0, s->capacity * sizeof(sheaf->entry[0]));
+	sheaf->entry[s->capacity] = STELE_SHEAF_END;
+	return sheaf_bottom(sheaf);
+}
+
+void stele_sheaf_destroy(struct kmem_cache *s, uint64_t top)
+{
+	stele_slabs_give_one(sheaf_cache(s->sheaf_size), sheaf_of(top, s->sheaf_size),
+			     EFFORT_USUAL);
+}
+
+uint64_t stele_sheaf_flush(struct kmem_cache *s, uint64_t top)
+{
+	struct sheaf *sheaf = sheaf_of(top, s->sheaf_size);
+	unsigned n = sheaf_count(top, s->sheaf_size);
+
+	stele_slabs_give(s, sheaf->entry, n);
+	if (n)
+		SHEAF_EVENT(SHEAF_FLUSH, "sheaf_flush", s, sheaf, n);
+	return sheaf_bottom(sheaf);
+}
+
+void stele_sheaf_dissolve(struct kmem_cache *s, uint64_t top)
+{
+	stele_sheaf_destroy(s, stele_sheaf_flush(s, top));
+}
+
+void stele_sheaf_dissolve_both(struct kmem_cache *s, const uint64_t found[2])
+{
+	for (int i = 0; i < 2; i++)
+		if (stele_is_sheaf(found[i]))
+			stele_sheaf_dissolve(s, found[i]);
+}

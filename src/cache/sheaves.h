@@ -1,0 +1,61 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * cache/sheaves.h - whole sheaves: made, put into barns, had from there, and dissolved
+ *
+ * Context   any, but for what is said otherwise.
+ */
+#ifndef STELE_CACHE_SHEAVES_H
+#define STELE_CACHE_SHEAVES_H
+
+#include "base/effort.h"
+#include "cache/sheaf.h"
+#include "page/where.h"
+#include "slab/kmem_cache.h"
+
+/* ---- sheaves.c ---- */
+/* A new, empty sheaf: its top, or 0. */
+uint64_t stele_sheaf_new(struct kmem_cache *s);
+void stele_sheaf_destroy(struct kmem_cache *s, uint64_t top);
+/* Returns what is in a sheaf to the slabs; its new top. */
+uint64_t stele_sheaf_flush(struct kmem_cache *s, uint64_t top);
+/* Its objects go to the slabs, and it is gone. */
+void stele_sheaf_dissolve(struct kmem_cache *s, uint64_t top);
+/* MAIN and SPARE of a slot, of which either may be no sheaf. */
+void stele_sheaf_dissolve_both(struct kmem_cache *s, const uint64_t found[2]);
+bool stele_is_sheaf_cache(const struct kmem_cache *s);
+/* stele_cache_nodes_make() of the caches that sheaves are of. Ordinary threads. */
+int stele_sheaf_nodes_make(void);
+
+/* ---- barns.c ---- */
+/* A sheaf, empty or not, goes to the barn, or its objects to the slabs. EFFORT_BOUNDED: it goes to
+ * the barn as it is, past the barn's limit if need be. */
+void stele_sheaf_put(struct kmem_cache *s, uint64_t top, enum effort effort);
+/* An empty sheaf: of the barn if it has one, else a new one; 0: there is none. */
+uint64_t stele_sheaf_get_empty(struct kmem_cache *s);
+/* One with objects, of this node's barn, or 0. */
+uint64_t stele_sheaf_get_filled(struct kmem_cache *s);
+/* One object of a sheaf in the barn, for a thread that cannot have a sheaf: its slot is closed or
+ * busy. */
+void *stele_barn_take_one(struct kmem_cache *s);
+/* There is no memory: an object out of any node's barn. */
+void *stele_barns_take_one(struct kmem_cache *s);
+/* Full sheaves that each barn keeps at first. */
+void stele_barns_limit(struct kmem_cache *s, uint32_t limit);
+/* Dissolves all that is in the barns. */
+void stele_barns_flush(struct kmem_cache *s);
+/* Whether any slot or barn has a sheaf of it: a short look, soon out of date. */
+bool stele_cache_has_sheaves(struct kmem_cache *s);
+
+static inline struct barn *cache_barn(struct kmem_cache *s, unsigned node)
+{
+	struct kmem_cache_node *n = stele_unlikely(node) ? stele_cache_node(s, node) : NULL;
+
+	return n ? &n->barn : &s->barn;
+}
+
+static inline struct barn *barn_here(struct kmem_cache *s)
+{
+	return cache_barn(s, stele_node_here());
+}
+
+#endif

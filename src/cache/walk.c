@@ -1,0 +1,48 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * cache/walk.c - a walk over all caches, which may create and destroy some
+ *
+ * Idea      The walker pins the cache that it is at, and holds the CPU set, so that no slot goes. If
+ *           the last reference to a cache was its own, it ends that cache.
+ * Locks     the CPU set for reading, walking; the list between two caches only.
+ * Context   ordinary threads; signals are held back.
+ * Tests     tests/contract/test_cache_create.c  tests/contract/test_cpus_races.c
+ */
+#include "cache/walk.h"
+#include "cache/destroy.h"
+#include "os/os.h"
+#include "percpu/cpus.h"
+
+/* The next one, pinned; @s is let go. */
+static struct kmem_cache *walk_on(struct kmem_cache *s, cache_question that)
+{
+	bool gone;
+	struct kmem_cache *next = stele_list_next_pinned(s, that, &gone);
+
+	if (gone)
+		stele_cache_finish(s, __builtin_return_address(0));
+	return next;
+}
+
+void stele_cache_each_that(cache_question that, void (*each)(struct kmem_cache *, void *),
+			   void *arg)
+{
+	uint64_t signals = stele_os_signals_hold();
+	struct kmem_cache *s = NULL;
+
+	cpus_read_lock();
+	/* Refused: a destructor wants to walk from within a walk, which does its work as well. */
+	if (stele_lock(&stele_walking) == 0) {
+		while ((s = walk_on(s, that)))
+			each(s, arg);
+		stele_unlock(&stele_walking);
+	}
+	stele_cpus_let_go();
+	stele_os_signals_release(signals);
+	stele_cpus_catch_up();
+}
+
+void stele_cache_each(void (*each)(struct kmem_cache *, void *), void *arg)
+{
+	stele_cache_each_that(NULL, each, arg);
+}

@@ -1,0 +1,31 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * slab/report.h - bad pointers and warnings (report.c)
+ *
+ * Context   any.
+ */
+#ifndef STELE_SLAB_REPORT_H
+#define STELE_SLAB_REPORT_H
+
+#include <stdint.h>
+
+struct kmem_cache;
+
+#define STELE_OWN "an object of the library itself"
+#define STELE_NOT_OURS "not a pointer of this allocator, or already free"
+#define STELE_GIVEN "object was already given to kfree_rcu"
+
+/* Says what is wrong with freeing @p and counts it; dies if the option says so. */
+void stele_report_free(const char *call, const void *p, const char *what, const char *cache);
+/* The same for changing its size. */
+void stele_report_resize(const char *call, const void *p, const char *what, const char *cache);
+/* The same for kmem_cache_free() with the wrong cache. */
+void stele_report_cache(const void *p, const char *owner, const char *given);
+/* A destroyed cache was used, and debug builds know it still. NULL, for a call that wanted an
+ * object. */
+void *stele_report_destroyed(const char *call, const struct kmem_cache *s);
+/* After a report: it is counted, and ends the program if the option says so. */
+void stele_reported(void);
+uint64_t stele_reports(void);
+
+#endif
