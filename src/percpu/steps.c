@@ -36,10 +36,9 @@ static bool at_bound(uint64_t words, enum stele_word which, int entry, uint64_t 
 	return racy_entry(stele_pcpu_read(words, which), entry) == bound;
 }
 
-void *stele_pcpu_pop(uint64_t words)
+/* Not inlined: the fallback's way saves no registers. */
+static __attribute__((noinline)) void *pop_by_sequence(uint64_t words)
 {
-	if (slot_by_lock())
-		return stele_fallback_pop(words);
 	if (!stele_slot_ready())
 		return NULL;
 	for (int i = 0; i < STEP_TRIES; i++) {
@@ -54,11 +53,15 @@ void *stele_pcpu_pop(uint64_t words)
 	return NULL;
 }
 
-/* The steps address their word by its offset: a line's MAIN is at the line's own. */
-static bool push_to(uint64_t words, enum stele_word which, void *p)
+void *stele_pcpu_pop(uint64_t words)
 {
-	if (slot_by_lock())
-		return stele_fallback_push(words, which, p);
+	return slot_by_lock() ? stele_fallback_pop(words) : pop_by_sequence(words);
+}
+
+/* The steps address their word by its offset: a line's MAIN is at the line's own. */
+static __attribute__((noinline)) bool push_by_sequence(uint64_t words, enum stele_word which,
+						       void *p)
+{
 	if (!stele_slot_ready())
 		return false;
 	for (int i = 0; i < STEP_TRIES; i++) {
@@ -72,6 +75,12 @@ static bool push_to(uint64_t words, enum stele_word which, void *p)
 	}
 	stele_thread_step_failed();
 	return false;
+}
+
+static inline bool push_to(uint64_t words, enum stele_word which, void *p)
+{
+	return slot_by_lock() ? stele_fallback_push(words, which, p)
+			      : push_by_sequence(words, which, p);
 }
 
 bool stele_pcpu_push(uint64_t words, void *p)
