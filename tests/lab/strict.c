@@ -7,6 +7,7 @@
  *           at the end. How much of the promise it keeps then is told, not judged.
  * Needs     a guest whose plan has set overcommit_memory to 2.
  */
+#include "../proc_kib.h"
 #include "../weather/workload.h"
 
 #include <sys/mman.h>
@@ -24,19 +25,9 @@ static void expect(bool good, const char *what, unsigned long value)
 	failed |= !good;
 }
 
-/* A line of /proc/meminfo, in bytes. */
 static unsigned long meminfo(const char *name)
 {
-	FILE *file = fopen("/proc/meminfo", "re");
-	unsigned long kib = 0;
-	char line[128];
-
-	while (file && fgets(line, sizeof(line), file))
-		if (strncmp(line, name, strlen(name)) == 0)
-			sscanf(line + strlen(name), ": %lu", &kib);
-	if (file)
-		fclose(file);
-	return kib << 10;
+	return proc_kib("/proc/meminfo", name) << 10;
 }
 
 static bool can_map(size_t bytes)

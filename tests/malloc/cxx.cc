@@ -7,6 +7,7 @@
 // Failure   of memory: the new-handler is called until it gives up, then bad_alloc; the
 //           nothrow forms give nullptr, also when the handler throws.
 #include "drop_in.h"
+#include "no_memory.h"
 #include <algorithm>
 #include <list>
 #include <map>
@@ -23,9 +24,6 @@ namespace
 
 using std::align_val_t;
 using std::nothrow;
-
-const std::size_t too_much = PTRDIFF_MAX;
-int handler_calls;
 
 void *ours(void *p, std::size_t size, std::size_t align = 16)
 {
@@ -74,79 +72,6 @@ void every_form()
 	CHECK(a != b);
 	operator delete(a);
 	operator delete(b);
-}
-
-void *volatile seen; /* or the compiler leaves out what nobody looks at */
-
-template <typename Call> bool throws_bad_alloc(Call call)
-{
-	try {
-		seen = call();
-	} catch (const std::bad_alloc &) {
-		return true;
-	}
-	return false;
-}
-
-void no_memory()
-{
-	align_val_t a{ 4096 };
-
-	CHECK(throws_bad_alloc([] { return operator new(too_much); }));
-	CHECK(throws_bad_alloc([] { return operator new[](too_much); }));
-	CHECK(throws_bad_alloc([a] { return operator new(too_much, a); }));
-	CHECK(throws_bad_alloc([a] { return operator new[](too_much, a); }));
-	CHECK(operator new(too_much, nothrow) == nullptr);
-	CHECK(operator new[](too_much, nothrow) == nullptr);
-	CHECK(operator new(too_much, a, nothrow) == nullptr);
-	CHECK(operator new[](too_much, a, nothrow) == nullptr);
-	CHECK(throws_bad_alloc([] {
-		std::vector<char> v;
-		v.reserve(too_much - 1);
-		return static_cast<void *>(nullptr);
-	}));
-}
-
-/* Gives up at the third call. */
-void handler_of_three()
-{
-	if (++handler_calls == 3)
-		std::set_new_handler(nullptr);
-}
-
-void handler_that_throws()
-{
-	++handler_calls;
-	throw std::bad_alloc();
-}
-
-template <typename Call> void expect_handler(std::new_handler handler, int calls, Call call)
-{
-	handler_calls = 0;
-	std::set_new_handler(handler);
-	call();
-	CHECK_FOR(handler_calls == calls, handler_calls);
-	std::set_new_handler(nullptr);
-}
-
-void handlers()
-{
-	align_val_t a{ 4096 };
-
-	expect_handler(handler_of_three, 3,
-		       [] { CHECK(throws_bad_alloc([] { return operator new(too_much); })); });
-	expect_handler(handler_of_three, 3, [a] {
-		CHECK(throws_bad_alloc([a] { return operator new[](too_much, a); }));
-	});
-	expect_handler(handler_of_three, 3, [] { CHECK(!operator new(too_much, nothrow)); });
-	expect_handler(handler_of_three, 3, [a] { CHECK(!operator new(too_much, a, nothrow)); });
-	expect_handler(handler_that_throws, 1,
-		       [] { CHECK(throws_bad_alloc([] { return operator new(too_much); })); });
-	expect_handler(handler_that_throws, 1, [] { CHECK(!operator new(too_much, nothrow)); });
-	expect_handler(handler_that_throws, 1, [] { CHECK(!operator new[](too_much, nothrow)); });
-	expect_handler(handler_that_throws, 1, [a] { CHECK(!operator new(too_much, a, nothrow)); });
-	expect_handler(handler_that_throws, 1,
-		       [a] { CHECK(!operator new[](too_much, a, nothrow)); });
 }
 
 struct alignas(256) Wide {
@@ -253,8 +178,8 @@ int main()
 {
 	need_drop_in();
 	every_form();
-	no_memory();
-	handlers();
+	CHECK_FOR(no_memory::forms() == 0, no_memory::forms());
+	CHECK_FOR(no_memory::handlers() == 0, no_memory::handlers());
 	language();
 	containers();
 	threads();

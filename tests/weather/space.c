@@ -8,23 +8,14 @@
  *           file would hold; RLIMIT_AS that comes after the start; blocks that grow near the limit
  *           of mappings; memory that is promised after a trim.
  */
+#include "../proc_kib.h"
 #include "weather.h"
 
 #define MIB (1ul << 20)
 
-/* A number of /proc/self/status, in KiB. */
 static unsigned long status(const char *name)
 {
-	FILE *f = fopen("/proc/self/status", "re");
-	unsigned long kib = 0;
-	char line[128];
-
-	while (f && fgets(line, sizeof(line), f))
-		if (strncmp(line, name, strlen(name)) == 0)
-			sscanf(line + strlen(name), ": %lu", &kib);
-	if (f)
-		fclose(f);
-	return kib;
+	return proc_kib("/proc/self/status", name);
 }
 
 /* The exit status: 0, or this number where it is not so. */

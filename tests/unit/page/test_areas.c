@@ -3,6 +3,7 @@
  * Tests of page/areas.c and page/heap.c: address space is taken as it is used and goes back, and
  * what somebody else has mapped in between is left alone.
  */
+#include "../../proc_kib.h"
 #include "os/map.h"
 #include "pages.h"
 
@@ -10,19 +11,9 @@
 
 #define BLOCKS 300
 
-/* A number of /proc/self/status, in KiB. */
 static unsigned long status(const char *name)
 {
-	FILE *f = fopen("/proc/self/status", "re");
-	unsigned long kib = 0;
-	char line[128];
-
-	assert_non_null(f);
-	while (fgets(line, sizeof(line), f))
-		if (strncmp(line, name, strlen(name)) == 0)
-			sscanf(line + strlen(name), ": %lu", &kib);
-	fclose(f);
-	return kib;
+	return proc_kib("/proc/self/status", name);
 }
 
 static unsigned mappings(void)
