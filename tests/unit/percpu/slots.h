@@ -10,6 +10,7 @@
 
 #include "base/options.h"
 #include "os/os.h"
+#include "percpu/cpus.h"
 #include "percpu/percpu.h"
 #include "percpu/system.h"
 
@@ -29,20 +30,41 @@ static inline char *slots_memory(unsigned slots)
 	return p == MAP_FAILED ? NULL : p;
 }
 
-/* Chooses the mode as the environment asks and gives the slots their memory. */
-static inline int slots_start(void **state)
+/* Chooses the mode as the environment asks, and gives that many slots their memory, or as many as the
+ * mode has for 0. */
+static inline int slots_start_with(unsigned n)
 {
 	char *base;
 
-	(void)state;
 	stele_options_parse(environ);
 	stele_system_choose();
+	if (n)
+		stele_system_facts.slots = n;
 	base = slots_memory(stele_system_facts.slots);
 	if (!base)
 		return -1;
 	stele_hot.base = base;
 	stele_pcpu_init(base + SLOTS_AT, stele_system_facts.slots);
 	return 0;
+}
+
+static inline int slots_start(void **state)
+{
+	(void)state;
+	return slots_start_with(0);
+}
+
+/* The words of a cache in @n slots, all of which are up; 0 when that failed. */
+static inline uint64_t slots_start_up(unsigned n)
+{
+	unsigned cpu;
+	uint64_t words;
+
+	if (slots_start_with(n) != 0)
+		return 0;
+	words = stele_pcpu_alloc();
+	for_each_possible_cpu(cpu) if (!cpu_online(cpu) && stele_cpu_up(cpu) != 0) return 0;
+	return words;
 }
 
 #define TEST_CAPACITY 6

@@ -25,19 +25,8 @@ static struct test_sheaf sheaves[3];
 
 static int four_slots(void **state)
 {
-	char *base = slots_memory(SLOTS);
-	unsigned cpu;
-
 	(void)state;
-	stele_options_parse(environ);
-	stele_system_choose();
-	stele_system_facts.slots = SLOTS;
-	if (!base)
-		return -1;
-	stele_hot.base = base;
-	stele_pcpu_init(base + SLOTS_AT, SLOTS);
-	words = stele_pcpu_alloc();
-	for_each_possible_cpu(cpu) if (!cpu_online(cpu) && stele_cpu_up(cpu) != 0) return -1;
+	words = slots_start_up(SLOTS);
 	return words ? 0 : -1;
 }
 
