@@ -11,10 +11,12 @@
  */
 #include "base/fmt.h"
 #include "base/options.h"
+#include "os/os.h"
 #include "page/map.h"
 #include "page/run.h"
 #include "percpu/system.h"
 #include "sync/held.h"
+#include "trace/trace.h"
 #include <stdlib.h>
 #include <stele/page.h>
 
@@ -69,30 +71,34 @@ static void *block_alloc(int node, size_t bytes, size_t align, gfp_t gfp)
 	return p;
 }
 
-static void report(const char *call, const void *p, const char *what)
+/* @site: where the call returns to. */
+static void report(const char *call, const void *p, const char *what, const void *site)
 {
-	stele_say("stele: %s(%p): %s; not freed\n", call, p, what);
+	char place[STELE_OS_PLACE_SIZE];
+
+	stele_say("stele: %s(%p): %s; not freed (called from %s)\n", call, p, what,
+		  stele_os_place(site, place));
 	if (stele_opt.abort_on_error)
 		abort();
 }
 
 /* The run of a block that may be freed; else NULL, and it was reported. */
-static struct run *block_of(const char *call, void *p, size_t bytes)
+static struct run *block_of(const char *call, void *p, size_t bytes, const void *site)
 {
 	struct run *run = stele_heap_started() ? stele_run_of(p) : NULL;
 
 	if (!run || !(run->kind & RUN_PAGES_FLAG) || run->base != (uintptr_t)p)
-		report(call, p, "not the start of pages that are allocated");
+		report(call, p, "not the start of pages that are allocated", site);
 	else if (run->bytes != bytes)
-		report(call, p, "allocated with another size");
+		report(call, p, "allocated with another size", site);
 	else
 		return run;
 	return NULL;
 }
 
-static void block_free(const char *call, void *p, size_t bytes)
+static void block_free(const char *call, void *p, size_t bytes, const void *site)
 {
-	struct run *run = block_of(call, p, bytes);
+	struct run *run = block_of(call, p, bytes, site);
 
 	if (run)
 		stele_large_free(run);
@@ -119,9 +125,9 @@ unsigned long get_zeroed_page(gfp_t gfp)
 void free_pages(unsigned long address, unsigned int order)
 {
 	if (address && order <= MAX_PAGE_ORDER)
-		block_free("free_pages", (void *)address, order_bytes(order));
+		block_free("free_pages", (void *)address, order_bytes(order), STELE_CALLER);
 	else if (address)
-		report("free_pages", (void *)address, "order too large");
+		report("free_pages", (void *)address, "order too large", STELE_CALLER);
 }
 
 struct page *alloc_pages(gfp_t gfp, unsigned int order)
@@ -144,9 +150,9 @@ void __free_pages(struct page *page, unsigned int order)
 	if (!page)
 		return;
 	if (order > MAX_PAGE_ORDER)
-		report("__free_pages", page_address(page), "order too large");
+		report("__free_pages", page_address(page), "order too large", STELE_CALLER);
 	else
-		block_free("__free_pages", page_address(page), order_bytes(order));
+		block_free("__free_pages", page_address(page), order_bytes(order), STELE_CALLER);
 }
 
 /* ---- any context ---- */
@@ -178,10 +184,10 @@ STELE_NEVER_WAITS void free_pages_nolock(struct page *page, unsigned int order)
 	if (!page)
 		return;
 	if (order > MAX_PAGE_ORDER) {
-		report("free_pages_nolock", p, "order too large");
+		report("free_pages_nolock", p, "order too large", STELE_CALLER);
 		return;
 	}
-	run = block_of("free_pages_nolock", p, order_bytes(order));
+	run = block_of("free_pages_nolock", p, order_bytes(order), STELE_CALLER);
 	if (run)
 		stele_large_free_later(run);
 }
@@ -206,5 +212,5 @@ void *alloc_pages_exact(size_t size, gfp_t gfp)
 void free_pages_exact(void *p, size_t size)
 {
 	if (p)
-		block_free("free_pages_exact", p, exact_bytes(size));
+		block_free("free_pages_exact", p, exact_bytes(size), STELE_CALLER);
 }

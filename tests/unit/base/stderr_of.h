@@ -4,6 +4,8 @@
  *
  * A pipe rather than a file: its packets (O_DIRECT) keep single writes apart, so that a test can
  * also see whether a message was one write(2). Messages must fit the pipe, 64 KiB.
+ *
+ * Where a bad call came from differs from build to build: it is taken out of the text, and kept.
  */
 #ifndef STELE_TESTS_UNIT_BASE_STDERR_OF_H
 #define STELE_TESTS_UNIT_BASE_STDERR_OF_H
@@ -12,6 +14,7 @@
 #include <fcntl.h>
 #include <stdbool.h>
 #include <stddef.h>
+#include <string.h>
 #include <unistd.h>
 
 struct stderr_text {
@@ -20,7 +23,28 @@ struct stderr_text {
 	int writes; /* -1 where the system has no packet pipes */
 	int pipe[2];
 	int old;
+	unsigned callers; /* how often "(called from FILE+0xOFFSET)" was said */
+	char caller[64];  /* the last one */
 };
+
+#define STDERR_CALLER " (called from "
+
+static inline void stderr_take_callers(struct stderr_text *t)
+{
+	char *at = t->text, *name, *end;
+
+	t->callers = 0;
+	t->caller[0] = 0;
+	while ((at = strstr(at, STDERR_CALLER)) && (end = strchr(at, ')'))) {
+		name = at + strlen(STDERR_CALLER);
+		*end = 0;
+		if (strstr(name, "+0x") && strlen(name) < sizeof(t->caller)) {
+			memcpy(t->caller, name, strlen(name) + 1);
+			t->callers++;
+		}
+		memmove(at, end + 1, strlen(end + 1) + 1);
+	}
+}
 
 static inline bool stderr_begin(struct stderr_text *t)
 {
@@ -48,6 +72,8 @@ static inline void stderr_end(struct stderr_text *t)
 	}
 	t->text[t->len] = 0;
 	close(t->pipe[0]);
+	stderr_take_callers(t);
+	t->len = strlen(t->text);
 }
 
 #endif

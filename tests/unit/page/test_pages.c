@@ -133,6 +133,8 @@ static void a_wrong_free_is_told_and_does_nothing(void **state)
 	memset((void *)p, 0x42, PAGE_SIZE * 4);
 	SAID(free_pages(p, 1));
 	assert_said("stele: free_pages(%p): allocated with another size; not freed\n", (void *)p);
+	assert_int_equal(said.callers, 1);
+	assert_non_null(strstr(said.caller, "page_pages+0x"));
 	SAID(free_pages(p, 3));
 	assert_said("stele: free_pages(%p): allocated with another size; not freed\n", (void *)p);
 	SAID(free_pages(p, 11));
