@@ -212,6 +212,31 @@ static void tell_what_is_out(mempool_t *pool)
 			  waiting);
 }
 
+static unsigned stored(struct reserve *r)
+{
+	unsigned n = 0;
+
+	for (unsigned i = 0; i < load_relaxed(&r->places); i++)
+		n += load_relaxed(reserve_place(r, i)) != NULL;
+	return n;
+}
+
+/* A thread that left between two steps may have stored an element, or spoken for a place, that is
+ * never counted: so there may be more of both than the counts need. */
+const char *stele_pool_valid(mempool_t *pool)
+{
+	struct reserve *r = &inside(pool)->reserve;
+	uint64_t counts = load_relaxed(&r->counts);
+
+	STELE_HOLDS(counts_elements(counts) <= counts_places(counts),
+		    "pool: more elements than places are spoken for");
+	STELE_HOLDS(counts_limit(counts) <= load_relaxed(&r->places),
+		    "pool: the limit is above the places that exist");
+	STELE_HOLDS(counts_elements(counts) <= stored(r),
+		    "pool: more elements are counted than are there");
+	return NULL;
+}
+
 void mempool_exit(mempool_t *pool)
 {
 	struct reserve *r;
@@ -220,6 +245,7 @@ void mempool_exit(mempool_t *pool)
 	if (!pool || !pool->alloc)
 		return;
 	r = &inside(pool)->reserve;
+	STELE_SOUND(stele_pool_valid(pool));
 	tell_what_is_out(pool);
 	stele_wait_forget(&inside(pool)->queue);
 	while (stele_pool_take(pool, &p, 1))

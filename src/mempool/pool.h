@@ -10,6 +10,7 @@
 #define STELE_MEMPOOL_POOL_H
 
 #include "base/bits.h"
+#include "base/valid.h"
 #include "mempool/reserve.h"
 #include "mempool/wait.h"
 #include <stele/mempool.h>
@@ -42,6 +43,11 @@ bool stele_pool_take(mempool_t *pool, void **out, unsigned n);
 void stele_pool_drop_surplus(mempool_t *pool);
 /* False: a check refused @p. */
 bool stele_pool_free_slow(void *p, mempool_t *pool);
+
+/* ---- life.c ---- */
+
+/* NULL, or what does not hold of the reserve (base/valid.h). When no call for the pool is under way. */
+const char *stele_pool_valid(mempool_t *pool);
 
 /* ---- check.c: pointers that are no pool, the option mempool_debug ---- */
 

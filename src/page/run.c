@@ -17,6 +17,7 @@
 #include "page/run.h"
 #include "page/heap.h"
 #include "page/map.h"
+#include "page/valid.h"
 #include "percpu/system.h"
 #include "sync/mutex.h"
 
@@ -128,6 +129,7 @@ void stele_run_each(void (*each)(struct run *, void *), void *arg)
 void stele_run_publish(struct run *run)
 {
 	run_map(run);
+	STELE_SOUND(stele_run_valid(run));
 }
 
 void stele_run_unmap(struct run *run)
@@ -370,6 +372,8 @@ static void return_frames(uintptr_t base, unsigned frames, enum effort effort)
 	uint32_t number = (uint32_t)(frame / AREA_FRAMES), seen;
 	struct stele_zone *zone = zone_of_area(number);
 
+	/* Frames that were given back before may have another owner by now. */
+	STELE_MUST(area_claimed(load_relaxed(area_count(number))) - 1 < AREA_FRAMES);
 	row_return(frame, frames);
 	stele_purge_noted(number, (uint32_t)((frame + frames - 1) / AREA_FRAMES));
 	seen = load_relaxed(&zone->low);

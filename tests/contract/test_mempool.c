@@ -82,6 +82,7 @@ static mempool_t *pool_of(int min_nr)
 static void done_with(mempool_t *pool)
 {
 	assert_int_equal(stele_mempool_curr_nr(pool), pool->min_nr ? pool->min_nr : 1);
+	assert_null(stele_pool_valid(pool));
 	mempool_destroy(pool);
 	assert_int_equal(atomic_load(&source.out), 0);
 }
@@ -117,6 +118,27 @@ static void the_reserve_is_there_when_memory_is_not(void **state)
 		}
 		done_with(pool);
 	}
+}
+
+static void a_reserve_that_lost_an_element_is_found(void **state)
+{
+	mempool_t *pool = pool_of(3);
+	struct reserve *r = &inside(pool)->reserve;
+	void *p = atomic_exchange(reserve_place(r, 1), NULL);
+	uint64_t counts = load_relaxed(&r->counts);
+
+	(void)state;
+	assert_string_equal(stele_pool_valid(pool),
+			    "pool: more elements are counted than are there");
+	store_relaxed(reserve_place(r, 1), p);
+	store_relaxed(&r->counts, counts + RESERVE_ELEMENT);
+	assert_string_equal(stele_pool_valid(pool),
+			    "pool: more elements than places are spoken for");
+	store_relaxed(&r->counts, counts + RESERVE_LIMIT - 3);
+	assert_string_equal(stele_pool_valid(pool),
+			    "pool: the limit is above the places that exist");
+	store_relaxed(&r->counts, counts);
+	done_with(pool);
 }
 
 static void memory_comes_first_and_goes_back_there(void **state)
@@ -1264,6 +1286,7 @@ int main(void)
 	};
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(the_reserve_is_there_when_memory_is_not),
+		cmocka_unit_test(a_reserve_that_lost_an_element_is_found),
 		cmocka_unit_test(memory_comes_first_and_goes_back_there),
 		cmocka_unit_test(what_was_lent_is_replaced_by_what_is_freed),
 		cmocka_unit_test(a_pool_of_none_still_serves),

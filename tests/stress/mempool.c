@@ -191,6 +191,7 @@ static void at_rest(struct kind *kind)
 	MUST_FOR((int)load_relaxed(&kind->made) <= kind->pool.min_nr, kind->pool.min_nr);
 	if (!kind->one_in)
 		MUST_FOR(load_relaxed(&kind->made) == FEW, load_relaxed(&kind->made));
+	MUST(!stele_pool_valid(&kind->pool));
 	mempool_exit(&kind->pool);
 	MUST_FOR(load_relaxed(&kind->made) == 0, load_relaxed(&kind->made));
 }

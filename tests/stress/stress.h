@@ -23,6 +23,14 @@
 #include <time.h>
 #include <unistd.h>
 
+/* Programs that are built like a user's see nothing of the inside. */
+#if __has_include("page/valid.h")
+#include "page/valid.h"
+#define WHAT_IS_BROKEN() stele_heap_valid()
+#else
+#define WHAT_IS_BROKEN() NULL
+#endif
+
 #define MUST(what) ((what) ? (void)0 : wrong(__FILE__, __LINE__, #what, 0))
 #define MUST_FOR(what, value)                                                                      \
 	((what) ? (void)0 : wrong(__FILE__, __LINE__, #what, (unsigned long)(value)))
@@ -142,6 +150,15 @@ static inline uint64_t bytes_held(void)
 }
 
 /* Last: steps were made, no bad free was seen, and little is left when nothing is live. */
+/* When all threads have ended. */
+static inline void must_be_valid(void)
+{
+	const char *fault = WHAT_IS_BROKEN();
+
+	if (fault)
+		wrong(__FILE__, __LINE__, fault, 0);
+}
+
 static inline int finish(uint64_t left_at_most)
 {
 	struct stele_stats stats;
@@ -155,6 +172,7 @@ static inline int finish(uint64_t left_at_most)
 	MUST(steps > 0);
 	MUST_FOR(stats.reports == 0, stats.reports);
 	MUST_FOR(held <= left_at_most, held);
+	must_be_valid();
 	return 0;
 }
 
