@@ -16,13 +16,14 @@ STELE_EXTERN_C_BEGIN
 
 struct stele_stats {
 	uint64_t slab_bytes;	  /* address space of slabs */
-	uint64_t slab_free_bytes; /* part of it: objects that are free in their slab */
+	uint64_t slab_free_bytes; /* part of it: objects that are free and lie in no sheaf */
 	uint64_t large_bytes;	  /* allocations that have pages of their own */
 	uint64_t large_count;
-	uint64_t dirty_free_bytes; /* free pages that are still resident; runs that rest in slots */
-	uint64_t areas;		   /* of 2 MiB, ever opened; some may be empty by now */
-	uint64_t reports;	   /* bad frees reported */
-	uint64_t sheaves;	   /* arrays of free objects, all of them */
+	/* Free pages that are still resident, and blocks that rest in slots. */
+	uint64_t dirty_free_bytes;
+	uint64_t areas;	  /* pieces of 2 MiB of address space that were opened; some may be empty */
+	uint64_t reports; /* bad frees reported */
+	uint64_t sheaves; /* arrays of free objects, all of them */
 	/*
 	 * Sheaves that are neither in a slot nor in a barn: a call is using them, or a thread left a
 	 * call in a signal handler by longjmp() or by its end, and they are lost. A sheaf holds at

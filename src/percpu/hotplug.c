@@ -152,7 +152,7 @@ static int begin(const char *what, const char *which)
 	if (error && stele_cpus_is_writer())
 		SAY("%s(%s): called from within a step\n", what, which);
 	else if (error)
-		SAY("%s(%s): called by who holds cpus_read_lock()\n", what, which);
+		SAY("%s(%s): called by a thread that holds cpus_read_lock()\n", what, which);
 	return error;
 }
 

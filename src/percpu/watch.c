@@ -120,8 +120,8 @@ int stele_cpu_watch(bool on)
 
 	if (stele_cpus_are_held() || stele_lock(&lock) != 0) {
 		if (!stele_opt.quiet)
-			stele_say("stele: stele_cpu_watch: called from within a step, or by who "
-				  "holds cpus_read_lock()\n");
+			stele_say("stele: stele_cpu_watch: called from within a step, or by a "
+				  "thread that holds cpus_read_lock()\n");
 		return -EDEADLK;
 	}
 	if (on)

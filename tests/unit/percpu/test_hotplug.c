@@ -360,9 +360,9 @@ static void who_keeps_the_set_cannot_change_it(void **state)
 	assert_true(stderr_begin(&t));
 	assert_int_equal(stele_cpu_down(1), -EDEADLK);
 	assert_int_equal(stele_cpu_watch(true), -EDEADLK);
-	assert_said(&t, "stele: stele_cpu_down(1): called by who holds cpus_read_lock()\n"
-			"stele: stele_cpu_watch: called from within a step, or by who holds "
-			"cpus_read_lock()\n");
+	assert_said(&t, "stele: stele_cpu_down(1): called by a thread that holds cpus_read_lock()\n"
+			"stele: stele_cpu_watch: called from within a step, or by a thread "
+			"that holds cpus_read_lock()\n");
 	cpus_read_unlock();
 	cpus_read_unlock();
 	assert_int_equal(stele_cpu_down(1), 0);
