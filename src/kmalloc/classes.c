@@ -21,6 +21,7 @@
 #include "sync/ready.h"
 
 struct kmem_cache stele_kmalloc_caches[STELE_NR_CLASSES];
+struct kmem_cache stele_own_cache;
 _Atomic uint8_t stele_class_table[STELE_TABLE_ENTRIES];
 
 static _Atomic uint32_t started;
@@ -68,7 +69,8 @@ static bool start(unsigned int granule)
 		return false;
 	for (cls = 0; cls < STELE_NR_CLASSES; cls++)
 		boot_class(cls);
-	stele_own_boot();
+	stele_cache_boot(&stele_own_cache, "stele-own", STELE_OWN_MAX, 64,
+			 SLAB_NO_MERGE | SLAB_NO_SHEAVES | SLAB_OWN);
 	stele_resting_boot();
 	table_fill(stele_class_table, STELE_TABLE_ENTRIES, smallest_class, granule);
 	return true;

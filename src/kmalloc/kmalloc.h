@@ -126,7 +126,8 @@ static inline void *stele_request_report(const struct stele_request *r, void *p,
 
 /* ---- own.c: structures that the user holds and only the library frees ---- */
 #define STELE_OWN_MAX 384u
-void stele_own_boot(void);
+extern __attribute__((
+	visibility("hidden"))) struct kmem_cache stele_own_cache; /* made with the classes */
 /* STELE_OWN_MAX bytes, zeroed. */
 void *stele_own_alloc(gfp_t gfp, int node);
 void stele_own_free(void *p); /* NULL is fine */

@@ -10,27 +10,18 @@
  * Tests     tests/death/free_own.c
  */
 #include "kmalloc/kmalloc.h"
-#include "cache/boot.h"
 #include "cache/miss.h"
 #include "slab/kmem_cache.h"
-
-static struct kmem_cache own_cache; /* made with the classes */
-
-void stele_own_boot(void)
-{
-	stele_cache_boot(&own_cache, "stele-own", STELE_OWN_MAX, 64,
-			 SLAB_NO_MERGE | SLAB_NO_SHEAVES | SLAB_OWN);
-}
 
 void *stele_own_alloc(gfp_t gfp, int node)
 {
 	stele_kmalloc_init(0);
-	return stele_cache_for(1) ? stele_alloc_at(&own_cache, gfp | __GFP_ZERO, node, EFFORT_USUAL)
+	return stele_cache_for(1) ? stele_alloc_at(&stele_own_cache, gfp | __GFP_ZERO, node, EFFORT_USUAL)
 				  : NULL;
 }
 
 void stele_own_free(void *p)
 {
 	if (p)
-		stele_free_object(&own_cache, p, EFFORT_USUAL);
+		stele_free_object(&stele_own_cache, p, EFFORT_USUAL);
 }

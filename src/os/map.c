@@ -13,9 +13,12 @@
  */
 #include "os/map.h"
 #include "arch/call.h"
+#include "base/auxv.h"
 #include "base/bits.h"
 #include "base/options.h"
+#include "os/os.h"
 #include <errno.h>
+#include <sys/auxv.h>
 #include <sys/mman.h>
 
 #ifndef MAP_FIXED_NOREPLACE
@@ -23,6 +26,13 @@
 #endif
 
 #define FLAGS (MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE)
+
+size_t stele_os_page_size(void)
+{
+	size_t size = stele_auxv(AT_PAGESZ);
+
+	return size ? size : 4096;
+}
 
 /* The kernel returns addresses and errors in one word. */
 static bool is_error(long result)

@@ -11,13 +11,11 @@
  */
 #include "os/os.h"
 #include "arch/call.h"
-#include "base/auxv.h"
 #include "base/bits.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/membarrier.h>
 #include <signal.h>
-#include <sys/auxv.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/sysinfo.h>
@@ -26,13 +24,6 @@
 int stele_os_purge(void *p, size_t size)
 {
 	return (int)STELE_SYSCALL(SYS_madvise, p, size, MADV_DONTNEED);
-}
-
-size_t stele_os_page_size(void)
-{
-	size_t size = stele_auxv(AT_PAGESZ);
-
-	return size ? size : 4096;
 }
 
 void stele_os_close(int fd)
