@@ -8,7 +8,8 @@
  * Looks     When a slab is made, `cpu_look` milliseconds after the last look at the earliest, it is
  *           noted that one is due; the next ordinary slow call looks at LOOK_SLOTS slots. So does
  *           the watcher (percpu/watch.c), where a program has asked for one.
- * Objects   signatures, ages: by slot, under the turn of the thread that looks (`looking`).
+ * Objects   signatures, ages: by slot, under the turn of the thread that looks (`looking`). The next
+ *           one takes the turn of a thread that is gone.
  * Order     COLD_LOOK, SLOT, HANDOVER.
  * Context   any; a look leaves busy slots alone.
  * Limits    A cold slot keeps the objects of caches with a destructor, as in decay.c.
@@ -28,7 +29,7 @@
 
 static _Atomic uint64_t last_look; /* ms */
 static _Atomic uint32_t due;
-static _Atomic uint64_t looking; /* the token of the thread that looks, or 0 */
+static _Atomic uint32_t looking; /* the name of the thread that looks, or 0 */
 static uint64_t signatures[STELE_SLOTS_MAX];
 static uint8_t ages[STELE_SLOTS_MAX];
 static unsigned next_slot;
@@ -96,20 +97,21 @@ static void look_at_slots(void)
 void stele_cold_look(void)
 {
 	uint64_t signals = stele_os_signals_hold(); /* or a handler could end all looks */
-	uint64_t nobody = 0;
+	uint32_t seen = load_relaxed(&looking);
 
 	store_relaxed(&due, 0);
 	/* ORDER(COLD_LOOK) acquire, and release at the end: one look sees what the last one noted. */
-	if (cas_acquire(&looking, &nobody, stele_os_token())) {
+	if ((!seen || stele_thread_is_gone(seen)) &&
+	    cas_acquire(&looking, &seen, stele_thread_name())) {
 		look_at_slots();
 		store_release(&looking, 0);
 	}
 	stele_os_signals_release(signals);
 }
 
-void stele_cold_thread_gone(uint64_t token)
+void stele_cold_thread_gone(uint32_t thread)
 {
-	cas_relaxed(&looking, &token, 0);
+	cas_relaxed(&looking, &thread, 0);
 }
 
 void stele_cold_after_fork(void)

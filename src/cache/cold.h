@@ -15,6 +15,7 @@ void stele_cold_note(void);
 bool stele_cold_due(void);
 void stele_cold_look(void);
 void stele_cold_after_fork(void);
-void stele_cold_thread_gone(uint64_t token);
+/* The child of vfork() of which this is the kernel's number is gone. */
+void stele_cold_thread_gone(uint32_t thread);
 
 #endif

@@ -272,10 +272,10 @@ void kmem_cache_destroy(struct kmem_cache *s)
 	references = wait_for_readers(s);
 	signals = stele_os_signals_hold();
 	/* Not waited for when this is a destructor called by a walk of this very thread. */
-	locked = stele_lock(&stele_walking) == 0;
+	locked = stele_list_begin_walking();
 	last = drop(s, references);
 	if (locked)
-		stele_unlock(&stele_walking);
+		stele_list_end_walking();
 	stele_os_signals_release(signals);
 	if (last)
 		stele_cache_finish(s, __builtin_return_address(0));

@@ -106,7 +106,7 @@ struct kmem_cache *stele_list_next_pinned(struct kmem_cache *s, cache_question t
 	return next;
 }
 
-/* ---- in the child of fork() ---- */
+/* ---- walks whose thread is gone ---- */
 
 /* No thread goes on with a walk that another thread had begun. */
 static void unpin(void)
@@ -115,6 +115,24 @@ static void unpin(void)
 		pinned->refcount--;
 	pinned = NULL;
 }
+
+bool stele_list_begin_walking(void)
+{
+	if (stele_lock(&stele_walking) != 0)
+		return false;
+	if (stele_walking.abandoned && stele_lock(&stele_list_lock) == 0) {
+		unpin();
+		stele_unlock(&stele_list_lock);
+	}
+	return true;
+}
+
+void stele_list_end_walking(void)
+{
+	stele_unlock(&stele_walking);
+}
+
+/* ---- in the child of fork() ---- */
 
 void stele_walking_in_child(void)
 {

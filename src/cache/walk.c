@@ -12,6 +12,7 @@
 #include "cache/destroy.h"
 #include "os/os.h"
 #include "percpu/cpus.h"
+#include "sync/inject.h"
 
 /* The next one, pinned; @s is let go. */
 static struct kmem_cache *walk_on(struct kmem_cache *s, cache_question that)
@@ -32,10 +33,12 @@ void stele_cache_each_that(cache_question that, void (*each)(struct kmem_cache *
 
 	cpus_read_lock();
 	/* Refused: a destructor wants to walk from within a walk, which does its work as well. */
-	if (stele_lock(&stele_walking) == 0) {
-		while ((s = walk_on(s, that)))
+	if (stele_list_begin_walking()) {
+		while ((s = walk_on(s, that))) {
+			STELE_POINT("walk:at");
 			each(s, arg);
-		stele_unlock(&stele_walking);
+		}
+		stele_list_end_walking();
 	}
 	stele_cpus_let_go();
 	stele_os_signals_release(signals);

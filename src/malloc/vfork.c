@@ -66,7 +66,7 @@ static void child_is_gone(uint32_t thread, uint64_t mine)
 		stele_thread_end_vfork();
 	stele_mutex_thread_gone(token, thread);
 	stele_pcpu_thread_gone(thread);
-	stele_cold_thread_gone(token);
+	stele_cold_thread_gone(thread);
 }
 
 int stele_vfork_parent(long result, uint64_t signals, uint64_t token, uint64_t words)

@@ -1,0 +1,156 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * A thread dies by the bare system call inside a control call: its slots, its caches and the memory
+ * of cold slots stay in reach of all others.
+ */
+#include "../leaving.h"
+#include "base/options.h"
+#include "cache/cold.h"
+#include "cache/walk.h"
+#include "contract.h"
+#include "percpu/cpus.h"
+#include "percpu/system.h"
+
+#include <stele/cpu.h>
+
+#define CACHES 200
+
+static void do_nothing(struct kmem_cache *s, void *arg)
+{
+	(void)s, (void)arg;
+}
+
+static void walk(void)
+{
+	stele_cache_each(do_nothing, NULL);
+}
+
+static struct {
+	unsigned n;
+	const struct kmem_cache *cache[CACHES];
+	int references[CACHES];
+} seen;
+
+static void note(struct kmem_cache *s, void *arg)
+{
+	(void)arg;
+	if (seen.n == CACHES)
+		return;
+	seen.cache[seen.n] = s;
+	seen.references[seen.n++] = s->refcount;
+}
+
+static void compare(struct kmem_cache *s, void *arg)
+{
+	(void)arg;
+	for (unsigned i = 0; i < seen.n; i++)
+		if (seen.cache[i] == s && s->refcount != seen.references[i])
+			fail_msg("%s has %d references, not %d", s->name_at, s->refcount,
+				 seen.references[i]);
+}
+
+static void dies_at(const char *point, unsigned after, void (*call)(void))
+{
+	pthread_t thread;
+
+	leaving_at(point, LEAVING_DIES);
+	leaving.after = after;
+	assert_true(leaving_thread(&thread, call));
+	leaving_join(thread);
+	assert_int_equal(atomic_load(&leaving.fired), 1);
+}
+
+static void a_walker_that_died_pins_no_cache(void **state)
+{
+	(void)state;
+	seen.n = 0;
+	stele_cache_each(note, NULL);
+	assert_true(seen.n > 2);
+	for (unsigned after = 0; after < 3; after++)
+		dies_at("walk:at", after, walk);
+	stele_cache_each(compare, NULL);
+}
+
+static void lives(struct kmem_cache *s, void *arg)
+{
+	*(bool *)arg |= seen.cache[0] == s;
+}
+
+static unsigned number_of(const struct kmem_cache *s)
+{
+	for (unsigned i = 0; i < seen.n; i++)
+		if (seen.cache[i] == s)
+			return i;
+	return seen.n;
+}
+
+/* Destroying walks, and so does what comes first after the death. */
+static void a_cache_that_a_walker_died_at_can_be_destroyed(void **state)
+{
+	struct kmem_cache *s = kmem_cache_create("left", 64, NULL, SLAB_NO_MERGE);
+	bool there = false;
+
+	(void)state;
+	assert_non_null(s);
+	seen.n = 0;
+	stele_cache_each(note, NULL);
+	assert_true(number_of(s) < seen.n);
+	dies_at("walk:at", number_of(s), walk);
+	kmem_cache_destroy(s);
+	seen.cache[0] = s;
+	stele_cache_each(lives, &there);
+	assert_false(there);
+}
+
+static void slots_go_and_come_after_a_walker_died(void **state)
+{
+	unsigned slot = stele_cpus_possible() - 1;
+
+	(void)state;
+	dies_at("walk:at", 0, walk);
+	if (num_online_cpus() > 1 && cpu_online(slot))
+		assert_int_equal(stele_cpu_down(slot), 0);
+	if (!cpu_online(slot))
+		assert_int_equal(stele_cpu_up(slot), 0);
+}
+
+static unsigned looks;
+
+static void count_looks(const char *point)
+{
+	looks += !strcmp(point, "cpus:looking");
+}
+
+static void slots_are_looked_at_after_the_looker_died(void **state)
+{
+	(void)state;
+	dies_at("cpus:looking", 0, stele_cold_look);
+	stele_inject = count_looks;
+	stele_cold_look();
+	stele_inject = NULL;
+	assert_int_equal(looks, 1);
+}
+
+static int start(void **state)
+{
+	static const char *const names[] = { "a", "b", "c", "d" };
+
+	(void)state;
+	leaving_begin();
+	for (int i = 0; i < 4; i++)
+		if (!kmem_cache_create(names[i], 64, NULL, SLAB_NO_MERGE))
+			return -1;
+	return 0;
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(a_walker_that_died_pins_no_cache),
+		cmocka_unit_test(a_cache_that_a_walker_died_at_can_be_destroyed),
+		cmocka_unit_test(slots_go_and_come_after_a_walker_died),
+		cmocka_unit_test(slots_are_looked_at_after_the_looker_died),
+	};
+
+	return cmocka_run_group_tests(tests, start, NULL);
+}
