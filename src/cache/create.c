@@ -223,7 +223,35 @@ static void warn_name(const struct request *r)
 		if (!strncmp(s->name, r->name, CACHE_NAME_MAX - 1))
 			problem = "is taken";
 	if (problem && !stele_opt.quiet)
-		stele_say("stele: kmem_cache_create(%s): the name %s\n", r->name, problem);
+		stele_say("stele: kmem_cache_create(%s): the name %s; the cache is made all the "
+			  "same\n",
+			  r->name, problem);
+}
+
+/* Flags whose checks do not exist yet. They only take the cache's sheaves away, so that every free
+ * is looked at. */
+static void warn_flags(const struct request *r)
+{
+	static const struct {
+		slab_flags_t flag;
+		const char *name;
+	} idle[] = { { SLAB_RED_ZONE, "SLAB_RED_ZONE" },
+		     { SLAB_POISON, "SLAB_POISON" },
+		     { SLAB_STORE_USER, "SLAB_STORE_USER" },
+		     { SLAB_TRACE, "SLAB_TRACE" } };
+	static _Atomic uint32_t said;
+	char text[80];
+	struct stele_out out;
+
+	stele_out_init(&out, text, sizeof(text));
+	for (size_t i = 0; i < STELE_ARRAY_SIZE(idle); i++)
+		if (r->flags & idle[i].flag)
+			stele_fmt(&out, "%s%s", out.len ? ", " : "", idle[i].name);
+	if (out.len && !stele_opt.quiet && !exchange_relaxed(&said, 1))
+		stele_say(
+			"stele: kmem_cache_create(%s): no checks yet behind %s; the cache is made "
+			"without sheaves\n",
+			r->name, text);
 }
 
 /* Takes the list's lock when a node that got memory meanwhile has what it needs in *memory. */
@@ -248,6 +276,7 @@ static struct kmem_cache *find_or_make(struct request *r, int *error)
 	*error = lock_with_nodes(&memory);
 	if (!*error) {
 		warn_name(r);
+		warn_flags(r);
 		s = create_locked(r, memory);
 		stele_unlock(&stele_list_lock);
 		*error = s ? 0 : -ENOMEM;

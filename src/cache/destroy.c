@@ -58,14 +58,15 @@ static STELE_RACY_LOOK void report_slab(struct run *run, void *arg)
 static void report_leftovers(struct kmem_cache *s, const void *caller)
 {
 	struct leftover left = { .s = s };
+	char place[STELE_OS_PLACE_SIZE];
 
 	stele_say("stele: BUG %s: Objects remaining on kmem_cache_destroy()\n", s->name);
 	stele_run_each(report_slab, &left);
 	if (left.printed > REPORTED_OBJECTS)
 		stele_say("stele: ... and %u more objects\n", left.printed - REPORTED_OBJECTS);
 	stele_say(
-		"stele: kmem_cache_destroy %s: Slab cache still has objects when called from %p\n",
-		s->name, caller);
+		"stele: kmem_cache_destroy %s: Slab cache still has objects when called from %s\n",
+		s->name, stele_os_place(caller, place));
 }
 
 static STELE_RACY_LOOK void count_live(struct run *run, void *arg)
@@ -241,7 +242,7 @@ static bool drop(struct kmem_cache *s, int n)
 		stele_list_remove(s);
 	stele_unlock(&stele_list_lock);
 	if (!listed && STELE_DEBUG && stele_is_cache_memory(s) && s->destroyed)
-		stele_report_destroyed("kmem_cache_destroy", s);
+		stele_report_destroyed((struct stele_call){ "kmem_cache_destroy", NULL }, s);
 	else if (!listed)
 		stele_say("stele: kmem_cache_destroy(%p): not a cache, or already destroyed\n",
 			  (void *)s);

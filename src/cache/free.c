@@ -21,7 +21,7 @@ static inline __attribute__((always_inline)) bool push_late(uint64_t words, void
 }
 
 /* Why @p cannot be freed: it lies in @run but is not the start of anything there. */
-static bool report_inside(const char *call, const void *p, const struct run *run)
+static bool report_inside(struct stele_call call, const void *p, const struct run *run)
 {
 	const char *cache = run->kind == RUN_SLAB ? run_cache(run)->name : NULL;
 
@@ -34,11 +34,11 @@ static bool report_inside(const char *call, const void *p, const struct run *run
 	return false;
 }
 
-bool stele_refuse_own(const char *call, const void *p)
+bool stele_refuse_own(const char *name, const void *p, const void *site)
 {
 	const struct run *run = stele_heap_started() ? stele_run_of(p) : NULL;
 
-	return run && run_is_own(run) && !report_inside(call, p, run);
+	return run && run_is_own(run) && !report_inside((struct stele_call){ name, site }, p, run);
 }
 
 bool stele_seen_free(const struct run *run, const void *p)
@@ -47,7 +47,7 @@ bool stele_seen_free(const struct run *run, const void *p)
 }
 
 /* Whether the object at @p can be freed; reported if not. */
-static bool may_free(const char *call, struct run *run, void *p)
+static bool may_free(struct stele_call call, struct run *run, void *p)
 {
 	if (run_is_own(run) || !run_has_object_at(run, p))
 		return report_inside(call, p, run);
@@ -58,7 +58,7 @@ static bool may_free(const char *call, struct run *run, void *p)
 }
 
 /* @event: reported while the object is still the caller's; NULL when no callback asked for it. */
-static bool free_object(const char *call, struct run *run, void *p,
+static bool free_object(struct stele_call call, struct run *run, void *p,
 			const struct stele_trace_event *event, enum effort effort)
 {
 	if (!may_free(call, run, p))
@@ -69,7 +69,7 @@ static bool free_object(const char *call, struct run *run, void *p,
 }
 
 /* The run of something that was allocated; else NULL, and it was reported. */
-static struct run *run_to_free(const char *call, void *p)
+static struct run *run_to_free(struct stele_call call, void *p)
 {
 	struct run *run = stele_heap_started() ? stele_run_of(p) : NULL;
 
@@ -79,7 +79,7 @@ static struct run *run_to_free(const char *call, void *p)
 	return NULL;
 }
 
-static bool free_run(const char *call, void *p, const struct stele_trace_event *event,
+static bool free_run(struct stele_call call, void *p, const struct stele_trace_event *event,
 		     enum effort effort)
 {
 	struct run *run = run_to_free(call, p);
@@ -102,28 +102,29 @@ static bool free_run(const char *call, void *p, const struct stele_trace_event *
 	return true;
 }
 
-static __attribute__((noinline, cold)) bool free_reported(const char *call, void *p,
-							  const void *site)
+static __attribute__((noinline, cold)) bool free_reported(struct stele_call call, void *p)
 {
 	const struct stele_trace_event event = { .event = STELE_TRACE_KFREE,
-						 .call_site = site,
+						 .call_site = call.site,
 						 .ptr = p };
 
 	return free_run(call, p, &event, EFFORT_USUAL);
 }
 
-bool stele_free_any(const char *call, void *p, const void *site, enum effort effort)
+bool stele_free_any(const char *name, void *p, const void *site, enum effort effort)
 {
+	struct stele_call call = { name, site };
+
 	/* A traced call is not bounded: the callback is not ours. */
 	if (trace_asked(STELE_TRACE_KFREE) && site)
-		return free_reported(call, p, site);
+		return free_reported(call, p);
 	return slab_free_by(push_late, p) || free_run(call, p, NULL, effort);
 }
 
-bool stele_free(const char *call, void *p, const void *site)
+bool stele_free(const char *name, void *p, const void *site)
 {
 	probe_kfree(p);
-	return slab_free_fast(p) || stele_free_any(call, p, site, EFFORT_USUAL);
+	return slab_free_fast(p) || stele_free_any(name, p, site, EFFORT_USUAL);
 }
 
 size_t stele_usable(const void *p)
@@ -139,30 +140,33 @@ size_t stele_usable(const void *p)
 
 /* ---- freeing into a named cache ---- */
 
-static void report_wrong_cache(struct kmem_cache *s, void *p)
+static void report_wrong_cache(struct kmem_cache *s, void *p, const void *site)
 {
+	struct stele_call call = { "kmem_cache_free", site };
 	struct run *run = stele_run_of(p);
 
-	if (stele_refuse_own("kmem_cache_free", p))
+	if (stele_refuse_own(call.name, p, site))
 		return;
 	if (!run || run->kind != RUN_SLAB)
-		stele_report_free("kmem_cache_free", p, "object is not in a slab page", NULL);
+		stele_report_free(call, p, "object is not in a slab page", NULL);
 	else if (!run_has_object_at(run, p))
-		report_inside("kmem_cache_free", p, run);
+		report_inside(call, p, run);
 	else
-		stele_report_cache(p, run_cache(run)->name, s->name);
+		stele_report_cache(p, run_cache(run)->name, s->name, site);
 }
 
-static void free_into(struct kmem_cache *s, void *p, const struct stele_trace_event *event)
+static void free_into(struct kmem_cache *s, void *p, const void *site,
+		      const struct stele_trace_event *event)
 {
+	struct stele_call call = { "kmem_cache_free", site };
 	struct run *run = stele_run_of(p);
 
 	if (STELE_DEBUG && s->destroyed)
-		stele_report_destroyed("kmem_cache_free", s);
+		stele_report_destroyed(call, s);
 	else if (!run || run->cache != s || !run_has_object_at(run, p))
-		report_wrong_cache(s, p);
+		report_wrong_cache(s, p, site);
 	else if (event || !push_late(s->words, p))
-		free_object("kmem_cache_free", run, p, event, EFFORT_USUAL);
+		free_object(call, run, p, event, EFFORT_USUAL);
 }
 
 static __attribute__((noinline, cold)) void free_into_reported(struct kmem_cache *s, void *p,
@@ -172,7 +176,7 @@ static __attribute__((noinline, cold)) void free_into_reported(struct kmem_cache
 		.event = STELE_TRACE_KMEM_CACHE_FREE, .call_site = site, .ptr = p, .name = s->name
 	};
 
-	free_into(s, p, &event);
+	free_into(s, p, site, &event);
 }
 
 void stele_free_into(struct kmem_cache *s, void *p, const void *site)
@@ -180,5 +184,5 @@ void stele_free_into(struct kmem_cache *s, void *p, const void *site)
 	if (trace_asked(STELE_TRACE_KMEM_CACHE_FREE) && site)
 		free_into_reported(s, p, site);
 	else
-		free_into(s, p, NULL);
+		free_into(s, p, site, NULL);
 }

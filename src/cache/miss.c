@@ -200,7 +200,7 @@ void *stele_alloc_anywhere(struct kmem_cache *s, gfp_t gfp)
 	void *p = pcpu_pop_late(s->words);
 
 	if (STELE_DEBUG && s->destroyed)
-		return stele_report_destroyed("kmem_cache_alloc", s);
+		return stele_report_destroyed((struct stele_call){ "kmem_cache_alloc", NULL }, s);
 	if (stele_unlikely(stele_chores_due()))
 		stele_chores_do(EFFORT_USUAL);
 	if (!p)

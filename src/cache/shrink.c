@@ -25,7 +25,7 @@ static int shrink_cache(struct kmem_cache *s)
 	uint64_t slabs;
 
 	if (STELE_DEBUG && s->destroyed) {
-		stele_report_destroyed("kmem_cache_shrink", s);
+		stele_report_destroyed((struct stele_call){ "kmem_cache_shrink", NULL }, s);
 		return 0;
 	}
 	if (stele_grace_used())

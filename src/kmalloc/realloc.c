@@ -82,13 +82,14 @@ static void *grow_run(void *p, size_t usable, const struct stele_request *r)
 }
 
 /* Asked before anything is taken: that may put another object on top of the freed one. */
-static bool was_freed(const void *p)
+static bool was_freed(const void *p, const void *site)
 {
 	const struct run *run = stele_run_of(p);
 
 	if (!run || run->kind != RUN_SLAB || !stele_seen_free(run, p))
 		return false;
-	stele_report_resize("krealloc", p, "object was already free", run_cache(run)->name);
+	stele_report_resize((struct stele_call){ "krealloc", site }, p, "object was already free",
+			    run_cache(run)->name);
 	return true;
 }
 
@@ -97,7 +98,7 @@ static void *move(void *p, size_t usable, const struct stele_request *r)
 	struct stele_request roomy = *r;
 	void *q = NULL;
 
-	if (was_freed(p))
+	if (was_freed(p, r->site))
 		return NULL;
 	if (is_page_run(p))
 		roomy.size = STELE_MIN(large_roomy(usable, r->size), r->limit);
@@ -123,7 +124,8 @@ void *stele_request_resize(const void *old, const struct stele_request *r)
 		return NULL;
 	}
 	if (stele_unlikely(run_is_given(stele_run_of(p)))) {
-		stele_report_resize("krealloc", p, STELE_GIVEN, NULL);
+		stele_report_resize((struct stele_call){ "krealloc", r->site }, p, STELE_GIVEN,
+				    NULL);
 		return NULL;
 	}
 	if (stele_likely(!elsewhere(p, r))) {

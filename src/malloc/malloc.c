@@ -261,9 +261,9 @@ static void *move(void *p, size_t old, size_t size)
 }
 
 /* Refuses to resize: the object was freed, or there is no object. */
-static void *refuse(const void *p, const char *what, const char *cache)
+static void *refuse(const void *p, const char *what, const char *cache, const void *site)
 {
-	stele_report_resize("realloc", p, what, cache);
+	stele_report_resize((struct stele_call){ "realloc", site }, p, what, cache);
 	return no_memory();
 }
 
@@ -281,7 +281,7 @@ static const char *why_not(const void *p)
  * Stays where it is when it fits and at least half of it is used. Growth by a small step is
  * often followed by more of it: the new place then has a quarter to spare.
  */
-static void *resize_object(void *p, size_t old, size_t size)
+static void *resize_object(void *p, size_t old, size_t size, const void *site)
 {
 	const struct run *run;
 	void *roomy = NULL;
@@ -291,7 +291,8 @@ static void *resize_object(void *p, size_t old, size_t size)
 	/* Before anything is taken: that may put another object on top of the freed one. */
 	run = stele_run_of(p);
 	if (stele_unlikely(!run || stele_seen_free(run, p)))
-		return refuse(p, "object was already free", run ? run_cache(run)->name : NULL);
+		return refuse(p, "object was already free", run ? run_cache(run)->name : NULL,
+			      site);
 	if (size > old && size < old + old / 4)
 		roomy = move(p, old, old + old / 4);
 	return roomy ? roomy : move(p, old, size);
@@ -343,7 +344,7 @@ static void *resize_boot(void *p, size_t size)
 	return NULL;
 }
 
-static __attribute__((noinline)) void *realloc_slow(void *p, size_t size)
+static __attribute__((noinline)) void *realloc_slow(void *p, size_t size, const void *site)
 {
 	size_t old;
 
@@ -353,12 +354,12 @@ static __attribute__((noinline)) void *realloc_slow(void *p, size_t size)
 		return resize_boot(p, size);
 	old = stele_usable(p);
 	if (!old)
-		return refuse(p, why_not(p), NULL);
+		return refuse(p, why_not(p), NULL, site);
 	if (!size) {
-		stele_free("realloc", p, STELE_CALLER);
+		stele_free("realloc", p, site);
 		return NULL;
 	}
-	return stele_run_of(p)->kind == RUN_SLAB ? resize_object(p, old, size)
+	return stele_run_of(p)->kind == RUN_SLAB ? resize_object(p, old, size, site)
 						 : resize_large(p, old, size);
 }
 
@@ -368,12 +369,12 @@ EXPORT void *realloc(void *p, size_t size)
 	uint64_t tag;
 
 	if (stele_unlikely(!in_heap(p) || !size))
-		return realloc_slow(p, size);
+		return realloc_slow(p, size, STELE_CALLER);
 	tag = tag_at(p);
 	facts = facts_at(tag_words(tag));
 	if (stele_unlikely(!tag_has_object_at(tag, p, facts->recip, facts->limit)))
-		return realloc_slow(p, size);
-	return resize_object(p, facts->size, size);
+		return realloc_slow(p, size, STELE_CALLER);
+	return resize_object(p, facts->size, size, STELE_CALLER);
 }
 
 EXPORT void *reallocarray(void *p, size_t n, size_t size)

@@ -58,7 +58,7 @@ static void fill_up(mempool_t *pool, gfp_t gfp)
 	while (!reserve_is_full(load_relaxed(&inside(pool)->reserve.counts))) {
 		void *p = pool->alloc(gfp, pool->pool_data);
 
-		if (!p || !stele_pool_free_slow(p, pool))
+		if (!p || !stele_pool_free_slow(p, pool, NULL))
 			return;
 	}
 }

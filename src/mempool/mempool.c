@@ -363,9 +363,9 @@ static bool free_to_reserve(mempool_t *pool, void *p)
 	return true;
 }
 
-bool stele_pool_free_slow(void *p, mempool_t *pool)
+bool stele_pool_free_slow(void *p, mempool_t *pool, const void *site)
 {
-	if (is_no_pool("mempool_free", pool) || stele_refuse_own("mempool_free", p))
+	if (is_no_pool("mempool_free", pool) || stele_refuse_own("mempool_free", p, site))
 		return false;
 	if (inside(pool)->checks && !stele_mempool_check_put(pool, p))
 		return false;
@@ -393,7 +393,7 @@ void mempool_free(void *p, mempool_t *pool)
 	else if (full && !in->checks && pool->free)
 		pool->free(p, pool->pool_data);
 	else
-		stele_pool_free_slow(p, pool);
+		stele_pool_free_slow(p, pool, STELE_CALLER);
 }
 
 unsigned int mempool_free_bulk(mempool_t *pool, void **elems, unsigned int count)
@@ -404,7 +404,8 @@ unsigned int mempool_free_bulk(mempool_t *pool, void **elems, unsigned int count
 		return 0;
 	fence_acquire(); /* ORDER(MEMPOOL) as in mempool_free() */
 	while (n < count && (!inside(pool)->checks || stele_mempool_check_put(pool, elems[n])) &&
-	       !stele_refuse_own("mempool_free_bulk", elems[n]) && free_to_reserve(pool, elems[n]))
+	       !stele_refuse_own("mempool_free_bulk", elems[n], STELE_CALLER) &&
+	       free_to_reserve(pool, elems[n]))
 		n++;
 	return n;
 }

@@ -42,7 +42,7 @@ bool stele_pool_take(mempool_t *pool, void **out, unsigned n);
 /* Frees the elements that are above a limit that fell. */
 void stele_pool_drop_surplus(mempool_t *pool);
 /* False: a check refused @p. */
-bool stele_pool_free_slow(void *p, mempool_t *pool);
+bool stele_pool_free_slow(void *p, mempool_t *pool, const void *site);
 
 /* ---- life.c ---- */
 

@@ -102,7 +102,7 @@ static bool is_fixed(const struct file *file)
 static void look(struct search *s)
 {
 	int fd = (int)STELE_SYSCALL(SYS_openat, AT_FDCWD, "/proc/self/maps", O_RDONLY | O_CLOEXEC);
-	char buf[256];
+	char buf[128];
 	long n = fd;
 
 	while (fd >= 0 && !s->found && (n = STELE_SYSCALL(SYS_read, fd, buf, sizeof(buf))) > 0)

@@ -29,19 +29,20 @@
 #include "slab/slabs.h"
 #include "sync/grace.h"
 #include "trace/probe.h"
+#include "trace/trace.h"
 #include "base/fmt.h"
 #include "sync/held.h"
 #include <errno.h>
 
 /* A call's facts besides the pointer, and its outcome. */
 struct giving {
-	const char *call;
+	struct stele_call call;
 	struct stele_grace_link *head; /* NULL: the object has no word for it */
 	struct stele_grace *grace;     /* whose readers are waited for; NULL: reported */
 	bool no_place;		       /* it waits nowhere: the caller has to */
 };
 
-static bool reported(const char *call, const void *p, const char *what, const char *cache)
+static bool reported(struct stele_call call, const void *p, const char *what, const char *cache)
 {
 	stele_report_free(call, p, what, cache);
 	return true;
@@ -88,7 +89,7 @@ uint64_t stele_rcu_head_done(struct stele_grace_link *link)
 	uint64_t bytes;
 
 	if (!run || run->kind != RUN_SLAB) {
-		reported("kfree_rcu", link, STELE_NOT_OURS, NULL);
+		reported((struct stele_call){ "kfree_rcu", NULL }, link, STELE_NOT_OURS, NULL);
 		return 0;
 	}
 	bytes = run->size;
@@ -144,7 +145,7 @@ static void give_any(struct giving *giving, void *p)
 	if (ZERO_OR_NULL_PTR(p) || slab_free_by(stele_pcpu_push_rcu, p))
 		return;
 	run = stele_heap_started() ? stele_run_of(p) : NULL;
-	if (stele_refuse_own(giving->call, p))
+	if (stele_refuse_own(giving->call.name, p, giving->call.site))
 		return;
 	if (!run || run->kind == RUN_NONE || run_rests(run))
 		reported(giving->call, p, STELE_NOT_OURS, NULL);
@@ -171,12 +172,12 @@ static void no_flavor(void)
 static void wait_and_free(const struct giving *giving, void *p)
 {
 	if (stele_runner_synchronize(giving->grace) == 0)
-		stele_free(giving->call, p, NULL);
+		stele_free(giving->call.name, p, NULL);
 	else
 		reported(giving->call, p, "no grace period to be had", NULL);
 }
 
-static __attribute__((noinline)) void give_slow(const char *call, void *p, void *head,
+static __attribute__((noinline)) void give_slow(struct stele_call call, void *p, void *head,
 						bool sleepable)
 {
 	struct giving giving = { .call = call, .head = head };
@@ -195,12 +196,12 @@ static __attribute__((noinline)) void give_slow(const char *call, void *p, void 
 void stele_kfree_rcu(void *p, void *head)
 {
 	if (stele_unlikely(!slab_free_by(pcpu_push_rcu, p)))
-		give_slow("kfree_rcu", p, head, false);
+		give_slow((struct stele_call){ "kfree_rcu", STELE_CALLER }, p, head, false);
 }
 
-static __attribute__((noinline)) void give_nolock(void *p, void *head)
+static __attribute__((noinline)) void give_nolock(void *p, void *head, const void *site)
 {
-	struct giving giving = { .call = "kfree_rcu_nolock", .head = head };
+	struct giving giving = { .call = { "kfree_rcu_nolock", site }, .head = head };
 
 	give_any(&giving, p);
 }
@@ -208,13 +209,14 @@ static __attribute__((noinline)) void give_nolock(void *p, void *head)
 STELE_NEVER_WAITS void stele_kfree_rcu_nolock(void *p, void *head)
 {
 	if (stele_unlikely(!slab_free_by(pcpu_push_rcu, p)))
-		give_nolock(p, head);
+		give_nolock(p, head, STELE_CALLER);
 }
 
 void kvfree_rcu_mightsleep(const void *p)
 {
 	if (!slab_free_by(pcpu_push_rcu, (void *)p))
-		give_slow("kfree_rcu_mightsleep", (void *)p, NULL, true);
+		give_slow((struct stele_call){ "kfree_rcu_mightsleep", STELE_CALLER }, (void *)p,
+			  NULL, true);
 }
 
 /* ---- barriers ---- */

@@ -29,8 +29,8 @@ static __attribute__((noinline, cold)) void report_twice(const struct run *run, 
 	for (; bits; bits &= bits - 1) {
 		unsigned i = word * 64 + (unsigned)__builtin_ctzll(bits);
 
-		stele_report_free("free", (void *)(run->base + (uint64_t)i * run->size),
-				  "object was already free", run_cache(run)->name);
+		stele_report_late((void *)(run->base + (uint64_t)i * run->size),
+				  run_cache(run)->name);
 	}
 }
 
@@ -72,7 +72,7 @@ static bool give_batch(struct kmem_cache *s, const struct batch *batch)
 
 static void report_gone(const struct kmem_cache *s, uint64_t p)
 {
-	stele_report_free("free", (void *)(uintptr_t)p, "object was already free", s->name);
+	stele_report_late((void *)(uintptr_t)p, s->name);
 }
 
 /* Whether @p can be given back to @s: an object freed twice may have lost its slab meanwhile. */

@@ -2,14 +2,16 @@
 /*
  * slab/report.c - bad pointers and warnings
  *
- * Idea      One line names the call, the pointer, the cache and what is wrong. Nothing is
- *           freed or resized then, so no memory of another owner is lost.
+ * Idea      One line names the call, the pointer, the cache, what is wrong, and the place in the
+ *           program's files that made the call. Nothing is freed or resized then, so no memory of
+ *           another owner is lost.
  * Context   any; written with one system call, errno kept.
  * Tests     tests/death/
  */
 #include "slab/report.h"
 #include "base/fmt.h"
 #include "base/options.h"
+#include "os/os.h"
 #include "slab/kmem_cache.h"
 #include "sync/atomic.h"
 #include <stdlib.h>
@@ -30,35 +32,68 @@ void stele_reported(void)
 		abort();
 }
 
-void stele_report_cache(const void *p, const char *owner, const char *given)
+/* " (called from FILE+0xOFFSET)", or nothing. */
+struct caller {
+	char text[STELE_OS_PLACE_SIZE + 16];
+};
+
+static struct caller caller_of(struct stele_call call)
 {
+	struct caller caller = { "" };
+	char place[STELE_OS_PLACE_SIZE];
+	struct stele_out out;
+
+	stele_out_init(&out, caller.text, sizeof(caller.text));
+	if (call.site)
+		stele_fmt(&out, " (called from %s)", stele_os_place(call.site, place));
+	return caller;
+}
+
+void stele_report_cache(const void *p, const char *owner, const char *given, const void *site)
+{
+	struct caller caller = caller_of((struct stele_call){ "kmem_cache_free", site });
+
 	stele_say("stele: kmem_cache_free(%p): object belongs to cache '%s', not to '%s'; not "
-		  "freed\n",
-		  p, owner, given);
+		  "freed%s\n",
+		  p, owner, given, caller.text);
 	stele_reported();
 }
 
-void *stele_report_destroyed(const char *call, const struct kmem_cache *s)
+void *stele_report_destroyed(struct stele_call call, const struct kmem_cache *s)
 {
-	stele_say("stele: %s(%s): the cache was destroyed\n", call, s->name);
+	struct caller caller = caller_of(call);
+
+	stele_say("stele: %s(%s): the cache was destroyed%s\n", call.name, s->name, caller.text);
 	stele_reported();
 	return NULL;
 }
 
-static void report_pointer(const char *call, const void *p, const char *what, const char *cache,
-			   const char *outcome)
+static void report_pointer(struct stele_call call, const void *p, const char *what,
+			   const char *cache, const char *outcome)
 {
-	stele_say("stele: %s(%p): %s%s%s%s; %s\n", call, p, what, cache ? " in cache '" : "",
-		  cache ? cache : "", cache ? "'" : "", outcome);
+	struct caller caller = caller_of(call);
+
+	if (!p) {
+		what = "NULL is no object";
+		cache = NULL;
+	}
+	stele_say("stele: %s(%p): %s%s%s%s; %s%s\n", call.name, p, what, cache ? " in cache '" : "",
+		  cache ? cache : "", cache ? "'" : "", outcome, caller.text);
 	stele_reported();
 }
 
-void stele_report_free(const char *call, const void *p, const char *what, const char *cache)
+void stele_report_free(struct stele_call call, const void *p, const char *what, const char *cache)
 {
 	report_pointer(call, p, what, cache, "not freed");
 }
 
-void stele_report_resize(const char *call, const void *p, const char *what, const char *cache)
+void stele_report_late(const void *p, const char *cache)
+{
+	stele_say("stele: free(%p): object was already free in cache '%s'; not freed\n", p, cache);
+	stele_reported();
+}
+
+void stele_report_resize(struct stele_call call, const void *p, const char *what, const char *cache)
 {
 	report_pointer(call, p, what, cache, "not resized");
 }

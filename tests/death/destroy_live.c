@@ -22,7 +22,7 @@ int main(void)
 	MUST(strtoul(death_text.text + n, &end, 10) % 64 == 0 && *end == '\n');
 	snprintf(expected, sizeof(expected),
 		 "\nstele: kmem_cache_destroy alive: Slab cache still has objects when called from "
-		 "0x");
+		 "death_destroy_live+0x");
 	MUST(strncmp(end, expected, strlen(expected)) == 0);
 	MUST(strchr(end + 1, '\n')[1] == 0);
 	MUST(p[0] == 0x5a && p[63] == 0x5a);

@@ -114,6 +114,11 @@ static void wrong_cache(void)
 	kmem_cache_free(a, kmem_cache_alloc(b, GFP_KERNEL));
 }
 
+static void free_null(void)
+{
+	kmem_cache_free(cache_of("apples", 0), hidden(NULL));
+}
+
 static void large_to_cache(void)
 {
 	kmem_cache_free(cache_of("apples", 0), kmalloc(1 << 20, GFP_KERNEL));
@@ -177,6 +182,12 @@ static void create_again(void)
 {
 	cache_of("again", 0);
 	cache_of("again", 0);
+}
+
+static void create_checked(void)
+{
+	cache_of("checked", SLAB_RED_ZONE | SLAB_POISON);
+	cache_of("checked-too", SLAB_TRACE);
 }
 
 static void create_usercopy(void)
@@ -404,6 +415,7 @@ static const struct {
 	{ "free-twice-flushed", free_twice_flushed },
 	{ "free-twice-large", free_twice_large },
 	{ "wrong-cache", wrong_cache },
+	{ "free-null", free_null },
 	{ "large-to-cache", large_to_cache },
 	{ "pages-to-kfree", pages_to_kfree },
 	{ "wrong-order", wrong_order },
@@ -416,6 +428,7 @@ static const struct {
 	{ "create-space", create_space },
 	{ "create-lines", create_lines },
 	{ "create-again", create_again },
+	{ "create-checked", create_checked },
 	{ "create-usercopy", create_usercopy },
 	{ "zero-made", zero_made },
 	{ "destroy-live", destroy_live },
