@@ -11,6 +11,7 @@
  *           and a debugger may ask at any stop:
  *                   (gdb) print stele_heap_valid()
  * Main      stele_run_valid(), stele_area_valid(), stele_heap_valid() page/valid.h
+ *           stele_slab_valid(), stele_slabs_valid() slab/valid.h  stele_sheaf_valid() cache/sheaves.h
  *           stele_pool_valid() mempool/pool.h
  * Context   any. A failure is one line and abort().
  * Tests     tests/unit/base/test_valid.c

@@ -9,8 +9,10 @@
  * Tests     tests/unit/cache/test_sheaf.c
  */
 #include "cache/sheaves.h"
+#include "base/valid.h"
 #include "slab/events.h"
 #include "slab/geometry.h"
+#include "slab/object.h"
 #include "slab/parts.h"
 #include "slab/slabs.h"
 #include "sync/ready.h"
@@ -64,8 +66,37 @@ uint64_t stele_sheaf_new(struct kmem_cache *s)
 	return sheaf_bottom(sheaf);
 }
 
+/* Without the entries, which may be wrong by a fault of the program. */
+static const char *is_framed(const struct kmem_cache *s, uint64_t top)
+{
+	const struct sheaf *sheaf = sheaf_of(top, s->sheaf_size);
+
+	STELE_HOLDS(top % sizeof(uint64_t) == 0 && sheaf_count(top, s->sheaf_size) <= s->capacity,
+		    "sheaf: the top is outside of the entries");
+	STELE_HOLDS(!sheaf->bottom, "sheaf: nothing stops a pop at the bottom");
+	STELE_HOLDS(sheaf->entry[s->capacity] == STELE_SHEAF_END,
+		    "sheaf: nothing stops a push at the end");
+	return NULL;
+}
+
+const char *stele_sheaf_valid(const struct kmem_cache *s, uint64_t top)
+{
+	const struct sheaf *sheaf = sheaf_of(top, s->sheaf_size);
+	const char *fault = is_framed(s, top);
+
+	for (unsigned i = 0; !fault && i < sheaf_count(top, s->sheaf_size); i++) {
+		const void *p = (const void *)(uintptr_t)sheaf->entry[i];
+		const struct run *run = stele_run_of(p);
+
+		if (!run || run->cache != s || !run_has_object_at(run, p))
+			fault = "sheaf: an entry is no object of the cache";
+	}
+	return fault;
+}
+
 void stele_sheaf_destroy(struct kmem_cache *s, uint64_t top)
 {
+	STELE_SOUND(is_framed(s, top));
 	stele_slabs_give_one(sheaf_cache(s->sheaf_size), sheaf_of(top, s->sheaf_size),
 			     EFFORT_USUAL);
 }

@@ -14,6 +14,7 @@
 #include "slab/hooks.h"
 #include "slab/object.h"
 #include "slab/slabs.h"
+#include "slab/valid.h"
 
 static void construct(const struct kmem_cache *s, const struct run *run)
 {
@@ -66,6 +67,7 @@ unsigned stele_slab_new(struct kmem_cache *s, unsigned where, uint64_t *out, uns
 		slab_hooks()->grown(s->frames);
 	state_start(&run->state, s->objects - n);
 	stele_run_publish(run);
+	STELE_SOUND(stele_slab_valid(run));
 	STELE_POINT("slabs:new");
 	stele_pages_taken((void *)run->base, run->bytes, run->bytes, 0);
 	CACHE_EVENT(SLAB_NEW, "slab_new", s, (void *)run->base, s->objects, run->bytes);

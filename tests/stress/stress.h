@@ -24,9 +24,9 @@
 #include <unistd.h>
 
 /* Programs that are built like a user's see nothing of the inside. */
-#if __has_include("page/valid.h")
-#include "page/valid.h"
-#define WHAT_IS_BROKEN() stele_heap_valid()
+#if __has_include("slab/valid.h")
+#include "slab/valid.h"
+#define WHAT_IS_BROKEN() stele_slabs_valid()
 #else
 #define WHAT_IS_BROKEN() NULL
 #endif

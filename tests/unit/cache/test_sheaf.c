@@ -4,7 +4,7 @@
  * and no more of them than it may.
  */
 #include "page/run.h"
-#include "cache/sheaf.h"
+#include "cache/sheaves.h"
 
 #include "../unit.h"
 
@@ -179,6 +179,33 @@ static void sheaves_stay_whole_between_threads(void **state)
 	assert_int_equal(n, SHEAVES);
 }
 
+static void a_broken_sheaf_is_found(void **state)
+{
+	struct kmem_cache *s = kmem_cache_create("broken", 64, 0, SLAB_NO_MERGE, NULL);
+	uint64_t top = stele_sheaf_new(s);
+	struct sheaf *sheaf = sheaf_of(top, s->sheaf_size);
+	void *p = kmem_cache_alloc(s, GFP_KERNEL);
+
+	(void)state;
+	assert_null(stele_sheaf_valid(s, top));
+	sheaf->entry[0] = (uintptr_t)p;
+	assert_null(stele_sheaf_valid(s, top + 8));
+	sheaf->entry[0] += 8;
+	assert_string_equal(stele_sheaf_valid(s, top + 8),
+			    "sheaf: an entry is no object of the cache");
+	sheaf->bottom = 1;
+	assert_string_equal(stele_sheaf_valid(s, top), "sheaf: nothing stops a pop at the bottom");
+	sheaf->bottom = 0;
+	sheaf->entry[s->capacity] = 0;
+	assert_string_equal(stele_sheaf_valid(s, top), "sheaf: nothing stops a push at the end");
+	sheaf->entry[s->capacity] = STELE_SHEAF_END;
+	assert_string_equal(stele_sheaf_valid(s, top + 8 * (s->capacity + 1ul)),
+			    "sheaf: the top is outside of the entries");
+	stele_sheaf_destroy(s, top);
+	kmem_cache_free(s, p);
+	kmem_cache_destroy(s);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -188,6 +215,7 @@ int main(void)
 		cmocka_unit_test(a_barn_turns_away_what_is_beyond_its_limit),
 		cmocka_unit_test(a_barn_turns_nothing_away_for_what_lies_in_a_sheaf_that_is_gone),
 		cmocka_unit_test(sheaves_stay_whole_between_threads),
+		cmocka_unit_test(a_broken_sheaf_is_found),
 	};
 
 	return cmocka_run_group_tests(tests, setup, NULL);
