@@ -4,7 +4,7 @@
  *
  * Idea      64 places; each step frees the block of a random place and allocates another size
  *           there. Buffers of images, columns and frames live so: the memory is wanted again
- *           at once, and who gives it back to the system in between pays for its pages anew.
+ *           at once, and an allocator that gives it back to the system in between pays for its pages anew.
  * churn     33 to 303 KB, one word of each written. two: the same in two threads at once.
  * mixed     1 to 300 KB, one word of each page written, so that its peak RSS is that of
  *           a program that fills what it asked for.

@@ -8,7 +8,7 @@
  *                                      at a time; for the peak of memory
  *           typesafe, plain            kmem_cache_alloc and kmem_cache_free of a type-stable and of
  *                                      an ordinary cache
- * Idea      malloc is whoever's is preloaded; liburcu is memb, with its one default thread.
+ * Idea      malloc is that of the preloaded library; liburcu is memb, with its one default thread.
  */
 #include "bench.h"
 

@@ -10,7 +10,7 @@
  *           CPU is user + system of the program and of the children it waited for; RSS is the
  *           peak of the largest one.
  * Preload   set for the program only, so that this process is not measured under it.
- * Signals   SIGTERM is passed on, so that whoever stops us does not leave the program behind.
+ * Signals   SIGTERM is passed on, so that a stop from outside does not leave the program behind.
  */
 #define _GNU_SOURCE
 #include <errno.h>
@@ -40,8 +40,8 @@ static long long now_us(void)
 
 static long long cpu_us(const struct rusage *u)
 {
-	return (u->ru_utime.tv_sec + u->ru_stime.tv_sec) * 1000000LL +
-	       u->ru_utime.tv_usec + u->ru_stime.tv_usec;
+	return (u->ru_utime.tv_sec + u->ru_stime.tv_sec) * 1000000LL + u->ru_utime.tv_usec +
+	       u->ru_stime.tv_usec;
 }
 
 static int wait_for(pid_t pid, struct rusage *u)

@@ -62,7 +62,7 @@ void stele_say(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
  *
  * Many programs (all of the GNU core utilities) close their standard error in an exit
  * handler, which runs before a library's. From now on stele_say() uses a duplicate, made
- * here, when descriptor 2 is closed and the duplicate's number is that file still. Costs one descriptor, so only for who asked for
+ * here, when descriptor 2 is closed and the duplicate's number is that file still. Costs one descriptor, so only for a user who asked for
  * output at exit; where none is free, nothing changes. Call before the second thread.
  */
 void stele_say_keep(void);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * mempool/wait.h - who waits for elements of a reserve, and who is told that there are some
+ * mempool/wait.h - the threads that wait for elements of a reserve, and how they are told
  *
  * Idea      A waiter writes its wish into a place of a table that all pools share, and sleeps. A
  *           thread that brings an element reads the wishes of this pool in their order and tells

@@ -40,12 +40,12 @@
 		"a step that is added or taken out runs for the slots there are", \
 		"free, unless this thread is inside") \
 	STELE_RANK(WALKING, "walking", "cache/list.c", ORDINARY, \
-		"that caches stay while somebody walks over all of them", \
+		"that caches stay while a thread walks over all of them", \
 		"constructors and destructors, which may create, destroy and walk", \
 		"free, unless this thread is inside; the cache that a walk had pinned is let go") \
 	STELE_RANK(LIST, "list", "cache/list.c", ORDINARY, \
 		"the list of caches and their reference counts", \
-		"no constructor, no destructor; a cache is made, but nobody else's is touched", \
+		"no constructor, no destructor; a cache is made, and no other one is touched", \
 		"free, unless this thread is inside; the list is whole at every moment") \
 	STELE_RANK(RUNNER, "runner", "rcu/flavors.c", ORDINARY, \
 		"which flavour of readers each queue of grace periods has", \
@@ -67,11 +67,11 @@
 	STELE_RANK(CLASSES, "classes", "kmalloc/classes.c", ANYWHERE, \
 		"the start of the caches behind kmalloc()", \
 		"the start of the heap", \
-		"found abandoned by who comes next, who starts them anew") \
+		"the next thread finds it abandoned and starts them anew") \
 	STELE_RANK(HEAP, "heap", "page/heap.c", ANYWHERE, \
 		"the start of the heap", \
 		"system calls", \
-		"found abandoned by who comes next, who starts it anew")
+		"the next thread finds it abandoned and starts it anew")
 /* clang-format on */
 
 #define STELE_RANK_NUMBER(NAME, ...) STELE_RANK_##NAME,

@@ -3,7 +3,7 @@
  * tests/any_context/lock_destructor.c - a destructor creates, shrinks, trims and destroys
  *
  * Idea      Destructors run when a slab is given back: by shrinking, trimming and destroying, which
- *           hold locks, and by whoever allocates next after kfree_nolock() has emptied one, which
+ *           hold locks, and by the thread that allocates next after kfree_nolock() has emptied one, which
  *           may be the creation of a cache, or the resizing of a mempool. Whatever a destructor calls of that kind must come back, its own cache and
  *           the one that is being destroyed included.
  * Failure   a hang (the alarm), a report, or a destructor that never ran.
@@ -93,7 +93,7 @@ static void trim_destroys_itself(void)
 	MUST(calls > 0 && !own);
 }
 
-/* Slabs of `own` are empty, and left to whoever comes next. */
+/* Slabs of `own` are empty, and left to the thread that comes next. */
 static void leave_to_others(void)
 {
 	static void *p[OBJECTS];

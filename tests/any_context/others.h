@@ -7,7 +7,7 @@
  *           what they would say then. Nobody waits for a lock on the data path, so that the
  *           thread that is pretended need not ever run.
  * States    inside: a lock is held, in this process, by a thread that is not there.
- *           waiting: whoever leaves the lock that is held finds that somebody waits.
+ *           waiting: the thread that leaves the lock finds that another one waits.
  *           forked: this process has another number, so that what was held is nobody's.
  */
 #ifndef TESTS_ANY_CONTEXT_OTHERS_H

@@ -400,7 +400,7 @@ static void take_signals(void)
 		mmap(NULL, STACK_BYTES + 4096, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	stack_t alternate = { .ss_sp = memory + 4096, .ss_size = STACK_BYTES };
 
-	/* Below it lies a page without access: who runs over the end dies. */
+	/* Below it lies a page without access: a handler that runs over the end dies. */
 	MUST(memory != MAP_FAILED);
 	stack = (unsigned char *)memory + 4096;
 	MUST(mprotect(stack, STACK_BYTES, PROT_READ | PROT_WRITE) == 0);

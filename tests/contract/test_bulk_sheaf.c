@@ -59,7 +59,7 @@ static void a_cleared_bulk_is_clear(void **state)
 	destroy_empty(s);
 }
 
-static void a_bulk_of_none_is_false(void **state)
+static void a_bulk_of_no_objects_is_false(void **state)
 {
 	struct kmem_cache *s = cache(56);
 
@@ -192,7 +192,7 @@ static void all_sheaves_are_at_rest_between_calls(void **state)
 	assert_int_equal(now.sheaves_out, before.sheaves_out);
 }
 
-static void a_sheaf_of_none_is_null(void **state)
+static void a_sheaf_of_no_objects_is_null(void **state)
 {
 	struct kmem_cache *s = cache(200);
 
@@ -329,14 +329,14 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_bulk_is_that_many_objects),
 		cmocka_unit_test(a_cleared_bulk_is_clear),
-		cmocka_unit_test(a_bulk_of_none_is_false),
+		cmocka_unit_test(a_bulk_of_no_objects_is_false),
 		cmocka_unit_test(a_bulk_that_fails_keeps_nothing),
 		cmocka_unit_test(a_bulk_without_memory_is_false),
 		cmocka_unit_test(a_mixed_bulk_goes_back_to_its_owners),
 		cmocka_unit_test(set_aside_objects_are_there_when_memory_is_not),
 		cmocka_unit_test(an_empty_sheaf_gives_nothing),
 		cmocka_unit_test(all_sheaves_are_at_rest_between_calls),
-		cmocka_unit_test(a_sheaf_of_none_is_null),
+		cmocka_unit_test(a_sheaf_of_no_objects_is_null),
 		cmocka_unit_test(a_cleared_object_of_a_sheaf_is_clear),
 		cmocka_unit_test(a_sheaf_returned_full_loses_nothing),
 		cmocka_unit_test(a_refilled_sheaf_keeps_its_promise),

@@ -2,7 +2,7 @@
 /*
  * Contract of slots that come and go (contract 24, 30, 31; stele/cpu.h): what rested in a slot that is
  * taken down is allocated elsewhere, waits for its readers, or goes back; nothing is lost, and
- * nothing is half seen by who walks, forks or handles a signal meanwhile.
+ * no thread that walks, forks or handles a signal meanwhile sees half of it.
  */
 #include "../toy_flavor.h"
 #include "base/options.h"
@@ -80,7 +80,7 @@ static unsigned take_mine_down(void)
 	return slot;
 }
 
-static void what_rested_in_a_slot_can_be_had_again(void **state)
+static void objects_of_a_slot_that_went_can_be_had_again(void **state)
 {
 	struct kmem_cache *s = make("rested");
 	uint64_t slabs;
@@ -120,7 +120,7 @@ static void a_slot_that_comes_back_starts_clean(void **state)
 	destroy(s);
 }
 
-static void what_waits_for_readers_waits_on_when_its_slot_goes(void **state)
+static void waiting_objects_wait_on_when_their_slot_goes(void **state)
 {
 	struct kmem_cache *s = make("waits");
 	struct item *item = kmem_cache_alloc(s, GFP_KERNEL);
@@ -436,9 +436,9 @@ static void steps_and_handlers_may_allocate_at_every_point(void **state)
 	destroy(inner);
 }
 
-/* ---- caches destroyed by who holds the set, while a grace period's end wants it ---- */
+/* ---- caches destroyed by a thread that holds the set, while a grace period's end wants it ---- */
 
-#define STUCK_S 20 /* who waits that long waits for ever */
+#define STUCK_S 20 /* a thread that waits that long waits for ever */
 
 static _Atomic bool in_round, go;
 static _Atomic unsigned emptied;
@@ -600,7 +600,7 @@ static void hold_by_reading(struct kmem_cache *rests)
 	pthread_join(writer, NULL);
 }
 
-static void who_destroys_a_cache_inside_does_not_wait_for_who_wants_in(void **state)
+static void a_destroy_inside_does_not_wait_for_a_thread_that_wants_in(void **state)
 {
 	pthread_t receiver;
 
@@ -801,9 +801,9 @@ static int setup(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(what_rested_in_a_slot_can_be_had_again),
+		cmocka_unit_test(objects_of_a_slot_that_went_can_be_had_again),
 		cmocka_unit_test(a_slot_that_comes_back_starts_clean),
-		cmocka_unit_test(what_waits_for_readers_waits_on_when_its_slot_goes),
+		cmocka_unit_test(waiting_objects_wait_on_when_their_slot_goes),
 		cmocka_unit_test(a_cache_is_made_and_used_while_a_slot_is_down),
 		cmocka_unit_test(caches_come_and_go_while_slots_do),
 		cmocka_unit_test(a_thousand_caches_lose_nothing),
@@ -811,7 +811,7 @@ int main(void)
 #if STELE_DEBUG && !defined(__SANITIZE_THREAD__)
 		cmocka_unit_test(a_handler_that_never_comes_back_leaves_no_reader),
 #endif
-		cmocka_unit_test(who_destroys_a_cache_inside_does_not_wait_for_who_wants_in),
+		cmocka_unit_test(a_destroy_inside_does_not_wait_for_a_thread_that_wants_in),
 #ifndef __SANITIZE_THREAD__
 		cmocka_unit_test(a_child_goes_on_whatever_was_under_way),
 #endif

@@ -24,7 +24,7 @@
 #include <time.h>
 
 #define OBJECTS 200
-#define HELD_MS 30 /* who has to wait for the one that is held gets that long to show otherwise */
+#define HELD_MS 30 /* a thread that has to wait for the held one gets that long to show otherwise */
 
 /* ---- one is held, the other runs ---- */
 

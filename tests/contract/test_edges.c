@@ -196,7 +196,7 @@ static void no_cache_is_made_of_a_cut_number(void **state)
 	}
 }
 
-static void what_is_outside_of_an_object_is_seen_however_far(void **state)
+static void an_address_outside_of_an_object_is_seen_however_far(void **state)
 {
 	static const unsigned far[] = { 65, 1u << 31, UINT_MAX - 63, UINT_MAX };
 	struct stderr_text t;
@@ -322,7 +322,7 @@ int main(void)
 		cmocka_unit_test(orders_are_those_of_the_size),
 		cmocka_unit_test(no_order_is_shifted_away),
 		cmocka_unit_test(no_cache_is_made_of_a_cut_number),
-		cmocka_unit_test(what_is_outside_of_an_object_is_seen_however_far),
+		cmocka_unit_test(an_address_outside_of_an_object_is_seen_however_far),
 		cmocka_unit_test(sheaves_of_any_wish_are_bounded),
 		cmocka_unit_test(bulk_counts_of_nothing_do_nothing),
 		cmocka_unit_test(pools_are_of_a_number_that_can_be),

@@ -105,7 +105,7 @@ static void interrupted_work(struct kmem_cache *s)
 	stele_trim(0);
 }
 
-static void whoever_is_interrupted_the_handler_gets_memory(void **state)
+static void a_handler_gets_memory_whichever_thread_it_interrupts(void **state)
 {
 	struct kmem_cache *s = kmem_cache_create("holders", 72, NULL, SLAB_NO_MERGE);
 	uint64_t reports = stats_now().reports;
@@ -179,14 +179,14 @@ static void held_at(const char *point, bool destroy)
 		kmem_cache_destroy(s);
 }
 
-static void a_cache_ends_after_who_retires_its_slab(void **state)
+static void a_cache_ends_after_the_thread_that_retires_its_slab(void **state)
 {
 	(void)state;
 	held_at("run:unmapped", true);
 	held_at("state:bury", true);
 }
 
-static void the_barrier_waits_for_who_retires(void **state)
+static void the_barrier_waits_for_a_thread_that_retires_a_slab(void **state)
 {
 	(void)state;
 	held_at("run:unmapped", false);
@@ -196,9 +196,9 @@ static void the_barrier_waits_for_who_retires(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(whoever_is_interrupted_the_handler_gets_memory),
-		cmocka_unit_test(a_cache_ends_after_who_retires_its_slab),
-		cmocka_unit_test(the_barrier_waits_for_who_retires),
+		cmocka_unit_test(a_handler_gets_memory_whichever_thread_it_interrupts),
+		cmocka_unit_test(a_cache_ends_after_the_thread_that_retires_its_slab),
+		cmocka_unit_test(the_barrier_waits_for_a_thread_that_retires_a_slab),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -59,7 +59,7 @@ static void contents_survive_every_change(void **state)
 			    false));
 }
 
-static void what_fits_stays_where_it_is(void **state)
+static void an_object_that_still_fits_stays(void **state)
 {
 	(void)state;
 	for (size_t n = 1; n < 40000; n += 1 + n / 5) {
@@ -255,7 +255,7 @@ int main(void)
 		cmocka_unit_test(nothing_becomes_something_and_back),
 		cmocka_unit_test(the_old_memory_is_freed),
 		cmocka_unit_test(contents_survive_every_change),
-		cmocka_unit_test(what_fits_stays_where_it_is),
+		cmocka_unit_test(an_object_that_still_fits_stays),
 		cmocka_unit_test(a_larger_bucket_is_another_place),
 		cmocka_unit_test(growing_zeroes_are_zeroes),
 		cmocka_unit_test(a_large_run_grows_into_zeroes),

@@ -22,7 +22,7 @@ static void small_and_large_are_one_family(void **state)
 	}
 }
 
-static void what_kmalloc_gave_kvfree_takes(void **state)
+static void kvfree_takes_memory_of_kmalloc(void **state)
 {
 	(void)state;
 	kvfree(kmalloc(100, GFP_KERNEL));
@@ -201,7 +201,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(small_and_large_are_one_family),
-		cmocka_unit_test(what_kmalloc_gave_kvfree_takes),
+		cmocka_unit_test(kvfree_takes_memory_of_kmalloc),
 		cmocka_unit_test(atomic_flags_get_large_memory_too),
 		cmocka_unit_test(size_zero_is_not_null),
 		cmocka_unit_test(beyond_an_int_is_null_and_says_so_once),

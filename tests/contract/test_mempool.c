@@ -165,7 +165,7 @@ static void memory_comes_first_and_goes_back_there(void **state)
 }
 
 /* An element of the pool's own allocation fills the reserve up when it is freed. */
-static void what_was_lent_is_replaced_by_what_is_freed(void **state)
+static void a_freed_element_replaces_a_lent_one(void **state)
 {
 	mempool_t *pool = pool_of(1);
 	void *mine, *lent;
@@ -181,7 +181,7 @@ static void what_was_lent_is_replaced_by_what_is_freed(void **state)
 	done_with(pool);
 }
 
-static void a_pool_of_none_still_serves(void **state)
+static void a_pool_of_no_elements_still_serves(void **state)
 {
 	mempool_t *pool = pool_of(0);
 	void *p;
@@ -289,7 +289,7 @@ static void one_that_cannot_be_filled_is_not_made(void **state)
 	mempool_destroy(NULL);
 }
 
-static void who_has_no_time_is_late(void **state)
+static void a_thread_without_time_is_late(void **state)
 {
 	mempool_t *pool = pool_of(1);
 	struct timespec now;
@@ -356,7 +356,7 @@ static void join(struct taker *t)
 		assert_non_null(t->p[i]);
 }
 
-static void who_waits_first_is_served_first(void **state)
+static void the_first_waiter_is_served_first(void **state)
 {
 	mempool_t *pool = pool_of(1);
 	void *p = mempool_alloc(pool, GFP_KERNEL);
@@ -377,7 +377,7 @@ static void who_waits_first_is_served_first(void **state)
 }
 
 /* Nor does a newcomer who may sleep run ahead; one who may not takes what lies there. */
-static void who_needs_fewer_passes_who_needs_more(void **state)
+static void a_waiter_that_needs_fewer_passes_one_that_needs_more(void **state)
 {
 	mempool_t *pool = pool_of(3);
 	_Atomic uint32_t turn = 0;
@@ -401,7 +401,7 @@ static void who_needs_fewer_passes_who_needs_more(void **state)
 	done_with(pool);
 }
 
-static void a_larger_pool_serves_who_waits(void **state)
+static void a_larger_pool_serves_its_waiters(void **state)
 {
 	mempool_t *pool = pool_of(1);
 	void *p = mempool_alloc(pool, GFP_KERNEL);
@@ -440,7 +440,7 @@ static void the_child_of_a_fork_may_end_the_pool(void **state)
 	(void)state;
 	assert_int_equal(mempool_alloc_bulk(pool, p, 2), 0);
 	begin_to_wait(&t, pool, 2, &turn);
-	/* Not enough for who waits: nobody looks after the queue before the end. */
+	/* Not enough for the waiter: nobody looks after the queue before the end. */
 	child = fork();
 	assert_true(child >= 0);
 	if (child == 0) {
@@ -543,7 +543,7 @@ static void fork_a_waiter(int flags, bool asleep)
 	done_with(forked_pool);
 }
 
-static void so_has_one_who_was_waiting(void **state)
+static void so_has_a_thread_that_was_waiting(void **state)
 {
 	(void)state;
 	fork_a_waiter(0, true);
@@ -564,7 +564,7 @@ static void fork_at_point(const char *point)
 	}
 }
 
-static void and_one_who_was_about_to_wait(void **state)
+static void and_a_thread_that_was_about_to_wait(void **state)
 {
 	static const char *const points[] = { "mempool:comes", "mempool:waits" };
 
@@ -624,7 +624,7 @@ static bool fork_one_who_is_served(void)
 	return forked != -1;
 }
 
-static void and_one_who_was_being_served(void **state)
+static void and_a_thread_that_was_being_served(void **state)
 {
 	struct sigaction action = { .sa_handler = just_fork };
 
@@ -656,7 +656,7 @@ static void grow_and_take(const char *point)
 		grown[i] = mempool_alloc_preallocated(pool);
 }
 
-static void who_is_owed_an_element_finds_it_in_a_larger_pool(void **state)
+static void a_thread_that_is_owed_an_element_finds_it_in_a_larger_pool(void **state)
 {
 	mempool_t *pool = pool_of(64);
 	void *p;
@@ -760,7 +760,7 @@ static void *take_two_often(void *pool)
 	return NULL;
 }
 
-static void two_who_need_all_there_is_get_it_by_turns(void **state)
+static void two_threads_that_need_all_elements_get_them_by_turns(void **state)
 {
 	mempool_t *pool = pool_of(2);
 	pthread_t threads[3];
@@ -786,7 +786,7 @@ static void *take_in_time(void *pool)
 	return NULL;
 }
 
-static void who_is_served_when_it_is_late_loses_nothing(void **state)
+static void a_thread_served_when_it_is_late_loses_nothing(void **state)
 {
 	mempool_t *pool = pool_of(2);
 	pthread_t threads[4];
@@ -812,7 +812,7 @@ static void *cancelled_or_served(void *pool)
 	return NULL;
 }
 
-static void who_is_served_when_it_is_cancelled_loses_nothing(void **state)
+static void a_thread_served_when_it_is_cancelled_loses_nothing(void **state)
 {
 	mempool_t *pool = pool_of(1);
 
@@ -853,7 +853,7 @@ static void *cancellable_bulk(void *pool)
 	return NULL;
 }
 
-static void what_a_cancelled_bulk_had_goes_back(void **state)
+static void elements_of_a_cancelled_bulk_go_back(void **state)
 {
 	mempool_t *pool = pool_of(2);
 	pthread_t thread;
@@ -904,7 +904,7 @@ static void a_wait_ends_by_cancelling_only_where_asked(void **state)
 }
 
 /* By a wish that comes late, or by a callback of the user's: nobody is left in the queue. */
-static void who_is_cancelled_in_a_wait_has_left_it(void **state)
+static void a_thread_cancelled_in_a_wait_has_left_it(void **state)
 {
 	mempool_t *pool = pool_of(1);
 	void *p = mempool_alloc(pool, GFP_KERNEL);
@@ -1014,7 +1014,7 @@ static void assert_no_pool(mempool_t *pool, const char *what)
 	kfree(object); /* nobody else has */
 }
 
-static void what_is_no_pool_is_said_and_nothing_is_lost(void **state)
+static void a_pointer_to_no_pool_is_reported_and_nothing_is_lost(void **state)
 {
 	mempool_t pool = { 0 };
 	struct stderr_text t;
@@ -1126,7 +1126,7 @@ static void a_callback_that_makes_elements_up_harms_nothing(void **state)
 
 /* ---- the option mempool_debug ---- */
 
-static void debug_sees_what_is_wrong_with_an_element(void **state)
+static void debug_sees_a_wrong_element(void **state)
 {
 	struct kmem_cache *s = kmem_cache_create("watched", 96, 0, SLAB_NO_MERGE, NULL);
 	mempool_t pool = { 0 };
@@ -1279,46 +1279,46 @@ static int no_timer(void **state)
 int main(void)
 {
 	const struct CMUnitTest cancelling[] = {
-		cmocka_unit_test(who_is_served_when_it_is_cancelled_loses_nothing),
-		cmocka_unit_test(what_a_cancelled_bulk_had_goes_back),
+		cmocka_unit_test(a_thread_served_when_it_is_cancelled_loses_nothing),
+		cmocka_unit_test(elements_of_a_cancelled_bulk_go_back),
 		cmocka_unit_test(a_wait_ends_by_cancelling_only_where_asked),
-		cmocka_unit_test(who_is_cancelled_in_a_wait_has_left_it),
+		cmocka_unit_test(a_thread_cancelled_in_a_wait_has_left_it),
 	};
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(the_reserve_is_there_when_memory_is_not),
 		cmocka_unit_test(a_reserve_that_lost_an_element_is_found),
 		cmocka_unit_test(memory_comes_first_and_goes_back_there),
-		cmocka_unit_test(what_was_lent_is_replaced_by_what_is_freed),
-		cmocka_unit_test(a_pool_of_none_still_serves),
+		cmocka_unit_test(a_freed_element_replaces_a_lent_one),
+		cmocka_unit_test(a_pool_of_no_elements_still_serves),
 		cmocka_unit_test(several_come_from_the_reserve_all_or_none),
 		cmocka_unit_test(its_size_changes_while_elements_are_out),
 		cmocka_unit_test(each_kind_of_pool_has_its_elements),
 		cmocka_unit_test(one_that_cannot_be_filled_is_not_made),
-		cmocka_unit_test(who_has_no_time_is_late),
-		cmocka_unit_test(who_waits_first_is_served_first),
-		cmocka_unit_test(who_needs_fewer_passes_who_needs_more),
-		cmocka_unit_test(a_larger_pool_serves_who_waits),
+		cmocka_unit_test(a_thread_without_time_is_late),
+		cmocka_unit_test(the_first_waiter_is_served_first),
+		cmocka_unit_test(a_waiter_that_needs_fewer_passes_one_that_needs_more),
+		cmocka_unit_test(a_larger_pool_serves_its_waiters),
 		cmocka_unit_test(the_child_of_a_fork_has_the_pool_to_itself),
 		cmocka_unit_test(the_child_of_a_fork_may_end_the_pool),
-		cmocka_unit_test(so_has_one_who_was_waiting),
+		cmocka_unit_test(so_has_a_thread_that_was_waiting),
 #if STELE_DEBUG
-		cmocka_unit_test(and_one_who_was_about_to_wait),
-		cmocka_unit_test(and_one_who_was_being_served),
-		cmocka_unit_test(who_is_owed_an_element_finds_it_in_a_larger_pool),
+		cmocka_unit_test(and_a_thread_that_was_about_to_wait),
+		cmocka_unit_test(and_a_thread_that_was_being_served),
+		cmocka_unit_test(a_thread_that_is_owed_an_element_finds_it_in_a_larger_pool),
 #endif
 		cmocka_unit_test(the_more_urgent_is_served_first),
 		cmocka_unit_test(a_wake_up_is_not_lost),
-		cmocka_unit_test(two_who_need_all_there_is_get_it_by_turns),
-		cmocka_unit_test(who_is_served_when_it_is_late_loses_nothing),
+		cmocka_unit_test(two_threads_that_need_all_elements_get_them_by_turns),
+		cmocka_unit_test(a_thread_served_when_it_is_late_loses_nothing),
 		cmocka_unit_test(the_timer_tries_the_allocation_again),
 		cmocka_unit_test(a_wrong_size_is_told),
 		cmocka_unit_test(a_cache_with_a_constructor_is_refused),
-		cmocka_unit_test(what_is_no_pool_is_said_and_nothing_is_lost),
+		cmocka_unit_test(a_pointer_to_no_pool_is_reported_and_nothing_is_lost),
 		cmocka_unit_test(elements_that_stay_out_are_told),
 		cmocka_unit_test(cleared_elements_are_not_promised),
 		cmocka_unit_test(a_foreign_or_misaligned_element_harms_nothing),
 		cmocka_unit_test(a_callback_that_makes_elements_up_harms_nothing),
-		cmocka_unit_test(debug_sees_what_is_wrong_with_an_element),
+		cmocka_unit_test(debug_sees_a_wrong_element),
 		cmocka_unit_test(debug_goes_on_with_the_size_that_the_cache_had),
 		cmocka_unit_test(debug_knows_an_element_that_was_never_in_the_reserve),
 		cmocka_unit_test(debug_does_not_fill_a_pool_with_one_element),

@@ -135,7 +135,7 @@ static void others_bring_the_rest(void)
  * One waits for three elements, one for a single one. The thread that serves the second leaves
  * with its signal as soon as it is let in, after another thread has brought three more.
  */
-static void what_another_thread_brings_meanwhile_is_told(void **state)
+static void an_element_that_another_thread_brings_is_told(void **state)
 {
 	(void)state;
 	for (int way = LEAVING_JUMPS; way <= LEAVING_EXITS; way++) {
@@ -185,7 +185,7 @@ static void one_comes_to_wait(const char *point)
 }
 
 /* The waiter came after the freeing thread had seen nobody, or that thread stalls, or is gone. */
-static void who_waits_looks_by_itself(void **state)
+static void a_waiter_looks_by_itself(void **state)
 {
 	(void)state;
 	for (int way = 0; way < LEAVING_WAYS; way++) {
@@ -378,9 +378,9 @@ static int begin(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(what_another_thread_brings_meanwhile_is_told),
+		cmocka_unit_test(an_element_that_another_thread_brings_is_told),
 		cmocka_unit_test(an_element_that_is_counted_is_handed_over),
-		cmocka_unit_test(who_waits_looks_by_itself),
+		cmocka_unit_test(a_waiter_looks_by_itself),
 		cmocka_unit_test(a_thread_that_dies_while_it_serves_stops_nobody),
 		cmocka_unit_test(a_thread_that_stalls_while_it_serves_stops_nobody),
 		cmocka_unit_test(a_thread_that_stalls_while_it_serves_delays_no_deadline),

@@ -193,7 +193,7 @@ static void a_sheaf_with_other_nodes_objects_deceives_nobody(void **state)
 	kmem_cache_destroy(s);
 }
 
-static void what_was_not_asked_for_comes_from_near(void **state)
+static void without_a_wish_memory_comes_from_near(void **state)
 {
 	struct kmem_cache *s = cache("near");
 	int mine = here();
@@ -259,7 +259,7 @@ static void resized(void *(*resize)(void *, size_t, gfp_t, int), size_t had, siz
 	kvfree(p);
 }
 
-static void what_changes_its_size_is_on_the_node_it_has_to_be(void **state)
+static void a_resized_object_is_on_the_right_node(void **state)
 {
 	static const size_t sizes[][2] = {
 		{ 100, 90 },	 { 100, 100 },	       { 100, 3000 },	     { 50000, 40000 },
@@ -307,7 +307,7 @@ static uint32_t closed(unsigned node)
 	return end;
 }
 
-static void a_full_node_is_helped_out_but_for_who_wants_no_other(void **state)
+static void a_full_node_is_helped_out_unless_the_caller_wants_no_other(void **state)
 {
 	struct kmem_cache *s = cache("full");
 
@@ -337,7 +337,7 @@ static void a_full_node_is_helped_out_but_for_who_wants_no_other(void **state)
 }
 
 /* Small or large: nobody named is the node of this thread. */
-static void only_this_node_is_meant_where_none_is_named(void **state)
+static void without_a_node_this_thread_s_node_is_meant(void **state)
 {
 	static const size_t sizes[] = { 96, 4000, 60000, 3 << 20 };
 	struct kmem_cache *s = cache("only-here");
@@ -399,7 +399,7 @@ static void free_objects_in_another_nodes_barn_are_memory(void **state)
 
 /* ---- freeing ---- */
 
-static void what_is_freed_far_away_goes_home(void **state)
+static void an_object_freed_on_another_node_goes_home(void **state)
 {
 	struct kmem_cache *s = cache("home");
 	int other = !here();
@@ -420,7 +420,7 @@ static void what_is_freed_far_away_goes_home(void **state)
 	kmem_cache_destroy(s);
 }
 
-/* Its slab is on the list of its node, whoever freed it and wherever. */
+/* Its slab is on the list of its node, whichever thread freed it, and wherever. */
 static void a_slab_is_found_again_by_its_own_node(void **state)
 {
 	struct kmem_cache *s = cache("listed");
@@ -439,7 +439,7 @@ static void a_slab_is_found_again_by_its_own_node(void **state)
 	kmem_cache_destroy(s);
 }
 
-static void a_barn_holds_what_is_of_its_node(void **state)
+static void a_barn_holds_objects_of_its_node(void **state)
 {
 	struct kmem_cache *s = cache("sorted");
 	unsigned mine = (unsigned)here(), count = 0;
@@ -502,7 +502,7 @@ static void a_live_object_of_any_node_is_told_at_the_end(void **state)
 	}
 }
 
-static void what_nodes_hold_is_what_there_is(void **state)
+static void the_sums_of_the_nodes_are_the_whole(void **state)
 {
 	struct kmem_cache *s = cache("counted");
 	struct stele_stats all;
@@ -574,7 +574,7 @@ static unsigned caches_without(void)
 	return n;
 }
 
-static void preparing_what_is_no_node_does_nothing(void **state)
+static void preparing_a_nonexistent_node_does_nothing(void **state)
 {
 	static const int numbers[] = { -2, -1, 3, 64, INT_MIN, INT_MAX };
 	unsigned without = caches_without();
@@ -657,20 +657,20 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(memory_is_of_the_node_asked_for),
 		cmocka_unit_test(a_sheaf_with_other_nodes_objects_deceives_nobody),
-		cmocka_unit_test(what_was_not_asked_for_comes_from_near),
+		cmocka_unit_test(without_a_wish_memory_comes_from_near),
 		cmocka_unit_test(a_number_that_is_no_node_is_served_from_near),
-		cmocka_unit_test(what_changes_its_size_is_on_the_node_it_has_to_be),
-		cmocka_unit_test(a_full_node_is_helped_out_but_for_who_wants_no_other),
-		cmocka_unit_test(only_this_node_is_meant_where_none_is_named),
+		cmocka_unit_test(a_resized_object_is_on_the_right_node),
+		cmocka_unit_test(a_full_node_is_helped_out_unless_the_caller_wants_no_other),
+		cmocka_unit_test(without_a_node_this_thread_s_node_is_meant),
 		cmocka_unit_test(free_objects_in_another_nodes_barn_are_memory),
-		cmocka_unit_test(what_is_freed_far_away_goes_home),
+		cmocka_unit_test(an_object_freed_on_another_node_goes_home),
 		cmocka_unit_test(a_slab_is_found_again_by_its_own_node),
-		cmocka_unit_test(a_barn_holds_what_is_of_its_node),
+		cmocka_unit_test(a_barn_holds_objects_of_its_node),
 		cmocka_unit_test(a_cache_leaves_nothing_on_any_node),
 		cmocka_unit_test(a_live_object_of_any_node_is_told_at_the_end),
-		cmocka_unit_test(what_nodes_hold_is_what_there_is),
+		cmocka_unit_test(the_sums_of_the_nodes_are_the_whole),
 		cmocka_unit_test(a_cache_that_cannot_have_its_nodes_is_not_made),
-		cmocka_unit_test(preparing_what_is_no_node_does_nothing),
+		cmocka_unit_test(preparing_a_nonexistent_node_does_nothing),
 		cmocka_unit_test(a_new_node_is_prepared_in_the_end),
 	};
 

@@ -284,7 +284,7 @@ static void a_note_about_a_former_slab_is_harmless(void **state)
 	assert_int_equal(unmade, made);
 }
 
-static void shrink_and_destroy_count_what_is_idle(void **state)
+static void shrink_and_destroy_count_idle_slabs(void **state)
 {
 	struct kmem_cache *s = watched("idle");
 	struct stderr_text t;
@@ -443,7 +443,7 @@ int main(void)
 		cmocka_unit_test(the_next_ordinary_call_does_it),
 		cmocka_unit_test(an_idle_slab_serves_before_a_new_one),
 		cmocka_unit_test(a_note_about_a_former_slab_is_harmless),
-		cmocka_unit_test(shrink_and_destroy_count_what_is_idle),
+		cmocka_unit_test(shrink_and_destroy_count_idle_slabs),
 		cmocka_unit_test(nothing_is_lost_by_any_route),
 		cmocka_unit_test(null_means_that_both_buckets_are_empty),
 		cmocka_unit_test(memory_in_idle_slabs_is_memory),

@@ -399,7 +399,7 @@ static void a_cache_may_have_readers_of_its_own(void **state)
 	assert_int_equal(stele_rcu_set_flavor(&toy_flavor), 0);
 }
 
-static void what_waits_is_counted(void **state)
+static void waiting_bytes_are_counted(void **state)
 {
 	struct stele_stats before, during, after;
 	struct item *p;
@@ -441,7 +441,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test(without_memory_for_a_sheaf_the_object_waits_all_the_same),
 		cmocka_unit_test(bad_pointers_are_reported_by_name),
 		cmocka_unit_test(given_twice_is_reported),
-		cmocka_unit_test(what_waits_is_counted),
+		cmocka_unit_test(waiting_bytes_are_counted),
 		cmocka_unit_test(a_large_block_that_was_given_is_not_freed_by_hand),
 		cmocka_unit_test(given_twice_without_sheaves_is_reported_and_ends),
 		cmocka_unit_test(a_handler_may_give),

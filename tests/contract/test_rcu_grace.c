@@ -88,7 +88,7 @@ static void a_flood_stays_below_the_limit_while_a_reader_sleeps(void **state)
 	assert_int_equal(stats_now().rcu_bytes, 0);
 }
 
-/* Who reads cannot wait for readers: it goes past the limit, and on. */
+/* A reader cannot wait for readers: it goes past the limit, and on. */
 static void a_reader_that_floods_does_not_wait_for_itself(void **state)
 {
 	int64_t max = stele_opt.rcu_max;
@@ -116,7 +116,7 @@ static void *read_under_lock(void *arg)
 	return NULL;
 }
 
-/* What a reader waits for is held by who floods: patience ends it, once per grace period. */
+/* A flooding thread holds the lock that a reader waits for: patience ends it, once per grace period. */
 static void a_lock_that_readers_need_is_no_deadlock(void **state)
 {
 	int64_t max = stele_opt.rcu_max, wait = stele_opt.rcu_wait;
@@ -272,7 +272,7 @@ static void hold_points(void)
 }
 
 /* Contract 33: a sheaf that is in somebody's hands, between the slot and the queue, is waited for. */
-static void a_barrier_waits_for_what_is_between_slot_and_queue(void **state)
+static void a_barrier_waits_for_a_sheaf_between_slot_and_queue(void **state)
 {
 	struct kmem_cache *s =
 		kmem_cache_create("between", sizeof(struct item), NULL, SLAB_NO_MERGE);
@@ -319,7 +319,7 @@ static void child_of(struct kmem_cache *s)
 	_exit(stats_now().rcu_bytes ? 5 : 0);
 }
 
-static void what_waits_at_a_fork_waits_on_in_both(void **state)
+static void waiting_objects_wait_on_in_both_after_a_fork(void **state)
 {
 	(void)state;
 	for (int round = 0; round < 20; round++) {
@@ -381,10 +381,10 @@ static const struct CMUnitTest tests[] = {
 	cmocka_unit_test(destroy_right_after_kfree_rcu_finds_everything_back),
 	cmocka_unit_test(a_destructor_may_destroy_a_cache_that_waits_for_readers),
 #if STELE_DEBUG
-	cmocka_unit_test(a_barrier_waits_for_what_is_between_slot_and_queue),
+	cmocka_unit_test(a_barrier_waits_for_a_sheaf_between_slot_and_queue),
 #endif
 #if !defined(__SANITIZE_THREAD__)
-	cmocka_unit_test(what_waits_at_a_fork_waits_on_in_both),
+	cmocka_unit_test(waiting_objects_wait_on_in_both_after_a_fork),
 	cmocka_unit_test(a_reader_may_fork),
 #endif
 };

@@ -385,7 +385,7 @@ static void *leave_own_period(void *arg)
 	return NULL;
 }
 
-static void without_a_thread_who_leaves_a_grace_period_stops_nobody(void **state)
+static void without_a_runner_a_thread_that_leaves_a_grace_period_stops_nobody(void **state)
 {
 	struct kmem_cache *s;
 	pthread_t thread;
@@ -432,7 +432,7 @@ static void *run_a_round(void *arg)
 	return NULL;
 }
 
-static void without_a_thread_who_is_ended_in_a_round_stops_nobody(void **state)
+static void without_a_runner_a_thread_ended_in_a_round_stops_nobody(void **state)
 {
 	struct kmem_cache *s, *other;
 	struct stderr_text t;
@@ -705,9 +705,10 @@ int main(int argc, char **argv)
 #if STELE_DEBUG
 		cmocka_unit_test_setup(a_thread_that_leaves_at_any_point_stops_nobody, each),
 #endif
-		cmocka_unit_test_setup(without_a_thread_who_leaves_a_grace_period_stops_nobody,
+		cmocka_unit_test_setup(
+			without_a_runner_a_thread_that_leaves_a_grace_period_stops_nobody, each),
+		cmocka_unit_test_setup(without_a_runner_a_thread_ended_in_a_round_stops_nobody,
 				       each),
-		cmocka_unit_test_setup(without_a_thread_who_is_ended_in_a_round_stops_nobody, each),
 		cmocka_unit_test_setup(a_runner_that_is_ended_is_made_anew, each),
 		cmocka_unit_test_setup(a_thread_that_destroys_a_cache_can_be_interrupted, each),
 		cmocka_unit_test_setup(so_can_one_whose_destructor_does, each),

@@ -99,8 +99,8 @@ static void *give_in_period(void *arg)
 	return NULL;
 }
 
-/* Who waits runs a round, and is then no runner any more: who came meanwhile must see that. */
-static void without_a_thread_all_who_wait_get_their_rounds(void **state)
+/* A thread that waits runs a round, and is then no runner any more: a thread that came meanwhile must see that. */
+static void without_a_runner_all_waiters_get_their_rounds(void **state)
 {
 	(void)state;
 	others = cache_of_others("others", NULL);
@@ -219,7 +219,7 @@ static void *give_here_and_now(void *arg)
 	return NULL;
 }
 
-/* Who waits for a grace period of his own keeps a fork out of it, as the runner does. */
+/* A thread that waits for a grace period of its own keeps a fork out of it, as the runner does. */
 static void a_fork_waits_for_grace_periods_of_callers(void **state)
 {
 	struct kmem_cache_args args = { .rcu_flavor = &locked_flavor };
@@ -292,7 +292,7 @@ static void a_destructor_may_fork(void **state)
 /* ---- bytes without an object ---- */
 
 /* A fork came between counting and queueing of another thread; or a list was lost in a circle. */
-static void what_nobody_waits_with_holds_nobody_back(void **state)
+static void bytes_of_threads_that_are_gone_hold_nobody_back(void **state)
 {
 	uint64_t lost = (uint64_t)stele_opt.rcu_max + 4096;
 
@@ -311,13 +311,13 @@ static void what_nobody_waits_with_holds_nobody_back(void **state)
 int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test_setup(without_a_thread_all_who_wait_get_their_rounds, each),
+		cmocka_unit_test_setup(without_a_runner_all_waiters_get_their_rounds, each),
 		cmocka_unit_test_setup(without_a_thread_the_mightsleep_forms_keep_the_limit, each),
 		cmocka_unit_test_setup(without_a_thread_a_flood_keeps_the_limit, each),
 		cmocka_unit_test_setup(without_a_thread_a_reader_does_not_wait_for_itself, each),
 		cmocka_unit_test_setup(without_a_thread_a_destructor_may_wait_for_other_readers,
 				       each),
-		cmocka_unit_test_setup(what_nobody_waits_with_holds_nobody_back, each),
+		cmocka_unit_test_setup(bytes_of_threads_that_are_gone_hold_nobody_back, each),
 	};
 	const struct CMUnitTest forking[] = {
 		cmocka_unit_test_setup(a_destructor_may_fork, each),

@@ -227,7 +227,7 @@ static void bulk_is_one_event_for_each_object(void **state)
 	kmem_cache_destroy(s);
 }
 
-static void a_users_sheaf_reports_what_is_taken_from_it(void **state)
+static void a_users_sheaf_reports_each_object_taken_from_it(void **state)
 {
 	struct kmem_cache *s = kmem_cache_create("traced", 64, NULL, SLAB_NO_MERGE);
 	struct slab_sheaf *sheaf;
@@ -413,7 +413,7 @@ static void grow_and_shrink(struct kmem_cache *s)
 	}
 }
 
-static void what_the_slow_paths_report_adds_up(void **state)
+static void events_of_slow_paths_add_up(void **state)
 {
 	struct kmem_cache *s = kmem_cache_create("adds_up", 64, NULL, SLAB_NO_MERGE);
 	struct counts c = { 0 };
@@ -786,13 +786,13 @@ int main(void)
 		cmocka_unit_test(own_buckets_are_events_by_size),
 		cmocka_unit_test(every_call_for_a_cache_is_one_event),
 		cmocka_unit_test(bulk_is_one_event_for_each_object),
-		cmocka_unit_test(a_users_sheaf_reports_what_is_taken_from_it),
+		cmocka_unit_test(a_users_sheaf_reports_each_object_taken_from_it),
 		cmocka_unit_test(pages_are_reported_with_their_order),
 		cmocka_unit_test(a_large_block_that_changes_is_freed_and_allocated),
 		cmocka_unit_test(failures_have_no_address_and_nothing_freed_is_no_event),
 		cmocka_unit_test(the_call_site_is_the_callers),
 		cmocka_unit_test(an_object_is_whole_when_its_free_is_reported),
-		cmocka_unit_test(what_the_slow_paths_report_adds_up),
+		cmocka_unit_test(events_of_slow_paths_add_up),
 		cmocka_unit_test(a_callback_may_allocate_in_the_middle_of_every_slow_path),
 		cmocka_unit_test(a_callbacks_own_allocations_are_events_only_when_asked_for),
 		cmocka_unit_test(mistakes_have_an_error_code),

@@ -179,7 +179,7 @@ static void make_events_and_count(void)
 	counted = atomic_load(&events);
 }
 
-static void whoever_leaves_between_two_steps_is_not_waited_for(void **state)
+static void a_thread_that_left_between_two_steps_is_not_waited_for(void **state)
 {
 	static const char *const points[] = { "trace:announced", "trace:leaves" };
 
@@ -212,7 +212,7 @@ int main(void)
 		cmocka_unit_test(wherever_a_handler_leaves_the_callback_can_be_removed),
 		cmocka_unit_test(a_thread_that_died_in_a_callback_is_not_waited_for),
 #if STELE_DEBUG
-		cmocka_unit_test(whoever_leaves_between_two_steps_is_not_waited_for),
+		cmocka_unit_test(a_thread_that_left_between_two_steps_is_not_waited_for),
 #endif
 	};
 

@@ -149,7 +149,7 @@ static struct point *handed_out(void)
 	return_ptr(p);
 }
 
-static void what_is_handed_out_stays(void **state)
+static void an_object_handed_out_of_a_scope_stays(void **state)
 {
 	struct point *p = handed_out(), *q;
 
@@ -170,7 +170,7 @@ int main(void)
 		cmocka_unit_test(too_many_is_null_and_not_a_short_object),
 		cmocka_unit_test(a_scope_frees_what_it_holds),
 		cmocka_unit_test(a_scope_ignores_null_and_errors),
-		cmocka_unit_test(what_is_handed_out_stays),
+		cmocka_unit_test(an_object_handed_out_of_a_scope_stays),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

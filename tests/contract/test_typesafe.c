@@ -83,7 +83,7 @@ static void both_names_are_one_flag(void **state)
 }
 
 /* Contract 35: nothing is written between free and allocation, and nothing goes away. */
-static void what_was_freed_is_as_it_was_while_a_reader_looks(void **state)
+static void a_freed_object_keeps_its_contents_while_a_reader_looks(void **state)
 {
 	(void)state;
 	take_and_sign();
@@ -433,13 +433,13 @@ static void a_reference_is_to_the_key_that_was_looked_up(void **state)
 int main(int argc, char **argv)
 {
 	static const struct CMUnitTest held[] = {
-		cmocka_unit_test_setup_teardown(what_was_freed_is_as_it_was_while_a_reader_looks,
-						make, end),
+		cmocka_unit_test_setup_teardown(
+			a_freed_object_keeps_its_contents_while_a_reader_looks, make, end),
 	};
 	static const struct CMUnitTest tests[] = {
 		cmocka_unit_test(both_names_are_one_flag),
-		cmocka_unit_test_setup_teardown(what_was_freed_is_as_it_was_while_a_reader_looks,
-						make, end),
+		cmocka_unit_test_setup_teardown(
+			a_freed_object_keeps_its_contents_while_a_reader_looks, make, end),
 		cmocka_unit_test_setup_teardown(others_do_not_get_the_memory_while_a_reader_looks,
 						make, end),
 		cmocka_unit_test_setup_teardown(an_object_is_reusable_at_once, make, end),

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* ZERO_SIZE_PTR may be freed, but whoever touches it must fault. */
+/* ZERO_SIZE_PTR may be freed, but a thread that touches it must fault. */
 #include "death.h"
 
 #include <signal.h>

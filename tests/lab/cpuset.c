@@ -2,7 +2,7 @@
 /*
  * tests/lab/cpuset.c - the CPUs that threads may use change under them, by cpuset and by affinity
  *
- * Idea      A container's share is made smaller and larger by whoever owns the container; the
+ * Idea      A container's share is made smaller and larger by its owner; the
  *           threads in it are moved as they stand. Each round gives the control group of this
  *           process other CPUs, or one of its threads, then looks where this thread really is.
  *           Meanwhile caches are created, used and destroyed (traffic.h).

@@ -3,7 +3,7 @@
  * tests/lab/traffic.h - caches that come and go and objects that change hands, while a test
  *                       takes CPUs away
  *
- * Idea      Workers exchange objects of lasting caches through a table, so that who frees is
+ * Idea      Workers exchange objects of lasting caches through a table, so that the freeing thread is
  *           rarely who allocated. Makers create a cache, leave its objects to a worker to be
  *           freed, and destroy it. What the test does to the machine goes on beside all this.
  * Conserved an object's every byte says which one it is, from its allocation to its end, so one

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * tests/malloc/calloc_zero.c - calloc() gives zeroes, whoever had the memory before
+ * tests/malloc/calloc_zero.c - calloc() gives zeroes, whichever thread had the memory before
  *
  * Zeroes    to the last byte that malloc_usable_size() tells, as programs use them to there.
  * Idea      For each size: dirty a batch up to the last usable byte, free it in one of three

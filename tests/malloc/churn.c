@@ -56,7 +56,7 @@ static void *live(void *number)
 		else
 			check_and_free(atomic_exchange(&table[r % TABLE], mine[i]));
 	}
-	return make(next_random(&random)); /* freed by whoever joins */
+	return make(next_random(&random)); /* freed by the thread that joins */
 }
 
 static void run_threads(unsigned long first, unsigned long n)

@@ -399,7 +399,7 @@ static void names_of_the_c_library(void)
 		free(__libc_malloc(100));
 	}
 	CHECK_FOR(mallinfo2().hblkhd == held,
-		  mallinfo2().hblkhd); /* freed by whom they came from */
+		  mallinfo2().hblkhd); /* freed by the library that they came from */
 }
 
 static void sized_frees(void)

@@ -3,8 +3,8 @@
  * tests/model/area.c - page/area.h: every frame has one owner, and is free again at the end
  *
  * Idea      One area of which all frames but a few belong to nobody who plays. Threads take
- *           and return runs within a word, runs over words, and the whole area; who has a
- *           frame writes its payload. Who gets the whole finds every bit clear.
+ *           and return runs within a word, runs over words, and the whole area; a thread that has a
+ *           frame writes its payload. A thread that gets the whole finds every bit clear.
  * Scenes    SAME    two take a frame of one word and give it back
  *           LONG    a row over two words meets a row that is given, over the same two
  *           WHOLE   one takes a short row, another the whole

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * tests/model/boot.c - sync/ready.h, kmalloc/table.h: one sets up, whoever finds it ready finds all
+ * tests/model/boot.c - sync/ready.h, kmalloc/table.h: one thread sets up, others find it ready finds all
  *
  * Idea      The heap's state goes from none over starting to ready; one thread wins. Then the
  *           caches are filled in and the table names them, its entry 1 last: a thread that takes a
@@ -12,7 +12,7 @@
  *           race, whatever is stored; here they are relaxed.
  * Broken    READY_SAY      ready is stored relaxed: a thread that sees it does not see the heap (TSan)
  *           READY_LOOK     and the same where it is read (TSan)
- *           TABLE_NAME     the table is stored relaxed: who computes a number does not see the cache
+ *           TABLE_NAME     the table is stored relaxed: a thread that computes a number does not see the cache
  *                          (TSan)
  *           TABLE_WHOLE    and the same where entry 1 is read (TSan)
  *           BOOT_LAST      entry 1 is not the last: the number leads to an empty cache

@@ -2,7 +2,7 @@
 /*
  * tests/model/handover.pml - rcu sheaves from slot to queue to slabs, beside barriers and readers
  *
- * Idea      One slot with an rcu sheaf of one object. Two users push an object each; who finds the
+ * Idea      One slot with an rcu sheaf of one object. Two users push an object each; the one that finds the
  *           sheaf full detaches it, queues it (cache/rcu.c), and pushes into an empty one. The
  *           runner sleeps, takes the queue, waits for the reader, and frees (rcu/runner.c). A
  *           barrier, as before the end of a cache, empties the slot, waits for what is in hand,

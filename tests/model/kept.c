@@ -2,7 +2,7 @@
 /*
  * tests/model/kept.c - slab/kept_notes.h and state_refill(): a slab that stays is never lost
  *
- * Idea      One descriptor and three objects (one_slab.h), and room for one note. Whoever gives the
+ * Idea      One descriptor and three objects (one_slab.h), and room for one note. The thread that gives the
  *           last object leaves the slab idle and notes it. Anybody purges: takes the note and, if
  *           the slab is idle, takes the slab, touches all of it, as giving its pages back does, and
  *           lets go of it. Meanwhile it is claimed from, and popped when it has nothing. At the end
@@ -14,7 +14,7 @@
  *           KEPT_TAKE    a slab is parked that was not taken: a claimer has it as well
  *           REFILL       the owner does not look whether it lets go of what it saw: a slab that was popped is lost
  *           KEPT_IDLE, KEPT_GONE   a fence is left out: the same, in a machine that reorders
- *           STATE_REFILL the owner lets go relaxed: who claims does not see it done (TSan)
+ *           STATE_REFILL the owner lets go relaxed: the claimer does not see it done (TSan)
  */
 #ifdef BROKEN_STATE_REFILL
 #define ORDER_STATE_REFILL memory_order_relaxed

@@ -14,7 +14,7 @@
  *           spoken for, stored, counted. Of mempool/queue.h: each wish is read by itself.
  * Checks    at the end nobody waits (a search for invalid end states), every element is in the
  *           reserve, and as many are counted as there are; no element is in two places.
- * Broken    -DBROKEN_BARRIER  no fence after taking: who frees sees the reserve as it was, full
+ * Broken    -DBROKEN_BARRIER  no fence after taking: a freeing thread sees the reserve as it was, full
  *           -DBROKEN_ENQUEUE  the reserve is looked at before the wish is entered
  *           -DBROKEN_TEST     the freer looks for wishes before the element is counted
  *           -DBROKEN_TOLD     a waiter says that it is to be told after it has looked
@@ -214,7 +214,7 @@ active [THREADS] proctype thread()
 	:: round < ROUNDS ->
 		allocate(_pid);
 		told++;
-		/* Whoever gets to it first frees it: this thread, or one that is ahead. */
+		/* The first thread that gets to it frees it: this one, or one that is ahead. */
 		atomic { told > 0 -> told-- };
 		put_back();
 		round++

@@ -45,7 +45,7 @@ struct item {
 static struct cache {
 	struct stele_stack partial; /* the first node's */
 	_Atomic(struct kmem_cache_nodes *) nodes;
-	struct kmem_cache_nodes tables[NODES + 1]; /* by who takes it */
+	struct kmem_cache_nodes tables[NODES + 1]; /* written by the thread that takes it */
 	struct kmem_cache_node memory[NODES + 1];
 	struct item items[NODES + 1];	   /* 0 is none */
 	_Atomic uint32_t given[NODES + 1]; /* memory that was not needed */

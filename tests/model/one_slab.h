@@ -5,7 +5,7 @@
  * Idea      The partial stack is one flag, so that being pushed twice is seen at once; so is the
  *           pool that the descriptor returns to. A model says how objects are claimed and given,
  *           and how a slab is retired and unlisted, broken if asked.
- * Scenes    stage() sets a slab up as it is in the middle of its life: who holds which objects,
+ * Scenes    stage() sets a slab up as it is in the middle of its life: which thread holds which objects,
  *           and whether it lies on the partial stack without a free one.
  * At the end all is free: every slab that was started was retired, and the descriptor is in the
  *           pool, or dead on the stack.

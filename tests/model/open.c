@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * tests/model/open.c - page/open.h: who takes an open area finds it mapped, and no area is forgotten
+ * tests/model/open.c - page/open.h: a taken area is mapped, and no area is forgotten
  *
  * Idea      Two areas. Threads open them, take them as a whole, close them, and look for one by the
  *           hints, which they clear where they were wrong. The mapping is a plain variable: written
- *           by who opens and closes, read by who takes.
+ *           by the threads that open and close, and read by those that take.
  *           Walks end with every area that could be taken or opened having its hint.
  *           SPAN is restated, as it is woven into page/heap.c and page/run.h: a pointer that is
- *           published by a relaxed store must lie below `span` for who reads it.
+ *           published by a relaxed store must lie below `span` for the thread that reads it.
  * Scenes    CLOSE   one closes while another takes, and opens again
  *           HINT    one clears a hint while another gives the area back
  *           SPAN    a pointer to a new area is passed on

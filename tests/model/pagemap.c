@@ -3,7 +3,7 @@
  * tests/model/pagemap.c - page/map.h: a thread that has an address finds its run as it is now
  *
  * Idea      A maker fills a descriptor, maps it, and tells the address with a relaxed store, as
- *           promise 1 of docs/memory-model.md allows. Whoever reads the address looks the
+ *           promise 1 of docs/memory-model.md allows. The thread that reads the address looks the
  *           run up and frees it. The slab's state, the page map and the area are the shipped ones.
  * Order     The library has release fences, and the reader a dependency on the address. C11 knows
  *           no dependency, so the reader here has an acquire fence. ThreadSanitizer knows no

@@ -13,7 +13,7 @@
  *                  and not counted yet
  *           PUTTERS two put where there is room for one
  *           FALL   the limit falls while one puts
- * Broken    RESERVE_COUNT  an element is counted before it is in its place: who is owed it waits
+ * Broken    RESERVE_COUNT  an element is counted before it is in its place: the thread that is owed it waits
  *           RESERVE_FETCH  fetched by a load and a store: two fetch the same
  *           RESERVE_LIMIT  put without speaking for a place: more than the limit
  *           RESERVE_TAKE   taken by a load and a store of the counts: owed twice

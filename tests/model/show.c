@@ -21,7 +21,7 @@
 enum { UNUSED = 1, CLOSED, PAUSED, MEMORY };
 
 static _Atomic uint64_t entry;
-static struct payload memory; /* whoever is at the slot's words */
+static struct payload memory; /* for the thread at the slot's words */
 static _Atomic uint32_t turn; /* odd: a step is under way (tests/model/slot.h) */
 static _Atomic uint32_t taking;
 

@@ -5,7 +5,7 @@
  * Idea      Two threads put things into the queue of sync/grace.h and wake the runner where they
  *           have to. The first one may leave right after it has said that it calls, and never wake.
  *           Whatever the second one has put must be called all the same.
- *           The futex is a word, a lock and "sleeps". Whoever wakes the runner goes on as it.
+ *           The futex is a word, a lock and "sleeps". The thread that wakes the runner goes on as the runner.
  * Scenes    PUT     the runner falls asleep while two put
  *           GATHER  the runner lets things gather, up to two; two put one each
  *           URGENT  the runner runs a round and gathers again, while one puts something and waits for it.

@@ -6,8 +6,8 @@
  *           before its one committing store. Here: a thread that wants to run on a slot makes
  *           its turn odd; a turn that is odd already means "scheduled away", and the step is
  *           aborted. Only a remote taker looks at the words without a turn.
- *           The membarrier: whoever is inside a turn is waited for (in the kernel it would be
- *           aborted: as good, it commits nothing later), and who comes later sees what was
+ *           The membarrier: it waits for a thread that is inside a turn (in the kernel it would be
+ *           aborted: as good, it commits nothing later), and a thread that comes later sees what was
  *           stored before.
  * Objects   HOLDS objects in a pool of bits (slab/bitmap.h); sheaves of CAPACITY from another.
  * Order     SLOT: what the kernel gives between two threads that run on a CPU in turn, and the

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * tests/model/slots.c - percpu/line.h: whoever uses a slot finds the words of every cache in it
+ * tests/model/slots.c - percpu/line.h: a thread finds the words of every cache in its slot
  *
  * Idea      Two slots and three lines of words. Threads set a slot up and show it, others give out a
  *           line, and a thread that finds both a slot and a line looks at the word. Line 0 is there

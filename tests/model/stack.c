@@ -3,7 +3,7 @@
  * tests/model/stack.c - sync/stack.h: no node twice, none lost, its contents travel with it
  *
  * Idea      Three nodes; every thread pops one, pops two and pushes them as a chain, or takes
- *           all and pushes them back. Who has a node writes its payload.
+ *           all and pushes them back. A thread that has a node writes its payload.
  * Scenes    ABA     one pops while another pops two and pushes the first back: what was on top is
  *                   there again, and what was below is not
  *           CHAIN   one pushes two as a chain while another takes all

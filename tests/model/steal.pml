@@ -3,7 +3,7 @@
  * tests/model/steal.pml - remote take against sequences in flight, every interleaving
  *
  * Idea      One slot with one sheaf of two objects. Two users run on the slot in turn: a step is
- *           a read and a commit, and whoever starts one aborts the other's (`current`). The
+ *           a read and a commit, and a thread that starts one aborts the other's (`current`). The
  *           membarrier sets `current` to nobody. Takers do not run there; they mark the word,
  *           run the barrier, and look again (percpu/steal.h); where the barrier is refused they
  *           put the sheaf back.

@@ -34,7 +34,7 @@ static bool stele_os_is_one_mapping(void *p, size_t size);
 
 static pthread_mutex_t kernel = PTHREAD_MUTEX_INITIALIZER;
 static size_t end;	     /* of the mapping, in units */
-static int fresh[UNITS + 1]; /* written by who maps */
+static int fresh[UNITS + 1]; /* written by the thread that maps */
 static struct stele_stretch stretch;
 
 static int extend_locked(size_t old, size_t size)

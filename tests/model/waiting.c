@@ -2,7 +2,7 @@
 /*
  * tests/model/waiting.c - ORDER(WAITING): no waiter is forgotten, weak memory
  *
- * Idea      Elements are brought while threads come to wait, take, or give up. Whoever is first at
+ * Idea      Elements are brought while threads come to wait, take, or give up. The first one at
  *           each step: at the end each waiter that did not give up has all that it needs. Includes
  *           mempool/queue.h and mempool/reserve.h; interleavings alone, with more threads and a
  *           changing limit, are in mempool.pml.

@@ -66,7 +66,7 @@ static int threads_now(void)
 	return n;
 }
 
-/* First of all: whoever uses no RCU has no thread of it. */
+/* First of all: a process that uses no RCU has no thread of it. */
 static void without_a_use_there_is_no_thread(void **state)
 {
 	struct kmem_cache *s = kmem_cache_create("plain", 64, NULL, 0);
@@ -335,7 +335,7 @@ static void in_child(struct kmem_cache *s, struct kmem_cache *t)
 	_exit(0);
 }
 
-static void what_waits_at_a_fork_is_freed_on_both_sides(void **state)
+static void waiting_objects_are_freed_on_both_sides_of_a_fork(void **state)
 {
 	struct kmem_cache *s = kmem_cache_create("fork", 64, NULL, SLAB_NO_MERGE);
 	struct kmem_cache *t = kmem_cache_create("fork-ts", 64, NULL, SLAB_TYPESAFE_BY_RCU);
@@ -377,7 +377,7 @@ int main(void)
 		cmocka_unit_test(a_reader_that_stays_keeps_all_it_may_see),
 		cmocka_unit_test(readers_may_be_signal_handlers),
 		cmocka_unit_test(destroy_after_kfree_rcu_finds_everything_back),
-		cmocka_unit_test(what_waits_at_a_fork_is_freed_on_both_sides),
+		cmocka_unit_test(waiting_objects_are_freed_on_both_sides_of_a_fork),
 		cmocka_unit_test(the_process_has_memb_and_keeps_it),
 	};
 

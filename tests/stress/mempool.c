@@ -108,7 +108,7 @@ static void *use(void *arg)
 		mark(p);
 		if (r % 16 == 0)
 			sched_yield();
-		/* Not all are passed on: who waits must be able to hope. */
+		/* Not all are passed on: a waiter must have something to wait for. */
 		if (r % 4)
 			check_and_free(kind, p);
 		else

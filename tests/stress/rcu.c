@@ -47,7 +47,7 @@ static uint64_t token_of(const void *p)
 	return (uint64_t)(uintptr_t)p * 0x9e3779b97f4a7c15ull;
 }
 
-/* Whoever allocates writes something else first. */
+/* A thread that allocates writes something else first. */
 static struct thing *make(uint64_t random)
 {
 	struct thing *t = random % 3 ? kmem_cache_alloc(cache, 0)

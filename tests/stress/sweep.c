@@ -3,8 +3,8 @@
  * tests/stress/sweep.c - every size, against a reference that knows who owns each byte
  *
  * Idea      A map beside the heap has one byte for each 8 bytes of memory: 0, or the number
- *           of the owner. Who allocates claims all that ksize() promises and finds only
- *           zeroes there; who frees finds only its own number. Threads sweep through all
+ *           of the owner. An allocating thread claims all that ksize() promises and finds only
+ *           zeroes there; a freeing thread finds only its own number. Threads sweep through all
  *           sizes, by every way to allocate, and exchange blocks. What the allocator knows
  *           about a block is kept apart from it, so a block can be filled to the brim.
  * Limit     The map takes addresses modulo 32 GiB, which is much more than is ever live. The

@@ -23,7 +23,7 @@ for file in "$1" "$2" "$3/docs"; do
 done
 sources=$(cd "$3" && pwd -P)
 
-# Of our own choice, not of whoever runs the tests.
+# Of our own choice, not of the user who runs the tests.
 for name in $(env | sed -n 's/^\(STELE_[A-Z_]*\)=.*/\1/p'); do
 	unset "$name"
 done

@@ -71,7 +71,7 @@ static void case_and_dashes_do_not_count(void **state)
 	assert_int_equal(stele_edits("dirty_min=1", 9, "dirty_min"), 0);
 }
 
-static void what_is_too_long_is_like_nothing(void **state)
+static void a_word_that_is_too_long_is_like_no_other(void **state)
 {
 	static const char long_name[] = "an_option_with_exactly_this_many";
 
@@ -98,7 +98,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(every_pair_of_short_words_has_the_distance_of_the_definition),
 		cmocka_unit_test(case_and_dashes_do_not_count),
-		cmocka_unit_test(what_is_too_long_is_like_nothing),
+		cmocka_unit_test(a_word_that_is_too_long_is_like_no_other),
 		cmocka_unit_test(only_few_edits_are_a_typo),
 	};
 

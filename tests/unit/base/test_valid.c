@@ -49,7 +49,7 @@ static void sound(void)
 	STELE_SOUND("the order of things");
 }
 
-static void what_must_be_is_asked_once_in_every_build(void **state)
+static void an_assertion_is_asked_once_in_every_build(void **state)
 {
 	struct stderr_text t;
 
@@ -68,7 +68,7 @@ static const char *answer(const char *fault)
 	return fault;
 }
 
-static void what_is_unsound_ends_debug_builds_and_costs_others_nothing(void **state)
+static void a_broken_structure_ends_debug_builds_and_costs_others_nothing(void **state)
 {
 	struct stderr_text t;
 
@@ -86,8 +86,8 @@ static void what_is_unsound_ends_debug_builds_and_costs_others_nothing(void **st
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(what_must_be_is_asked_once_in_every_build),
-		cmocka_unit_test(what_is_unsound_ends_debug_builds_and_costs_others_nothing),
+		cmocka_unit_test(an_assertion_is_asked_once_in_every_build),
+		cmocka_unit_test(a_broken_structure_ends_debug_builds_and_costs_others_nothing),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -52,7 +52,7 @@ static void look(unsigned times)
 		stele_cold_look();
 }
 
-static void what_rests_in_a_cold_slot_goes_back(void **state)
+static void objects_of_a_cold_slot_go_back(void **state)
 {
 	(void)state;
 	in_threads(1, leave_in_slot);
@@ -79,7 +79,7 @@ static void a_quiet_program_has_a_watcher_for_it(void **state)
 	assert_int_equal(stele_pcpu_sheaves(cache->words), 0);
 }
 
-static void what_is_used_stays(void **state)
+static void a_slot_in_use_keeps_its_objects(void **state)
 {
 	(void)state;
 	for (int i = 0; i < 20; i++) {
@@ -112,9 +112,9 @@ static int setup(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(what_rests_in_a_cold_slot_goes_back),
+		cmocka_unit_test(objects_of_a_cold_slot_go_back),
 		cmocka_unit_test(a_quiet_program_has_a_watcher_for_it),
-		cmocka_unit_test(what_is_used_stays),
+		cmocka_unit_test(a_slot_in_use_keeps_its_objects),
 		cmocka_unit_test(nothing_is_lost),
 	};
 

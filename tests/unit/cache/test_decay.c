@@ -53,7 +53,7 @@ static void a_small_program_keeps_its_sheaves(void **state)
 	assert_int_equal(load_relaxed(&resting.slabs), 1);
 }
 
-static void what_rests_goes_when_the_program_shrinks(void **state)
+static void resting_objects_go_when_the_program_shrinks(void **state)
 {
 	(void)state;
 	rest_one();
@@ -78,7 +78,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_small_program_keeps_its_sheaves),
-		cmocka_unit_test(what_rests_goes_when_the_program_shrinks),
+		cmocka_unit_test(resting_objects_go_when_the_program_shrinks),
 		cmocka_unit_test(nothing_in_use_is_lost),
 	};
 

@@ -67,7 +67,7 @@ static void the_largest_sheaf_of_a_block_ends_inside_it(void **state)
 	}
 }
 
-static void a_barn_gives_back_what_was_put_last(void **state)
+static void a_barn_gives_back_the_sheaf_put_last(void **state)
 {
 	uint64_t top[4];
 
@@ -86,7 +86,7 @@ static void a_barn_gives_back_what_was_put_last(void **state)
 	assert_int_equal(barn_depth(&stack), 0);
 }
 
-static void a_barn_turns_away_what_is_beyond_its_limit(void **state)
+static void a_barn_turns_away_sheaves_beyond_its_limit(void **state)
 {
 	(void)state;
 	assert_false(barn_put(&stack, sheaves[0], fill(0, 1), 0));
@@ -211,8 +211,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_top_names_its_sheaf_and_its_fill),
 		cmocka_unit_test(the_largest_sheaf_of_a_block_ends_inside_it),
-		cmocka_unit_test(a_barn_gives_back_what_was_put_last),
-		cmocka_unit_test(a_barn_turns_away_what_is_beyond_its_limit),
+		cmocka_unit_test(a_barn_gives_back_the_sheaf_put_last),
+		cmocka_unit_test(a_barn_turns_away_sheaves_beyond_its_limit),
 		cmocka_unit_test(a_barn_turns_nothing_away_for_what_lies_in_a_sheaf_that_is_gone),
 		cmocka_unit_test(sheaves_stay_whole_between_threads),
 		cmocka_unit_test(a_broken_sheaf_is_found),

@@ -97,7 +97,7 @@ static void pages_find_room(void **state)
 }
 
 /* A slab that is in use lies above the dead ones, and stays what it was. */
-static void a_sweep_spares_what_is_in_use(void **state)
+static void a_sweep_spares_objects_in_use(void **state)
 {
 	struct kmem_cache *s = caches[0];
 	unsigned n = fill(s), left = 0;
@@ -127,7 +127,7 @@ int main(void)
 		cmocka_unit_test(another_size_finds_room),
 		cmocka_unit_test(so_it_does_after_frees_in_any_order),
 		cmocka_unit_test(pages_find_room),
-		cmocka_unit_test(a_sweep_spares_what_is_in_use),
+		cmocka_unit_test(a_sweep_spares_objects_in_use),
 	};
 	char name[32] = "short-0";
 

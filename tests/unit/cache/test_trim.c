@@ -89,7 +89,7 @@ static void a_trim_with_nothing_to_give_is_cheap(void **state)
 	assert_int_equal(calls_of_trim(MOST, 0), few);
 }
 
-static void a_trim_costs_what_it_gives(void **state)
+static void a_trim_costs_in_proportion_to_its_gain(void **state)
 {
 	unsigned one, four;
 
@@ -142,7 +142,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_trim_with_nothing_to_give_is_cheap),
-		cmocka_unit_test(a_trim_costs_what_it_gives),
+		cmocka_unit_test(a_trim_costs_in_proportion_to_its_gain),
 		cmocka_unit_test(a_shrinking_program_empties_few_caches_at_once),
 	};
 

@@ -31,7 +31,7 @@ static bool is_mapped(char *p)
 	return mincore(p, 1, &resident) == 0;
 }
 
-static void what_is_mapped_is_not_replaced(void **state)
+static void a_mapping_is_not_replaced(void **state)
 {
 	char *p = free_place(MIB);
 
@@ -171,7 +171,7 @@ static void *map_and_unmap(void *arg)
 }
 
 /* Another thread that maps the memory behind the target is never told that something is there. */
-static void a_refused_move_does_not_touch_what_is_behind(void **state)
+static void a_refused_move_does_not_touch_the_pages_behind(void **state)
 {
 	char *from = free_place(MIB), *to;
 	struct neighbour n = { 0 };
@@ -196,14 +196,14 @@ static void a_refused_move_does_not_touch_what_is_behind(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(what_is_mapped_is_not_replaced),
+		cmocka_unit_test(a_mapping_is_not_replaced),
 		cmocka_unit_test(readable_pages_become_writable),
 		cmocka_unit_test(a_mapping_grows_in_place_and_tells_its_length),
 		cmocka_unit_test(a_neighbour_ends_the_growth_and_is_no_part_of_it),
 		cmocka_unit_test(a_move_takes_the_pages_along),
 		cmocka_unit_test(a_refused_move_leaves_both),
 		cmocka_unit_test(a_target_that_is_lost_is_told),
-		cmocka_unit_test(a_refused_move_does_not_touch_what_is_behind),
+		cmocka_unit_test(a_refused_move_does_not_touch_the_pages_behind),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

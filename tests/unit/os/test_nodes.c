@@ -11,7 +11,7 @@
 
 #define NOT_OURS 4711
 
-static void what_is_not_there_is_an_error_and_leaves_errno(void **state)
+static void a_missing_file_is_an_error_and_leaves_errno(void **state)
 {
 	static uint64_t mask[64];
 	uint16_t distance[4];
@@ -78,7 +78,7 @@ static void a_preference_never_takes_memory_away(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(what_is_not_there_is_an_error_and_leaves_errno),
+		cmocka_unit_test(a_missing_file_is_an_error_and_leaves_errno),
 		cmocka_unit_test(this_machine_has_the_nodes_it_has),
 		cmocka_unit_test(the_cpu_is_one_this_thread_may_run_on),
 		cmocka_unit_test(a_preference_never_takes_memory_away),

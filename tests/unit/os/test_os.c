@@ -44,7 +44,7 @@ static void a_refused_purge_is_a_return_value(void **state)
 	assert_int_equal(errno, NOT_OURS);
 }
 
-static void what_the_system_has_is_what_it_says(void **state)
+static void the_system_has_what_it_says(void **state)
 {
 	uint64_t ram = stele_os_ram_bytes();
 
@@ -211,7 +211,7 @@ static void the_priority_is_the_real_time_one(void **state)
 static const struct CMUnitTest everywhere[] = {
 	cmocka_unit_test(purged_pages_read_as_zero_and_their_neighbours_do_not),
 	cmocka_unit_test(a_refused_purge_is_a_return_value),
-	cmocka_unit_test(what_the_system_has_is_what_it_says),
+	cmocka_unit_test(the_system_has_what_it_says),
 	cmocka_unit_test(a_file_is_read_as_far_as_there_is_room),
 	cmocka_unit_test(a_sleeper_is_woken),
 	cmocka_unit_test(a_second_rseq_area_is_refused),

@@ -46,7 +46,7 @@ static void code_is_named_by_file_and_offset(void **state)
 	free(real);
 }
 
-static void what_is_in_no_file_is_an_address(void **state)
+static void code_in_no_file_is_an_address(void **state)
 {
 	char text[STELE_OS_PLACE_SIZE], bare[32], here;
 
@@ -101,7 +101,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(code_is_named_by_file_and_offset),
-		cmocka_unit_test(what_is_in_no_file_is_an_address),
+		cmocka_unit_test(code_in_no_file_is_an_address),
 		cmocka_unit_test(errno_is_kept),
 		cmocka_unit_test(a_long_name_is_cut_and_the_offset_is_not),
 	};

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Tests of page/area.h, against a model that a child could check: an array of who owns what.
+ * Tests of page/area.h, against a model that a child could check: an array of owners.
  */
 #include "page/area.h"
 

@@ -49,7 +49,7 @@ static void pages_that_go_back_read_as_zero(void **state)
 }
 
 /* A shared library may lie there, and what is static in it is read without ownership. */
-static void what_the_heap_has_not_reached_is_not_given(void **state)
+static void addresses_that_the_heap_has_not_reached_are_not_given(void **state)
 {
 	(void)state;
 	assert_true(stele_span() < stele_system_facts.arena_bytes);
@@ -121,7 +121,7 @@ static unsigned kept_areas(void)
 }
 
 /* Last: sheaves cannot be kept after it. */
-static void a_share_is_kept_and_what_nobody_can_do_without(void **state)
+static void only_a_share_and_vital_runs_are_kept(void **state)
 {
 	unsigned share = stele_heap.areas_max / 16;
 
@@ -144,10 +144,10 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(runs_lie_side_by_side_in_areas_of_their_own),
 		cmocka_unit_test(pages_that_go_back_read_as_zero),
-		cmocka_unit_test(what_the_heap_has_not_reached_is_not_given),
+		cmocka_unit_test(addresses_that_the_heap_has_not_reached_are_not_given),
 		cmocka_unit_test(nobody_gets_frames_there),
 		cmocka_unit_test(threads_get_runs_of_their_own),
-		cmocka_unit_test(a_share_is_kept_and_what_nobody_can_do_without),
+		cmocka_unit_test(only_a_share_and_vital_runs_are_kept),
 	};
 
 	/* So that a share is soon used up. */

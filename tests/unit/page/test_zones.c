@@ -60,7 +60,7 @@ static void return_all(struct run **runs, unsigned n)
 		stele_run_return(runs[i]);
 }
 
-static void a_full_node_is_helped_out_but_for_who_wants_no_other(void **state)
+static void a_full_node_is_helped_out_unless_the_caller_wants_no_other(void **state)
 {
 	static struct run *runs[MANY];
 	static const unsigned lengths[] = { 1, 40, 512 };
@@ -260,7 +260,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		TEST(a_run_is_of_the_node_it_is_wanted_of),
-		TEST(a_full_node_is_helped_out_but_for_who_wants_no_other),
+		TEST(a_full_node_is_helped_out_unless_the_caller_wants_no_other),
 		TEST(large_and_huge_blocks_are_of_their_node),
 		TEST(a_block_never_grows_into_another_nodes_memory),
 		TEST(pages_are_of_the_node_asked_for),

@@ -262,7 +262,7 @@ static void a_closed_slot_is_emptied_once(void **state)
 		uint64_t found[3] = { 0 };
 
 		if (others[i].work == by_opening || others[i].slot_is_offline)
-			continue; /* that is the writer's part, who closed it */
+			continue; /* that is the part of the writer that closed it */
 		begin_with(&others[i]);
 		assert_int_equal(stele_slot_close(slot), 0);
 		start_other(&others[i]);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Tests of percpu/slots.c where the system told of fewer processors than there are, as /sys in a
- * container may: who runs in a slot that was never set up works without sheaves.
+ * container may: a thread in a slot that was never set up works without sheaves.
  */
 #include "slots.h"
 

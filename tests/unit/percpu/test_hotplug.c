@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Tests of percpu/cpus.c and percpu/hotplug.c: steps in order and in reverse, failures at every
- * position, who may change the set and who keeps it, and what a closed slot still gives.
+ * position, which threads may change the set and which keep it, and the objects that a closed slot still gives.
  */
 #include "base/options.h"
 #include "percpu/cpus.h"
@@ -263,7 +263,7 @@ static void numbers_are_given_out_and_come_back(void **state)
 
 /* ---- refusals ---- */
 
-static void what_cannot_be_is_refused_and_said(void **state)
+static void impossible_changes_are_refused_with_a_message(void **state)
 {
 	struct stderr_text t;
 
@@ -350,7 +350,7 @@ static void a_step_changes_nothing_itself(void **state)
 	cpuhp_remove_state_nocalls((enum cpuhp_state)inside_number);
 }
 
-static void who_keeps_the_set_cannot_change_it(void **state)
+static void a_thread_that_keeps_the_set_cannot_change_it(void **state)
 {
 	struct stderr_text t;
 
@@ -551,8 +551,8 @@ static void *come_later(void *arg)
 
 #define LONG_MS 60000
 
-/* A reader may have forgotten to let go: whoever waits for it must be found by a signal. */
-static void a_signal_comes_through_to_who_waits_for_readers(void **state)
+/* A reader may have forgotten to let go: a signal must find the thread that waits for it. */
+static void a_signal_comes_through_to_a_thread_that_waits_for_readers(void **state)
 {
 	pthread_t writer, later;
 
@@ -624,7 +624,7 @@ static void count_taken(uint64_t top, void *arg)
 	++*(unsigned *)arg;
 }
 
-static void what_a_closed_slot_holds_is_found_by_who_takes_all(void **state)
+static void sheaves_of_a_closed_slot_are_found_by_taking_all(void **state)
 {
 	unsigned slot, taken = 0;
 
@@ -662,19 +662,19 @@ int main(void)
 		cmocka_unit_test(a_step_that_fails_on_the_way_down_starts_those_before_again),
 		cmocka_unit_test(a_step_that_some_slot_refuses_is_not_installed),
 		cmocka_unit_test(numbers_are_given_out_and_come_back),
-		cmocka_unit_test(what_cannot_be_is_refused_and_said),
+		cmocka_unit_test(impossible_changes_are_refused_with_a_message),
 		cmocka_unit_test(the_last_slot_stays),
 		cmocka_unit_test(a_step_changes_nothing_itself),
-		cmocka_unit_test(who_keeps_the_set_cannot_change_it),
+		cmocka_unit_test(a_thread_that_keeps_the_set_cannot_change_it),
 		cmocka_unit_test(the_set_stays_as_long_as_somebody_reads),
 #if STELE_DEBUG
 		cmocka_unit_test(the_set_is_outside_of_every_lock),
 #endif
 		cmocka_unit_test(a_reader_that_is_gone_stops_no_change),
 		cmocka_unit_test(any_number_of_readers_is_waited_for),
-		cmocka_unit_test(a_signal_comes_through_to_who_waits_for_readers),
+		cmocka_unit_test(a_signal_comes_through_to_a_thread_that_waits_for_readers),
 		cmocka_unit_test(a_closed_slot_gives_nothing_and_loses_nothing),
-		cmocka_unit_test(what_a_closed_slot_holds_is_found_by_who_takes_all),
+		cmocka_unit_test(sheaves_of_a_closed_slot_are_found_by_taking_all),
 		cmocka_unit_test(a_thread_without_sequences_takes_another_slot),
 	};
 

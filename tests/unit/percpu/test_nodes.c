@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Tests of percpu/nodes.c, on machines that are pretended: who is near to whom, whose memory a
+ * Tests of percpu/nodes.c, on machines that are pretended: which node is near to which, whose memory a
  * slot takes, what a node without memory stands for.
  */
 #include "base/options.h"
@@ -19,7 +19,7 @@ static void pretend(int nodes, int late)
 	stele_nodes_choose();
 }
 
-static void one_node_is_what_there_is_where_nothing_is_said(void **state)
+static void there_is_one_node_unless_the_system_tells_of_more(void **state)
 {
 	(void)state;
 	pretend(1, 0);
@@ -149,7 +149,7 @@ static void several_nodes_number_slots_by_cpu(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(one_node_is_what_there_is_where_nothing_is_said),
+		cmocka_unit_test(there_is_one_node_unless_the_system_tells_of_more),
 		cmocka_unit_test(every_other_node_comes_once),
 		cmocka_unit_test(the_nearest_comes_first),
 		cmocka_unit_test(nodes_without_memory_are_passed_over),

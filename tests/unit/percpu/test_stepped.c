@@ -87,7 +87,7 @@ static void every_step_works_by_lock(void **state)
 	be_free_again();
 }
 
-static void what_it_left_is_found_by_threads_that_are_not_stepped(void **state)
+static void other_threads_find_what_a_stepped_thread_left(void **state)
 {
 	(void)state;
 	be_stepped();
@@ -134,7 +134,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(every_step_works_by_lock),
-		cmocka_unit_test(what_it_left_is_found_by_threads_that_are_not_stepped),
+		cmocka_unit_test(other_threads_find_what_a_stepped_thread_left),
 		cmocka_unit_test(a_line_is_not_given_out_while_something_rests_there),
 		cmocka_unit_test(a_line_that_a_dead_child_of_vfork_held_is_freed),
 	};

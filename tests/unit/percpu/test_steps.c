@@ -3,7 +3,7 @@
  * Tests of the steps in the mode that is in effect: pop, push, cas, and taking all of it from
  * outside while others push and pop.
  *
- * Idea      Tokens go through slots. Each has an owner word; who has a token in hand exchanges
+ * Idea      Tokens go through slots. Each has an owner word; a thread with a token in hand exchanges
  *           it and must find it free. At the end every token and every sheaf is there, once.
  */
 #include "slots.h"

@@ -97,7 +97,7 @@ static void an_unlisted_slab_is_buried_at_once(void **state)
 	assert_true(state_bury(&state_word));
 }
 
-static void popping_sees_what_was_freed_meanwhile(void **state)
+static void popping_sees_objects_freed_meanwhile(void **state)
 {
 	(void)state;
 	state_start(&state_word, 1);
@@ -195,7 +195,7 @@ int main(void)
 		cmocka_unit_test_setup(the_first_free_of_a_full_slab_lists_it, setup),
 		cmocka_unit_test_setup(the_last_free_owns_the_slab, setup),
 		cmocka_unit_test_setup(an_unlisted_slab_is_buried_at_once, setup),
-		cmocka_unit_test_setup(popping_sees_what_was_freed_meanwhile, setup),
+		cmocka_unit_test_setup(popping_sees_objects_freed_meanwhile, setup),
 		cmocka_unit_test_setup(bits_are_taken_from_the_lowest_and_at_most_as_many, setup),
 		cmocka_unit_test_setup(a_second_free_is_seen, setup),
 		cmocka_unit_test_setup(a_claim_always_finds_its_objects_and_they_are_nobodys,

@@ -131,7 +131,7 @@ static void a_slab_that_is_needed_again_at_once_keeps_its_pages(void **state)
 	assert_int_equal(resident().bytes, 0);
 }
 
-static void what_is_kept_is_no_page_that_a_program_can_have(void **state)
+static void a_program_never_gets_a_kept_page(void **state)
 {
 	(void)state;
 	take(SLABS);
@@ -256,7 +256,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(an_emptied_slab_gives_its_pages_back_and_is_used_again),
 		cmocka_unit_test(a_slab_that_is_needed_again_at_once_keeps_its_pages),
-		cmocka_unit_test(what_is_kept_is_no_page_that_a_program_can_have),
+		cmocka_unit_test(a_program_never_gets_a_kept_page),
 		cmocka_unit_test(a_bounded_call_leaves_the_pages_to_others),
 		cmocka_unit_test(pages_that_are_locked_stay_until_they_are_not),
 		cmocka_unit_test(threads_that_empty_and_use_lose_nothing),

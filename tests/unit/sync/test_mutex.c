@@ -225,7 +225,7 @@ static void a_lock_of_a_dead_thread_can_be_had(void **state)
 	stele_unlock(&mutex);
 }
 
-static void who_tries_has_a_lock_of_a_dead_thread_too(void **state)
+static void trying_takes_a_lock_of_a_dead_thread_too(void **state)
 {
 	pthread_t thread;
 	uint32_t number;
@@ -399,7 +399,7 @@ static int effective_priority(uint32_t thread)
 
 #define PRIORITY 7
 
-static void who_waits_lends_its_priority(void **state)
+static void a_waiter_lends_its_priority(void **state)
 {
 	pthread_t thread;
 
@@ -470,11 +470,11 @@ int main(void)
 	const struct CMUnitTest native[] = {
 		cmocka_unit_test(no_handler_runs_while_a_thread_is_inside),
 		cmocka_unit_test(a_child_does_not_wait_for_a_thread_it_does_not_have),
-		cmocka_unit_test(who_tries_has_a_lock_of_a_dead_thread_too),
+		cmocka_unit_test(trying_takes_a_lock_of_a_dead_thread_too),
 		cmocka_unit_test(a_lock_of_a_killed_vfork_child_can_be_had),
 		cmocka_unit_test(a_child_that_is_gone_frees_its_own_locks_only),
 		cmocka_unit_test(a_lock_left_by_a_sent_sigtrap_is_free_when_its_thread_ends),
-		cmocka_unit_test(who_waits_lends_its_priority),
+		cmocka_unit_test(a_waiter_lends_its_priority),
 	};
 
 	if (cmocka_run_group_tests(tests, NULL, NULL) != 0)

@@ -59,7 +59,7 @@ static struct stele_mutex other_taking = STELE_MUTEX(TAKING), unranked;
 static struct stderr_text text;
 static uintptr_t site; /* of the last call of wait_for() */
 
-/* Apart, so that who calls this is in the stack. */
+/* Apart, so that the caller is in the stack. */
 static __attribute__((noinline)) void wait_for(struct stele_mutex *mutex)
 {
 	site = (uintptr_t)__builtin_return_address(0) - (uintptr_t)__ehdr_start;
@@ -178,7 +178,7 @@ static void trying_needs_no_order(void **state)
 	assert_nothing_said();
 }
 
-static void what_was_tried_and_got_counts_as_held(void **state)
+static void a_lock_that_was_tried_and_got_counts_as_held(void **state)
 {
 	(void)state;
 	listen();
@@ -424,7 +424,7 @@ static void a_child_holds_nothing_of_other_threads(void **state)
 	pthread_join(thread, NULL);
 }
 
-static void a_child_holds_what_it_has_taken_over(void **state)
+static void a_child_holds_the_locks_it_has_taken_over(void **state)
 {
 	(void)state;
 	listen();
@@ -444,7 +444,7 @@ static int run_debug_tests(void)
 		cmocka_unit_test(a_pair_is_told_once),
 		cmocka_unit_test(two_of_one_kind_are_told),
 		cmocka_unit_test(trying_needs_no_order),
-		cmocka_unit_test(what_was_tried_and_got_counts_as_held),
+		cmocka_unit_test(a_lock_that_was_tried_and_got_counts_as_held),
 		cmocka_unit_test(waiting_for_oneself_is_an_error_and_no_report),
 		cmocka_unit_test(locks_without_rank_are_left_alone),
 		cmocka_unit_test(locks_of_another_thread_do_not_count),
@@ -455,7 +455,7 @@ static int run_debug_tests(void)
 	};
 	const struct CMUnitTest native[] = {
 		cmocka_unit_test(a_child_holds_nothing_of_other_threads),
-		cmocka_unit_test(a_child_holds_what_it_has_taken_over),
+		cmocka_unit_test(a_child_holds_the_locks_it_has_taken_over),
 	};
 	int failed = cmocka_run_group_tests(tests, NULL, NULL);
 

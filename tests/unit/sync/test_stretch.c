@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Tests of sync/stretch.h: what was asked for can be used, whoever mapped it, and a neighbour ends it.
+ * Tests of sync/stretch.h: memory that was asked for can be used, whichever thread mapped it, and a neighbour ends it.
  */
 #include "sync/stretch.h"
 
@@ -44,7 +44,7 @@ static void it_grows_to_what_is_needed_and_no_further_than_its_room(void **state
 }
 
 /* A thread that stopped between the call and the note, or is not in this child of fork(). */
-static void what_was_mapped_and_not_noted_is_found(void **state)
+static void a_mapping_that_was_not_noted_is_found(void **state)
 {
 	(void)state;
 	for (size_t units = 2; units < 60; units += 7) {
@@ -83,7 +83,7 @@ static void nobody_is_refused_while_there_is_room(void **state)
 	assert_int_equal(wrong, 0);
 }
 
-static void what_is_in_the_way_ends_it_unharmed(void **state)
+static void a_mapping_in_the_way_ends_it_unharmed(void **state)
 {
 	char *other = mmap(s.start + 4 * STELE_MAP_UNIT, STELE_MAP_UNIT, PROT_READ | PROT_WRITE,
 			   MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
@@ -103,9 +103,9 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(
 			it_grows_to_what_is_needed_and_no_further_than_its_room, begin, end),
-		cmocka_unit_test_setup_teardown(what_was_mapped_and_not_noted_is_found, begin, end),
+		cmocka_unit_test_setup_teardown(a_mapping_that_was_not_noted_is_found, begin, end),
 		cmocka_unit_test_setup_teardown(nobody_is_refused_while_there_is_room, begin, end),
-		cmocka_unit_test_setup_teardown(what_is_in_the_way_ends_it_unharmed, begin, end),
+		cmocka_unit_test_setup_teardown(a_mapping_in_the_way_ends_it_unharmed, begin, end),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
