@@ -72,9 +72,10 @@ void stele_end_taking(void)
 
 /* ---- taking ---- */
 
-#define PATIENCE 200
+#define PATIENCE 50
 #define PATIENCE_MS 1000 /* after which it is whole again */
-#define YIELDS 4	 /* the first waits for a line; later ones are naps */
+#define SPINS 500	 /* the first wait for a line: its holder may be running */
+#define YIELDS 4	 /* the next ones; later ones are naps */
 
 static unsigned vain;	 /* under `taking`: how often takers have waited in vain of late */
 static uint64_t vain_ms; /* the last time */
@@ -96,7 +97,10 @@ static void give_up(word_t *lock, uint64_t seen, unsigned waited)
 static void wait_for_line(unsigned waited)
 {
 	STELE_POINT("line:waits");
-	if (waited < YIELDS)
+	if (!waited)
+		for (volatile unsigned i = 0; i < SPINS; i++)
+			;
+	else if (waited <= YIELDS)
 		stele_os_yield();
 	else
 		stele_os_nap();

@@ -15,7 +15,7 @@
 #define FEW 10
 #define MANY 1000
 #define NO_PATIENCE 1	 /* waits for one more line, when the patience is used up */
-#define ALL_PATIENCE 400 /* more waits than takers have patience for, all together */
+#define ALL_PATIENCE 150 /* more waits than takers have patience for, all together */
 
 static uint64_t lines[MANY];
 static struct test_sheaf sheaf;
