@@ -277,25 +277,46 @@ static const char *why_not(const void *p)
 	return run_is_own(run) ? STELE_OWN : "not the start of an object";
 }
 
+/* @p was copied to @new, and the fast step did not take it: it may have been on top, free. */
+static __attribute__((noinline)) void *moved_slow(void *p, void *new, const void *site)
+{
+	const struct run *run = stele_run_of(p);
+
+	if (stele_unlikely(!run || stele_seen_free(run, p))) {
+		free(new);
+		return refuse(p, "object was already free", run ? run_cache(run)->name : NULL,
+			      site);
+	}
+	free_slow(p, site);
+	return new;
+}
+
 /*
  * Stays where it is when it fits and at least half of it is used. Growth by a small step is
- * often followed by more of it: the new place then has a quarter to spare.
+ * often followed by more of it: the new place then has a quarter to spare. A new place is of another
+ * class, so nothing comes on top of @p, should it be free, before it is freed.
  */
 static void *resize_object(void *p, size_t old, size_t size, const void *site)
 {
 	const struct run *run;
-	void *roomy = NULL;
+	void *new = NULL;
 
 	if (size <= old && (size >= old / 2 || old <= 64))
 		return p;
-	/* Before anything is taken: that may put another object on top of the freed one. */
+	/* Before anything is taken: that may put another object there. */
 	run = stele_run_of(p);
-	if (stele_unlikely(!run || stele_seen_free(run, p)))
+	if (stele_unlikely(!run || object_is_free(run, p)))
 		return refuse(p, "object was already free", run ? run_cache(run)->name : NULL,
 			      site);
 	if (size > old && size < old + old / 4)
-		roomy = move(p, old, old + old / 4);
-	return roomy ? roomy : move(p, old, size);
+		new = malloc(old + old / 4);
+	if (!new)
+		new = malloc(size);
+	if (!new)
+		return NULL;
+	memcpy(new, p, old < size ? old : size);
+	probe_kfree(p);
+	return stele_likely(slab_free_fast(p)) ? new : moved_slow(p, new, site);
 }
 
 /* Grows by a small step within an area: with room for the next steps, here or elsewhere. */
@@ -388,8 +409,7 @@ EXPORT void *reallocarray(void *p, size_t n, size_t size)
 
 /* ---- alignment ---- */
 
-/* A size that is a multiple of its alignment has a class that is, too. */
-void *stele_malloc_aligned(size_t align, size_t size, const void *site)
+static __attribute__((noinline)) void *aligned_slow(size_t align, size_t size, const void *site)
 {
 	size_t rounded;
 
@@ -404,6 +424,21 @@ void *stele_malloc_aligned(size_t align, size_t size, const void *site)
 	if (rounded <= KMALLOC_MAX_CACHE_SIZE)
 		return alloc_small(stele_cache_for(rounded), size, site);
 	return alloc_large(size, align, false, site);
+}
+
+/* A size that is a multiple of its alignment has a class that is, too. */
+void *stele_malloc_aligned(size_t align, size_t size, const void *site)
+{
+	size_t rounded = STELE_ALIGN_UP(size, align); /* 0 also if that is too much */
+	void *p;
+
+	if (stele_unlikely(!rounded || rounded >= stele_hot.small_end))
+		return aligned_slow(align, size, site);
+	p = pcpu_pop(size_words()[rounded]);
+	if (stele_unlikely(!p))
+		return aligned_slow(align, size, site);
+	probe_kmalloc(p, size);
+	return p;
 }
 
 static bool power_of_two(size_t n)

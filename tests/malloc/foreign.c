@@ -172,6 +172,23 @@ static void twice_small(void)
 	EXPECT(lines() == 0, "good frees");
 }
 
+/* The last one that was freed, which is next to be allocated. */
+static void just_freed(void)
+{
+	for (size_t size = 100; size <= 30000; size *= 3) {
+		void *p = malloc(size);
+		size_t usable = malloc_usable_size(p);
+
+		free(p);
+		refused_realloc(p, 4 * size, "just freed, grown");
+		refused_realloc(p, usable + 8, "just freed, grown by a little");
+		refused_realloc(p, size / 3, "just freed, shrunk");
+		EXPECT(malloc(size) == p, "just freed");
+		free(p);
+	}
+	EXPECT(lines() == 0, "good frees");
+}
+
 /* After all that the heap must still be whole. */
 static void still_whole(void)
 {
@@ -197,6 +214,7 @@ int main(void)
 	insiders();
 	twice_large();
 	twice_small();
+	just_freed();
 	still_whole();
 	return 0;
 }
