@@ -119,9 +119,11 @@ static const char *malloc_home(void)
 	return info.dli_fname;
 }
 
+double bench_faults = -1;
+
 void bench_run(const struct bench_measure *measure, unsigned long batches)
 {
-	double values[BENCH_MAX_BATCHES];
+	double values[BENCH_MAX_BATCHES], faults[BENCH_MAX_BATCHES];
 	size_t peak;
 
 	if (!batches || batches > BENCH_MAX_BATCHES) {
@@ -129,9 +131,13 @@ void bench_run(const struct bench_measure *measure, unsigned long batches)
 		bench_die("number of batches");
 	}
 	measure->batch();
-	for (unsigned long i = 0; i < batches; i++)
+	for (unsigned long i = 0; i < batches; i++) {
 		values[i] = measure->batch();
+		faults[i] = bench_faults;
+	}
 	peak = bench_peak_kib();
-	bench_print("{\"measure\":\"%s\",\"value\":%.4f,\"rss_kib\":%zu,\"home\":\"%s\"}\n",
-		    measure->name, bench_median(values, batches), peak, malloc_home());
+	bench_print("{\"measure\":\"%s\",\"value\":%.4f,\"faults\":%.4f,\"rss_kib\":%zu,"
+		    "\"home\":\"%s\"}\n",
+		    measure->name, bench_median(values, batches), bench_median(faults, batches),
+		    peak, malloc_home());
 }

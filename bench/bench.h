@@ -39,6 +39,9 @@ _Noreturn void bench_die(const char *what);
 /* bench_print writes a whole line at once and without stdio's own buffer. */
 void bench_print(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
+/* Minor faults per operation of the last batch, where a measure counts them; else below 0. */
+extern double bench_faults;
+
 /* Runs one batch to warm up, then @batches more, and prints median, peak RSS and malloc's home. */
 void bench_run(const struct bench_measure *measure, unsigned long batches);
 
@@ -48,6 +51,8 @@ extern const struct bench_measure bench_mixed[];
 extern const struct bench_measure bench_threads[];
 extern const struct bench_measure bench_grow[];
 extern const struct bench_measure bench_large[];
+extern const struct bench_measure bench_churn[];
+extern const struct bench_measure bench_calls[];
 
 /* A linear congruential generator: one multiplication, so that it hides behind the allocator. */
 static inline uint32_t bench_random(uint64_t *state)

@@ -8,7 +8,7 @@
 #include <string.h>
 
 static const struct bench_measure *const groups[] = {
-	bench_pairs, bench_mixed, bench_threads, bench_grow, bench_large,
+	bench_pairs, bench_mixed, bench_threads, bench_grow, bench_large, bench_churn, bench_calls,
 };
 
 #define NR_GROUPS (sizeof(groups) / sizeof(groups[0]))
