@@ -46,9 +46,9 @@ static word_t *lock_of(uint64_t words)
 
 /* ---- waits are counted, where there are points ---- */
 
+#if STELE_DEBUG
 static unsigned waits;
 
-#if STELE_DEBUG
 static void count_waits(const char *point)
 {
 	waits += !strcmp(point, "line:waits");
@@ -79,10 +79,12 @@ static unsigned waits_counted(void)
 static sem_t locked, let_go;
 static unsigned how_many;
 static bool stays;
+static uint32_t its_name;
 
 /* As a step that a handler has left: the lock is there, and the sheaf. */
 static void *leave_lines_locked(void *unused)
 {
+	its_name = stele_thread_name();
 	work_by_lock();
 	for (unsigned i = 0; i < how_many; i++) {
 		assert_int_not_equal(stele_pcpu_read(lines[i], WORD_MAIN), SHEAF_UNINIT);
@@ -102,6 +104,15 @@ static void unlock_lines(void)
 			line_unlock(word_at(slot_memory(slot) + lines[i], WORD_LOCK));
 }
 
+/* An emulator's thread lives on for a moment after it was joined. */
+static void end_of(pthread_t thread)
+{
+	sem_post(&let_go);
+	pthread_join(thread, NULL);
+	while (!stele_thread_is_gone(its_name))
+		usleep(1000);
+}
+
 static pthread_t lock_lines(unsigned n, bool and_stay)
 {
 	pthread_t thread;
@@ -114,14 +125,8 @@ static pthread_t lock_lines(unsigned n, bool and_stay)
 	while (sem_wait(&locked) != 0)
 		;
 	if (!and_stay)
-		pthread_join(thread, NULL);
+		end_of(thread);
 	return thread;
-}
-
-static void end_of(pthread_t thread)
-{
-	sem_post(&let_go);
-	pthread_join(thread, NULL);
 }
 
 static void count(uint64_t top, void *arg)
