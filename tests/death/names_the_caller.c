@@ -6,7 +6,7 @@
 #include <dlfcn.h>
 
 /* Bytes from the start of a function to the call in it. */
-#define NEAR 200
+#define NEAR 2000
 
 /* Not a tail of the function: the call is to return here. */
 #define STAY() __asm__ volatile("" ::: "memory")
