@@ -36,7 +36,7 @@ bench:
 	scripts/build release
 	bench/run
 
-# STORM_SECONDS, when given, is read by tests/storms/.
+# STORM_SECONDS, when given, is read by tests/signals/storms/.
 stress: export STORM_SECONDS ?=
 stress:
 	scripts/setup check

@@ -9,7 +9,7 @@ glibc     is preloaded too, as libc.so.6: Debian's Redis is linked with libjemal
           is preloaded comes before that. In the other programs it changes nothing.
 Failure   Unfit, with what was seen. run() also refuses a run whose stderr has the linker's
           complaint about a library that cannot be preloaded.
-Tests     tests/programs/selftest
+Tests     tests/apps/programs/selftest
 """
 import collections
 import glob

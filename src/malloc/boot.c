@@ -9,7 +9,7 @@
  *           to where the buffer is given out; the last piece that comes back empties it.
  * Context   any. A piece may be freed at any later time, by any thread.
  * Failure   the buffer is used up: NULL.
- * Tests     tests/malloc/interposed.c
+ * Tests     tests/preload/interposed.c
  */
 #include "malloc/malloc.h"
 #include "base/bits.h"

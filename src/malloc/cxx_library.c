@@ -8,7 +8,7 @@
  *           object that called and in what that needs.
  * Context   ordinary threads: the loader's lock is taken.
  * Failure   NULL: there is none, or the caller's keeps its symbols to itself.
- * Tests     tests/malloc/cxx.cc  tests/malloc/cxx_host.c
+ * Tests     tests/preload/cxx.cc  tests/preload/cxx_host.c
  */
 #include "malloc/malloc.h"
 #include <dlfcn.h>

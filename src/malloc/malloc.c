@@ -16,7 +16,7 @@
  *           realloc(p, 0) frees and returns NULL; calloc() clears all that malloc_usable_size()
  *           tells. The same functions are the __libc_ ones, by which some libraries go around a
  *           wrapper of their own.
- * Tests     tests/malloc/, tests/programs/
+ * Tests     tests/preload/, tests/apps/programs/
  */
 #include "malloc/malloc.h"
 #include "kmalloc/kmalloc.h"

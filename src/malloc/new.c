@@ -7,7 +7,7 @@
  * Failure   the throwing forms: new-handler until it gives memory, then bad_alloc; without
  *           a C++ library abort(). The nothrow forms: NULL. An alignment that is no power of two
  *           is refused at once.
- * Tests     tests/malloc/cxx.cc  tests/malloc/cxx_host.c
+ * Tests     tests/preload/cxx.cc  tests/preload/cxx_host.c
  */
 #include "malloc/malloc.h"
 #include "base/bits.h"

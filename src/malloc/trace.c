@@ -5,7 +5,7 @@
  * Idea      Under names of its own: a program that links libstele as well has two heaps, and
  *           asks for the events of the one that it means.
  * Context   ordinary threads.
- * Tests     tests/malloc/trace.c
+ * Tests     tests/preload/trace.c
  */
 #include <stele/trace.h>
 

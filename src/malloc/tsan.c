@@ -14,7 +14,7 @@
  *           free is not reported.
  * Growth    in place or by moving pages has no event in time, so a block that grows is copied.
  * Context   the callback: any.
- * Tests     tests/malloc/tsan.c
+ * Tests     tests/preload/tsan.c
  */
 #include "malloc/malloc.h"
 #include "cache/free.h"

@@ -17,7 +17,7 @@
  * Failure   the kernel refuses: the area looks unregistered, and a thread that finds it so works
  *           without sheaves.
  * Limits    the drop-in only. The child of a bare clone(CLONE_VM) has none of this.
- * Tests     tests/any_context/vfork_child.c
+ * Tests     tests/signals/any_context/vfork_child.c
  */
 #include "arch/vfork.h"
 #include "os/os.h"

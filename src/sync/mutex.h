@@ -22,7 +22,7 @@
  *           inside (a constructor or destructor forked): then it goes back there and leaves it.
  * Ranks     each has one, and debug builds see to their order (sync/ranks.h, sync/held.h).
  * Failure   where the kernel refuses inheriting futexes, a plain futex is waited for.
- * Tests     tests/unit/sync/test_mutex.c  tests/any_context/
+ * Tests     tests/unit/sync/test_mutex.c  tests/signals/any_context/
  */
 #ifndef STELE_SYNC_MUTEX_H
 #define STELE_SYNC_MUTEX_H

@@ -10,7 +10,7 @@
  *           provider, name and arguments as text, each SIZE@OPERAND. Written here and not taken
  *           from <sys/sdt.h>, so that every build has the same probes.
  * Context   any; always outside of a restartable sequence, which a breakpoint would abort.
- * Tests     tests/house/probes
+ * Tests     tests/tooling/probes
  */
 #ifndef STELE_TRACE_PROBE_H
 #define STELE_TRACE_PROBE_H

@@ -173,7 +173,7 @@ static void an_empty_sheaf_gives_nothing(void **state)
 	destroy_empty(s);
 }
 
-/* Those in the hands of a call that never ends are tests/storms/leave.c's. */
+/* Those in the hands of a call that never ends are tests/signals/storms/leave.c's. */
 static void all_sheaves_are_at_rest_between_calls(void **state)
 {
 	struct kmem_cache *s = cache(200);

@@ -87,15 +87,15 @@ NODES = (
     lab("nodes-wrong", "nodes", "wrong", expected="fail"),
 )
 
-# What must hold on any kernel: most of it in a short lab, all in a long one. Most of weather/* is the
+# What must hold on any kernel: most of it in a short lab, all in a long one. Most of limits/* is the
 # strict guest's: each page opened or given back makes all emulated CPUs wait for each other, and
 # with four of them on a busy host it takes hours. any_context/trace_storm wants signals at a rate
 # that no emulated timer has.
 QUICK = Known(("contract/cache_*", "contract/bulk_sheaf", "contract/nolock", "contract/kmalloc",
                "stress_quick/threads-quick", "any_context/lock_destructor"))
-ALL = Known(("unit/*", "contract/*", "death/*", "weather/exhaustion", "stress_quick/*",
+ALL = Known(("unit/*", "contract/*", "death/*", "limits/exhaustion", "stress_quick/*",
              "any_context/lock_*", "any_context/vfork_*", "any_context/every-instruction-*",
-             "drop_in/*", "storms/storm-leave", "storms/*-own-rseq"), long_only=True)
+             "preload/*", "storms/storm-leave", "storms/*-own-rseq"), long_only=True)
 
 # No more is promised than there is, less what the kernel may want for itself.
 STRICT = (
@@ -144,7 +144,7 @@ GUESTS = [
     # Little memory, and then no more promised than there is.
     Guest("small", "plain", (
         *SLOTS[:1],
-        Known(("contract/kmalloc", "weather/exhaustion")),
+        Known(("contract/kmalloc", "limits/exhaustion")),
         *STRICT,
         lab("strict", "strict", expected="quiet"),
         lab("strict-fallback", "strict", expected="quiet", env=("STELE_RSEQ=0",)),
@@ -156,13 +156,13 @@ GUESTS = [
     Guest("strict", "plain", (
         *STRICT,
         lab("strict", "strict", expected="quiet"),
-        Known(("contract/cache_objects", "drop_in/early")),
+        Known(("contract/cache_objects", "preload/early")),
         PROMISE_MORE,
         Set("/sys/kernel/mm/transparent_hugepage/enabled", "never"),
         # Where each page is opened by a mapping, none can be had without one: not no_maps. The
         # map by which stress_quick/sweep finds owners is larger than what is promised.
-        Known(("weather/limits", "weather/exhaustion", "weather/refused", "weather/options",
-               "weather/no_files", "contract/*", "stress_quick/[!s]*", "drop_in/*"),
+        Known(("limits/limits", "limits/exhaustion", "limits/refused", "limits/options",
+               "limits/no_files", "contract/*", "stress_quick/[!s]*", "preload/*"),
               long_only=True),
     ), memory=640, cpus=2, nodes=1),
 ]

@@ -8,7 +8,7 @@
  * Needs     a guest whose plan has set overcommit_memory to 2.
  */
 #include "../proc_kib.h"
-#include "../weather/workload.h"
+#include "../limits/workload.h"
 
 #include <sys/mman.h>
 

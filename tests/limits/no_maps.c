@@ -1,0 +1,61 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * tests/limits/no_maps.c - the process has as many mappings as the kernel allows
+ *
+ * Idea      Every second page of a range gets other rights, until the kernel has no mapping left
+ *           to give. A heap that is in use then still grows: the kernel enlarges its mappings. A heap
+ *           that has not begun, or that begins under RLIMIT_DATA, may give NULL to every call, and
+ *           nothing worse.
+ */
+#include "weather.h"
+
+#define PAGES (1ul << 18)
+
+/* Splits mappings until that is refused; false when there seems to be no limit. */
+static bool use_up_mappings(void)
+{
+	size_t page = (size_t)sysconf(_SC_PAGESIZE);
+	char *p = mmap(NULL, PAGES * page, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE,
+		       -1, 0);
+
+	if (p == MAP_FAILED)
+		return false;
+	for (size_t i = 0; i < PAGES; i += 2)
+		if (mprotect(p + i * page, page, PROT_READ) != 0)
+			return errno == ENOMEM;
+	return false;
+}
+
+static int child(const char *what)
+{
+	int status;
+
+	/* The threads' stacks are mappings too: they come first, or there are none. */
+	if (strcmp(what, "after") == 0 && usual_child(500) != 0)
+		return 31;
+	if (!use_up_mappings())
+		return 32;
+	status = usual_child(4000);
+	/* 12: all was refused. */
+	return status == 12 && strcmp(what, "after") != 0 ? 0 : status;
+}
+
+static int under_a_limit(const void *arg)
+{
+	struct rlimit limit = { 512ul << 20, 512ul << 20 };
+
+	(void)arg;
+	setenv("STELE_QUIET", "1", 1); /* creating a cache fails, and says so */
+	return setrlimit(RLIMIT_DATA, &limit);
+}
+
+int main(int argc, char **argv)
+{
+	if (argc > 1)
+		return child(argv[1]);
+	judge("no mappings left, before the first use", run_in_weather("before", NULL, NULL), "");
+	judge("no mappings left, in the middle", run_in_weather("after", NULL, NULL), "");
+	judge("no mappings left, opened by steps", run_in_weather("steps", under_a_limit, NULL),
+	      "");
+	return weather_failed != 0;
+}

@@ -1,0 +1,234 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * tests/limits/space.c - what others see of a process's address space, and limits set at run time
+ *
+ * Idea      A child of this program does one thing and measures itself by /proc. What it measures is
+ *           the difference that the library makes: a child that allocates nothing is the control.
+ * Cases     the size of a process that allocates little; memory locked by mlockall(); what a core
+ *           file would hold; RLIMIT_AS that comes after the start; blocks that grow near the limit
+ *           of mappings; memory that is promised after a trim.
+ */
+#include "../proc_kib.h"
+#include "weather.h"
+
+#define MIB (1ul << 20)
+
+static unsigned long status(const char *name)
+{
+	return proc_kib("/proc/self/status", name);
+}
+
+/* The exit status: 0, or this number where it is not so. */
+static int expect(bool good, int number, const char *what, unsigned long value)
+{
+	if (!good)
+		printf("  not so: %s (%lu)\n", what, value);
+	fflush(stdout);
+	return good ? 0 : number;
+}
+
+static int small(void)
+{
+	unsigned long before = status("VmRSS"), after;
+	void *p = kmalloc(64, GFP_KERNEL);
+
+	after = status("VmSize");
+	kfree(p);
+	return expect(p && before && after < 64 << 10, 41, "KiB of a small process", after);
+}
+
+static int locked(void)
+{
+	unsigned long before, after;
+	void *p;
+
+	if (mlockall(MCL_CURRENT | MCL_FUTURE) != 0)
+		return 0; /* not root, and a limit that leaves nothing */
+	before = status("VmLck");
+	p = kmalloc(64, GFP_KERNEL);
+	after = status("VmLck");
+	kfree(p);
+	return expect(p && after - before <= 4 << 10, 42, "KiB locked for one object",
+		      after - before);
+}
+
+/* Private mappings that were written to are in a core file, with all of their length. */
+static int core(void)
+{
+	FILE *f = fopen("/proc/self/smaps", "re");
+	unsigned long length = 0, resident = 0, size = 0, kib;
+	char line[512];
+
+	for (int i = 0; i < 200; i++)
+		memset(kmalloc(100000, GFP_KERNEL), 1, 100000);
+	while (f && fgets(line, sizeof(line), f)) {
+		if (sscanf(line, "Size: %lu", &kib) == 1)
+			size = kib;
+		if (sscanf(line, "Anonymous: %lu", &kib) == 1 && kib) {
+			length += size;
+			resident += kib;
+		}
+	}
+	if (f)
+		fclose(f);
+	return expect(resident > 19000 && length <= 2 * resident, 43, "KiB of a core file", length);
+}
+
+static void *nothing(void *arg)
+{
+	return arg;
+}
+
+static volatile char deepest;
+
+static int deep(int n)
+{
+	volatile char page[4096];
+
+	page[0] = (char)n;
+	deepest = page[0];
+	return n ? deep(n - 1) + page[0] : 0;
+}
+
+static bool others_get_on(void)
+{
+	pthread_t thread;
+	void *p = mmap(NULL, MIB, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+	if (pthread_create(&thread, NULL, nothing, NULL) != 0 || p == MAP_FAILED)
+		return false;
+	pthread_join(thread, NULL);
+	munmap(p, MIB);
+	deep(1000);
+	return true;
+}
+
+/* A limit that comes when the heap has been in use for a while. */
+static int later(void)
+{
+	struct rlimit limit = { 500 * MIB, 500 * MIB };
+	void *first = kmalloc(64, GFP_KERNEL), *p[100];
+	int n = 0, status;
+
+	if (setrlimit(RLIMIT_AS, &limit) != 0)
+		return 44;
+	status = expect(others_get_on(), 45, "threads, mappings, stacks", 0);
+	while (n < 100 && (p[n] = kvmalloc(60 * MIB, GFP_KERNEL | __GFP_NOWARN)))
+		n++;
+	status +=
+		expect(n >= 6 && n <= 8, 46, "blocks of 60 MiB under a limit of 500", (unsigned)n);
+	while (n)
+		kvfree(p[--n]);
+	status = status ? status : expect(others_get_on(), 47, "afterwards as well", 0);
+	kfree(first);
+	return status ? status : usual_child(2000);
+}
+
+/* What a trim leaves mapped is what a system with strict commit has promised. */
+static int trimmed(void)
+{
+	static void *p[200];
+	unsigned long before, after;
+
+	kfree(kmalloc(64, GFP_KERNEL));
+	stele_trim(0);
+	before = status("VmSize");
+	for (int i = 0; i < 200; i++)
+		p[i] = kvmalloc(MIB - 100, GFP_KERNEL);
+	for (int i = 0; i < 200; i++)
+		kvfree(p[i]);
+	stele_trim(0);
+	after = status("VmSize");
+	return expect(after <= before + (4 << 10), 48, "KiB more after a trim", after - before);
+}
+
+#define PAGES 131072ul
+#define GROWING 60
+
+/* Splits mappings until @left are left, or all. */
+static bool use_up_mappings(unsigned left)
+{
+	size_t page = (size_t)sysconf(_SC_PAGESIZE);
+	char *p = mmap(NULL, PAGES * page, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE,
+		       -1, 0);
+	size_t i = 0;
+
+	if (p == MAP_FAILED)
+		return false;
+	while (i < PAGES && mprotect(p + i * page, page, PROT_READ) == 0)
+		i += 2;
+	for (; left >= 2 && i >= 2; left -= 2)
+		mprotect(p + (i -= 2) * page, page, PROT_NONE);
+	return i < PAGES;
+}
+
+static bool has(const char *p, size_t bytes, char value)
+{
+	for (size_t at = 0; at < bytes; at += 262144)
+		if (p[at] != value)
+			return false;
+	return true;
+}
+
+static void fill_from(char *p, size_t from, size_t to, char value)
+{
+	for (size_t at = (from + 262143) / 262144 * 262144; at < to; at += 262144)
+		p[at] = value;
+}
+
+/* What a block holds comes along, or the call says NULL and the block is as it was. */
+static int grow(unsigned left)
+{
+	static char *p[GROWING];
+	static size_t have[GROWING];
+
+	for (int i = 0; i < GROWING; i++) {
+		have[i] = 3 * MIB;
+		p[i] = kvmalloc(have[i], GFP_KERNEL);
+		fill_from(p[i], 0, have[i], (char)(i + 1));
+	}
+	if (!use_up_mappings(left))
+		return 49;
+	for (int step = 0; step < 6 * GROWING; step++) {
+		int i = step % GROWING;
+		char *q = kvrealloc(p[i], have[i] + 2200000, GFP_KERNEL | __GFP_NOWARN);
+
+		if (!has(q ? q : p[i], have[i], (char)(i + 1)))
+			return 50;
+		if (!q)
+			continue;
+		fill_from(q, have[i], have[i] + 2200000, (char)(i + 1));
+		p[i] = q;
+		have[i] += 2200000;
+	}
+	for (int i = 0; i < GROWING; i++)
+		kvfree(p[i]);
+	return 0;
+}
+
+static int child(const char *what)
+{
+	if (strcmp(what, "small") == 0)
+		return small();
+	if (strcmp(what, "locked") == 0)
+		return locked();
+	if (strcmp(what, "core") == 0)
+		return core();
+	if (strcmp(what, "later") == 0)
+		return later();
+	if (strcmp(what, "trimmed") == 0)
+		return trimmed();
+	return grow((unsigned)atoi(what));
+}
+
+int main(int argc, char **argv)
+{
+	static const char *const cases[] = { "small",	"locked", "core", "later",
+					     "trimmed", "30",	  "380" };
+
+	if (argc > 1)
+		return child(argv[1]);
+	for (unsigned i = 0; i < ARRAY_SIZE(cases); i++)
+		judge(cases[i], run_in_weather(cases[i], NULL, NULL), "");
+	return weather_failed != 0;
+}

@@ -1,0 +1,687 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * tests/signals/any_context/trap.c - planting breakpoints, hitting them, counting
+ *
+ * Idea      The text is made writable and an int3 stands where an instruction began. The handler
+ *           runs on an alternate stack of STACK_BYTES, restores the byte and goes back to it.
+ * Sequence  A trap within a restartable sequence aborts it: the kernel has moved the address to
+ *           the abort handler before ours runs. So the breakpoint is looked up by the address, or
+ *           else by the abort handler: a sequence runs straight on, so it was the first one
+ *           planted in it.
+ * Limits    One thread. Nothing of this file is ever interrupted: the breakpoints are in the
+ *           library only.
+ */
+#include "trap.h"
+#include "percpu/percpu.h"
+#include "percpu/system.h"
+
+#include <elf.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <link.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/resource.h>
+#include <sys/time.h>
+#include <ucontext.h>
+#include <unistd.h>
+
+#ifndef STELE_TEST_DEBUG
+#define STELE_TEST_DEBUG 0
+#endif
+#define TEXT_MAX (1u << 18)
+#define PLACES_MAX 32768
+#define FUNCTIONS_MAX 512
+#define SEQUENCES_MAX 64
+#define TABLE_MAX (1u << 20)
+/* Debug builds inline less. scripts/frames bounds what release builds use. */
+#define STACK_BYTES (STELE_TEST_DEBUG ? 32768u : 16384u)
+#define PAINT 0xa5
+#define INT3 0xcc
+#define DEEPEST 3
+#define ERRNO_MARK 4242
+#define SETTLE_EVERY 128
+#define WATCH_SECONDS 60
+
+enum {
+	BY_SEQUENCE = 1,
+	BY_LOCK = 2,
+	BY_CPU = 4,
+	BY_CID = 8,
+	INLINED_OUT = 16,
+	NEVER = 32,
+	WAITS = 64,
+};
+
+struct place {
+	unsigned char *at;
+	const char *function;
+	uint64_t phases; /* those that hit it when nothing disturbs them */
+	unsigned char byte;
+	unsigned char flags;
+	bool planted, hit, in_handler;
+};
+
+struct sequence {
+	uintptr_t start, end, abort;
+};
+
+/* As the compiler lays them out: the kernel's struct rseq_cs. */
+struct rseq_cs_words {
+	uint32_t version, flags;
+	uint64_t start, bytes, abort;
+};
+
+static char table_text[TABLE_MAX];
+static struct place places[PLACES_MAX];
+static unsigned places_count;
+static uint16_t place_at[TEXT_MAX]; /* by offset: number of the place, plus one */
+static struct sequence sequences[SEQUENCES_MAX];
+static unsigned sequences_count;
+static unsigned char *library;
+static unsigned char *stack;
+static const struct trap_plan *plan;
+
+static struct place *target, *nested[DEEPEST];
+static unsigned depth, phase_now, runs;
+static bool acting;
+static unsigned long traps, traps_at[DEEPEST + 1];
+
+unsigned trap_depth(void)
+{
+	return depth;
+}
+
+static void say_place(const struct place *place, const char *what)
+{
+	if (place)
+		dprintf(STDERR_FILENO, "  %s: %s, offset %#lx\n", what, place->function,
+			(unsigned long)(place->at - library));
+}
+
+void fail_at(int code, const char *file, int line, const char *what)
+{
+	dprintf(STDERR_FILENO, "%s:%d: not so: %s\n  phase %u, depth %u\n", file, line, what,
+		phase_now, depth);
+	say_place(target, "breakpoint");
+	for (unsigned i = 0; i < DEEPEST; i++)
+		say_place(nested[i], "nested");
+	_exit(code);
+}
+
+/* Much time of its own: it goes round and round. Little: it waits, or the machine stood still. */
+static void on_alarm(int number)
+{
+	struct rusage used;
+
+	(void)number;
+	getrusage(RUSAGE_SELF, &used);
+	dprintf(STDERR_FILENO, "  so far %ld s of the processor, %ld of them in the system\n",
+		(long)(used.ru_utime.tv_sec + used.ru_stime.tv_sec), (long)used.ru_stime.tv_sec);
+	fail_at(EXIT_HANGS, __FILE__, __LINE__, "a phase ends");
+}
+
+/* ---- the table ---- */
+
+static void add_place(unsigned long offset, unsigned flags, const char *function)
+{
+	MUST(offset < TEXT_MAX && places_count < PLACES_MAX);
+	places[places_count] = (struct place){
+		.at = library + offset,
+		.function = function,
+		.flags = (unsigned char)flags,
+	};
+	place_at[offset] = (uint16_t)++places_count;
+}
+
+static unsigned flags_of(const char *letters)
+{
+	unsigned flags = 0;
+
+	for (; *letters; letters++)
+		flags |= *letters == 'r'   ? BY_SEQUENCE
+			 : *letters == 'f' ? BY_LOCK
+			 : *letters == 'c' ? BY_CPU
+			 : *letters == 'm' ? BY_CID
+			 : *letters == 'o' ? INLINED_OUT
+					   : 0;
+	return flags;
+}
+
+static void add_sequences(unsigned long offset, unsigned long bytes)
+{
+	const struct rseq_cs_words *cs = (const void *)(library + offset);
+
+	for (unsigned long i = 0; i < bytes / sizeof(*cs); i++) {
+		MUST(sequences_count < SEQUENCES_MAX);
+		sequences[sequences_count++] = (struct sequence){
+			.start = cs[i].start,
+			.end = cs[i].start + cs[i].bytes,
+			.abort = cs[i].abort,
+		};
+	}
+}
+
+/* The words of one line, in place. */
+static unsigned split(char *line, char *words[3])
+{
+	unsigned n = 0;
+	char *rest = NULL, *word;
+
+	for (word = strtok_r(line, " ", &rest); word && n < 3; word = strtok_r(NULL, " ", &rest))
+		words[n++] = word;
+	return n;
+}
+
+struct symbol {
+	const char *name;
+	unsigned long offset;
+};
+static struct symbol symbols[4096];
+static unsigned symbols_count;
+
+static const struct symbol *find_symbol(const char *name)
+{
+	for (unsigned i = 0; i < symbols_count; i++)
+		if (!strcmp(symbols[i].name, name))
+			return &symbols[i];
+	return NULL;
+}
+
+void *trap_symbol_if(const char *name)
+{
+	const struct symbol *found = find_symbol(name);
+
+	return found ? library + found->offset : NULL;
+}
+
+void *trap_symbol(const char *name)
+{
+	void *p = trap_symbol_if(name);
+
+	if (!p)
+		dprintf(STDERR_FILENO, "no symbol %s\n", name);
+	MUST(p);
+	return p;
+}
+
+/* The symbols come first: from then on it is known where the library lies. */
+static void find_library(void)
+{
+	const struct symbol *found = find_symbol(plan->function_name);
+
+	MUST(found);
+	library = (unsigned char *)plan->function - found->offset;
+}
+
+static void read_line(char *line)
+{
+	static const char *function = "?";
+	char *words[3] = { "", "", "" };
+	unsigned long offset;
+
+	MUST(split(line, words) >= 2);
+	if (!strcmp(words[0], "fn")) {
+		function = words[1];
+		return;
+	}
+	offset = strtoul(words[1], NULL, 16);
+	if (!strcmp(words[0], "symbol")) {
+		MUST(symbols_count < 4096);
+		symbols[symbols_count++] = (struct symbol){ words[2], offset };
+		return;
+	}
+	if (!library)
+		find_library();
+	if (!strcmp(words[0], "cs"))
+		add_sequences(offset, strtoul(words[2], NULL, 10));
+	else if (!strcmp(words[0], "never"))
+		add_place(offset, NEVER, words[2]);
+	else if (!strcmp(words[0], "waits"))
+		add_place(offset, WAITS, words[2]);
+	else
+		add_place(offset, flags_of(words[2]), function);
+}
+
+static void read_table(void)
+{
+	int file = open(plan->table, O_RDONLY | O_CLOEXEC);
+	ssize_t bytes = 0, more;
+	char *line = table_text, *end;
+
+	MUST(file >= 0);
+	while ((more = read(file, table_text + bytes, TABLE_MAX - (size_t)bytes)) > 0)
+		bytes += more;
+	MUST(more == 0 && bytes > 0 && bytes < TABLE_MAX);
+	close(file);
+	for (; line < table_text + bytes; line = end + 1) {
+		end = memchr(line, '\n', (size_t)(table_text + bytes - line));
+		MUST(end);
+		*end = '\0';
+		read_line(line);
+	}
+	MUST(places_count > 0);
+}
+
+/* ---- breakpoints ---- */
+
+static void plant(struct place *place)
+{
+	if (place->planted)
+		return;
+	place->byte = *place->at;
+	*place->at = INT3;
+	place->planted = true;
+}
+
+static void unplant(struct place *place)
+{
+	if (!place->planted)
+		return;
+	*place->at = place->byte;
+	place->planted = false;
+}
+
+static struct place *place_of(uintptr_t address)
+{
+	uintptr_t offset = address - (uintptr_t)library;
+	unsigned number = offset < TEXT_MAX ? place_at[offset] : 0;
+
+	return number && places[number - 1].planted ? &places[number - 1] : NULL;
+}
+
+static struct place *planted_between(uintptr_t from, uintptr_t to)
+{
+	for (; from < to; from++)
+		if (place_of(from))
+			return place_of(from);
+	return NULL;
+}
+
+/* Which breakpoint this is; sets the address to go on at. */
+static struct place *fired(ucontext_t *context)
+{
+	greg_t *rip = &context->uc_mcontext.gregs[REG_RIP];
+	struct place *place = place_of((uintptr_t)*rip - 1);
+
+	if (place) {
+		(*rip)--;
+		return place;
+	}
+	for (unsigned i = 0; i < sequences_count && !place; i++)
+		if (sequences[i].abort == (uintptr_t)*rip)
+			place = planted_between(sequences[i].start, sequences[i].end);
+	return place;
+}
+
+static bool plain(const struct place *place)
+{
+	return !(place->flags & (NEVER | WAITS));
+}
+
+static void each_place(bool (*which)(const struct place *), void (*call)(struct place *))
+{
+	for (unsigned i = 0; i < places_count; i++)
+		if (which(&places[i]))
+			call(&places[i]);
+}
+
+static bool never(const struct place *place)
+{
+	return place->flags & NEVER;
+}
+
+static bool waits(const struct place *place)
+{
+	return place->flags & WAITS;
+}
+
+static void act(void)
+{
+	struct place *inner = depth + 1 < DEEPEST ? nested[depth + 1] : NULL;
+
+	if (!depth)
+		each_place(waits, plant);
+	if (inner)
+		plant(inner);
+	depth++;
+	traps++;
+	traps_at[depth]++;
+	errno = ERRNO_MARK;
+	plan->handler();
+	MUST(errno == ERRNO_MARK);
+	depth--;
+	if (inner)
+		unplant(inner);
+	if (!depth)
+		each_place(waits, unplant);
+}
+
+static void on_trap(int number, siginfo_t *info, void *context)
+{
+	int saved = errno;
+	struct place *place = fired(context);
+
+	(void)number, (void)info;
+	MUST(place);
+	if (place->flags & (NEVER | WAITS)) {
+		target = place;
+		fail_at(EXIT_OTHER, __FILE__, __LINE__, "what is left out does not run");
+	}
+	unplant(place);
+	place->hit = true;
+	if (acting && depth < DEEPEST)
+		act();
+	errno = saved;
+}
+
+static void open_text(void)
+{
+	uintptr_t page = 4095, low = UINTPTR_MAX, high = 0;
+
+	for (unsigned i = 0; i < places_count; i++) {
+		low = (uintptr_t)places[i].at < low ? (uintptr_t)places[i].at : low;
+		high = (uintptr_t)places[i].at > high ? (uintptr_t)places[i].at : high;
+	}
+	low &= ~page;
+	high = (high + 1 + page) & ~page;
+	MUST(mprotect((void *)low, high - low, PROT_READ | PROT_WRITE | PROT_EXEC) == 0);
+}
+
+static void take_signals(void)
+{
+	struct sigaction trap = { .sa_sigaction = on_trap,
+				  .sa_flags = SA_SIGINFO | SA_ONSTACK | SA_NODEFER };
+	struct sigaction alarmed = { .sa_handler = on_alarm };
+	char *memory =
+		mmap(NULL, STACK_BYTES + 4096, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	stack_t alternate = { .ss_sp = memory + 4096, .ss_size = STACK_BYTES };
+
+	/* Below it lies a page without access: a handler that runs over the end dies. */
+	MUST(memory != MAP_FAILED);
+	stack = (unsigned char *)memory + 4096;
+	MUST(mprotect(stack, STACK_BYTES, PROT_READ | PROT_WRITE) == 0);
+	memset(stack, PAINT, STACK_BYTES);
+	MUST(sigaltstack(&alternate, NULL) == 0);
+	MUST(sigaction(SIGTRAP, &trap, NULL) == 0 && sigaction(SIGALRM, &alarmed, NULL) == 0);
+}
+
+static unsigned deepest_stack(void)
+{
+	unsigned unused = 0;
+
+	while (unused < STACK_BYTES && stack[unused] == PAINT)
+		unused++;
+	return STACK_BYTES - unused;
+}
+
+/* ---- passes ---- */
+
+static void run_phase(unsigned number)
+{
+	struct itimerval watch = { .it_value = { .tv_sec = WATCH_SECONDS } };
+
+	phase_now = number;
+	setitimer(ITIMER_REAL, &watch, NULL);
+	plan->phase(number);
+	plan->between();
+	if (++runs % SETTLE_EVERY == 0)
+		plan->settle();
+}
+
+static void note_phase(struct place *place)
+{
+	if (place->hit)
+		place->phases |= 1ull << phase_now;
+	place->hit = false;
+}
+
+static void note_handler(struct place *place)
+{
+	place->in_handler |= place->hit;
+	place->hit = false;
+}
+
+/* Apart from the others: planted together, these abort each other's sequences. */
+static bool in_sequence(const struct place *place)
+{
+	return place->flags & BY_SEQUENCE;
+}
+
+static bool outside(const struct place *place)
+{
+	return plain(place) && !in_sequence(place);
+}
+
+static void look_at(bool (*which)(const struct place *))
+{
+	each_place(which, plant);
+	run_phase(phase_now);
+	each_place(which, unplant);
+	each_place(which, note_phase);
+	each_place(which, plant);
+	plan->handler();
+	each_place(which, unplant);
+	each_place(which, note_handler);
+	plan->between();
+}
+
+/* Which phase hits what when nothing disturbs it; and what the handler's own work hits. */
+static void look(void)
+{
+	for (unsigned i = 0; i < plan->phases; i++) {
+		run_phase(i);
+		look_at(outside);
+		look_at(in_sequence);
+	}
+}
+
+static bool rare(const struct place *place)
+{
+	return plain(place) && !place->phases && !place->hit;
+}
+
+static bool ordinary(const struct place *place)
+{
+	return plain(place) && place->phases;
+}
+
+/* Alone, in the first of its phases that hits it; else it is rare, and stays. */
+static void run_one(struct place *place)
+{
+	for (unsigned i = 0; i < plan->phases && !place->hit; i++) {
+		if (!(place->phases >> i & 1))
+			continue;
+		target = place;
+		plant(place);
+		run_phase(i);
+		unplant(place);
+	}
+	target = NULL;
+	if (!place->hit) {
+		place->phases = 0;
+		plant(place);
+	}
+}
+
+/* Once more in the last of its phases: the rare ones beside it get another chance. */
+static void run_again(struct place *place)
+{
+	target = place;
+	plant(place);
+	run_phase(63 - (unsigned)__builtin_clzll(place->phases));
+	unplant(place);
+	target = NULL;
+}
+
+static bool in_cheap_phases(const struct place *place)
+{
+	return ordinary(place) && place->phases < 1ull << plan->cheap;
+}
+
+/* Each of them alone, beside all that are rare. */
+static void singles(void)
+{
+	each_place(rare, plant);
+	acting = true;
+	each_place(ordinary, run_one);
+	each_place(in_cheap_phases, run_again);
+	acting = false;
+	each_place(plain, unplant);
+}
+
+static bool of_handler(const struct place *place)
+{
+	return plain(place) && place->in_handler;
+}
+
+/* The next place after @at of which @which is true, round and round. */
+static unsigned next_place(unsigned at, bool (*which)(const struct place *))
+{
+	do
+		at = at + 1 < places_count ? at + 1 : 0;
+	while (!which(&places[at]));
+	return at;
+}
+
+static unsigned some_phase(const struct place *place)
+{
+	return (unsigned)__builtin_ctzll(place->phases);
+}
+
+/*
+ * Every instruction of the handler's work is hit in a handler, while that interrupts some other
+ * instruction; and there a third one.
+ */
+static void nest(void)
+{
+	unsigned outer = 0, inner = places_count / 2;
+
+	acting = true;
+	for (unsigned i = 0; i < places_count; i++) {
+		if (!of_handler(&places[i]))
+			continue;
+		outer = next_place(outer + 6, ordinary);
+		inner = next_place(inner + 10, of_handler);
+		target = &places[outer];
+		nested[1] = &places[i];
+		nested[2] = &places[inner];
+		plant(target);
+		run_phase(some_phase(target));
+		unplant(target);
+	}
+	target = nested[1] = nested[2] = NULL;
+	acting = false;
+}
+
+/* ---- the end ---- */
+
+/* What this mode cannot run, and what was inlined from what is left out, counts when it was hit. */
+static bool counts(const struct place *place)
+{
+	return plain(place) && (place->hit || !(place->flags & INLINED_OUT));
+}
+
+/* How slots are found here; and what only runs where they are found otherwise. */
+struct mode {
+	const char *name;
+	unsigned others;
+};
+
+static bool other_mode(const struct place *place, const struct mode *mode)
+{
+	return !place->hit && place->flags & mode->others;
+}
+
+/* Whether any committing store of a sequence was hit. */
+static bool sequences_ran(void)
+{
+	for (unsigned i = 0; i < sequences_count; i++)
+		for (uintptr_t at = sequences[i].start + 24; at < sequences[i].end; at++) {
+			unsigned number = place_at[(at - (uintptr_t)library) % TEXT_MAX];
+
+			if (number && places[number - 1].hit)
+				return true;
+		}
+	return false;
+}
+
+/* Not stele_hot.by_thread: that turns true as soon as a thread is found stepped, as this one is. */
+static struct mode this_mode(void)
+{
+	const struct stele_hot *hot = trap_symbol_if("stele_hot");
+	const struct stele_system *facts = trap_symbol_if("stele_system_facts");
+
+	if (!hot || !facts || facts->mode == STELE_MODE_FALLBACK)
+		return (struct mode){ "fallback", BY_SEQUENCE | BY_CPU | BY_CID };
+	MUST(sequences_ran());
+	if (hot->by_cpu)
+		return (struct mode){ "by sequences, slots by CPU", BY_LOCK | BY_CID };
+	return (struct mode){ "by sequences, slots by mm_cid", BY_LOCK | BY_CPU };
+}
+
+static void say_missed(const struct place *place)
+{
+	printf("  not hit: %s, offset %#lx\n", place->function,
+	       (unsigned long)(place->at - library));
+}
+
+static void report(void)
+{
+	struct mode mode = this_mode();
+	unsigned total = 0, other = 0, hit = 0, ordinarily = 0;
+	bool verbose = getenv("ANY_CONTEXT_VERBOSE") != NULL;
+
+	for (unsigned i = 0; i < places_count; i++) {
+		const struct place *place = &places[i];
+
+		if (!counts(place))
+			continue;
+		if (other_mode(place, &mode)) {
+			other++;
+			continue;
+		}
+		total++;
+		hit += place->hit;
+		ordinarily += ordinary(place);
+		if (verbose && !place->hit)
+			say_missed(place);
+	}
+	printf("%s, %s: %u instructions on the data path, besides %u of the other mode\n",
+	       plan->name, mode.name, total, other);
+	printf("  planted %u alone and the rest beside them; hit %u, %.1f %%\n", ordinarily, hit,
+	       100.0 * hit / total);
+	printf("  %lu traps at which the handler worked, %lu of them in a handler, %lu in one of "
+	       "those; %u phases\n",
+	       traps, traps_at[2] + traps_at[3], traps_at[3], runs);
+	printf("  deepest use of the stack for signals: %u of %u bytes\n", deepest_stack(),
+	       STACK_BYTES);
+	fflush(stdout);
+	MUST(hit * 100 >= total * plan->share);
+	MUST(traps_at[2] > 0 && traps_at[3] > 0);
+}
+
+void trap_prepare(const struct trap_plan *what)
+{
+	plan = what;
+	MUST(plan->phases <= 64);
+	read_table();
+}
+
+void trap_run(void)
+{
+	open_text();
+	take_signals();
+	for (unsigned i = 0; i < plan->phases; i++)
+		run_phase(i);
+	plan->settle();
+	each_place(never, plant);
+	look();
+	singles();
+	nest();
+	plan->settle();
+	report();
+}
