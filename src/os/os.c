@@ -105,6 +105,19 @@ unsigned stele_os_overcommit(void)
 	return buf[0] >= '0' && buf[0] <= '9' ? (unsigned)(buf[0] - '0') : 0;
 }
 
+static bool has_limit(int resource)
+{
+	struct rlimit limit;
+
+	return STELE_SYSCALL(SYS_prlimit64, 0, resource, NULL, &limit) == 0 &&
+	       limit.rlim_cur != RLIM_INFINITY;
+}
+
+bool stele_os_space_is_limited(void)
+{
+	return has_limit(RLIMIT_AS) || has_limit(RLIMIT_DATA);
+}
+
 size_t stele_os_address_limit(void)
 {
 	struct rlimit limit; /* of 64 bits each, as the call has them */

@@ -38,7 +38,8 @@ uint64_t stele_os_ram_bytes(void); /* RAM plus swap; 0 when unknown */
  * when it is unknown. */
 #define STELE_OS_OVERCOMMIT_ALWAYS 1
 unsigned stele_os_overcommit(void);
-size_t stele_os_address_limit(void); /* RLIMIT_AS minus what is mapped now; SIZE_MAX if none */
+bool stele_os_space_is_limited(void); /* by RLIMIT_AS or RLIMIT_DATA */
+size_t stele_os_address_limit(void);  /* RLIMIT_AS minus what is mapped now; SIZE_MAX if none */
 
 /*
  * Sets the bits of the numbers in the list of a file, such as "0-3,8": @words words, the rest is

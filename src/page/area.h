@@ -56,8 +56,8 @@ static inline uint32_t area_claimed(uint32_t count)
 	return count - AREA_OPEN;
 }
 
-/* Claims @n frames from the count. */
-static inline bool area_claim(_Atomic uint32_t *count, unsigned n)
+/* Claims @n frames from the count: the count before, or 0. */
+static inline uint32_t area_claim(_Atomic uint32_t *count, unsigned n)
 {
 	uint32_t seen = load_relaxed(count);
 
@@ -65,8 +65,8 @@ static inline bool area_claim(_Atomic uint32_t *count, unsigned n)
 		/* ORDER(AREA) acquire: the bits that back this claim are clear. */
 		if (atomic_compare_exchange_weak_explicit(count, &seen, seen + n, ORDER_AREA_TAKE,
 							  memory_order_relaxed))
-			return true;
-	return false;
+			return seen;
+	return 0;
 }
 
 /* True: the area is empty now. */

@@ -68,7 +68,6 @@ static void set_zones(struct stele_heap *h, uint32_t areas)
 		zone->first = node * each;
 		zone->end = zone->first + each;
 		store_relaxed(&zone->high, zone->first);
-		store_relaxed(&zone->low, zone->first);
 	}
 }
 
@@ -99,7 +98,7 @@ static size_t lay_out(struct stele_heap *h, size_t arena, unsigned slots)
 
 	part(&at, STELE_TAGS_OFFSET + areas * AREA_FRAMES * 8);
 	h->refs_at = part(&at, areas * AREA_FRAMES * 4);
-	h->counts_at = part(&at, areas * 4);
+	h->counts_at = part(&at, areas * 4 * ROOM_STRIDE);
 	h->areas_at = part(&at, areas * sizeof(struct area));
 	h->slots_at = part(&at, (size_t)slots * STELE_SLOT_SIZE);
 	h->slots_end = h->slots_at + (size_t)slots * STELE_SLOT_SIZE;
@@ -123,7 +122,7 @@ static size_t table_size(enum stele_table table, size_t areas)
 	case TABLE_REFS:
 		return areas * AREA_FRAMES * 4;
 	case TABLE_COUNTS:
-		return areas * 4;
+		return areas * 4 * ROOM_STRIDE;
 	case TABLE_AREAS:
 		return areas * sizeof(struct area);
 	default:

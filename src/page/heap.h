@@ -8,6 +8,7 @@
 #include "os/os.h"
 #include "page/area.h"
 #include "page/open.h"
+#include "page/rooms.h"
 #include "page/run.h"
 #include "percpu/nodes.h"
 #include "percpu/percpu.h"
@@ -17,7 +18,6 @@
 struct stele_zone {
 	uint32_t first, end;   /* fixed at start */
 	_Atomic uint32_t high; /* areas from here on were never opened (page/open.h); grows only */
-	_Atomic uint32_t low;  /* areas below were seen full (run.c) */
 };
 
 /* Tables that are indexed by a frame or an area, and tables of entries that are handed out one by
@@ -48,6 +48,8 @@ struct stele_heap {
 	/* Grows only. */
 	_Atomic uint64_t next_descriptor; /* offset of the first never used */
 	_Atomic uint32_t mapped;	  /* areas that are mapped, not in this order */
+	_Atomic uint32_t empty; /* open areas of which nothing is claimed; may be wrong by a few */
+	_Atomic uint32_t foreign; /* areas that were seen FOREIGN */
 	struct stele_zone zones[STELE_NODES_MAX];
 };
 extern struct stele_heap stele_heap __attribute__((visibility("hidden")));
@@ -57,7 +59,16 @@ int stele_heap_cover(uint32_t first, uint32_t n);
 
 static inline _Atomic uint32_t *area_count(uint32_t number)
 {
-	return (_Atomic uint32_t *)(stele_hot.base + stele_heap.counts_at) + number;
+	return (_Atomic uint32_t *)(stele_hot.base + stele_heap.counts_at) + number * ROOM_STRIDE;
+}
+
+extern _Atomic uint32_t stele_room_groups[] __attribute__((visibility("hidden")));
+extern _Atomic uint32_t stele_room_tops[] __attribute__((visibility("hidden")));
+
+/* An area's word lies behind its count. */
+static inline struct rooms area_rooms(void)
+{
+	return (struct rooms){ area_count(0) + 1, stele_room_groups, stele_room_tops };
 }
 
 /* Or not open. */
@@ -120,6 +131,16 @@ static inline uint64_t frame_of(uintptr_t address)
 /* Claims and takes frames [frame, frame+n) of areas that are open, or none. */
 bool stele_row_take(uint64_t frame, unsigned n);
 
+/* rooms.c: frames of an area were returned; an area was opened; it has no row of this class, and its
+ * word may say that it has. */
+void stele_room_freed(uint32_t number, unsigned first, unsigned n);
+void stele_room_opened(uint32_t number);
+void stele_room_look(uint32_t number, unsigned class);
+unsigned stele_free_at_end(uint32_t number);
+unsigned stele_free_at_start(uint32_t number);
+#define ROOM_BORDER 17u	      /* frames of a row that may lie over a border: longer than any slab */
+#define ROOM_BORDER_CLASS 11u /* of such a row at least */
+
 /* keep.c: frames of runs in use, and free frames that may be resident. */
 void stele_frames_taken(uint64_t frames, uint64_t dirty);
 void stele_frames_returned(uint64_t frames, enum effort effort); /* all of them dirty */
@@ -135,8 +156,9 @@ void stele_counts_mend(uint64_t seen, uint64_t dirty);
 
 /* purge.c: areas [first, last] have free frames. Before they are counted. */
 void stele_purge_noted(uint32_t first, uint32_t last);
-/* Purges until @keep frames are left, or a bound is reached; the caller has just returned so many. */
-void stele_purge_some(uint64_t keep, uint64_t returned);
+/* Purges until @keep frames are left, or a bound is reached; the caller has just returned so many, and
+ * unmapped @closed. */
+void stele_purge_some(uint64_t keep, uint64_t returned, uint64_t closed);
 void stele_purge_tick(void);
 
 /* zones.c: among how many of @count nodes, some with @memory, @arena can be divided (1: it cannot). */
@@ -162,12 +184,27 @@ void stele_areas_gone(uint32_t first, uint32_t n);  /* they are not mapped any m
 void stele_areas_lost(uint32_t first, uint32_t n);  /* something else may be mapped there */
 /* The last frames of an area were returned. */
 void stele_area_emptied(uint32_t number);
-/* Unmaps empty areas. */
+/* close.c: unmaps all empty areas; whether there are more than may stay where @kept frames may; and
+ * unmaps some of these, so many frames. */
 void stele_areas_close_empty(void);
+bool stele_areas_many(uint64_t kept);
+uint64_t stele_areas_close_some(uint64_t kept);
+void stele_areas_tick(void);
+/* Before NULL is the answer: areas that were FOREIGN may be free by now. False: there are none. */
+bool stele_areas_look_again(struct stele_zone *zone);
 /* Whether areas are in the hands of a thread that opens, closes or purges them; a glance. A child of
  * fork() may be told so for good. */
 bool stele_areas_busy(void);
 void stele_areas_in_hand(int more); /* 1, and -1 afterwards */
+
+static inline bool frames_claim(uint32_t number, unsigned n)
+{
+	uint32_t before = area_claim(area_count(number), n);
+
+	if (before == AREA_OPEN)
+		sub_relaxed(&stele_heap.empty, 1);
+	return before;
+}
 
 /* For frames that were claimed, or taken, in area @number. */
 static inline void frames_unclaim(uint32_t number, unsigned n)
@@ -180,6 +217,7 @@ static inline void frames_return(uint32_t number, unsigned first, unsigned n)
 {
 	if (area_return(area_at(number), area_count(number), first, n))
 		stele_area_emptied(number);
+	stele_room_freed(number, first, n);
 }
 
 /* Marks frames dirty; returns how many of them already were. */

@@ -24,7 +24,8 @@
  *           are advice: an update that is lost in a race is not repeated.
  * Context   any. EFFORT_BOUNDED counts only; the next slow call finds the excess by itself, so no
  *           note has to be left and none can be lost.
- * Bound     each call is a fixed number of steps, and a purge of bounded size (purge.c).
+ * Bound     each call is a fixed number of steps, and closes and purges so much and no more (close.c,
+ *           purge.c).
  * Tests     tests/unit/page/test_purge.c
  */
 #include "base/options.h"
@@ -45,6 +46,8 @@ static _Atomic uint64_t peak, wanted;
 static _Atomic uint64_t gone;	/* purged lately */
 static _Atomic uint64_t lowest; /* dirty and free at least, in this tick */
 static _Atomic uint64_t ticked; /* ms: the last tick */
+static _Atomic uint32_t
+	limited; /* whether address space is: asked once in a tick, when it matters */
 
 /* ---- counts ---- */
 
@@ -149,24 +152,45 @@ static bool tick(void)
 	return true;
 }
 
+enum { LIMIT_UNKNOWN, LIMIT_NONE, LIMIT_SET };
+
+/* Frames that may stay in empty areas. Under a limit of address space others need the room more. */
+static uint64_t may_stay_mapped(void)
+{
+	if (load_relaxed(&limited) == LIMIT_UNKNOWN)
+		store_relaxed(&limited, stele_os_space_is_limited() ? LIMIT_SET : LIMIT_NONE);
+	return load_relaxed(&limited) == LIMIT_SET ? 0 : may_stay();
+}
+
+static void new_tick(void)
+{
+	stele_purge_tick();
+	stele_areas_tick();
+	store_relaxed(&limited, LIMIT_UNKNOWN);
+}
+
 /* This thread returned @frames, or has time to look. */
 static void look(uint64_t frames)
 {
-	uint64_t keep;
+	uint64_t keep, closed = 0;
 
-	if (stele_likely(stele_dirty_free() <= least()))
+	if (stele_likely(stele_dirty_free() <= least() && !stele_areas_many(0)))
 		return;
 	if (tick())
-		stele_purge_tick();
+		new_tick();
+	if (stele_areas_many(0) && stele_areas_many(may_stay_mapped()))
+		closed = stele_areas_close_some(may_stay_mapped());
 	keep = may_stay();
 	if (stele_dirty_free() > keep)
-		stele_purge_some(keep - STELE_MIN(keep, BATCH + keep / 8), frames);
+		stele_purge_some(keep - STELE_MIN(keep, BATCH + keep / 8), frames, closed);
 }
 
 bool stele_purge_is_due(void)
 {
 	uint64_t dirty = stele_dirty_free();
 
+	if (stele_unlikely(stele_areas_many(0)) && stele_areas_many(may_stay_mapped()))
+		return true;
 	return stele_unlikely(dirty > least()) &&
 	       (dirty > may_stay() || stele_os_ms() - load_relaxed(&ticked) >= tick_ms());
 }

@@ -68,6 +68,9 @@ static int64_t find_areas(unsigned where, uint32_t n, uint32_t align, bool fresh
 {
 	int64_t first = look_for_areas(where, n, align, fresh);
 
+	if (stele_unlikely(first < 0) &&
+	    stele_areas_look_again(&stele_heap.zones[where_node(where)]))
+		first = look_for_areas(where, n, align, fresh);
 	for (unsigned i = 0; first < 0 && i < PATIENCE && stele_areas_busy(); i++) {
 		stele_os_yield();
 		first = look_for_areas(where, n, align, fresh);
@@ -277,9 +280,8 @@ static void retire_areas(uint32_t first, uint32_t n, size_t bytes, bool own, enu
 	mark_touched(first, bytes);
 	dirty = dirty_in(first, n);
 	stele_areas_return(first, n);
-	if (!dirty)
-		return;
-	stele_purge_noted(first, first + n - 1);
+	if (dirty)
+		stele_purge_noted(first, first + n - 1);
 	stele_dirty_returned(dirty, effort);
 }
 

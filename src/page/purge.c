@@ -122,7 +122,7 @@ static enum purged purge_piece(uint32_t number, struct row row)
 	unsigned n = row.end - row.first;
 	int error;
 
-	if (!area_claim(area_count(number), n))
+	if (!frames_claim(number, n))
 		return TAKEN;
 	/* ORDER(AREA) acquire: the last owners are done. */
 	if (!take_at(area, row.first, n)) {
@@ -256,9 +256,10 @@ static void walk(struct step *step, uint32_t highest)
 	}
 }
 
-void stele_purge_some(uint64_t keep, uint64_t returned)
+void stele_purge_some(uint64_t keep, uint64_t returned, uint64_t closed)
 {
-	struct step step = { .keep = keep ? keep : 1, .frames = STEP + 2 * returned };
+	struct step step = { .keep = keep ? keep : 1,
+			     .frames = STEP + 2 * returned - STELE_MIN(closed, STEP) };
 	uint32_t highest = areas_below(AREA_NONE);
 	uint64_t signals;
 

@@ -2,14 +2,16 @@
 /*
  * page/run.c - runs of frames from areas, and their descriptors
  *
- * Idea      First fit from the lowest area that may have room, so that high areas empty
+ * Idea      First fit from the lowest area that has room (page/rooms.h), so that high areas empty
  *           and can be given back; each slot starts at the area it used last, so that
  *           CPUs rarely meet in one. Long rows are fitted from the lowest always, and over
  *           the border of two areas: they would leave holes elsewhere.
  * Nodes     each has its zone, a stretch of areas, where all of this happens; the next one is
  *           tried when no more of it can be opened (page/areas.c).
- * Objects   low of a zone: areas below were seen full. It is a hint and may be wrong; before a new
- *           area is opened all of them are looked at.
+ * Bound     a search finds each candidate in a few steps (page/rooms.h). It tries LOOSE areas whose longest row may be
+ *           too short, then such as have one that is long enough, LOOKS together; then a new
+ *           area is opened. Only where the answer would be NULL it looks at every area, and again
+ *           while other threads have areas in their hands, PATIENCE times.
  * Order     AREA (page/area.h), PAGEMAP (page/map.h).
  * Failure   NULL; a claim that found no run is returned before the next area is tried.
  * Tests     tests/unit/page/test_run.c
@@ -22,7 +24,9 @@
 #include "sync/mutex.h"
 
 #define HINTS 64
-#define LARGE_ROW 17u /* frames: longer than any slab */
+#define LARGE_ROW ROOM_BORDER
+#define LOOSE 4u /* areas tried whose longest row may be too short by a quarter */
+#define LOOKS 64u
 
 static struct stele_stack free_descriptors;
 static _Atomic uint32_t hints[HINTS];
@@ -185,7 +189,7 @@ bool stele_row_take(uint64_t frame, unsigned n)
 		uint32_t number = (uint32_t)((frame + done) / AREA_FRAMES);
 
 		here = frames_here(frame + done, n - done);
-		if (!area_claim(area_count(number), here))
+		if (!frames_claim(number, here))
 			break;
 		if (!take_at(area_at(number), (frame + done) % AREA_FRAMES, here)) {
 			frames_unclaim(number, here);
@@ -224,7 +228,7 @@ static int64_t take_in_area(uint32_t number, unsigned frames, unsigned align)
 {
 	int first;
 
-	if (!area_claim(area_count(number), frames))
+	if (!frames_claim(number, frames))
 		return -1;
 	first = area_take(area_at(number), frames, align);
 	if (first < 0) {
@@ -232,26 +236,6 @@ static int64_t take_in_area(uint32_t number, unsigned frames, unsigned align)
 		return -1;
 	}
 	return (int64_t)number * AREA_FRAMES + first;
-}
-
-static unsigned free_at_end(struct area *area)
-{
-	unsigned w = AREA_WORDS;
-	uint64_t used = 0;
-
-	while (w > 0 && !(used = load_relaxed(&area->used[w - 1])))
-		w--;
-	return (AREA_WORDS - w) * 64 + (used ? (unsigned)__builtin_clzll(used) : 0);
-}
-
-static unsigned free_at_start(struct area *area)
-{
-	unsigned w = 0;
-	uint64_t used = 0;
-
-	while (w < AREA_WORDS && !(used = load_relaxed(&area->used[w])))
-		w++;
-	return w * 64 + (used ? (unsigned)__builtin_ctzll(used) : 0);
 }
 
 /* Frames at the end of area @number - 1 and at the start of area @number. */
@@ -263,31 +247,59 @@ static int64_t take_across(const struct stele_zone *zone, uint32_t number, unsig
 	if (frames < LARGE_ROW || number == zone->first || area_is_full(number) ||
 	    area_is_full(number - 1))
 		return -1;
-	frame = STELE_ALIGN_UP(border - free_at_end(area_at(number - 1)), (uint64_t)align);
-	if (frame >= border || frame + frames > border + free_at_start(area_at(number)))
+	frame = STELE_ALIGN_UP(border - stele_free_at_end(number - 1), (uint64_t)align);
+	if (frame >= border || frame + frames > border + stele_free_at_start(number))
 		return -1;
 	return stele_row_take(frame, frames) ? (int64_t)frame : -1;
 }
 
-/* Looks at areas [from, high). ORDER(SPAN) acquire: they were opened. */
-static int64_t take_from(struct stele_zone *zone, uint32_t from, unsigned frames, unsigned align,
-			 bool raise_low)
+static int64_t take_near(const struct stele_zone *zone, uint32_t number, unsigned frames,
+			 unsigned align)
 {
-	uint32_t high = load_acquire(&zone->high);
+	int64_t frame = take_across(zone, number, frames, align);
 
-	for (uint32_t number = from; number < high; number++) {
-		int64_t frame = take_across(zone, number, frames, align);
+	if (frame < 0)
+		frame = take_in_area(number, frames, align);
+	if (frame >= 0)
+		store_relaxed(&hints[stele_slot_now() % HINTS], number);
+	return frame;
+}
 
-		if (frame < 0)
-			frame = take_in_area(number, frames, align);
-		if (frame >= 0) {
-			store_relaxed(&hints[stele_slot_now() % HINTS], number);
+/*
+ * In areas from @from on that may have room: a few whose rows may be too short, then such as have
+ * long ones unless another thread is faster. ORDER(SPAN) acquire: they were opened.
+ */
+static int64_t take_from(const struct stele_zone *zone, uint32_t from, unsigned frames,
+			 unsigned align)
+{
+	unsigned class = room_class(frames), sure = room_class_above(frames + align - 1);
+	uint32_t high = load_acquire(&((struct stele_zone *)zone)->high);
+
+	for (unsigned i = 0; i < LOOKS; i++) {
+		uint32_t number = room_next(area_rooms(), from, high, i < LOOSE ? class : sure);
+		int64_t frame;
+
+		if (number == ROOM_NONE)
+			return -1;
+		frame = take_near(zone, number, frames, align);
+		if (frame >= 0)
 			return frame;
-		}
-		if (raise_low && area_is_full(number) && load_relaxed(&zone->low) == number)
-			store_relaxed(&zone->low, number + 1);
+		stele_room_look(number, sure);
+		from = number + 1;
 	}
 	return -1;
+}
+
+/* Where the answer would be NULL: in all areas. ORDER(SPAN) acquire: they were opened. */
+static int64_t take_anywhere(struct stele_zone *zone, unsigned frames, unsigned align)
+{
+	uint32_t high = load_acquire(&zone->high);
+	int64_t frame = -1;
+
+	for (uint32_t number = zone->first; frame < 0 && number < high; number++)
+		if (!area_is_full(number))
+			frame = take_near(zone, number, frames, align);
+	return frame;
 }
 
 /* Long rows leave the area they started in: only the lowest place that fits keeps holes few. */
@@ -309,36 +321,65 @@ static int64_t take_in_zone(struct stele_zone *zone, unsigned frames, unsigned a
 	int64_t frame = take_where_last(zone, frames, align), first;
 
 	if (frame < 0)
-		frame = take_from(zone, load_relaxed(&zone->low), frames, align, true);
-	if (frame < 0 && load_relaxed(&zone->low) > zone->first)
-		frame = take_from(zone, zone->first, frames, align, false);
-	while (frame < 0) {
-		/* New areas. Another thread may fill them before us: then the next ones. */
-		first = stele_areas_open(zone);
-		if (first < 0)
-			return -1;
-		frame = take_from(zone, (uint32_t)first, frames, align, false);
-	}
+		frame = take_from(zone, zone->first, frames, align);
+	/* New areas. Another thread may fill them before us: then the next ones. */
+	while (frame < 0 && (first = stele_areas_open(zone)) >= 0)
+		frame = take_from(zone, (uint32_t)first, frames, align);
 	return frame;
 }
 
-static int64_t take_elsewhere(unsigned node, unsigned frames, unsigned align)
+/* There are none to be had in the usual way. */
+static __attribute__((noinline, cold)) int64_t take_hard(struct stele_zone *zone, unsigned frames,
+							 unsigned align)
 {
-	unsigned which = 0;
-	int64_t frame = -1;
+	int64_t frame = take_anywhere(zone, frames, align);
+
+	while (frame < 0 && stele_areas_look_again(zone))
+		frame = take_in_zone(zone, frames, align);
+	return frame;
+}
+
+static int64_t take_in(unsigned node, unsigned frames, unsigned align, bool hard)
+{
+	struct stele_zone *zone = &stele_heap.zones[node];
+
+	return hard ? take_hard(zone, frames, align) : take_in_zone(zone, frames, align);
+}
+
+/* In the wanted node's zone, else in the others, the nearest first. */
+static int64_t take_in_zones(unsigned where, unsigned frames, unsigned align, bool hard)
+{
+	unsigned node = where_node(where), which = 0;
+	int64_t frame = take_in(node, frames, align, hard);
 	int other;
 
+	if (where & WHERE_ONLY)
+		return frame;
 	while (frame < 0 && (other = stele_node_farther(node, &which)) >= 0)
-		frame = take_in_zone(&stele_heap.zones[other], frames, align);
+		frame = take_in((unsigned)other, frames, align, hard);
+	return frame;
+}
+
+#define PATIENCE 100u
+
+/* Where the answer would be NULL: other threads may have areas in their hands (page/large.c). */
+static __attribute__((noinline, cold)) int64_t take_late(unsigned where, unsigned frames,
+							 unsigned align)
+{
+	int64_t frame = take_in_zones(where, frames, align, true);
+
+	for (unsigned i = 0; frame < 0 && i < PATIENCE && stele_areas_busy(); i++) {
+		stele_os_yield();
+		frame = take_in_zones(where, frames, align, false);
+	}
 	return frame;
 }
 
 static int64_t take_frames(unsigned where, unsigned frames, unsigned align)
 {
-	unsigned node = where_node(where);
-	int64_t frame = take_in_zone(&stele_heap.zones[node], frames, align);
+	int64_t frame = take_in_zones(where, frames, align, false);
 
-	return frame < 0 && !(where & WHERE_ONLY) ? take_elsewhere(node, frames, align) : frame;
+	return stele_unlikely(frame < 0) ? take_late(where, frames, align) : frame;
 }
 
 /* ---- runs ---- */
@@ -369,16 +410,12 @@ struct run *stele_run_take_from(unsigned where, unsigned frames, unsigned align,
 static void return_frames(uintptr_t base, unsigned frames, enum effort effort)
 {
 	uint64_t frame = frame_of(base);
-	uint32_t number = (uint32_t)(frame / AREA_FRAMES), seen;
-	struct stele_zone *zone = zone_of_area(number);
+	uint32_t number = (uint32_t)(frame / AREA_FRAMES);
 
 	/* Frames that were given back before may have another owner by now. */
 	STELE_MUST(area_claimed(load_relaxed(area_count(number))) - 1 < AREA_FRAMES);
 	row_return(frame, frames);
 	stele_purge_noted(number, (uint32_t)((frame + frames - 1) / AREA_FRAMES));
-	seen = load_relaxed(&zone->low);
-	while (number < seen && !cas_relaxed(&zone->low, &seen, number))
-		;
 	stele_frames_returned(frames, effort);
 }
 

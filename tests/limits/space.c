@@ -5,7 +5,7 @@
  * Idea      A child of this program does one thing and measures itself by /proc. What it measures is
  *           the difference that the library makes: a child that allocates nothing is the control.
  * Cases     the size of a process that allocates little; memory locked by mlockall(); what a core
- *           file would hold; RLIMIT_AS that comes after the start; blocks that grow near the limit
+ *           file would hold; RLIMIT_AS that comes after the start, also when a burst is over; blocks that grow near the limit
  *           of mappings; memory that is promised after a trim.
  */
 #include "../proc_kib.h"
@@ -124,6 +124,34 @@ static int later(void)
 	return status ? status : usual_child(2000);
 }
 
+#define BURST 2000u
+
+/* Everything that was taken is freed, and no trim is asked for: other callers find nearly all the room. */
+static int burst(void)
+{
+	static void *p[BURST];
+	size_t room = status("VmSize") * 1024 + 300 * MIB;
+	struct rlimit limit = { room, room };
+	void *other;
+
+	if (setrlimit(RLIMIT_AS, &limit) != 0)
+		return 51;
+	for (int round = 0; round < 4; round++) {
+		for (unsigned i = 0; i < BURST; i++)
+			memset(p[i] = kmalloc(100000, GFP_KERNEL), 1, 100000);
+		usleep(200000); /* time is what makes it look at limits */
+		for (unsigned i = 0; i < BURST; i++)
+			kfree(p[i]);
+		other = mmap(NULL, 236 * MIB, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+		if (expect(other != MAP_FAILED, 52, "room after a burst, round", (unsigned)round))
+			return 52;
+		if (!others_get_on())
+			return 53;
+		munmap(other, 236 * MIB);
+	}
+	return 0;
+}
+
 /* What a trim leaves mapped is what a system with strict commit has promised. */
 static int trimmed(void)
 {
@@ -218,13 +246,15 @@ static int child(const char *what)
 		return later();
 	if (strcmp(what, "trimmed") == 0)
 		return trimmed();
+	if (strcmp(what, "burst") == 0)
+		return burst();
 	return grow((unsigned)atoi(what));
 }
 
 int main(int argc, char **argv)
 {
-	static const char *const cases[] = { "small",	"locked", "core", "later",
-					     "trimmed", "30",	  "380" };
+	static const char *const cases[] = { "small", "locked",	 "core", "later",
+					     "burst", "trimmed", "30",	 "380" };
 
 	if (argc > 1)
 		return child(argv[1]);

@@ -1,0 +1,229 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * page/close.c - empty areas go back to the system
+ *
+ * Idea      An empty area costs address space, which limits count and other callers of mmap() need. So
+ *           no more than SLACK of them stay mapped, besides as many as hold the dirty frames that may
+ *           stay (page/keep.c). A thread that returns frames and finds more unmaps the highest ones,
+ *           in rows, until half of SLACK is left. malloc_trim() unmaps them all.
+ * Holes     An area between mapped ones leaves a hole, and a hole is one mapping more. With many
+ *           areas a hole must be longer, so that there are no more than HOLES.
+ * Foreign   Where a call would answer NULL, areas that were FOREIGN are looked at again: their owner may
+ *           have unmapped them.
+ * Bound     while a program frees, a call looks at VISITS rows and unmaps CALLS of them, of ROWS_MOST areas together. If it
+ *           can close none, no thread tries again before there are more or a tick is over. A second look
+ *           at FOREIGN areas makes AGAIN system calls. A trim looks at all areas.
+ * Order     AREA (page/open.h), ROOM.
+ * Context   any. Signals are held back while areas are in hand.
+ * Failure   the system refuses, as at the limit of mappings: the areas are open again.
+ * Tests     tests/unit/page/test_closing.c, tests/weather/space.c
+ */
+#include "page/areas.h"
+
+#define SLACK 16u /* areas: 32 MiB */
+#define ROWS_MOST 16u
+#define CALLS 4u
+#define VISITS 16u
+#define HOLES 8192u
+#define AGAIN 64u
+
+static _Atomic uint32_t in_vain; /* so many were empty when none could be closed */
+
+/* ---- all ---- */
+
+/* Makes empty areas HUGE from @first on: how many. */
+static uint32_t grab_empty(uint32_t first, uint32_t high)
+{
+	uint32_t n = 0;
+
+	while (first + n < high && area_take_empty(first + n))
+		n++;
+	return n;
+}
+
+/* These were unmapped, and their dirty frames are counted as free ones. */
+static void close_grabbed(uint32_t first, uint32_t n)
+{
+	uint64_t dirty = 0;
+
+	for (uint32_t i = first; i < first + n; i++)
+		dirty += stele_area_clear_dirty(i);
+	for (uint32_t i = first; i < first + n; i++)
+		room_clear(room_of_area(area_rooms(), i), ~0u);
+	stele_dirty_purged(dirty);
+	stele_areas_gone(first, n);
+}
+
+/* ORDER(SPAN) acquire: of areas that were opened. */
+static void close_empty(struct stele_zone *zone)
+{
+	uint32_t high = load_acquire(&zone->high), n;
+
+	for (uint32_t at = zone->first; (at = hint_next(area_hints(), at, high)) < high; at += n) {
+		n = grab_empty(at, high);
+		if (n && stele_os_unmap(area_memory(at), (size_t)n * AREA_SIZE) != 0)
+			stele_areas_return(at, n);
+		else if (n)
+			close_grabbed(at, n);
+		if (!n && !may_be_whole(load_relaxed(area_count(at))))
+			hint_clear(area_hints(), at, area_count(at));
+		n = n ? n : 1;
+	}
+}
+
+void stele_areas_close_empty(void)
+{
+	uint64_t signals = stele_areas_begin();
+
+	for (unsigned node = 0; node < stele_nodes.count; node++)
+		close_empty(&stele_heap.zones[node]);
+	stele_areas_end(signals);
+	stele_areas_tick();
+}
+
+/* ---- some, while a program frees ---- */
+
+static int32_t empty_areas(void)
+{
+	return (int32_t)load_relaxed(&stele_heap.empty);
+}
+
+static int32_t may_stay(uint64_t kept)
+{
+	return (int32_t)(SLACK + kept / AREA_FRAMES);
+}
+
+bool stele_areas_many(uint64_t kept)
+{
+	int32_t n = empty_areas();
+
+	return stele_unlikely(n > may_stay(kept)) && n > (int32_t)load_relaxed(&in_vain);
+}
+
+void stele_areas_tick(void)
+{
+	store_relaxed(&in_vain, 0);
+}
+
+static bool is_mapped(const struct stele_zone *zone, uint32_t number)
+{
+	uint32_t count;
+
+	if (number < zone->first || number >= load_relaxed(&((struct stele_zone *)zone)->high))
+		return false;
+	count = load_relaxed(area_count(number));
+	return count != AREA_CLOSED && count != AREA_FOREIGN;
+}
+
+/* A hole between mapped areas costs the process a mapping. */
+static bool is_worth_it(const struct stele_zone *zone, uint32_t first, uint32_t n)
+{
+	return n > load_relaxed(&stele_heap.mapped) / HOLES || !is_mapped(zone, first - 1) ||
+	       !is_mapped(zone, first + n);
+}
+
+/* Makes empty areas HUGE from @last on downwards: how many. */
+static uint32_t grab_down(const struct stele_zone *zone, uint32_t last, uint32_t most)
+{
+	uint32_t n = 0;
+
+	while (n < most && last - zone->first >= n && area_take_empty(last - n))
+		n++;
+	return n;
+}
+
+/* Areas [first, first+n), which are HUGE. False: they are open again. */
+static bool close_row(const struct stele_zone *zone, uint32_t first, uint32_t n)
+{
+	if (is_worth_it(zone, first, n) &&
+	    stele_os_unmap(area_memory(first), (size_t)n * AREA_SIZE) == 0) {
+		close_grabbed(first, n);
+		return true;
+	}
+	stele_areas_return(first, n);
+	return false;
+}
+
+struct closing {
+	uint32_t areas; /* that may be closed */
+	unsigned calls;
+	uint32_t closed;
+};
+
+/* The highest rows that can go. ORDER(SPAN) acquire: they were opened. */
+static void close_some(const struct stele_zone *zone, struct closing *c)
+{
+	uint32_t at = load_acquire(&((struct stele_zone *)zone)->high), n;
+
+	for (unsigned i = 0; i < VISITS && c->calls && c->areas; i++) {
+		uint32_t last = room_last_whole(area_rooms(), zone->first, at);
+
+		if (last == ROOM_NONE)
+			break;
+		n = grab_down(zone, last, c->areas);
+		at = last - n + 1;
+		if (!n) {
+			stele_room_look(last, ROOM_WHOLE);
+			at = last;
+		} else if (close_row(zone, at, n)) {
+			c->closed += n;
+			c->areas -= n;
+			c->calls--;
+		}
+	}
+}
+
+uint64_t stele_areas_close_some(uint64_t kept)
+{
+	int32_t left = may_stay(kept) - (int32_t)SLACK / 2, n = empty_areas();
+	struct closing c = { .calls = CALLS,
+			     .areas = n > left ? STELE_MIN((uint32_t)(n - left), ROWS_MOST) : 0 };
+	uint64_t signals = stele_areas_begin();
+
+	for (unsigned node = stele_nodes.count; node-- > 0;)
+		close_some(&stele_heap.zones[node], &c);
+	if (!c.closed)
+		store_relaxed(&in_vain, (uint32_t)STELE_MAX(empty_areas(), 0));
+	stele_areas_end(signals);
+	return (uint64_t)c.closed * AREA_FRAMES;
+}
+
+/* ---- areas that were somebody else's ---- */
+
+/* FOREIGN -> CLOSED, if nothing is there. */
+static bool forgive(uint32_t number)
+{
+	uint32_t foreign = AREA_FOREIGN;
+
+	/* ORDER(AREA) acquire: as area_begin(). */
+	if (!atomic_compare_exchange_strong_explicit(area_count(number), &foreign, AREA_BUSY,
+						     memory_order_acquire, memory_order_relaxed))
+		return false;
+	if (stele_os_map(area_memory(number), AREA_SIZE) != 0) {
+		area_show(area_count(number), AREA_FOREIGN);
+		return false;
+	}
+	stele_os_unmap(area_memory(number), AREA_SIZE);
+	sub_relaxed(&stele_heap.foreign, 1);
+	stele_area_show_whole(number, AREA_CLOSED);
+	return true;
+}
+
+/* ORDER(SPAN) acquire: they were opened. */
+bool stele_areas_look_again(struct stele_zone *zone)
+{
+	uint32_t high = load_acquire(&zone->high), found = 0, tries = AGAIN;
+	uint64_t signals;
+
+	if (stele_likely(!load_relaxed(&stele_heap.foreign)))
+		return false;
+	signals = stele_areas_begin();
+	for (uint32_t i = zone->first; i < high && tries; i++) {
+		if (load_relaxed(area_count(i)) != AREA_FOREIGN)
+			continue;
+		found += forgive(i);
+		tries--;
+	}
+	stele_areas_end(signals);
+	return found;
+}

@@ -1,0 +1,287 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * page/rows.c - rows of whole areas, for huge blocks
+ *
+ * Idea      A row is looked for from the lowest place on, among the areas that may be empty or closed:
+ *           there is a bit for each (page/open.h). What is closed of it is mapped then.
+ * Bound     A search reads a word for 4096 areas where nothing is free, and a word for 64 where
+ *           something is: at most 8192 words for 1 TiB. In a word it looks at each row of bits, of
+ *           which there are 32 at most. It looks once at each area of a row that it tries,
+ *           and clears the bit of one that is not free. All other loops are over the areas of the block itself.
+ * Order     AREA (page/open.h).
+ * Context   any. Signals are held back while areas are BUSY.
+ * Failure   -1 or false: the system refuses, or the zone has no such row.
+ * Tests     tests/unit/page/test_areas.c, tests/model/open.c
+ */
+#include "page/areas.h"
+
+/* ---- rows of whole areas ---- */
+
+/* For the caller: open areas become HUGE, others BUSY. */
+static bool grab_whole(uint32_t number)
+{
+	return area_take_empty(number) || area_grab(number);
+}
+
+/* How many areas from @first on have the state of the first. */
+static uint32_t alike(uint32_t first, uint32_t end, uint32_t *state)
+{
+	uint32_t at = first + 1;
+
+	*state = load_relaxed(area_count(first));
+	while (at < end && load_relaxed(area_count(at)) == *state)
+		at++;
+	return at - first;
+}
+
+/* Gives back what is HUGE, and closes what is BUSY or NEW. */
+static void ungrab(uint32_t first, uint32_t n)
+{
+	uint32_t end = first + n, here, state;
+
+	for (; first < end; first += here) {
+		here = alike(first, end, &state);
+		if (state == AREA_NEW) {
+			stele_os_unmap(area_memory(first), (size_t)here * AREA_SIZE);
+			sub_relaxed(&stele_heap.mapped, here);
+		}
+		for (uint32_t i = first; state != AREA_FOREIGN && i < first + here; i++)
+			stele_area_show_whole(i, state == AREA_HUGE ? AREA_OPEN : AREA_CLOSED);
+	}
+}
+
+/* Grabs [first, first+n), or as many as there are before one that cannot be had. */
+static uint32_t grab_row(uint32_t first, uint32_t n)
+{
+	for (uint32_t i = 0; i < n; i++)
+		if (!grab_whole(first + i))
+			return i;
+	return n;
+}
+
+/* Maps what is BUSY of a row that was grabbed. 0 or -errno. */
+static int map_row(uint32_t first, uint32_t n)
+{
+	uint32_t end = first + n, here, state;
+
+	for (; first < end; first += here) {
+		int error = 0;
+
+		here = alike(first, end, &state);
+		if (state == AREA_BUSY)
+			error = stele_areas_map(first, here);
+		if (error == -EEXIST)
+			stele_areas_mark_foreign(first, here);
+		if (error)
+			return error;
+		for (uint32_t i = first; state == AREA_BUSY && i < first + here; i++)
+			store_relaxed(area_count(i), AREA_NEW);
+	}
+	return 0;
+}
+
+/* Of a row that was grabbed, what is open is closed again: the row shall be one mapping. */
+static void unmap_open(uint32_t first, uint32_t n)
+{
+	for (uint32_t i = first; i < first + n; i++) {
+		if (load_relaxed(area_count(i)) == AREA_HUGE &&
+		    stele_os_unmap(area_memory(i), AREA_SIZE) == 0) {
+			sub_relaxed(&stele_heap.mapped, 1);
+			stele_dirty_purged(stele_area_clear_dirty(i));
+			store_relaxed(area_count(i), AREA_BUSY);
+		}
+	}
+}
+
+/*
+ * Takes [first, first+n), @fresh as one new mapping. 0; -EAGAIN: one of them cannot be had, *at is behind it; -EEXIST: one of
+ * them is foreign; -ENOMEM.
+ */
+static int take_row(struct stele_zone *zone, uint32_t first, uint32_t n, bool fresh, uint32_t *at)
+{
+	uint32_t got = grab_row(first, n);
+	int error = -EAGAIN;
+
+	*at = first + got + 1;
+	raise_high(&zone->high, first + got);
+	if (got == n && fresh)
+		unmap_open(first, n);
+	if (got == n)
+		error = map_row(first, n);
+	if (error) {
+		ungrab(first, got);
+		return error;
+	}
+	for (uint32_t i = first; i < first + n; i++)
+		area_show(area_count(i), AREA_HUGE);
+	return 0;
+}
+
+/* The first area from @first on whose address is a multiple of @align areas. */
+static uint32_t align_area(uint32_t first, uint32_t align)
+{
+	uint64_t number = (uintptr_t)area_memory(0) / AREA_SIZE + first;
+
+	return first + (uint32_t)(STELE_ALIGN_UP(number, (uint64_t)align) - number);
+}
+
+/* The lowest row from @from on below `high` that looks free, or UINT32_MAX. ORDER(SPAN) acquire. */
+static uint32_t find_row_of(struct stele_zone *zone, uint32_t from, uint32_t n, uint32_t align)
+{
+	uint32_t high = load_acquire(&zone->high), got;
+	struct area_hints hints = area_hints();
+
+	for (;; from += got + 1) {
+		from = align_area(hint_next(hints, from, high), align);
+		if ((uint64_t)from + n > high)
+			return UINT32_MAX;
+		got = hint_row(hints, from, n);
+		for (uint32_t i = 0; i < got; i++) {
+			if (may_be_whole(load_relaxed(area_count(from + i))))
+				continue;
+			hint_clear(hints, from + i, area_count(from + i));
+			got = i;
+		}
+		if (got == n)
+			return from;
+	}
+}
+
+/* Where a row at the end begins: the last areas that were opened may be part of it. ORDER(SPAN)
+ * acquire. */
+static uint32_t row_at_end(struct stele_zone *zone, uint32_t n)
+{
+	uint32_t high = load_acquire(&zone->high), first = high;
+
+	while (first > zone->first && high - first < n &&
+	       may_be_whole(load_relaxed(area_count(first - 1))))
+		first--;
+	return first;
+}
+
+/* Areas that an alignment leaves out below @end can be found. ORDER(SPAN) acquire. */
+static void skip_to(struct stele_zone *zone, uint32_t end)
+{
+	for (uint32_t i = load_acquire(&zone->high); i < end; i++)
+		hint_set(area_hints(), i);
+	raise_high(&zone->high, end);
+}
+
+static int64_t take_at_end(struct stele_zone *zone, uint32_t n, uint32_t align, bool fresh)
+{
+	uint32_t at = row_at_end(zone, n);
+	int error;
+
+	do {
+		uint32_t first = align_area(at, align);
+
+		if ((uint64_t)first + n > zone->end || stele_heap_cover(at, first + n - at) != 0)
+			return -1;
+		skip_to(zone, first);
+		error = take_row(zone, first, n, fresh, &at);
+		if (!error)
+			return first;
+		if (error == -EEXIST)
+			at = first; /* the foreign mapping is marked now */
+	} while (error == -EAGAIN || error == -EEXIST);
+	return -1;
+}
+
+static int64_t take_low(struct stele_zone *zone, uint32_t n, uint32_t align, bool fresh)
+{
+	uint32_t at = zone->first, first;
+
+	while ((first = find_row_of(zone, at, n, align)) != UINT32_MAX) {
+		int error = take_row(zone, first, n, fresh, &at);
+
+		if (!error)
+			return first;
+		if (error == -EEXIST)
+			at = first; /* the foreign mapping is marked now */
+		else if (error != -EAGAIN)
+			return -1;
+	}
+	return -1;
+}
+
+int64_t stele_areas_take(struct stele_zone *zone, uint32_t n, uint32_t align, bool fresh)
+{
+	uint64_t signals = stele_areas_begin();
+	int64_t first = take_low(zone, n, align, fresh);
+
+	if (first < 0)
+		first = take_at_end(zone, n, align, fresh);
+	stele_areas_end(signals);
+	return first;
+}
+
+bool stele_areas_take_at(uint32_t first, uint32_t n)
+{
+	struct stele_zone *zone = zone_of_area(first - 1);
+	uint64_t signals;
+	bool taken;
+	uint32_t at;
+
+	if ((uint64_t)first + n > zone->end || stele_heap_cover(first, n) != 0)
+		return false;
+	signals = stele_areas_begin();
+	taken = take_row(zone, first, n, false, &at) == 0;
+	stele_areas_end(signals);
+	return taken;
+}
+
+/* ---- a block that is one mapping of its own ---- */
+
+bool stele_areas_take_behind(struct run *run, uint32_t n)
+{
+	uint32_t have = run->frames, first = area_of(run->base) + have, got;
+	struct stele_zone *zone = zone_of_area(first - 1);
+	uint64_t signals;
+	bool taken;
+
+	if ((uint64_t)first + n > zone->end || stele_heap_cover(first, n) != 0)
+		return false;
+	signals = stele_areas_begin();
+	got = grab_row(first, n);
+	raise_high(&zone->high, first + got);
+	if (got == n)
+		unmap_open(first, n);
+	taken = got == n && stele_os_extend((void *)run->base, have * AREA_SIZE,
+					    (size_t)(have + n) * AREA_SIZE) == 0;
+	if (taken)
+		add_relaxed(&stele_heap.mapped, n);
+	else
+		ungrab(first, got);
+	for (uint32_t i = first; taken && i < first + n; i++)
+		area_show(area_count(i), AREA_HUGE);
+	stele_areas_end(signals);
+	return taken;
+}
+
+/* ---- a block's areas that go ---- */
+
+void stele_areas_gone(uint32_t first, uint32_t n)
+{
+	sub_relaxed(&stele_heap.mapped, n);
+	for (uint32_t i = first; i < first + n; i++) {
+		stele_area_clear_dirty(i);
+		stele_area_show_whole(i, AREA_CLOSED);
+	}
+}
+
+void stele_areas_lost(uint32_t first, uint32_t n)
+{
+	sub_relaxed(&stele_heap.mapped, n);
+	for (uint32_t i = first; i < first + n; i++) {
+		stele_area_clear_dirty(i);
+		area_show(area_count(i), AREA_FOREIGN);
+	}
+}
+
+bool stele_areas_close(uint32_t first, uint32_t n)
+{
+	if (stele_os_unmap(area_memory(first), (size_t)n * AREA_SIZE) != 0)
+		return false;
+	stele_areas_gone(first, n);
+	return true;
+}

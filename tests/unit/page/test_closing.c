@@ -1,0 +1,169 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Tests of page/close.c: address space that a program has left is there for others, at the cost of few
+ * system calls; and so is what others have left.
+ */
+#include "os/map.h"
+#include "pages.h"
+
+#include <stdio.h>
+
+#define SLACK 17u /* areas that may stay, and one that the rest of dirty frames lies in */
+#define BLOCK (100u << 10)
+#define MOST (16 * 400u)
+
+static unsigned calls;
+
+int __wrap_stele_os_unmap(void *p, size_t size);
+int __real_stele_os_unmap(void *p, size_t size);
+int __wrap_stele_os_purge(void *p, size_t size);
+int __real_stele_os_purge(void *p, size_t size);
+
+/* In place of the system's (-Wl,--wrap): counted. */
+int __wrap_stele_os_unmap(void *p, size_t size)
+{
+	calls++;
+	return __real_stele_os_unmap(p, size);
+}
+
+int __wrap_stele_os_purge(void *p, size_t size)
+{
+	calls++;
+	return __real_stele_os_purge(p, size);
+}
+
+static char *blocks[MOST];
+
+static uint32_t mapped(void)
+{
+	return load_relaxed(&stele_heap.mapped);
+}
+
+static void take(unsigned n, size_t bytes, bool touch)
+{
+	for (unsigned i = 0; i < n; i++) {
+		blocks[i] = stele_large_alloc(bytes, 1, false);
+		assert_non_null(blocks[i]);
+		for (size_t at = 0; touch && at < bytes; at += FRAME_SIZE)
+			blocks[i][at] = 1;
+	}
+}
+
+static void give_back(unsigned first, unsigned n, unsigned step)
+{
+	for (unsigned i = first; i < n; i += step)
+		stele_large_free(stele_run_of(blocks[i]));
+}
+
+/* System calls for a burst of @n blocks that is freed. */
+static unsigned calls_for(unsigned n, bool touch)
+{
+	stele_purge(0);
+	take(n, BLOCK, touch);
+	calls = 0;
+	give_back(0, n, 1);
+	assert_true(mapped() <= SLACK);
+	return calls;
+}
+
+static void a_burst_leaves_no_address_space_behind(void **state)
+{
+	unsigned one = calls_for(MOST / 16, true), four = calls_for(MOST / 4, true),
+		 sixteen = calls_for(MOST, true);
+
+	(void)state;
+	printf("system calls: %u, %u, %u\n", one, four, sixteen);
+	/* A few for each area of 20 blocks, whatever else is there. */
+	assert_true(one <= MOST / 16 / 4);
+	assert_true(four <= MOST / 4 / 4);
+	assert_true(sixteen <= MOST / 4 && sixteen <= 16 * one);
+}
+
+static void nor_does_one_that_was_never_touched(void **state)
+{
+	(void)state;
+	calls_for(MOST / 4, false);
+}
+
+static void nor_do_blocks_of_whole_areas(void **state)
+{
+	(void)state;
+	stele_purge(0);
+	take(300, 3 * MIB, false);
+	assert_true(mapped() >= 600);
+	give_back(0, 300, 1);
+	assert_true(mapped() <= SLACK);
+}
+
+/* What lies between survivors goes as well, but for as much as is in use. */
+static void survivors_do_not_hold_the_others(void **state)
+{
+	(void)state;
+	stele_purge(0);
+	take(200, 3 * MIB, false);
+	for (int i = 0; i < 3; i++)
+		give_back((unsigned)i, 200, 4);
+	assert_true(mapped() <= 200 + SLACK);
+	give_back(3, 200, 4);
+	assert_true(mapped() <= SLACK);
+	stele_purge(0);
+	take(200, 3 * MIB, false);
+	give_back(0, 200, 2);
+	give_back(1, 200, 2);
+	assert_true(mapped() <= SLACK);
+}
+
+/* A program that uses the same memory again and again is not made to map it each time. */
+static void a_steady_program_makes_no_calls(void **state)
+{
+	(void)state;
+	stele_purge(0);
+	for (int round = 0; round < 4; round++) {
+		take(100, BLOCK, true);
+		calls = 0;
+		give_back(0, 100, 1);
+	}
+	assert_true(calls <= 8);
+}
+
+static void what_others_left_can_be_had_again(void **state)
+{
+	uint32_t number = 100;
+	char *other;
+	unsigned n = 0;
+
+	(void)state;
+	stele_purge(0);
+	while (load_relaxed(area_count(number)) != AREA_CLOSED)
+		number++;
+	assert_true(number + 40 <= stele_heap.areas_max);
+	other = mmap(area_memory(number), 40 * AREA_SIZE, PROT_NONE,
+		     MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	assert_ptr_equal(other, area_memory(number));
+	while (n < MOST && (blocks[n] = stele_large_alloc(MIB, 1, false)))
+		n++;
+	assert_true(n < MOST);
+	if (RANGE_IS_OURS)
+		assert_true(load_relaxed(&stele_heap.foreign) >= 40);
+	munmap(other, 40 * AREA_SIZE);
+	for (unsigned i = 0; i < 80; i++, n++)
+		assert_non_null(blocks[n] = stele_large_alloc(MIB, 1, false));
+	give_back(0, n, 1);
+	if (RANGE_IS_OURS)
+		assert_int_equal(load_relaxed(&stele_heap.foreign), 0);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		page_test(a_burst_leaves_no_address_space_behind),
+		page_test(nor_does_one_that_was_never_touched),
+		page_test(nor_do_blocks_of_whole_areas),
+		page_test(survivors_do_not_hold_the_others),
+		page_test(a_steady_program_makes_no_calls),
+		page_test(what_others_left_can_be_had_again),
+	};
+
+	setenv("STELE_DIRTY_MIN", "512k", 1);
+	return small_arena("2g") != 0 || cmocka_run_group_tests(tests, NULL, NULL);
+}
