@@ -34,7 +34,7 @@ static struct pair copy[PAIRS_MAX + 1];
 static const struct pair nothing;
 static const struct pair *_Atomic where;
 
-static const struct pair *find(const struct pair *pair, unsigned long type)
+static const struct pair *find_entry(const struct pair *pair, unsigned long type)
 {
 	for (unsigned i = 0; i < PAIRS_MAX && pair->type != AT_NULL; i++, pair++)
 		if (pair->type == type)
@@ -45,7 +45,7 @@ static const struct pair *find(const struct pair *pair, unsigned long type)
 /* A vector has a page size in it. */
 static bool is_vector(const struct pair *pair)
 {
-	const struct pair *size = find(pair, AT_PAGESZ);
+	const struct pair *size = find_entry(pair, AT_PAGESZ);
 
 	return size && size->value >= 4096 && !(size->value & (size->value - 1));
 }
@@ -98,7 +98,7 @@ static bool has_more_rights(void)
 
 unsigned long stele_auxv(unsigned long type)
 {
-	const struct pair *pair = vector(), *found = find(pair, type);
+	const struct pair *pair = vector(), *found = find_entry(pair, type);
 
 	if (found)
 		return found->value;

@@ -252,7 +252,7 @@ static int set_row(const struct stele_option_row *row, struct text t)
 	return 0;
 }
 
-static const struct stele_option_row *find_row(struct text name)
+static const struct stele_option_row *find_option(struct text name)
 {
 	for (size_t i = 0; i < stele_nr_option_rows; i++) {
 		if (same(name, stele_option_rows[i].name, strlen(stele_option_rows[i].name)))
@@ -313,7 +313,7 @@ int stele_option_set(const char *where, const char *item, size_t n)
 	const char *eq = memchr(item, '=', n);
 	size_t before = eq ? (size_t)(eq - item) : n;
 	struct text name = trimmed((struct text){ item, before });
-	const struct stele_option_row *row = find_row(name);
+	const struct stele_option_row *row = find_option(name);
 
 	if (!row)
 		return unknown(where, name, false);
@@ -357,7 +357,7 @@ static const struct stele_option_row *find_variable(struct text name)
 		lower[i] = name.s[i] >= 'A' && name.s[i] <= 'Z' ? (char)(name.s[i] | 0x20)
 								: name.s[i];
 	}
-	return find_row((struct text){ lower, name.n });
+	return find_option((struct text){ lower, name.n });
 }
 
 static void read_variable(const char *var)

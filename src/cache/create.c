@@ -230,7 +230,7 @@ static void warn_name(const struct request *r)
 
 /* Flags whose checks do not exist yet. They only take the cache's sheaves away, so that every free
  * is looked at. */
-static void warn_flags(const struct request *r)
+static void warn_create_flags(const struct request *r)
 {
 	static const struct {
 		slab_flags_t flag;
@@ -276,7 +276,7 @@ static struct kmem_cache *find_or_make(struct request *r, int *error)
 	*error = lock_with_nodes(&memory);
 	if (!*error) {
 		warn_name(r);
-		warn_flags(r);
+		warn_create_flags(r);
 		s = create_locked(r, memory);
 		stele_unlock(&stele_list_lock);
 		*error = s ? 0 : -ENOMEM;

@@ -11,6 +11,7 @@
  */
 #include "cache/fast.h"
 #include "cache/resting.h"
+#include "page/where.h"
 #include "slab/report.h"
 #include "trace/trace.h"
 

@@ -9,12 +9,16 @@
  */
 #include "arch/call.h"
 #include "base/fmt.h"
+#include "cache/barn.h"
 #include "cache/rcu.h"
 #include "cache/sheaves.h"
 #include "cache/walk.h"
+#include "page/where.h"
+#include "percpu/percpu.h"
 #include "slab/bitmap.h"
 #include "slab/object.h"
 #include "slab/report.h"
+#include "sync/grace.h"
 #include <errno.h>
 #include <stele/stats.h>
 #include <string.h>

@@ -26,12 +26,17 @@
 #include "cache/miss.h"
 #include "base/fmt.h"
 #include "base/options.h"
+#include "cache/barn.h"
 #include "cache/chores.h"
 #include "cache/sheaves.h"
 #include "cache/short.h"
+#include "page/where.h"
+#include "percpu/percpu.h"
+#include "percpu/sheaf.h"
 #include "slab/events.h"
 #include "slab/report.h"
 #include "slab/slabs.h"
+#include "sync/inject.h"
 #include <string.h>
 
 /* How often: others may empty or fill what we provide; then one object goes to its slab or comes from

@@ -10,6 +10,7 @@
 #include "cache/sheaves.h"
 #include "cache/walk.h"
 #include "page/run.h"
+#include "page/where.h"
 #include "slab/parts.h"
 
 static void make_parts(struct kmem_cache *s, void *arg)

@@ -21,6 +21,7 @@
  * Tests     tests/contract/test_typesafe.c  tests/model/handover.pml  tests/stress/rcu.c
  */
 #include "cache/rcu.h"
+#include "cache/barn.h"
 #include "cache/broken.h"
 #include "cache/sheaves.h"
 #include "os/os.h"
@@ -28,6 +29,7 @@
 #include "percpu/system.h"
 #include "slab/deferred.h"
 #include "slab/slabs.h"
+#include "sync/grace.h"
 #include <stele/cpu.h>
 
 static struct in_hand handing;

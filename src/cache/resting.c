@@ -29,10 +29,11 @@
 #include "cache/resting.h"
 #include "base/fmt.h"
 #include "cache/boot.h"
-#include "cache/sheaf.h"
+#include "cache/barn.h"
 #include "cache/sheaves.h"
 #include "page/map.h"
 #include "page/run.h"
+#include "page/where.h"
 #include "percpu/percpu.h"
 #include "slab/kmem_cache.h"
 #include "slab/object.h"
@@ -77,7 +78,7 @@ static bool watched(void)
 			   STELE_TRACE_MM_PAGE_FREE);
 }
 
-static inline bool fits(const struct run *run, size_t frames, size_t align)
+static inline bool run_fits(const struct run *run, size_t frames, size_t align)
 {
 	return run->frames == frames && stele_is_aligned(run->base, align);
 }
@@ -122,7 +123,7 @@ static void *exchange_in(uint64_t *entry, unsigned n, void *other, size_t frames
 	while (n-- > 0) {
 		void *p = (void *)(uintptr_t)entry[n];
 
-		if (!fits(stele_run_of(p), frames, align))
+		if (!run_fits(stele_run_of(p), frames, align))
 			continue;
 		entry[n] = (uint64_t)(uintptr_t)other;
 		return p;
@@ -198,7 +199,7 @@ static __attribute__((noinline)) void *take_slow(void *p, size_t frames, size_t 
 
 	if (!p)
 		p = pcpu_pop_late(s->words);
-	if (p && !fits(stele_run_of(p), frames, align))
+	if (p && !run_fits(stele_run_of(p), frames, align))
 		p = take_from_below(s, p, frames, align);
 	run = p ? stele_run_of(p) : NULL;
 	if (run)
@@ -221,7 +222,7 @@ void *stele_resting_take(size_t bytes, size_t align)
 	}
 	p = pcpu_pop(words);
 	run = stele_likely(p) ? stele_run_of(p) : NULL;
-	if (stele_unlikely(!run || !fits(run, frames, align)))
+	if (stele_unlikely(!run || !run_fits(run, frames, align)))
 		return take_slow(p, frames, align);
 	return in_use_again(run);
 }

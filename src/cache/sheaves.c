@@ -9,7 +9,9 @@
  * Tests     tests/unit/cache/test_sheaf.c
  */
 #include "cache/sheaves.h"
+#include "arch/contract.h"
 #include "base/valid.h"
+#include "percpu/sheaf.h"
 #include "slab/events.h"
 #include "slab/geometry.h"
 #include "slab/object.h"

@@ -8,8 +8,7 @@
 #define STELE_CACHE_SHEAVES_H
 
 #include "base/effort.h"
-#include "cache/sheaf.h"
-#include "page/where.h"
+#include "percpu/nodes.h"
 #include "slab/kmem_cache.h"
 
 /* ---- sheaves.c ---- */

@@ -18,6 +18,7 @@
 #include "slab/kept.h"
 #include "slab/report.h"
 #include "sync/grace.h"
+#include "sync/stack.h"
 #include <stele/stats.h>
 
 static int shrink_cache(struct kmem_cache *s)

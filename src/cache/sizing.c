@@ -9,6 +9,8 @@
 #include "cache/sizing.h"
 #include "base/options.h"
 #include "cache/sheaves.h"
+#include "percpu/percpu.h"
+#include "percpu/sheaf.h"
 #include "slab/geometry.h"
 
 /* Objects a sheaf holds: some 32 KiB of them, and the block that has room for as many. */

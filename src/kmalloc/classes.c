@@ -61,7 +61,7 @@ static unsigned int smallest_class(unsigned int entry, unsigned int granule)
 	return cls;
 }
 
-static bool start(unsigned int granule)
+static bool start_classes(unsigned int granule)
 {
 	unsigned int cls;
 
@@ -81,7 +81,7 @@ void stele_kmalloc_init(unsigned int granule)
 	/* Refused: the start itself has called, which must not wait for itself. */
 	if (ready_look(&started) || stele_lock(&starting) != 0)
 		return;
-	if (!load_relaxed(&started) && start(granule ? granule : KMALLOC_MIN_SIZE))
+	if (!load_relaxed(&started) && start_classes(granule ? granule : KMALLOC_MIN_SIZE))
 		ready_say(&started, 1); /* all caches and the table are there */
 	stele_unlock(&starting);
 }

@@ -16,6 +16,7 @@
 #include "cache/free.h"
 #include "cache/miss.h"
 #include "cache/resting.h"
+#include "percpu/nodes.h"
 #include "percpu/percpu.h"
 #include "slab/kmem_cache.h"
 #include "trace/probe.h"

@@ -12,6 +12,7 @@
  */
 #include "kmalloc/kmalloc.h"
 #include "cache/free.h"
+#include "page/where.h"
 #include "slab/kmem_cache.h"
 #include "slab/object.h"
 #include "slab/report.h"
@@ -93,7 +94,7 @@ static bool was_freed(const void *p, const void *site)
 	return true;
 }
 
-static void *move(void *p, size_t usable, const struct stele_request *r)
+static void *move_object(void *p, size_t usable, const struct stele_request *r)
 {
 	struct stele_request roomy = *r;
 	void *q = NULL;
@@ -135,7 +136,7 @@ void *stele_request_resize(const void *old, const struct stele_request *r)
 		if (q)
 			return q;
 	}
-	return move(p, usable, r);
+	return move_object(p, usable, r);
 }
 
 static void *resize_any(const void *p, size_t size, size_t align, gfp_t gfp, int node,

@@ -27,11 +27,11 @@ static const struct {
 	[STELE_CXX_NEW_ALIGNED_NOTHROW] = { "_ZnwmSt11align_val_tRKSt9nothrow_t", NULL },
 };
 
-static bool is_ours(void *function)
+static bool is_this_library(void *function)
 {
 	Dl_info its, mine;
 
-	return dladdr(function, &its) && dladdr((const void *)is_ours, &mine) &&
+	return dladdr(function, &its) && dladdr((const void *)is_this_library, &mine) &&
 	       its.dli_fbase == mine.dli_fbase;
 }
 
@@ -61,5 +61,5 @@ stele_cxx_fn stele_cxx_find(enum stele_cxx which, const void *site)
 	found = dlsym(RTLD_NEXT, name);
 	if (!found)
 		found = find_by_caller(name, site);
-	return found && !is_ours(found) ? (stele_cxx_fn)found : NULL;
+	return found && !is_this_library(found) ? (stele_cxx_fn)found : NULL;
 }

@@ -60,7 +60,7 @@ static inline uint16_t *words_above(size_t size)
 }
 
 /* Fills the table of words by size and opens the fast path. Idempotent. */
-static bool start(void)
+static bool start_malloc(void)
 {
 	stele_kmalloc_init(MALLOC_GRANULE);
 	if (!stele_cache_for(1))
@@ -82,9 +82,9 @@ static bool start(void)
 	return true;
 }
 
-static __attribute__((constructor(101))) void start_early(void)
+static __attribute__((constructor(101))) void start_drop_in(void)
 {
-	start();
+	start_malloc();
 }
 
 static void *no_memory(void)
@@ -99,7 +99,7 @@ static void *checked(void *p)
 }
 
 /* Reports kmalloc. */
-static void *reported(void *p, size_t size, size_t bytes, const void *site)
+static void *with_event(void *p, size_t size, size_t bytes, const void *site)
 {
 	const struct stele_request r = { .size = size, .node = NUMA_NO_NODE, .site = site };
 
@@ -111,7 +111,7 @@ static void *alloc_pages_of(size_t size, size_t align, bool zero, const void *si
 {
 	void *p = stele_large_alloc(size, align, zero);
 
-	return reported(p, size, p ? stele_usable(p) : size, site);
+	return with_event(p, size, p ? stele_usable(p) : size, site);
 }
 
 static void *alloc_large(size_t size, size_t align, bool zero, const void *site)
@@ -126,7 +126,7 @@ static void *alloc_large(size_t size, size_t align, bool zero, const void *site)
 
 static inline void *alloc_small(struct kmem_cache *s, size_t size, const void *site)
 {
-	return reported(slab_alloc(s, 0), size, s->size, site);
+	return with_event(slab_alloc(s, 0), size, s->size, site);
 }
 
 /* The heap does not start: this call comes from inside the start, or there is no memory at all. */
@@ -147,12 +147,12 @@ static __attribute__((noinline)) void *malloc_slow(size_t size, const void *site
 		return p;
 	}
 	s = stele_cache_for(size ? size : 1);
-	if (!s && !start())
+	if (!s && !start_malloc())
 		return checked(alloc_unstarted(MALLOC_GRANULE, size));
 	if (size > KMALLOC_MAX_CACHE_SIZE)
 		return checked(alloc_pages_of(size, 1, false, site));
 	s = s ? s : stele_cache_for(size ? size : 1);
-	return checked(reported(stele_alloc_anywhere(s, 0), size, s->size, site));
+	return checked(with_event(stele_alloc_anywhere(s, 0), size, s->size, site));
 }
 
 /* Above KMALLOC_MAX_CACHE_SIZE: a run that rests in this slot. */
@@ -181,7 +181,7 @@ static __attribute__((noinline)) void *malloc_above(size_t size, const void *sit
 	return p;
 }
 
-static inline __attribute__((always_inline)) void *take(size_t size)
+static inline __attribute__((always_inline)) void *alloc_fast(size_t size)
 {
 	void *p;
 
@@ -196,7 +196,7 @@ static inline __attribute__((always_inline)) void *take(size_t size)
 
 EXPORT void *malloc(size_t size)
 {
-	return take(size);
+	return alloc_fast(size);
 }
 
 static __attribute__((noinline)) void free_slow(void *p, const void *site)
@@ -239,17 +239,17 @@ EXPORT void *calloc(size_t n, size_t size)
 	if (__builtin_mul_overflow(n, size, &bytes))
 		return no_memory();
 	if (bytes > KMALLOC_MAX_CACHE_SIZE) {
-		if (!start())
+		if (!start_malloc())
 			return checked(alloc_unstarted(MALLOC_GRANULE, bytes));
 		return checked(alloc_large(bytes, 1, true, STELE_CALLER));
 	}
-	p = take(bytes);
+	p = alloc_fast(bytes);
 	return p ? memset(p, 0, room_for(bytes)) : NULL;
 }
 
 /* ---- realloc ---- */
 
-static void *move(void *p, size_t old, size_t size)
+static void *move_block(void *p, size_t old, size_t size)
 {
 	void *new = malloc(size);
 
@@ -261,7 +261,7 @@ static void *move(void *p, size_t old, size_t size)
 }
 
 /* Refuses to resize: the object was freed, or there is no object. */
-static void *refuse(const void *p, const char *what, const char *cache, const void *site)
+static void *refuse_resize(const void *p, const char *what, const char *cache, const void *site)
 {
 	stele_report_resize((struct stele_call){ "realloc", site }, p, what, cache);
 	return no_memory();
@@ -284,8 +284,8 @@ static __attribute__((noinline)) void *moved_slow(void *p, void *new, const void
 
 	if (stele_unlikely(!run || stele_seen_free(run, p))) {
 		free(new);
-		return refuse(p, "object was already free", run ? run_cache(run)->name : NULL,
-			      site);
+		return refuse_resize(p, "object was already free",
+				     run ? run_cache(run)->name : NULL, site);
 	}
 	free_slow(p, site);
 	return new;
@@ -306,8 +306,8 @@ static void *resize_object(void *p, size_t old, size_t size, const void *site)
 	/* Before anything is taken: that may put another object there. */
 	run = stele_run_of(p);
 	if (stele_unlikely(!run || object_is_free(run, p)))
-		return refuse(p, "object was already free", run ? run_cache(run)->name : NULL,
-			      site);
+		return refuse_resize(p, "object was already free",
+				     run ? run_cache(run)->name : NULL, site);
 	if (size > old && size < old + old / 4)
 		new = malloc(old + old / 4);
 	if (!new)
@@ -329,7 +329,7 @@ static void *grow_roomy(void *p, size_t old, size_t size)
 		new = stele_large_resize(p, roomy, false);
 	if (!new &&roomy != size)
 		new = stele_large_resize(p, size, false);
-	return !new &&roomy != size ? move(p, old, roomy) : new;
+	return !new &&roomy != size ? move_block(p, old, roomy) : new;
 }
 
 static void *resize_large(void *p, size_t old, size_t size)
@@ -347,20 +347,20 @@ static void *resize_large(void *p, size_t old, size_t size)
 		new = stele_large_resize(p, size, true);
 		if (new &&new != p) {
 			TRACE(KFREE, .call_site = STELE_CALLER, .ptr = p);
-			reported(new, size, stele_usable(new), STELE_CALLER);
+			with_event(new, size, stele_usable(new), STELE_CALLER);
 		}
 		if (new)
 			return new;
 		if (size <= old && size >= old / 2)
 			return p;
 	}
-	return move(p, old, size);
+	return move_block(p, old, size);
 }
 
 static void *resize_boot(void *p, size_t size)
 {
 	if (size)
-		return move(p, stele_boot_size(p), size);
+		return move_block(p, stele_boot_size(p), size);
 	stele_boot_free();
 	return NULL;
 }
@@ -375,7 +375,7 @@ static __attribute__((noinline)) void *realloc_slow(void *p, size_t size, const 
 		return resize_boot(p, size);
 	old = stele_usable(p);
 	if (!old)
-		return refuse(p, why_not(p), NULL, site);
+		return refuse_resize(p, why_not(p), NULL, site);
 	if (!size) {
 		stele_free("realloc", p, site);
 		return NULL;
@@ -416,7 +416,7 @@ static __attribute__((noinline)) void *aligned_slow(size_t align, size_t size, c
 	size = size ? size : 1;
 	if (align > PTRDIFF_MAX || size > PTRDIFF_MAX - align)
 		return NULL;
-	if (!start())
+	if (!start_malloc())
 		return alloc_unstarted(STELE_MAX(align, (size_t)MALLOC_GRANULE), size);
 	rounded = size;
 	if (align > MALLOC_GRANULE)

@@ -73,7 +73,7 @@ static bool valid(const char *call, const mempool_t *pool, int min_nr, int least
 }
 
 /* Fills a new pool; it is one only when this is 0. */
-static int begin(mempool_t *pool, unsigned limit, gfp_t gfp, int node)
+static int begin_pool(mempool_t *pool, unsigned limit, gfp_t gfp, int node)
 {
 	struct pool *in = inside(pool);
 
@@ -126,7 +126,7 @@ int mempool_init_node(mempool_t *pool, int min_nr, mempool_alloc_t *alloc_fn,
 	*pool = (mempool_t){
 		.alloc = alloc_fn, .free = free_fn, .pool_data = pool_data, .min_nr = min_nr
 	};
-	error = begin(pool, min_nr ? (unsigned)min_nr : 1, gfp, node);
+	error = begin_pool(pool, min_nr ? (unsigned)min_nr : 1, gfp, node);
 	if (error)
 		mempool_exit(pool);
 	return error;

@@ -188,7 +188,7 @@ static void cancelled(void *arg)
 }
 
 /* True: it has all. False: it is late. */
-static bool wait_out(struct wish *wish)
+static bool served_in_time(struct wish *wish)
 {
 	struct pool *in = inside(wish->pool);
 	struct timespec at, now;
@@ -206,7 +206,7 @@ static bool wait_out(struct wish *wish)
 	}
 }
 
-static bool wait_for(struct wish *wish)
+static bool wait_in_queue(struct wish *wish)
 {
 	struct pool *in = inside(wish->pool);
 	volatile bool served;
@@ -216,7 +216,7 @@ static bool wait_for(struct wish *wish)
 	stele_wait_begin(&in->queue, &wish->waiter);
 	/* In each pool: it may become cancellable meanwhile, and a callback may be cancelled. */
 	pthread_cleanup_push(cancelled, wish);
-	served = wait_out(wish);
+	served = served_in_time(wish);
 	pthread_cleanup_pop(0);
 	stele_wait_end(&in->queue, &in->reserve, &wish->waiter);
 	if (served)
@@ -249,7 +249,7 @@ pool_alloc_slow(mempool_t *pool, gfp_t gfp, const struct timespec *deadline, con
 	p = own_alloc(pool, wish.gfp, site, false);
 	if (p)
 		return p;
-	return wait_for(&wish) ? p : NULL;
+	return wait_in_queue(&wish) ? p : NULL;
 }
 
 static __attribute__((noinline)) void *
@@ -322,7 +322,7 @@ int mempool_alloc_bulk(mempool_t *pool, void **elems, unsigned int count)
 		wish.n--;
 	}
 	if (wish.n && (others_wait(pool) || !stele_pool_take(pool, wish.out, wish.n)))
-		wait_for(&wish);
+		wait_in_queue(&wish);
 	return 0;
 }
 

@@ -93,7 +93,7 @@ void stele_wait_begin(struct wait_queue *q, struct waiter *w)
 
 /* ---- taking ---- */
 
-static bool take_some(struct reserve *r, struct waiter *w)
+static bool take_needed(struct reserve *r, struct waiter *w)
 {
 	unsigned n = STELE_MIN(w->need, counts_limit(load_relaxed(&r->counts)));
 
@@ -106,17 +106,17 @@ static bool take_some(struct reserve *r, struct waiter *w)
 }
 
 /* Takes what it may take, in its turn. */
-static void look(struct wait_queue *q, struct reserve *r, struct waiter *w)
+static void look_in_turn(struct wait_queue *q, struct reserve *r, struct waiter *w)
 {
 	if (stele_os_process() != w->process)
 		stele_wait_begin(q, w); /* the child of a handler that forked: in no queue */
 	if (!w->place) {
-		while (w->need && take_some(r, w))
+		while (w->need && take_needed(r, w))
 			;
 		return;
 	}
 	while (w->need && place_look(&table, q, r, w->place, now_odd()))
-		take_some(r, w);
+		take_needed(r, w);
 }
 
 /* ---- sleeping ---- */
@@ -187,7 +187,7 @@ bool stele_wait_for(struct wait_queue *q, struct reserve *r, struct waiter *w,
 		const struct timespec *next;
 		struct timespec at;
 
-		look(q, r, w);
+		look_in_turn(q, r, w);
 		if (!w->need)
 			return true;
 		next = time_to_look(until, ms, &at);

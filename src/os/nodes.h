@@ -10,11 +10,10 @@
 #ifndef STELE_OS_NODES_H
 #define STELE_OS_NODES_H
 
+#include "base/layout.h"
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
-
-#define STELE_NODES_MAX 64u /* nodes that are numbered above count as ones without memory */
 
 /* The nodes in /sys/devices/system/node/@what ("online", "has_memory"); 0 when it does not say. */
 uint64_t stele_os_nodes(const char *what);

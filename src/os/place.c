@@ -78,7 +78,7 @@ static void add_to_path(struct search *s, char c)
 		s->name[s->length++] = c;
 }
 
-static void read_char(struct search *s, char c)
+static void next_char(struct search *s, char c)
 {
 	if (c == '\n')
 		end_line(s);
@@ -99,7 +99,7 @@ static bool is_fixed(const struct file *file)
 	       head->e_type == ET_EXEC;
 }
 
-static void look(struct search *s)
+static void look_through_maps(struct search *s)
 {
 	int fd = (int)STELE_SYSCALL(SYS_openat, AT_FDCWD, "/proc/self/maps", O_RDONLY | O_CLOEXEC);
 	char buf[128];
@@ -107,7 +107,7 @@ static void look(struct search *s)
 
 	while (fd >= 0 && !s->found && (n = STELE_SYSCALL(SYS_read, fd, buf, sizeof(buf))) > 0)
 		for (long i = 0; i < n && !s->found; i++)
-			read_char(s, buf[i]);
+			next_char(s, buf[i]);
 	if (fd >= 0)
 		stele_os_close(fd);
 }
@@ -120,7 +120,7 @@ const char *stele_os_place(const void *code, char text[STELE_OS_PLACE_SIZE])
 
 	stele_out_init(&out, text, STELE_OS_PLACE_SIZE);
 	begin_line(&s);
-	look(&s);
+	look_through_maps(&s);
 	if (s.found)
 		stele_fmt(&out, "%s+0x%lx", s.name,
 			  is_fixed(&s.file) ? s.code : s.code - s.file.begin);

@@ -20,6 +20,7 @@
 #ifndef STELE_PAGE_AREA_H
 #define STELE_PAGE_AREA_H
 
+#include "base/layout.h"
 #include "sync/atomic.h"
 #include "sync/inject.h"
 
@@ -30,10 +31,6 @@
 #define ORDER_AREA_RETURN memory_order_release
 #endif
 
-#define FRAME_SHIFT 12
-#define FRAME_SIZE (1ul << FRAME_SHIFT)
-#define AREA_FRAMES 512u
-#define AREA_SIZE (AREA_FRAMES * FRAME_SIZE)
 #define AREA_WORDS (AREA_FRAMES / 64)
 #define AREA_OPEN 65536u /* the count of an area that is empty; other states are below */
 #define AREA_HUGE 4096u

@@ -17,6 +17,7 @@
 #include "page/heap.h"
 #include "page/map.h"
 #include "page/run.h"
+#include "page/where.h"
 #include "percpu/system.h"
 #include "trace/probe.h"
 #include "trace/trace.h"

@@ -23,6 +23,7 @@
  */
 #include "page/heap.h"
 #include "page/run.h"
+#include "page/where.h"
 #include "percpu/system.h"
 
 #define KEPT_SHARE 16u /* of a node's areas, one in so many */

@@ -20,8 +20,10 @@
 #include "page/heap.h"
 #include "page/map.h"
 #include "page/valid.h"
+#include "page/where.h"
 #include "percpu/system.h"
 #include "sync/mutex.h"
+#include "sync/stack.h"
 
 #define HINTS 64
 #define LARGE_ROW ROOM_BORDER

@@ -17,13 +17,11 @@
 #ifndef STELE_PAGE_RUN_H
 #define STELE_PAGE_RUN_H
 
+#include "base/bits.h"
 #include "base/effort.h"
-#include "page/area.h"
-#include "page/where.h"
-#include "percpu/percpu.h"
-#include "sync/grace.h"
-#include "sync/later.h"
-#include "sync/stack.h"
+#include "base/layout.h"
+#include "sync/atomic.h"
+#include "sync/links.h"
 
 struct kmem_cache;
 
@@ -93,12 +91,6 @@ static inline struct run *stele_run_of(const void *p)
  */
 struct run *stele_run_take_from(unsigned where, unsigned frames, unsigned align, bool *clean);
 void stele_run_publish(struct run *run);
-
-/* The same from where this thread is. */
-static inline struct run *stele_run_take(unsigned frames, unsigned align, bool *clean)
-{
-	return stele_run_take_from(stele_node_here(), frames, align, clean);
-}
 
 /*
  * The same for a run that is never returned: its memory is nobody else's for good, so that racy

@@ -76,7 +76,7 @@ static bool frame_is_taken(uintptr_t address)
 }
 
 /* A block of whole areas has its first frame on the map, and no tag. */
-static const char *is_mapped(const struct run *run)
+static const char *area_fault(const struct run *run)
 {
 	uint32_t ref = (uint32_t)(((uintptr_t)run - (uintptr_t)stele_hot.base) / 8);
 	size_t first = map_index(run->base), n = frames_mapped(run);
@@ -95,7 +95,7 @@ const char *stele_run_valid(const struct run *run)
 {
 	const char *fault = fits(run);
 
-	return fault ? fault : is_mapped(run);
+	return fault ? fault : area_fault(run);
 }
 
 /* ---- all ---- */

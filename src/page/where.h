@@ -39,6 +39,14 @@ static inline bool is_remote(const void *p)
 	return nodes_several() && stele_node_at_slow(p) != stele_node_here_slow();
 }
 
+/* stele_run_take_from() from where this thread is. */
+struct run;
+struct run *stele_run_take_from(unsigned where, unsigned frames, unsigned align, bool *clean);
+static inline struct run *stele_run_take(unsigned frames, unsigned align, bool *clean)
+{
+	return stele_run_take_from(stele_node_here(), frames, align, clean);
+}
+
 /* Looks for nodes that got memory since the start, and lets them be taken from. */
 void stele_zones_look(void);
 

@@ -21,7 +21,7 @@
 #define ZONE_LEAST (1ul << 30) /* a block lies in one zone */
 
 /* Whether what there is has room, with no more than a quarter of the arena lost to powers of two. */
-static bool has_room(size_t arena, unsigned count, uint64_t memory, uint64_t ram)
+static bool zone_has_room(size_t arena, unsigned count, uint64_t memory, uint64_t ram)
 {
 	size_t areas = arena / AREA_SIZE / count, each;
 
@@ -35,9 +35,9 @@ unsigned stele_zones_fit(size_t arena, unsigned count, uint64_t memory, uint64_t
 {
 	unsigned now = 64 - (unsigned)__builtin_clzll(memory);
 
-	if (has_room(arena, count, count > now ? 1 : memory, ram))
+	if (zone_has_room(arena, count, count > now ? 1 : memory, ram))
 		return count;
-	return has_room(arena, now, memory, ram) ? now : 1;
+	return zone_has_room(arena, now, memory, ram) ? now : 1;
 }
 
 void stele_zones_bind(uint32_t first, uint32_t n)

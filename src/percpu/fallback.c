@@ -28,7 +28,7 @@ static inline __attribute__((always_inline)) word_t *own_entry(void)
 }
 
 /* Locks this thread's line: its address, or 0. */
-static inline __attribute__((always_inline)) uint64_t lock_line(uint64_t words)
+static inline __attribute__((always_inline)) uint64_t lock_own_line(uint64_t words)
 {
 	word_t *entry = own_entry();
 	uint64_t base, line;
@@ -107,14 +107,14 @@ static inline bool push_locked(uint64_t line, enum stele_word which, void *p)
 
 static __attribute__((noinline, cold)) void *pop_prepared(uint64_t words)
 {
-	uint64_t line = slot_prepare() ? lock_line(words) : 0;
+	uint64_t line = slot_prepare() ? lock_own_line(words) : 0;
 
 	return line ? pop_locked(line) : NULL;
 }
 
 void *stele_fallback_pop(uint64_t words)
 {
-	uint64_t line = lock_line(words);
+	uint64_t line = lock_own_line(words);
 
 	return stele_likely(line) ? pop_locked(line) : pop_prepared(words);
 }
@@ -122,14 +122,14 @@ void *stele_fallback_pop(uint64_t words)
 static __attribute__((noinline, cold)) bool push_prepared(uint64_t words, enum stele_word which,
 							  void *p)
 {
-	uint64_t line = slot_prepare() ? lock_line(words) : 0;
+	uint64_t line = slot_prepare() ? lock_own_line(words) : 0;
 
 	return line && push_locked(line, which, p);
 }
 
 bool stele_fallback_push(uint64_t words, enum stele_word which, void *p)
 {
-	uint64_t line = lock_line(words);
+	uint64_t line = lock_own_line(words);
 
 	return stele_likely(line) ? push_locked(line, which, p) : push_prepared(words, which, p);
 }
@@ -137,9 +137,9 @@ bool stele_fallback_push(uint64_t words, enum stele_word which, void *p)
 /* The same for steps that a slow way makes. */
 static uint64_t lock_prepared(uint64_t words)
 {
-	uint64_t line = lock_line(words);
+	uint64_t line = lock_own_line(words);
 
-	return !line && slot_prepare() ? lock_line(words) : line;
+	return !line && slot_prepare() ? lock_own_line(words) : line;
 }
 
 bool stele_fallback_cas(uint64_t words, enum stele_word which, uint64_t old, uint64_t new)

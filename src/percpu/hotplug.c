@@ -74,7 +74,7 @@ static bool is_ours(int state)
 
 /* ---- moving a slot ---- */
 
-static int call(int (*function)(unsigned), unsigned slot)
+static int call_step(int (*function)(unsigned), unsigned slot)
 {
 	return function ? function(slot) : 0;
 }
@@ -82,7 +82,7 @@ static int call(int (*function)(unsigned), unsigned slot)
 static int one_up(unsigned slot)
 {
 	unsigned state = stele_cpus.reached[slot] + 1u;
-	int error = call(steps[state].startup, slot);
+	int error = call_step(steps[state].startup, slot);
 
 	if (!error)
 		stele_cpus.reached[slot] = (uint16_t)state;
@@ -93,7 +93,7 @@ static int one_up(unsigned slot)
 static int one_down(unsigned slot)
 {
 	unsigned state = stele_cpus.reached[slot];
-	int error = call(steps[state].teardown, slot);
+	int error = call_step(steps[state].teardown, slot);
 
 	if (!error)
 		stele_cpus.reached[slot] = (uint16_t)(state - 1);
@@ -142,7 +142,7 @@ static int move(const char *what, unsigned slot, unsigned to)
 /* ---- up, down ---- */
 
 /* Makes this thread the writer, or reports why it cannot be. */
-static int begin(const char *what, const char *which)
+static int begin_change(const char *what, const char *which)
 {
 	int error = stele_cpus_ready();
 
@@ -166,7 +166,7 @@ static int begin_for(const char *what, unsigned slot)
 		SAY("%s(%u): no such slot; there are %u\n", what, slot, stele_cpus_possible());
 		return -EINVAL;
 	}
-	return begin(what, which);
+	return begin_change(what, which);
 }
 
 static int refuse(const char *what, unsigned slot, const char *why, int error)
@@ -247,7 +247,7 @@ static int follow(unsigned slot, bool was, bool is)
 int stele_cpu_refresh(void)
 {
 	uint64_t now[CPUS_WORDS];
-	int error = begin("stele_cpu_refresh", ""), n = 0;
+	int error = begin_change("stele_cpu_refresh", ""), n = 0;
 
 	if (error)
 		return error;
@@ -272,7 +272,7 @@ static unsigned call_past(int state, int (*function)(unsigned), unsigned end, in
 	for (unsigned slot = 0; slot < end; slot++) {
 		if (stele_cpus.reached[slot] < state)
 			continue;
-		*error = call(function, slot);
+		*error = call_step(function, slot);
 		if (*error)
 			return slot;
 	}
@@ -283,7 +283,7 @@ static unsigned call_past(int state, int (*function)(unsigned), unsigned end, in
 static void call_past_any(int state, const char *name, int (*function)(unsigned), unsigned end)
 {
 	for (unsigned slot = end; slot-- > 0;) {
-		int error = stele_cpus.reached[slot] < state ? 0 : call(function, slot);
+		int error = stele_cpus.reached[slot] < state ? 0 : call_step(function, slot);
 
 		if (error)
 			SAY("slot %u: step '%s' failed with error %d while it was undone\n", slot,

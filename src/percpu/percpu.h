@@ -29,63 +29,12 @@
 
 #include "arch/rseq.h"
 #include "base/bits.h"
+#include "base/layout.h"
+#include "percpu/sheaf.h"
 #include "sync/atomic.h"
 #include <stddef.h>
 
-/* The line that every fast path reads: fixed after start but for rseq (stele_fast_path()) and span
- * (page/heap.c). */
-struct stele_hot {
-	char *base;	  /* the heap's first byte; offset 0 is the descriptor of "not ours" */
-	long rseq;	  /* thread-pointer offset of the rseq area; a dead one if closed */
-	size_t span;	  /* addresses in [first, first+span) have a page-map entry; grows only */
-	size_t small_end; /* sizes below are in the size table; 0 before start: none is */
-	long by_cpu;	  /* slots are CPU numbers: the offset again; else 0 */
-	bool by_thread; /* slow ways begin with a step by thread: the fallback, or one was stepped */
-	char *refs;	/* per frame: a reference to its run's descriptor (page/run.h) */
-	char *first;	/* of the addresses that have a page-map entry */
-};
-extern struct stele_hot stele_hot __attribute__((visibility("hidden")));
-
-/* The fast paths read it plainly, which ThreadSanitizer would report; an atomic load is a separate
- * instruction with GCC. */
-#if defined(__SANITIZE_THREAD__)
-#define STELE_SPAN_SEEN __atomic_load_n(&stele_hot.span, __ATOMIC_RELAXED)
-#else
-#define STELE_SPAN_SEEN stele_hot.span
-#endif
-
-/* Offsets from the base. */
-#define STELE_SENTINELS_OFFSET 1024
-#define STELE_SIZES_OFFSET 1536
-#define STELE_FACTS_OFFSET 4096	      /* of the objects behind each line of words (slab/object.h) */
-#define STELE_DUMMY_OFFSET (1u << 19) /* percpu/slots.h */
-#define STELE_HINT_WORDS_OFFSET ((1u << 20) - (1u << 18) - (1u << 12)) /* page/open.h */
-#define STELE_HINTS_OFFSET ((1u << 20) - (1u << 18)) /* 4 TiB in areas, a bit each */
-#define STELE_STEPPED_OFFSET (1u << 20) /* the slot of threads that are stepped (percpu/slots.h) */
-#define STELE_TAGS_OFFSET (STELE_STEPPED_OFFSET + STELE_SLOT_SIZE)
-
-#ifndef STELE_SLOT_SHIFT /* a model has smaller ones */
-#define STELE_SLOT_SHIFT 17
-#endif
-#define STELE_SLOT_SIZE (1u << STELE_SLOT_SHIFT)
-#define STELE_SLOTS_MAX 4096
-#define STELE_WORDS_SIZE 32 /* one cache's words in a slot */
-
 enum stele_word { WORD_MAIN = 0, WORD_SPARE = 8, WORD_RCU = 16, WORD_LOCK = 24 };
-
-static inline uint64_t stele_sentinel(unsigned number)
-{
-	return (uint64_t)(uintptr_t)stele_hot.base + STELE_SENTINELS_OFFSET + number * 16 + 8;
-}
-#define SHEAF_EMPTY stele_sentinel(0)
-#define SHEAF_REMOTE stele_sentinel(1)
-#define SHEAF_UNINIT stele_sentinel(2)
-
-/* True for a word that is a sheaf, not 0 and not a sentinel. */
-static inline bool stele_is_sheaf(uint64_t top)
-{
-	return top && top - SHEAF_EMPTY > 2 * 16;
-}
 
 /* Fast steps. NULL or false: take the slow way. */
 static inline __attribute__((always_inline)) void *pcpu_pop(uint64_t words)

@@ -74,7 +74,7 @@ static void *watch(void *arg)
 }
 
 /* The other threads get its signals. */
-static int make_thread(int fd)
+static int make_watcher(int fd)
 {
 	sigset_t all, before;
 	int error;
@@ -95,7 +95,7 @@ static int start_watching(void)
 	stop = eventfd(0, EFD_CLOEXEC);
 	if (stop < 0)
 		return -EAGAIN;
-	error = make_thread(stop);
+	error = make_watcher(stop);
 	if (error)
 		stele_os_close(stop);
 	watching = !error;

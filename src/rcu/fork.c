@@ -44,7 +44,7 @@ static void after_fork_parent(void)
 }
 
 /* Entries that were taken for a round which no thread runs any more wait for the next one. */
-static void put_back(struct stele_grace_list *list, struct stele_grace_link **hand)
+static void put_hand_back(struct stele_grace_list *list, struct stele_grace_link **hand)
 {
 	while (*hand) {
 		struct stele_grace_link *link = *hand;
@@ -65,8 +65,8 @@ static void start_again(struct stele_grace *g)
 	store_relaxed(&g->done, load_relaxed(&g->begun));
 	if (r->readers_left)
 		return;
-	put_back(&g->calls, &r->calls);
-	put_back(&g->heads, &r->heads);
+	put_hand_back(&g->calls, &r->calls);
+	put_hand_back(&g->heads, &r->heads);
 }
 
 static void forget_others(struct stele_grace *g)

@@ -21,6 +21,7 @@
  */
 #include "slab/dead.h"
 #include "os/os.h"
+#include "percpu/nodes.h"
 #include "slab/bitmap.h"
 #include "slab/kmem_cache.h"
 #include "slab/partial.h"

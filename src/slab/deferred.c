@@ -29,6 +29,7 @@
 #include "slab/object.h"
 #include "slab/slabs.h"
 #include "sync/in_hand.h"
+#include "sync/later.h"
 
 static struct stele_later_list later;
 static struct in_hand draining;

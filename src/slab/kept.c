@@ -25,9 +25,11 @@
  * Tests     tests/unit/slab/test_kept.c, tests/contract/test_protected.c, tests/model/kept.c
  */
 #include "slab/kept.h"
+#include "page/where.h"
 #include "slab/bitmap.h"
 #include "slab/kept_notes.h"
 #include "slab/kmem_cache.h"
+#include "sync/stack.h"
 
 static struct kept_notes notes;
 

@@ -12,9 +12,9 @@
 #define STELE_SLAB_KMEM_CACHE_H
 
 #include "base/bits.h"
-#include "os/nodes.h"
+#include "base/layout.h"
 #include "slab/nodes.h"
-#include "sync/stack.h"
+#include "sync/links.h"
 #include <stele/slab.h>
 
 #define CACHE_NAME_MAX 64
@@ -25,7 +25,7 @@
 #define SLAB_SPARABLE 0x08000000u /* internal: with SLAB_KEPT: only a share of memory is kept */
 #define SLAB_OBJECTS_MAX 512u	  /* the bits of a descriptor */
 
-/* A barn, of cache/sheaf.h: whole sheaves between slots. `top` may say any fill in the full one. */
+/* A barn, of cache/barn.h: whole sheaves between slots. `top` may say any fill in the full one. */
 struct barn {
 	struct stele_stack full;
 	struct stele_stack empty;

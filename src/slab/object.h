@@ -12,6 +12,7 @@
 #ifndef STELE_SLAB_OBJECT_H
 #define STELE_SLAB_OBJECT_H
 
+#include "base/layout.h"
 #include "page/run.h"
 #include "slab/kmem_cache.h"
 #include "sync/racy.h"

@@ -11,6 +11,8 @@
  * Tests     tests/unit/slab/  tests/contract/test_typesafe.c
  */
 #include "slab/dead.h"
+#include "page/where.h"
+#include "percpu/nodes.h"
 #include "slab/events.h"
 #include "slab/hooks.h"
 #include "slab/kept.h"

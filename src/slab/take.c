@@ -14,6 +14,8 @@
  * Tests     tests/model/partial.c, tests/unit/slab/
  */
 #include "slab/bitmap.h"
+#include "page/where.h"
+#include "percpu/nodes.h"
 #include "slab/dead.h"
 #include "slab/hooks.h"
 #include "slab/partial.h"

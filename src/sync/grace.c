@@ -27,7 +27,7 @@ void stele_grace_use(void)
 }
 
 /* Before the put, so that it never falls below 0. */
-static uint64_t count(struct stele_grace *g, uint64_t bytes)
+static uint64_t count_bytes(struct stele_grace *g, uint64_t bytes)
 {
 	uint64_t now = add_relaxed(&g->waiting, bytes) + bytes, most = load_relaxed(&g->most);
 
@@ -39,7 +39,7 @@ static uint64_t count(struct stele_grace *g, uint64_t bytes)
 static void put(struct stele_grace *g, struct stele_grace_list *list, struct stele_grace_link *link,
 		uint64_t bytes)
 {
-	uint64_t now = count(g, bytes);
+	uint64_t now = count_bytes(g, bytes);
 
 	stele_grace_use();
 	grace_put(list, link);

@@ -33,6 +33,7 @@
 
 #include "sync/atomic.h"
 #include "sync/inject.h"
+#include "sync/links.h"
 #include <stddef.h>
 
 #ifndef ORDER_GRACE_PUT
@@ -48,20 +49,6 @@
 #ifndef GRACE_GATHER_FENCE
 #define GRACE_GATHER_FENCE() fence_seq()
 #endif
-
-/* Below an object's own first word: of a kvfree_rcu_head or an rcu_head. */
-struct stele_grace_link {
-	_Atomic(struct stele_grace_link *) next;
-};
-
-struct stele_grace_call;
-/* Called after the grace period by the runner; the bytes that it was put there with. */
-typedef uint64_t stele_grace_done(struct stele_grace_call *call);
-
-struct stele_grace_call {
-	struct stele_grace_link link;
-	_Atomic(stele_grace_done *) done; /* not NULL while it waits; the function clears it */
-};
 
 struct stele_grace_list {
 	_Atomic(struct stele_grace_link *) first;

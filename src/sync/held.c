@@ -60,7 +60,7 @@ static bool is_new(enum stele_rank rank, enum stele_rank other)
 	return !(or_relaxed(&said[rank], 1u << other) & 1u << other);
 }
 
-static void reported(void)
+static void order_reported(void)
 {
 	add_relaxed(&reports, 1);
 	if (stele_opt.abort_on_error || stele_opt.abort_on_order)
@@ -77,7 +77,7 @@ static void report_order(enum stele_rank rank, const struct held *held, const vo
 		  names[rank], rank, names[other], other);
 	say_trail(names[other], "was taken by", held->trail, HELD_FRAMES);
 	say_waiter(rank, frame);
-	reported();
+	order_reported();
 }
 
 /* @trail goes on above the function that never waits. */
@@ -92,7 +92,7 @@ static void report_context(enum stele_rank rank, struct trail *trail, const void
 	stele_trail_take(trail, at, SHOWN_FRAMES);
 	say_trail(names[rank], "may not be, as the call was made by", at, SHOWN_FRAMES);
 	say_waiter(rank, frame);
-	reported();
+	order_reported();
 }
 
 /* ---- the checks ---- */

@@ -17,11 +17,6 @@
 
 #include "sync/stack.h"
 
-struct stele_later {
-	struct stele_link link;
-	_Atomic uint32_t noted;
-};
-
 struct stele_later_list {
 	struct stele_stack stack; /* of links; its base is such that they are on its grain */
 };

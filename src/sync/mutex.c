@@ -42,7 +42,7 @@ static bool enter(struct stele_mutex *mutex, uint64_t me)
 	return holder_enter(&mutex->word, stele_os_process(), me, &mutex->abandoned);
 }
 
-static bool take_over(struct stele_mutex *mutex, uint64_t seen, uint64_t me)
+static bool take_over_lock(struct stele_mutex *mutex, uint64_t seen, uint64_t me)
 {
 	return holder_take_over(&mutex->word, seen, me, &mutex->abandoned);
 }
@@ -83,7 +83,7 @@ static bool try_held(struct stele_mutex *mutex, uint64_t seen, uint64_t me)
 		was_passed(mutex);
 	/* The kernel may have marked that a thread waits, before it found that none is inside. */
 	return error == 0 || (error == -ESRCH && !((now ^ seen) & ~(uint64_t)FUTEX_WAITERS) &&
-			      take_over(mutex, now, me));
+			      take_over_lock(mutex, now, me));
 }
 
 static void wait_and_enter(struct stele_mutex *mutex, uint64_t me)
@@ -100,7 +100,7 @@ static void wait_and_enter(struct stele_mutex *mutex, uint64_t me)
 			return;
 		}
 		if (error == -ESRCH || is_recycled(seen, me)) {
-			if (take_over(mutex, seen, me))
+			if (take_over_lock(mutex, seen, me))
 				return;
 		} else if (error != -EAGAIN && error != -EINTR) {
 			wait_plainly(mutex, &me);

@@ -24,6 +24,7 @@
 
 #include "sync/atomic.h"
 #include "sync/inject.h"
+#include "sync/links.h"
 #include "sync/racy.h"
 #include <stddef.h>
 
@@ -36,14 +37,6 @@
 #ifndef STACK_TAG_STEP
 #define STACK_TAG_STEP 1 /* a model shows what happens with 0 */
 #endif
-
-struct stele_link {
-	_Atomic uint64_t next; /* index of the node below; racy readers discard it */
-};
-
-struct stele_stack {
-	_Atomic uint64_t head; /* {tag:28, index:36} */
-};
 
 #define STELE_STACK_INDEX_BITS 36
 #define STELE_STACK_INDEX(head) ((head) & ((1ull << STELE_STACK_INDEX_BITS) - 1))

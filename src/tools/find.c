@@ -49,7 +49,7 @@ static bool own_directory(char *dir, size_t size)
 	return true;
 }
 
-static bool is_there(const char *file, char *path, size_t size)
+static bool file_is_there(const char *file, char *path, size_t size)
 {
 	char *whole = access(file, R_OK) == 0 ? realpath(file, NULL) : NULL;
 	bool fits = whole && strlen(whole) < size;
@@ -62,7 +62,7 @@ static bool is_there(const char *file, char *path, size_t size)
 
 static bool find_named(const char *command, const char *name, char *path, size_t size)
 {
-	if (is_there(name, path, size))
+	if (file_is_there(name, path, size))
 		return true;
 	fprintf(stderr, "stele %s: STELE_MALLOC_SO: '%s': %s\n", command, name, strerror(errno));
 	return false;
@@ -82,7 +82,7 @@ static bool find_beside(const char *command, char *path, size_t size)
 	}
 	for (size_t i = 0; i < STELE_ARRAY_SIZE(places); i++) {
 		snprintf(file, sizeof(file), "%s/%s/" DROP_IN, dir, places[i]);
-		if (is_there(file, path, size))
+		if (file_is_there(file, path, size))
 			return true;
 	}
 	fprintf(stderr, "stele %s: no " DROP_IN " in %s, nor in", command, dir);

@@ -65,7 +65,7 @@ static const char options_text[] =
 	"values do not count. A bad option is reported and has no effect; set-user-ID programs\n"
 	"ignore all of them.\n";
 
-static void print_options(void)
+static void explain_options(void)
 {
 	puts(options_text);
 	for (size_t i = 0; i < stele_nr_option_rows; i++) {
@@ -121,7 +121,7 @@ int stele_main_help(int argc, char **argv)
 	if (strcmp(argv[1], "options") != 0)
 		return argc == 2 ? stele_help_command(argv[1]) : stele_usage(argv[0], STELE_USAGE);
 	if (argc == 2) {
-		print_options();
+		explain_options();
 		return STELE_DONE;
 	}
 	if (argc > 3 || strcmp(argv[2], "--markdown") != 0)

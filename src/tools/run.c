@@ -20,7 +20,7 @@
 #include <string.h>
 #include <unistd.h>
 
-static bool no_memory(const char *command)
+static bool say_no_memory(const char *command)
 {
 	fprintf(stderr, "stele %s: %s\n", command, strerror(ENOMEM));
 	return false;
@@ -52,7 +52,7 @@ bool stele_launch_option(struct stele_launch *l, const char *item)
 		return false;
 	longer = join(l->options, ',', item);
 	if (!longer)
-		return no_memory(l->command);
+		return say_no_memory(l->command);
 	free(l->options);
 	l->options = longer;
 	return true;
@@ -63,7 +63,7 @@ static bool set_variable(const char *command, const char *name, char *value)
 	bool done = value && setenv(name, value, 1) == 0;
 
 	free(value);
-	return done || no_memory(command);
+	return done || say_no_memory(command);
 }
 
 static bool set_environment(const struct stele_launch *l, const char *drop_in)

@@ -9,7 +9,7 @@
 #include "page/heap.h"
 #include "percpu/system.h"
 #include "cache/prepare.h"
-#include "cache/sheaf.h"
+#include "cache/barn.h"
 #include "cache/sheaves.h"
 #include "cache/walk.h"
 #include "page/run.h"

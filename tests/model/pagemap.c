@@ -50,8 +50,9 @@ enum {
 #define MODEL_SCENES SCENES
 #include "model.h"
 #include "page/map.h"
+#include "page/area.h"
 #include "slab/partial.h"
-#include "cache/sheaf.h"
+#include "cache/barn.h"
 
 #if defined(__SANITIZE_THREAD__) && !defined(BROKEN_PAGEMAP_PUBLISH)
 #define ORDER_TELL memory_order_release

@@ -3,7 +3,7 @@
  * tests/model/sheaf.c - cache/miss.c: detach, work, attach; no sheaf or object twice, none lost
  *
  * Idea      Threads wander between two slots, allocate and free; when a step fails they do what
- *           cache/miss.c does: main, spare, barn, slabs. The barn is cache/sheaf.h's; steps may be
+ *           cache/miss.c does: main, spare, barn, slabs. The barn is cache/barn.h's; steps may be
  *           aborted at any time (slot.h). Each object has one holder; at the end all sheaves
  *           and objects are counted.
  * Restated  cache/miss.c is about caches, nodes and statistics as well and stands on a real slot;

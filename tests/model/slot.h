@@ -25,7 +25,7 @@
 
 #include "model.h"
 #include "slab/bitmap.h"
-#include "cache/sheaf.h"
+#include "cache/barn.h"
 
 #define CAPACITY 3u
 #define SHEAF_BYTES 128u

@@ -10,6 +10,7 @@
  */
 #include "page/heap.h"
 #include "page/run.h"
+#include "page/where.h"
 #include "sync/inject.h"
 #include <pthread.h>
 #include <signal.h>

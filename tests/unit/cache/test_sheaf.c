@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Tests of cache/sheaf.h: one word says which sheaf and how full; a barn keeps sheaves whole
+ * Tests of cache/barn.h: one word says which sheaf and how full; a barn keeps sheaves whole
  * and no more of them than it may.
  */
 #include "page/run.h"
+#include "cache/barn.h"
 #include "cache/sheaves.h"
 
 #include "../unit.h"

@@ -4,6 +4,7 @@
  * gets a frame of, no more of them than their share; and debug builds know them.
  */
 #include "page/heap.h"
+#include "page/where.h"
 #include "percpu/system.h"
 
 #include "../unit.h"

@@ -8,6 +8,7 @@
 #include "pages.h"
 
 #include "os/os.h"
+#include "page/where.h"
 #include <errno.h>
 #include <time.h>
 

@@ -6,6 +6,7 @@
 #include "pages.h"
 
 #include <stdio.h>
+#include "page/where.h"
 
 static struct run *take(unsigned frames)
 {

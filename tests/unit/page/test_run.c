@@ -4,6 +4,7 @@
  * what cannot be had costs nothing.
  */
 #include "pages.h"
+#include "page/where.h"
 
 #define MANY 4096
 #define THREADS 4

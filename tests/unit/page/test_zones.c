@@ -7,6 +7,7 @@
 
 #include <stele/page.h>
 #include <stele/topology.h>
+#include "page/where.h"
 
 #define MANY 8192
 

@@ -1,18 +1,15 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * cache/sheaf.h - a stack of free objects that moves between slots and the barn as a whole
+ * cache/barn.h - whole sheaves (percpu/sheaf.h) between slots
  *
- * Idea      A sheaf is a block of 256, 512 or 1024 bytes, aligned to its size. Everybody
- *           passes its top (a pointer to the next free entry), which names the sheaf and
- *           says how full it is in one word.
- *             link | saved top | depth | 0 | entry 0 ... entry capacity-1 | END
- *           The 0 stops a pop, the END stops a push. Sheaves are read without ownership (the link
- *           and depth here, entries in percpu/steps.c), so their slabs stay for good (kept.c).
- * States    in a slot's MAIN or SPARE; in the barn; in one thread's hands. Never in two.
- * Order     in a slot: SLOT; in the barn: STACK. The entries travel with it.
+ * Idea      A barn is two stacks of sheaves, full ones and empty ones. The sheaf on top says how many
+ *           lie below it. A look at that reads a sheaf without owning it.
+ * Order     STACK. The entries travel with the sheaf.
+ * Context   any; each lost race means that another thread made progress.
+ * Tests     tests/unit/cache/test_sheaf.c, tests/model/sheaf.c
  */
-#ifndef STELE_CACHE_SHEAF_H
-#define STELE_CACHE_SHEAF_H
+#ifndef STELE_CACHE_BARN_H
+#define STELE_CACHE_BARN_H
 
 #include "percpu/percpu.h"
 #include "slab/kmem_cache.h"
@@ -21,42 +18,6 @@
 #ifndef BARN_FENCE
 #define BARN_FENCE() fence_release() /* a model shows what happens without */
 #endif
-
-struct sheaf {
-	struct stele_link link; /* barn */
-	uint64_t top;		/* while in the barn */
-	_Atomic uint64_t depth; /* sheaves below and this one, as of its push; read racily */
-	uint64_t bottom;	/* always 0 */
-	uint64_t entry[];
-};
-
-#define SHEAF_OVERHEAD 5 /* words that are not entries */
-
-static inline struct sheaf *sheaf_of(uint64_t top, unsigned bytes)
-{
-	return (struct sheaf *)(uintptr_t)(top & ~(uint64_t)(bytes - 1));
-}
-
-static inline uint64_t sheaf_bottom(struct sheaf *sheaf)
-{
-	return (uint64_t)(uintptr_t)sheaf->entry;
-}
-
-static inline unsigned sheaf_count(uint64_t top, unsigned bytes)
-{
-	return (unsigned)((top - sheaf_bottom(sheaf_of(top, bytes))) / 8);
-}
-
-/* From the top alone, so a sheaf that is in use elsewhere may be asked about. */
-static inline bool sheaf_is_empty(uint64_t top, unsigned bytes)
-{
-	return sheaf_count(top, bytes) == 0;
-}
-
-static inline bool sheaf_is_full(uint64_t top, unsigned bytes, unsigned capacity)
-{
-	return sheaf_count(top, bytes) == capacity;
-}
 
 /* Whether a slot's word may be replaced by a sheaf: it has one, or could have. Not when a taker has
  * marked it, nor before the slot's first use. */
