@@ -88,7 +88,7 @@ static int32_t empty_areas(void)
 	return (int32_t)load_relaxed(&stele_heap.empty);
 }
 
-static int32_t may_stay(uint64_t kept)
+static int32_t empty_may_stay(uint64_t kept)
 {
 	return (int32_t)(SLACK + kept / AREA_FRAMES);
 }
@@ -97,7 +97,7 @@ bool stele_areas_many(uint64_t kept)
 {
 	int32_t n = empty_areas();
 
-	return stele_unlikely(n > may_stay(kept)) && n > (int32_t)load_relaxed(&in_vain);
+	return stele_unlikely(n > empty_may_stay(kept)) && n > (int32_t)load_relaxed(&in_vain);
 }
 
 void stele_areas_tick(void)
@@ -105,7 +105,7 @@ void stele_areas_tick(void)
 	store_relaxed(&in_vain, 0);
 }
 
-static bool is_mapped(const struct stele_zone *zone, uint32_t number)
+static bool area_is_mapped(const struct stele_zone *zone, uint32_t number)
 {
 	uint32_t count;
 
@@ -118,8 +118,8 @@ static bool is_mapped(const struct stele_zone *zone, uint32_t number)
 /* A hole between mapped areas costs the process a mapping. */
 static bool is_worth_it(const struct stele_zone *zone, uint32_t first, uint32_t n)
 {
-	return n > load_relaxed(&stele_heap.mapped) / HOLES || !is_mapped(zone, first - 1) ||
-	       !is_mapped(zone, first + n);
+	return n > load_relaxed(&stele_heap.mapped) / HOLES || !area_is_mapped(zone, first - 1) ||
+	       !area_is_mapped(zone, first + n);
 }
 
 /* Makes empty areas HUGE from @last on downwards: how many. */
@@ -175,7 +175,7 @@ static void close_some(const struct stele_zone *zone, struct closing *c)
 
 uint64_t stele_areas_close_some(uint64_t kept)
 {
-	int32_t left = may_stay(kept) - (int32_t)SLACK / 2, n = empty_areas();
+	int32_t left = empty_may_stay(kept) - (int32_t)SLACK / 2, n = empty_areas();
 	struct closing c = { .calls = CALLS,
 			     .areas = n > left ? STELE_MIN((uint32_t)(n - left), ROWS_MOST) : 0 };
 	uint64_t signals = stele_areas_begin();

@@ -3,3 +3,8 @@
 #include <errno.h>
 #include "base/low.h"
 #include "slab/mid.h"
+
+static int mid(void)
+{
+	return 0;
+}

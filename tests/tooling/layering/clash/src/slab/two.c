@@ -1,0 +1,5 @@
+/* SPDX-License-Identifier: MIT */
+static int start(void)
+{
+	return 0;
+}
