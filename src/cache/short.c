@@ -2,15 +2,15 @@
 /*
  * cache/short.c - what caches give up before a call answers NULL
  *
- * Idea      Memory that no program uses lies in caches: objects in sheaves keep their slabs, slabs that
- *           calls like kfree_nolock() emptied wait for the next slow call, and descriptors of slabs that are gone wait
- *           on partial stacks (slab/dead.c). A call that would answer NULL takes all of that
- *           back first, from all caches, and tries again.
- *           The page floor asks for descriptors by itself, in any call; for memory only in calls that may
- *           take long, so not in alloc_pages_nolock() and its kin.
- * Context   any. It waits for nothing: slots that are busy stay as they are, and a thread that finds the
- *           list of caches taken looks again a few times. Then the answer may be NULL although memory
- *           is there.
+ * Idea      Memory that no program uses lies in caches: objects in sheaves keep their slabs, slabs
+ *           that calls like kfree_nolock() emptied wait for the next slow call, and descriptors of
+ *           slabs that are gone wait on partial stacks (slab/dead.c). A call that would answer NULL
+ *           takes all of that back first, from all caches, and tries again. The page floor asks for
+ *           descriptors by itself, in any call; for memory only in calls that may take long, so not
+ *           in alloc_pages_nolock() and its kin.
+ * Context   any. It waits for nothing: slots that are busy stay as they are, and a thread that finds
+ *           the list of caches taken looks again a few times. Then the answer may be NULL although
+ *           memory is there.
  * Bound     a walk over all caches, at most TRIES times, only where the answer would be NULL.
  * Limits    caches with a destructor keep what they have: it would run under the list's lock.
  * Tests     tests/unit/cache/test_short.c

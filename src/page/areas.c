@@ -2,26 +2,31 @@
 /*
  * page/areas.c - areas that are opened when they are wanted
  *
- * Idea      see page/open.h. Areas are mapped in steps: an eighth of what is mapped, at most STEP_MAX
- *           areas, so that the number of calls stays small and the space that is not used yet, too. A
- *           block of whole areas opens what it needs and no more (page/rows.c). Empty areas are
- *           closed by page/close.c.
+ * Idea      see page/open.h. Areas are mapped in steps: an eighth of what is mapped, at most
+ *           STEP_MAX areas, so that the number of calls stays small and the space that is not used
+ *           yet, too. A block of whole areas opens what it needs and no more (page/rows.c). Empty
+ *           areas are closed by page/close.c.
  * Bound     a search for a closed area reads a word for 4096 areas where nothing is free, and a word
- *           for 64 where something is; it looks at the areas that are empty below the lowest closed one,
- *           of which page/close.c leaves few. Opening tells apart what is in the way in as many calls as areas are in
- *           the way, once; these are marked.
+ *           for 64 where something is; it looks at the areas that are empty below the lowest closed
+ *           one, of which page/close.c leaves few. Opening tells apart what is in the way in as many
+ *           calls as areas are in the way, once; these are marked.
  * Foreign   A mapping that is not ours is never replaced: its areas are left out until a call would
  *           answer NULL for want of them (page/close.c).
  * Order     AREA (page/open.h).
  * Context   any. Signals are held back while areas are BUSY, so that no handler leaves with them. A
  *           thread that finds one BUSY takes another. A child of fork() lacks the areas that another
  *           thread had BUSY at that moment.
- * Failure   -1: the system refuses, or the zone has no room.
+ * Failure   -1: the system refuses, or the zone has no room. A process that could never open an area
+ *           is told why, once.
  * Tests     tests/unit/page/test_areas.c, tests/model/open.c
  */
+#include "base/fmt.h"
+#include "base/options.h"
 #include "page/areas.h"
 
 #define STEP_MAX 16u
+
+static _Atomic bool had_one; /* an area was opened for frames */
 
 static _Atomic uint32_t busy; /* threads that have areas BUSY, or frames to purge */
 
@@ -92,6 +97,7 @@ void stele_areas_return(uint32_t first, uint32_t n)
 /* The first one for the thread that opened them: a hint is due when it is empty again. */
 static void show_opened(uint32_t first, uint32_t n)
 {
+	store_relaxed(&had_one, true);
 	area_show(area_count(first), AREA_OPEN);
 	note_empty(first);
 	stele_areas_return(first + 1, n - 1);
@@ -215,6 +221,15 @@ static int map_some(uint32_t first, uint32_t n)
 	return error ? error : 1;
 }
 
+/* The process never had an area: its limits leave too little to begin with. */
+static __attribute__((noinline, cold)) void say_no_first(void)
+{
+	static _Atomic uint32_t said;
+
+	if (!stele_opt.quiet && !exchange_relaxed(&said, 1))
+		stele_say("stele: no address space or memory for a first area; allocations fail\n");
+}
+
 /* From @first on, which was seen closed. */
 static int64_t open_some(struct stele_zone *zone, uint32_t first)
 {
@@ -236,6 +251,8 @@ static int64_t open_some(struct stele_zone *zone, uint32_t first)
 		close_busy(first, n);
 	} while (mapped == -EEXIST);
 	stele_areas_end(signals);
+	if (stele_unlikely(result < 0) && !load_relaxed(&had_one))
+		say_no_first();
 	return result;
 }
 

@@ -2,17 +2,18 @@
 /*
  * page/close.c - empty areas go back to the system
  *
- * Idea      An empty area costs address space, which limits count and other callers of mmap() need. So
- *           no more than SLACK of them stay mapped, besides as many as hold the dirty frames that may
- *           stay (page/keep.c). A thread that returns frames and finds more unmaps the highest ones,
- *           in rows, until half of SLACK is left. malloc_trim() unmaps them all.
+ * Idea      An empty area costs address space, which limits count and other callers of mmap() need.
+ *           So no more than SLACK of them stay mapped, besides as many as hold the dirty frames that
+ *           may stay (page/keep.c). A thread that returns frames and finds more unmaps the highest
+ *           ones, in rows, until half of SLACK is left. malloc_trim() unmaps them all.
  * Holes     An area between mapped ones leaves a hole, and a hole is one mapping more. With many
  *           areas a hole must be longer, so that there are no more than HOLES.
- * Foreign   Where a call would answer NULL, areas that were FOREIGN are looked at again: their owner may
- *           have unmapped them.
- * Bound     while a program frees, a call looks at VISITS rows and unmaps CALLS of them, of ROWS_MOST areas together. If it
- *           can close none, no thread tries again before there are more or a tick is over. A second look
- *           at FOREIGN areas makes AGAIN system calls. A trim looks at all areas.
+ * Foreign   Where a call would answer NULL, areas that were FOREIGN are looked at again: their owner
+ *           may have unmapped them.
+ * Bound     while a program frees, a call looks at VISITS rows and unmaps CALLS of them, of
+ *           ROWS_MOST areas together. If it can close none, no thread tries again before there are
+ *           more or a tick is over. A second look at FOREIGN areas makes AGAIN system calls. A trim
+ *           looks at all areas.
  * Order     AREA (page/open.h), ROOM.
  * Context   any. Signals are held back while areas are in hand.
  * Failure   the system refuses, as at the limit of mappings: the areas are open again.

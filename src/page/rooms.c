@@ -2,8 +2,8 @@
 /*
  * page/rooms.c - what is free in one area, and over the border to the area before it
  *
- * Idea      see page/rooms.h. An area's word speaks of the rows within it, and from ROOM_BORDER frames on
- *           also of the row that ends in the area before it and goes on at its start.
+ * Idea      see page/rooms.h. An area's word speaks of the rows within it, and from ROOM_BORDER
+ *           frames on also of the row that ends in the area before it and goes on at its start.
  * Order     ROOM.
  * Context   any.
  * Bound     each call looks at the words of three areas' bitmaps at most.

@@ -2,21 +2,23 @@
 /*
  * page/rooms.h - which areas may have a row of free frames that is long enough
  *
- * Idea      Lengths of rows are cut into 32 classes, four for each doubling. A word of an area has a bit for each
- *           class: it is clear if the area has no free row of that class or longer. A word for 64
- *           areas has a bit where one of them may have it set, and a word for 4096 has one where one of those
- *           has. So a search for a row skips what cannot serve, and finds the lowest area that can.
- * States    a bit may be set while no row is there: a searcher that looks in vain clears it. It must not
- *           be clear for long while there is one: only a thread that is between two steps leaves it so.
- * Order     ROOM: a thread that returns frames clears their bits, then reads the words from the lowest on, and
- *           sets what is missing. A searcher clears a bit, then looks again at what the bit stands
- *           for, and sets it anew if it was wrong. A full fence between each two makes sure that of
- *           two threads one sees the other.
+ * Idea      Lengths of rows are cut into 32 classes, four for each doubling. A word of an area has a
+ *           bit for each class: it is clear if the area has no free row of that class or longer. A
+ *           word for 64 areas has a bit where one of them may have it set, and a word for 4096 has
+ *           one where one of those has. So a search for a row skips what cannot serve, and finds the
+ *           lowest area that can.
+ * States    a bit may be set while no row is there: a searcher that looks in vain clears it. It must
+ *           not be clear for long while there is one: only a thread that is between two steps leaves
+ *           it so.
+ * Order     ROOM: a thread that returns frames clears their bits, then reads the words from the
+ *           lowest on, and sets what is missing. A searcher clears a bit, then looks again at what
+ *           the bit stands for, and sets it anew if it was wrong. A full fence between each two
+ *           makes sure that of two threads one sees the other.
  * Context   any. A lost race is tried again by atomic operations that cannot fail.
- * Failure   a thread that never comes back between returning frames and setting the bits: that row is
- *           found again when a frame beside it is returned, and by a call that would answer NULL.
- * Bound     finding: a word for each 8 GiB, and at most 64 and 64 more on the way down; a word that led to
- *           nothing is cleared. Setting: three words.
+ * Failure   a thread that never comes back between returning frames and setting the bits: that row
+ *           is found again when a frame beside it is returned, and by a call that would answer NULL.
+ * Bound     finding: a word for each 8 GiB, and at most 64 and 64 more on the way down; a word that
+ *           led to nothing is cleared. Setting: three words.
  * Tests     tests/model/rooms.c, tests/unit/page/test_rooms.c
  */
 #ifndef STELE_PAGE_ROOMS_H

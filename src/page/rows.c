@@ -2,12 +2,13 @@
 /*
  * page/rows.c - rows of whole areas, for huge blocks
  *
- * Idea      A row is looked for from the lowest place on, among the areas that may be empty or closed:
- *           there is a bit for each (page/open.h). What is closed of it is mapped then.
+ * Idea      A row is looked for from the lowest place on, among the areas that may be empty or
+ *           closed: there is a bit for each (page/open.h). What is closed of it is mapped then.
  * Bound     A search reads a word for 4096 areas where nothing is free, and a word for 64 where
  *           something is: at most 8192 words for 1 TiB. In a word it looks at each row of bits, of
- *           which there are 32 at most. It looks once at each area of a row that it tries,
- *           and clears the bit of one that is not free. All other loops are over the areas of the block itself.
+ *           which there are 32 at most. It looks once at each area of a row that it tries, and
+ *           clears the bit of one that is not free. All other loops are over the areas of the block
+ *           itself.
  * Order     AREA (page/open.h).
  * Context   any. Signals are held back while areas are BUSY.
  * Failure   -1 or false: the system refuses, or the zone has no such row.

@@ -8,10 +8,10 @@
  *           the border of two areas: they would leave holes elsewhere.
  * Nodes     each has its zone, a stretch of areas, where all of this happens; the next one is
  *           tried when no more of it can be opened (page/areas.c).
- * Bound     a search finds each candidate in a few steps (page/rooms.h). It tries LOOSE areas whose longest row may be
- *           too short, then such as have one that is long enough, LOOKS together; then a new
- *           area is opened. Only where the answer would be NULL it looks at every area, and again
- *           while other threads have areas in their hands, PATIENCE times.
+ * Bound     a search finds each candidate in a few steps (page/rooms.h). It tries LOOSE areas whose
+ *           longest row may be too short, then such as have one that is long enough, LOOKS together;
+ *           then a new area is opened. Only where the answer would be NULL it looks at every area,
+ *           and again while other threads have areas in their hands, PATIENCE times.
  * Order     AREA (page/area.h), PAGEMAP (page/map.h).
  * Failure   NULL; a claim that found no run is returned before the next area is tried.
  * Tests     tests/unit/page/test_run.c

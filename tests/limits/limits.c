@@ -169,6 +169,41 @@ static bool may_be_huge(const void *p)
 	return huge;
 }
 
+#define NOTHING "stele: no address space or memory to start with; every allocation fails\n"
+#define NO_AREA "stele: no address space or memory for a first area; allocations fail\n"
+
+static int works_or_not(void)
+{
+	void *p = kmalloc(64, GFP_KERNEL);
+
+	if (!p)
+		return 30;
+	kfree(p);
+	return 0;
+}
+
+/* Limits about as large as the program: either it works and says nothing, or it says why not. */
+static void judge_least(void)
+{
+	unsigned works = 0, says = 0, wrong = 0;
+
+	for (size_t kib = 2048; kib <= 12288; kib += 512) {
+		struct limit limit = { "", RLIMIT_AS, kib << 10, "least" };
+		int status = run_in_weather("least", set_limit, &limit);
+
+		if (status == 0 && !weather_said.text[0])
+			works++;
+		else if (status == 30 && (strcmp(weather_said.text, NOTHING) == 0 ||
+					  strcmp(weather_said.text, NO_AREA) == 0))
+			says++;
+		else
+			wrong += status == 30 || status == 0;
+	}
+	printf("%s RLIMIT_AS at the least: works %u times, says why not %u times, wrong %u times\n",
+	       works && says && !wrong ? "ok" : "FAILED", works, says, wrong);
+	weather_failed += !works || !says || wrong;
+}
+
 static int small_pages(void)
 {
 	void *p = kmalloc(5000, GFP_KERNEL);
@@ -190,6 +225,8 @@ static int child(const char *what)
 		return fill();
 	if (strcmp(what, "small_pages") == 0)
 		return small_pages();
+	if (strcmp(what, "least") == 0)
+		return works_or_not();
 	return usual_child(4000);
 }
 
@@ -201,10 +238,9 @@ int main(int argc, char **argv)
 		bool none = strcmp(limits[i].child, "none") == 0;
 
 		judge(limits[i].name, run_in_weather(limits[i].child, set_limit, &limits[i]),
-		      none ? "stele: no address space or memory to start with; every allocation "
-			     "fails\nstele: kmem_cache_create(none) failed with error -12\n"
-			   : "");
+		      none ? NOTHING "stele: kmem_cache_create(none) failed with error -12\n" : "");
 	}
+	judge_least();
 	judge("strict commit", run_in_weather("small_pages", commit_strictly, NULL), "");
 	return weather_failed != 0;
 }

@@ -5,8 +5,8 @@
  * Idea      A child of this program does one thing and measures itself by /proc. What it measures is
  *           the difference that the library makes: a child that allocates nothing is the control.
  * Cases     the size of a process that allocates little; memory locked by mlockall(); what a core
- *           file would hold; RLIMIT_AS that comes after the start, also when a burst is over; blocks that grow near the limit
- *           of mappings; memory that is promised after a trim.
+ *           file would hold; RLIMIT_AS that comes after the start, also when a burst is over; blocks
+ *           that grow near the limit of mappings; memory that is promised after a trim.
  */
 #include "../proc_kib.h"
 #include "weather.h"

@@ -3,8 +3,9 @@
  * tests/model/rooms.c - page/rooms.h: a free row is never left without its bits
  *
  * Idea      Four areas in two groups, below one word at the top. Threads return a frame in one and
- *           set its bits, or search: find the lowest area with a bit, take its frame, and clear the bits of an area
- *           in which they found none. Bits that are out of date are there at first. At the end every free frame is found by the bits.
+ *           set its bits, or search: find the lowest area with a bit, take its frame, and clear the
+ *           bits of an area in which they found none. Bits that are out of date are there at first.
+ *           At the end every free frame is found by the bits.
  * Broken    ROOM_LOOK    an area's bits are cleared, and it is not looked at again
  *           ROOM_GROUP   a group's bits are cleared, and its areas are not looked at again
  *           ROOM_FIRST   the bits come before the frame is free
