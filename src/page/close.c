@@ -17,7 +17,7 @@
  * Order     AREA (page/open.h), ROOM.
  * Context   any. Signals are held back while areas are in hand.
  * Failure   the system refuses, as at the limit of mappings: the areas are open again.
- * Tests     tests/unit/page/test_closing.c, tests/weather/space.c
+ * Tests     tests/unit/page/test_closing.c, tests/limits/space.c
  */
 #include "page/areas.h"
 
