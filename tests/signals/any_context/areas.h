@@ -30,7 +30,7 @@ static inline struct areas areas_find(void)
 
 static inline uint32_t *areas_count(const struct areas *areas, uint32_t number)
 {
-	return (uint32_t *)(areas->hot->base + areas->heap->counts_at) + number;
+	return (uint32_t *)(areas->hot->base + areas->heap->counts_at) + number * ROOM_STRIDE;
 }
 
 static inline bool area_is_unused(const struct areas *areas, uint32_t number)
@@ -53,6 +53,7 @@ static inline void area_make_new(const struct areas *areas, uint32_t number)
 		munmap(areas->hot->base + areas->heap->arena_at + (size_t)number * AREA_SIZE,
 		       AREA_SIZE);
 		areas->heap->mapped--;
+		areas->heap->empty--;
 	}
 	*count = AREA_CLOSED;
 }
