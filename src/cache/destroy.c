@@ -92,7 +92,7 @@ static int empty_for_good(struct kmem_cache *s)
 	s->ending = true;
 	error = stele_cache_empty(s);
 	if (s->flags & SLAB_TYPESAFE_BY_RCU && stele_grace_runner)
-		stele_grace_runner->barrier(stele_grace_of(s));
+		stele_grace_runner->barrier(stele_grace_of(s), s);
 	/* ORDER(SLABS) acquire */
 	for (int i = 0; !error && load_acquire(&s->slabs) && i < PATIENCE; i++) {
 		struct leftover left = { .s = s };

@@ -66,6 +66,7 @@ static uint64_t sheaf_done(struct stele_grace_call *call)
 		stele_sheaf_dissolve(s, top);
 	else
 		stele_sheaf_put(s, top, EFFORT_USUAL);
+	stele_rcu_uncount(s);
 	return bytes;
 }
 
@@ -76,6 +77,7 @@ static void queue_sheaf(struct kmem_cache *s, uint64_t top, uint64_t how)
 	uint64_t count = sheaf_count(top, s->sheaf_size);
 
 	add_relaxed(&sheaves, 1);
+	stele_rcu_count(s);
 	store_relaxed(&sheaf->depth, (uint64_t)(uintptr_t)s | (count | how) << COUNT_SHIFT);
 	stele_grace_call(stele_grace_of(s), (struct stele_grace_call *)sheaf, sheaf_done,
 			 count * s->size);
@@ -220,7 +222,7 @@ int stele_rcu_barrier(struct kmem_cache *s)
 {
 	int error = stele_rcu_flush(s), late;
 
-	late = stele_grace_runner ? stele_grace_runner->barrier(stele_grace_of(s)) : 0;
+	late = stele_grace_runner ? stele_grace_runner->barrier(stele_grace_of(s), s) : 0;
 	return error ? error : late;
 }
 

@@ -15,6 +15,21 @@ bool stele_rcu_push(struct kmem_cache *s, void *p);
 int stele_rcu_flush(struct kmem_cache *s);
 /* The same, and then it is done. */
 int stele_rcu_barrier(struct kmem_cache *s);
+/* Whether something of @s waits for readers. ORDER(GRACE_ROUND) acquire: if not, it is done. */
+static inline bool stele_rcu_waits(const struct kmem_cache *s)
+{
+	return load_acquire(&s->in_rcu) || load_acquire(&s->slabs) >= SLAB_DYING;
+}
+/* A sheaf or an object waits; it does not wait any more, after which @s may be gone. */
+static inline void stele_rcu_count(struct kmem_cache *s)
+{
+	add_relaxed(&s->in_rcu, 1);
+}
+static inline void stele_rcu_uncount(struct kmem_cache *s)
+{
+	/* ORDER(GRACE_ROUND) release: it is done. */
+	atomic_fetch_sub_explicit(&s->in_rcu, 1, memory_order_release);
+}
 /* Sheaves that wait, for statistics. */
 uint64_t stele_rcu_sheaves(void);
 void stele_rcu_after_fork(void);

@@ -44,43 +44,63 @@ static void after_fork_parent(void)
 }
 
 /* Entries that were taken for a round which no thread runs any more wait for the next one. */
-static void put_hand_back(struct stele_grace_list *list, struct stele_grace_link **hand)
+static void put_hand_back(struct stele_grace_list *list, _Atomic(struct stele_grace_link *) *hand)
 {
-	while (*hand) {
-		struct stele_grace_link *link = *hand;
+	struct stele_grace_link *link;
 
-		*hand = load_relaxed(&link->next);
+	while ((link = hand_next(hand)))
 		grace_put(list, link);
-	}
 }
 
-/* In the child, for a flavour whose round this thread is not in. Relaxed: it has one thread. */
-static void start_again(struct stele_grace *g)
+/* In the child, a hand of one of the parent's threads. Relaxed: the child has one thread. */
+static void empty_hand(struct stele_grace *g, struct hand *h)
 {
-	struct runner *r = runner_of(g);
+	put_hand_back(&g->calls, &h->calls);
+	put_hand_back(&g->heads, &h->heads);
+	h->readers_left = false;
+	store_relaxed(&h->round, 0);
+	store_relaxed(&h->owner, 0);
+}
 
+/* In the child, for a flavour that this thread does not serve. @inside: but it is in a round. */
+static void start_again(struct stele_grace *g, bool inside)
+{
 	store_relaxed(&g->served, 0);
-	store_relaxed(&r->owner, 0);
+	store_relaxed(&runner_of(g)->owner, 0);
 	store_relaxed(&g->asleep, GRACE_AWAKE);
-	store_relaxed(&g->done, load_relaxed(&g->begun));
-	if (r->readers_left)
-		return;
-	put_hand_back(&g->calls, &r->calls);
-	put_hand_back(&g->heads, &r->heads);
+	if (!inside)
+		store_relaxed(&g->done, load_relaxed(&g->begun));
+}
+
+/* A destructor may have forked: the hand of this thread, which is in a round, is its own in the child
+ * as well. */
+static void keep_own_hand(struct stele_grace *g, uint64_t me)
+{
+	for (unsigned i = 0; i < RUNNER_HANDS; i++) {
+		struct hand *h = &runner_of(g)->hand[i];
+		uint64_t owner = load_relaxed(&h->owner);
+
+		if (me && owner && owner != OWNER_LEFT &&
+		    (uint32_t)h->name.word == stele_thread_token())
+			store_relaxed(&h->owner, me);
+		else
+			empty_hand(g, h);
+	}
 }
 
 static void forget_others(struct stele_grace *g)
 {
 	struct runner *r = runner_of(g);
+	bool inside = stele_rounds_inside & bit_of(g);
 
 	r->broken |= in_hand_is_held(&r->syncing);
 	in_hand_after_fork(&r->syncing);
 	in_hand_after_fork(&r->busy);
-	/* A destructor may have forked: the rounds that called it go on in the child. */
-	if (stele_rounds_inside & bit_of(g))
+	keep_own_hand(g, inside ? stele_owner_me() : 0);
+	if (inside && load_relaxed(&r->serving) == stele_thread_token())
 		store_relaxed(&r->owner, stele_owner_me());
 	else
-		start_again(g);
+		start_again(g, inside);
 }
 
 /* In the child, with the other locks. */

@@ -86,6 +86,7 @@ static void *base_of(const struct run *run, const void *p)
 uint64_t stele_rcu_head_done(struct stele_grace_link *link)
 {
 	struct run *run = stele_run_of(link);
+	struct kmem_cache *s;
 	uint64_t bytes;
 
 	if (!run || run->kind != RUN_SLAB) {
@@ -93,7 +94,11 @@ uint64_t stele_rcu_head_done(struct stele_grace_link *link)
 		return 0;
 	}
 	bytes = run->size;
-	return stele_free("kfree_rcu", base_of(run, link), NULL) ? bytes : 0;
+	s = run_cache(run);
+	if (!stele_free("kfree_rcu", base_of(run, link), NULL))
+		bytes = 0;
+	stele_rcu_uncount(s);
+	return bytes;
 }
 
 /* Links the object through its own word. False: it has none. */
@@ -106,6 +111,7 @@ static bool give_head(const struct giving *giving, const struct run *run)
 	if (load_relaxed(&g->heads.first) == giving->head)
 		return reported(giving->call, base_of(run, giving->head), STELE_GIVEN,
 				run_cache(run)->name);
+	stele_rcu_count(run_cache(run));
 	stele_grace_head(g, giving->head, run->size);
 	return true;
 }
@@ -234,7 +240,7 @@ void kvfree_rcu_barrier(void)
 	stele_cache_each(flush, NULL);
 	for (int i = 0; i < STELE_GRACES; i++)
 		if (i == 0 || stele_graces[i].flavor)
-			stele_grace_runner->barrier(&stele_graces[i]);
+			stele_grace_runner->barrier(&stele_graces[i], NULL);
 }
 
 void kvfree_rcu_barrier_on_cache(struct kmem_cache *s)

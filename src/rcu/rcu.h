@@ -13,14 +13,13 @@
 int stele_runner_start(struct stele_grace *g);
 
 /* ---- wait.c ---- */
-/* Returns when the round that @ticket names is done. 0 or -errno: it cannot be had. */
-int stele_runner_wait(struct stele_grace *g, uint32_t ticket);
 /* Too much waits: waits as well, if that can end. @patient: until it is less, however long. */
 void stele_runner_hold_back(struct stele_grace *g, bool patient);
 /* A grace period, in this thread. 0 or -errno. */
 int stele_runner_synchronize(struct stele_grace *g);
-/* All that was put into the queue before is done. 0 or -errno. */
-int stele_runner_barrier(struct stele_grace *g);
+/* All that was put into the queue before is done, or all of the cache @own, if not NULL. 0 or -errno:
+ * it cannot be had. */
+int stele_runner_barrier(struct stele_grace *g, const struct kmem_cache *own);
 
 /* ---- flavors.c ---- */
 /* Whether this thread is between the read lock and unlock of these readers, as far as they say. */

@@ -2,22 +2,27 @@
 /*
  * rcu/rounds.c - a round: take all entries, wait for readers, call each entry
  *
- * Idea      The owner of a flavour's rounds (rcu/runner.h) takes all that was put into the queue
- *           (sync/grace.h), waits for a grace period of liburcu, and calls each. So the number of
- *           grace periods does not grow with that of objects, and liburcu's own call_rcu threads
- *           are not needed.
+ * Idea      A thread takes all that was put into the queue (sync/grace.h) into a hand
+ *           (rcu/runner.h), waits for a grace period of liburcu, and calls each entry. So the
+ *           number of grace periods does not grow with that of objects, and liburcu's own call_rcu
+ *           threads are not needed. Mostly the runner does it (runner.c).
+ * Beside    Rounds may run beside each other. When the runner does not get on, another runner
+ *           takes what it has in hand and has not called yet (stele_runner_replace()), and what
+ *           comes into the queue. Only an entry that is just being called waits for its thread.
  * Here      Where no thread can be made, a thread that waits runs a round itself (stele_round_here()).
  *           It waits for readers with its signals open, and a handler may jump out of that. So it
- *           owns the rounds only to take the queue and to call the entries, with signals held back,
- *           and owns nothing in between: the entries lie in the flavour's own structure. Any thread
- *           may call them that sees the end of a grace period which began after they were taken.
+ *           owns the hand only to take the queue and to call the entries, with signals held back,
+ *           and leaves it in between. Any thread may call the entries that sees the end of a grace
+ *           period which began after they were taken.
  * Nested    A destructor that is called in a round may wait for rounds itself. They are run inside
- *           of that one, which is done later than they are.
- * Order     GRACE, GRACE_ROUND (sync/grace.h), RUNNER (rcu/runner.h).
+ *           of that one, with its hand, which is done later than they are.
+ * Order     GRACE, GRACE_ROUND (sync/grace.h), RUNNER, ROUNDS (rcu/runner.h).
  * Limits    Where no thread can be made, a destructor that waits for readers waits with signals
  *           held back, as it is called with signals held back.
  *           A handler that jumps out of liburcu's synchronize_rcu() leaves liburcu's lock held.
- * Tests     tests/contract/test_rcu_grace.c  tests/contract/test_rcu_leave.c  tests/model/runner.c
+ *           RUNNER_HANDS threads that all stall in callbacks stop the rounds of their flavour.
+ * Tests     tests/contract/test_rcu_grace.c  tests/contract/test_rcu_leave.c
+ *           tests/contract/test_rcu_stall.c  tests/model/runner.c
  */
 #include "rcu/rounds.h"
 #include "slab/kmem_cache.h"
@@ -32,14 +37,14 @@ struct in_hand stele_forks;
 _Thread_local uint32_t stele_rounds_inside;
 _Thread_local bool stele_in_period;
 
-/* ---- the owner of the rounds ---- */
+/* ---- owners ---- */
 
 uint64_t stele_owner_me(void)
 {
 	return stele_os_own(stele_os_thread());
 }
 
-/* Of another process, which this one was forked from; or its thread has ended. */
+/* Of another process, which this one was forked from, or of none; or its thread has ended. */
 static bool is_gone(uint64_t owner)
 {
 	return !owner || owner >> 32 != stele_os_process() ||
@@ -63,6 +68,37 @@ bool stele_runner_is_gone(struct stele_grace *g)
 	return true;
 }
 
+/* A hand whose owner left or is gone, rather than a free one: entries wait in it. NULL: there is
+ * none. */
+static struct hand *claim(struct runner *r, uint64_t me)
+{
+	for (int free = false; free <= true; free++)
+		for (unsigned i = 0; i < RUNNER_HANDS; i++) {
+			struct hand *h = &r->hand[i];
+			uint64_t seen = load_relaxed(&h->owner);
+
+			if ((seen == 0) == free && is_gone(seen) &&
+			    owner_change(&h->owner, seen, me))
+				return h;
+		}
+	return NULL;
+}
+
+static struct hand *hand_of(struct runner *r, uint64_t owner)
+{
+	for (unsigned i = 0; i < RUNNER_HANDS; i++)
+		if (load_relaxed(&r->hand[i].owner) == owner)
+			return &r->hand[i];
+	return NULL;
+}
+
+/* A round got on. */
+static void step(struct runner *r, struct hand *h)
+{
+	add_relaxed(&r->steps, 1);
+	add_relaxed(&h->steps, 1);
+}
+
 /* ---- rounds and forks ---- */
 
 #define FORK_PATIENCE 5000 /* naps: for a thread that left fork() half way, once */
@@ -78,14 +114,14 @@ static void get_busy(struct runner *r, struct in_hand_name *name)
 	}
 }
 
-/* Between two steps of the owner: lets a fork in. */
-static void let_fork(struct runner *r)
+/* Between two steps of a round: lets a fork in. */
+static void let_fork(struct runner *r, struct hand *h)
 {
 	/* ORDER(RUNNER) a look: get_busy() decides. */
 	if (stele_likely(!in_hand_is_busy(&stele_forks, stele_thread_token())))
 		return;
-	in_hand_leave(&r->name);
-	get_busy(r, &r->name);
+	in_hand_leave(&h->name);
+	get_busy(r, &h->name);
 }
 
 /* The caller is busy. */
@@ -118,7 +154,7 @@ void stele_period_here(struct stele_grace *g)
 	in_hand_leave(&name);
 }
 
-/* ---- what the owner does ---- */
+/* ---- what the owner of a hand does ---- */
 
 static uint64_t call(struct stele_grace_link *link)
 {
@@ -127,52 +163,73 @@ static uint64_t call(struct stele_grace_link *link)
 	return load_relaxed(&entry->done)(entry);
 }
 
-/* Calls the entries in hand, one by one: a callback may run rounds itself. */
-static void call_each(struct stele_grace *g, struct stele_grace_link **hand,
+/* Calls the entries, one by one: a callback may run rounds itself, and another thread may take the
+ * rest meanwhile. */
+static void call_each(struct stele_grace *g, struct hand *h,
+		      _Atomic(struct stele_grace_link *) *list,
 		      uint64_t (*each)(struct stele_grace_link *))
 {
-	while (*hand) {
-		struct stele_grace_link *link = *hand;
+	struct stele_grace_link *link;
+
+	while ((link = hand_next(list))) {
 		uint64_t bytes;
 
-		*hand = load_relaxed(&link->next);
+		store_relaxed(&h->away, true);
+		STELE_POINT("runner:calls");
 		bytes = each(link);
 		sub_relaxed(&g->waiting, bytes);
+		store_relaxed(&h->away, false);
+		step(runner_of(g), h);
 		/* An object given twice may have made a circle: the rest is lost, and stays counted. */
 		if (stele_unlikely(!bytes))
-			*hand = NULL;
+			store_relaxed(list, NULL);
 	}
 }
 
-static void call_all(struct stele_grace *g)
+static void call_all(struct stele_grace *g, struct hand *h)
 {
-	struct runner *r = runner_of(g);
-
-	call_each(g, &r->calls, call);
-	call_each(g, &r->heads, stele_rcu_head_done);
+	call_each(g, h, &h->calls, call);
+	call_each(g, h, &h->heads, stele_rcu_head_done);
 }
 
-static void round_inside(struct stele_grace *g)
+/* What the other hands have: their threads do not get on. */
+static void adopt_if_asked(struct runner *r, struct hand *h)
+{
+	if (stele_likely(!load_relaxed(&r->adopt)) || !exchange_relaxed(&r->adopt, 0))
+		return;
+	for (unsigned i = 0; i < RUNNER_HANDS; i++)
+		if (&r->hand[i] != h)
+			hand_adopt(h, &r->hand[i]);
+}
+
+static void round_inside(struct stele_grace *g, struct hand *h)
 {
 	struct runner *r = runner_of(g);
 
-	if (r->readers_left)
+	if (h->readers_left)
 		call_all(
-			g); /* left by a round that this one is inside of, or whose owner is gone */
-	runner_take(r, g);
-	if (runner_has_in_hand(r)) {
-		let_fork(r);
+			g,
+			h); /* left by a round that this one is inside of, or whose owner is gone */
+	adopt_if_asked(r, h);
+	hand_begin(r, h, g);
+	step(r, h);
+	if (hand_has(h)) {
+		store_relaxed(&h->away, true);
+		let_fork(r, h);
 		synchronize(g);
+		store_relaxed(&h->away, false);
 	}
 	STELE_POINT("runner:readers-left");
-	r->readers_left = true;
-	call_all(g);
+	step(r, h);
+	h->readers_left = true;
+	call_all(g, h);
 }
 
-/* Everything is called that was taken; a round inside of another one is not the end of that. */
-static void end_round(struct stele_grace *g)
+/* Everything is called that was taken. */
+static void end_round(struct stele_grace *g, struct hand *h)
 {
-	grace_end(g, load_relaxed(&g->begun));
+	hand_end(runner_of(g), h, g);
+	step(runner_of(g), h);
 	STELE_POINT("runner:ended");
 	/* A waiter looks again after some milliseconds, should this thread be gone now. */
 	stele_os_futex_wake(&g->done, INT32_MAX);
@@ -181,30 +238,46 @@ static void end_round(struct stele_grace *g)
 void stele_round_run(struct stele_grace *g)
 {
 	struct runner *r = runner_of(g);
+	uint64_t me = stele_owner_me();
+	struct in_hand_name name;
+	struct hand *h;
 
 	in_hand_forget(&r->busy, stele_thread_token());
-	get_busy(r, &r->name);
+	get_busy(r, &name);
+	h = claim(r, me);
+	if (!h) {
+		in_hand_leave(&name);
+		stele_os_nap(); /* all of them stall */
+		return;
+	}
+	h->name = name;
+	store_relaxed(&h->away, false); /* of one that is gone */
 	stele_rounds_inside |= bit_of(g);
-	round_inside(g);
+	round_inside(g, h);
 	stele_rounds_inside &= ~bit_of(g);
-	in_hand_leave(&r->name);
-	end_round(g);
+	in_hand_leave(&h->name);
+	end_round(g, h);
+	hand_let_go(h, me, 0);
 }
 
 void stele_round_nested(struct stele_grace *g)
 {
-	round_inside(g);
+	struct hand *h = hand_of(runner_of(g), stele_owner_me());
+
+	if (h)
+		round_inside(g, h);
 }
 
 /* ---- a round in a thread that is no runner ---- */
 
-/* Owns the rounds for a moment, busy and with signals held back. */
+/* Owns a hand for a moment, busy and with signals held back. */
 struct turn {
 	uint64_t me, signals;
-	bool mine;
+	struct hand *hand; /* NULL: it has none */
 };
 
-static struct turn begin_turn(struct stele_grace *g)
+/* With any hand, or with @again, which the thread has left before. */
+static struct turn begin_turn(struct stele_grace *g, struct hand *again)
 {
 	struct runner *r = runner_of(g);
 	struct turn turn = { .me = stele_owner_me(), .signals = stele_os_signals_hold() };
@@ -213,63 +286,79 @@ static struct turn begin_turn(struct stele_grace *g)
 	in_hand_forget(&r->busy, stele_thread_token());
 	if (!runner_try_busy(r, &stele_forks, stele_thread_token(), &name))
 		return turn;
-	turn.mine = stele_runner_become(g, turn.me);
-	if (turn.mine)
-		r->name = name;
-	else
+	if (!again)
+		turn.hand = claim(r, turn.me);
+	else if (owner_change(&again->owner, OWNER_LEFT, turn.me))
+		turn.hand = again;
+	if (!turn.hand) {
 		in_hand_leave(&name);
+		return turn;
+	}
+	turn.hand->name = name;
+	store_relaxed(&turn.hand->away, false);
 	return turn;
 }
 
-static void end_turn(struct stele_grace *g, const struct turn *turn)
+/* @next: OWNER_LEFT, or 0 when the round is over. */
+static void end_turn(const struct turn *turn, uint64_t next)
 {
-	struct in_hand_name name = runner_of(g)->name;
+	if (turn->hand) {
+		struct in_hand_name name = turn->hand->name;
 
-	if (turn->mine) {
-		runner_stop(runner_of(g), turn->me);
+		hand_let_go(turn->hand, turn->me, next);
 		in_hand_leave(&name);
 	}
 	stele_os_signals_release(turn->signals);
 }
 
+/* The thread ends in a callback: the rest of its hand waits for the next round. */
 void stele_owner_ended(void *grace)
 {
 	struct stele_grace *g = grace;
+	uint64_t me = stele_owner_me();
+	struct hand *h = hand_of(runner_of(g), me);
 
-	in_hand_leave(&runner_of(g)->name);
-	/* ORDER(RUNNER) release: as giving up the right to run rounds. */
-	store_release(&g->served, 0);
-	runner_stop(runner_of(g), stele_owner_me());
+	if (h) {
+		in_hand_leave(&h->name);
+		hand_let_go(h, me, OWNER_LEFT);
+	}
+	if (runner_stop(runner_of(g), me))
+		/* ORDER(RUNNER) release: as giving up the right to run rounds. */
+		store_release(&g->served, 0);
 }
 
-static void call_here(struct stele_grace *g)
+static void call_here(struct stele_grace *g, struct hand *h)
 {
 	stele_rounds_inside |= bit_of(g);
 	pthread_cleanup_push(stele_owner_ended, g);
-	call_all(g);
+	call_all(g, h);
 	pthread_cleanup_pop(0);
 	stele_rounds_inside &= ~bit_of(g);
-	end_round(g);
+	end_round(g, h);
 }
 
 void stele_round_here(struct stele_grace *g)
 {
-	struct runner *r = runner_of(g);
-	struct turn turn = begin_turn(g);
-	uint32_t round = 0;
-	bool wait = false, mine = turn.mine;
+	struct turn turn = begin_turn(g, NULL);
+	struct hand *h = turn.hand;
+	uint32_t filled = 0;
+	bool wait = false, over;
 
-	if (mine) {
-		round = runner_take(r, g);
-		wait = runner_has_in_hand(r) && !r->readers_left;
+	if (h) {
+		adopt_if_asked(runner_of(g), h);
+		hand_begin(runner_of(g), h, g);
+		step(runner_of(g), h);
+		filled = h->filled;
+		wait = hand_has(h) && !h->readers_left;
 	}
-	end_turn(g, &turn);
-	if (!mine)
+	end_turn(&turn, OWNER_LEFT);
+	if (!h)
 		return;
 	if (wait)
 		stele_period_here(g);
-	turn = begin_turn(g);
-	if (turn.mine && runner_saw_period(r, g, round))
-		call_here(g);
-	end_turn(g, &turn);
+	turn = begin_turn(g, h);
+	over = turn.hand && hand_saw_period(h, filled);
+	if (over)
+		call_here(g, h);
+	end_turn(&turn, over ? 0 : OWNER_LEFT);
 }

@@ -36,18 +36,20 @@ static inline uint32_t bit_of(const struct stele_grace *g)
 
 /* This thread's word as an owner. */
 uint64_t stele_owner_me(void);
-/* Becomes the owner of the rounds as @me. False: another thread is, which lives. */
+/* Becomes the runner as @me. False: another thread is, which lives. */
 bool stele_runner_become(struct stele_grace *g, uint64_t me);
 /* Whether the thread that runs the rounds is gone; it is then known that none does. */
 bool stele_runner_is_gone(struct stele_grace *g);
-/* A callback in a round ends the thread: the next owner goes on with the entries in hand. */
+/* The runner does not get on: the next one that is started takes over what it can. */
+void stele_runner_replace(struct stele_grace *g);
+/* A callback in a round ends the thread: the next round goes on with the entries in hand. */
 void stele_owner_ended(void *grace);
-/* A whole round, by the owner. */
+/* A whole round, by the runner. */
 void stele_round_run(struct stele_grace *g);
 /* The same inside of another round of this thread. */
 void stele_round_nested(struct stele_grace *g);
 /* A round by a thread that does not become the runner: it owns nothing while it waits for readers.
- * Less, if another thread is at it. */
+ * Less, if others are at it. */
 void stele_round_here(struct stele_grace *g);
 /* A grace period. */
 void stele_period_here(struct stele_grace *g);

@@ -9,6 +9,7 @@
  *           owns the rounds until the new one has taken over; should it end before, the new one
  *           finds another owner, and ends as well. Nothing of it can be left half done: signals are
  *           held back, and every waiter sees that an owner is gone (rcu/runner.h).
+ *           A runner that does not get on is replaced (wait.c). It ends when it comes back.
  * Order     GRACE_SLEEP (sync/grace.h), RUNNER.
  * Context   starting: ordinary threads. The runner has all signals held back; a destructor that
  *           ends the thread ends its being the runner.
@@ -43,14 +44,24 @@ static struct stele_grace *take_over(uint64_t maker)
 	return NULL;
 }
 
+/* Until another thread has been made the runner, because this one did not get on. */
 static void run_rounds(struct stele_grace *g)
 {
-	for (;;) {
-		while (grace_fall_asleep(g))
+	struct runner *r = runner_of(g);
+	uint64_t me = stele_owner_me();
+
+	while (load_relaxed(&r->owner) == me) {
+		add_relaxed(&r->steps, 1);
+		if (grace_fall_asleep(g)) {
 			stele_os_futex_wait(&g->asleep, GRACE_ASLEEP);
+			continue;
+		}
 		gather(g);
 		stele_round_run(g);
+		me = stele_owner_me(); /* another one in the child of a destructor that forked */
 	}
+	/* It may have been woken in place of the other one. */
+	stele_os_futex_wake(&g->asleep, INT32_MAX);
 }
 
 static void *run(void *arg)
@@ -59,6 +70,7 @@ static void *run(void *arg)
 
 	if (!g)
 		return NULL;
+	store_relaxed(&runner_of(g)->serving, stele_thread_token());
 	/* ORDER(RUNNER) release: said by the maker as well, which may be gone before it could. */
 	store_release(&g->served, 1);
 	pthread_cleanup_push(stele_owner_ended, g);
@@ -108,6 +120,18 @@ static int start_held(struct stele_grace *g)
 		/* ORDER(RUNNER) release: with the flavour. */
 		store_release(&g->served, 1);
 	return error;
+}
+
+void stele_runner_replace(struct stele_grace *g)
+{
+	struct runner *r = runner_of(g);
+
+	store_relaxed(&r->adopt, 1);
+	if (!owner_change(&r->owner, load_relaxed(&r->owner), 0))
+		return;
+	STELE_POINT("runner:replaced");
+	/* ORDER(RUNNER) release: as giving up the right to run rounds. */
+	store_release(&g->served, 0);
 }
 
 int stele_runner_start(struct stele_grace *g)

@@ -1,22 +1,36 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * rcu/runner.h - the right to run rounds, and how rounds and forks keep out of each other's way
+ * rcu/runner.h - rounds: what they have in hand, and how they and forks keep out of each other's way
  *
- * Idea      One thread at a time owns the rounds of a flavour: it takes the queue, and calls what
- *           has waited. The owner's word names the thread, so a thread that waits for rounds can
- *           see that the owner is gone, and becomes the owner itself.
+ * Idea      A round takes the queue, waits for readers, and calls what it took. Mostly one thread
+ *           runs the rounds of a flavour, one after the other. But a thread may stall in one, in a
+ *           user's callback above all, and then others run rounds beside it. So what a round
+ *           took lies in one of a few hands, from which any thread may take the rest: the
+ *           thread whose round it is takes out one entry at a time, and calls it.
  *           A fork must not copy a lock of liburcu that some thread holds. So a thread enters its
  *           name in `busy` before it goes into liburcu or into what it calls, and a thread that
  *           forks enters its name in `forks`; each then looks at the other table. A thread that
  *           sees a fork leaves `busy` again and waits; a fork waits for busy threads.
- * Objects   owner: {process:32, thread:32}; 0: nobody. A child of fork() finds its parent's number
- *           there, and takes over. OWNER_STARTING: the thread is being made.
- *           calls, heads: taken from the queue for the round `begun`, not called yet.
+ * Objects   owner, of a runner and of a hand: {process:32, thread:32}; 0: nobody. A child of fork()
+ *           finds its parent's number there, and takes over. OWNER_STARTING: the thread is being made.
+ *           OWNER_LEFT: a hand whose entries wait for a thread that has seen readers leave.
+ *           round: {busy:1, number:32} of the round whose entries these are, or of an older one; 0:
+ *           none. No round is done (grace.h) whose number is not below those of all hands.
+ *           calls, heads: entries that are not called yet. They are taken whole, by an exchange.
+ *           away: the owner may stay where it is for as long as readers, a callback, or a fork do.
+ * States    a hand is free (0), a living thread's, left (OWNER_LEFT), or a dead thread's. The next
+ *           round takes a left or dead one over as it is, with its number.
  * Order     RUNNER: the owner's word is taken with acquire and release: the next owner sees what
  *           the last one left, and a thread that finds an owner sees the flavour that was set
  *           before. busy and forks: each side enters, a fence of sequential consistency, looks.
+ *           ROUNDS: a hand says its round before the number is raised, and has a smaller number
+ *           before it takes from another hand, each sequentially consistent: a thread that
+ *           computes what is done sees it.
  * Context   ordinary threads; owning: with signals held back.
- * Tests     tests/model/runner.c  tests/contract/test_rcu_leave.c  tests/contract/test_rcu_trouble.c
+ * Failure   a thread that stalls or dies while it takes entries out of a list, which is a few
+ *           instructions, has all of them in its hands; else it has one, or none. A barrier gives
+ *           up on its round, once (wait.c).
+ * Tests     tests/model/runner.c  tests/contract/test_rcu_leave.c  tests/contract/test_rcu_stall.c
  */
 #ifndef STELE_RCU_RUNNER_H
 #define STELE_RCU_RUNNER_H
@@ -31,68 +45,240 @@
 #ifndef ORDER_RUNNER_BECOME
 #define ORDER_RUNNER_BECOME memory_order_acq_rel
 #endif
+#ifndef ORDER_ROUNDS
+#define ORDER_ROUNDS memory_order_seq_cst
+#endif
+#ifndef RUNNER_HANDS
+#define RUNNER_HANDS 4u
+#endif
 
 /* In the thread's half: threads have smaller numbers. */
 #define OWNER_STARTING 0x80000000u
+/* Of no process: a thread that looks for an owner finds it gone. */
+#define OWNER_LEFT 1ull
+
+#define HAND_BUSY (1ull << 32)
+
+struct hand {
+	_Atomic uint64_t owner;
+	_Atomic uint64_t round;
+	_Atomic(struct stele_grace_link *) calls, heads;
+	_Atomic uint32_t steps; /* of the owner */
+	_Atomic bool away; /* the owner is in a callback, inside of liburcu, or lets a fork in */
+	/* The owner's. */
+	bool readers_left;	  /* of what is in hand */
+	uint32_t filled;	  /* so often entries were added */
+	struct in_hand_name name; /* the owner's, in `busy` */
+};
 
 /* Beside each of stele_graces[]. */
 struct runner {
-	_Atomic uint64_t owner;
+	_Atomic uint64_t owner;	  /* the thread that serves */
+	_Atomic uint32_t serving; /* its token */
+	struct hand hand[RUNNER_HANDS];
 	struct in_hand busy;	/* threads in a round, and not just letting a fork in */
 	struct in_hand syncing; /* threads inside of liburcu */
-	/* The owner's. */
-	struct stele_grace_link *calls, *heads;
-	bool readers_left;	  /* of these two */
-	struct in_hand_name name; /* the owner's, in `busy` */
 	/* Any thread's. */
+	_Atomic uint32_t overlaps; /* rounds that began while another one had begun */
+	_Atomic uint32_t steps;	   /* of all rounds; stands still when none gets on */
+	_Atomic uint32_t ended;	   /* rounds */
+	_Atomic uint32_t adopt;	   /* the next round takes what the other hands have */
+	struct {
+		_Atomic uint32_t steps, first, last; /* looks in vain, in ms */
+	} seen;
 	bool broken;	       /* a child without grace periods; set in the child's first steps */
 	_Atomic uint32_t said; /* that it is broken, or has no flavour */
-	_Atomic uint32_t gave_up; /* done, when a caller's patience was at its end */
+	_Atomic uint32_t gave_up; /* ended + 1, when a caller's patience was at its end */
 };
+
+static inline bool owner_change(_Atomic uint64_t *owner, uint64_t seen, uint64_t me)
+{
+	/* ORDER(RUNNER) acquire: the entries that the last owner left; release: the flavour was set
+	 * before. */
+	return atomic_compare_exchange_strong_explicit(owner, &seen, me, ORDER_RUNNER_BECOME,
+						       memory_order_relaxed);
+}
 
 /* @seen: a word whose thread is gone, or 0. */
 static inline bool runner_become(struct runner *r, uint64_t seen, uint64_t me)
 {
-	/* ORDER(RUNNER) acquire: the entries that the last owner left; release: the flavour was set
-	 * before. */
-	return atomic_compare_exchange_strong_explicit(&r->owner, &seen, me, ORDER_RUNNER_BECOME,
-						       memory_order_relaxed);
+	return owner_change(&r->owner, seen, me);
 }
 
-static inline void runner_stop(struct runner *r, uint64_t me)
+/* False: it was not the owner any more. A child of fork() has another one by now. */
+static inline bool runner_stop(struct runner *r, uint64_t me)
 {
-	/* ORDER(RUNNER) release. A child of fork() has another owner by now. */
-	cas_release(&r->owner, &me, 0);
+	return cas_release(&r->owner, &me, 0); /* ORDER(RUNNER) release */
 }
 
-static inline bool runner_has_in_hand(const struct runner *r)
+/* ---- hands ---- */
+
+static inline bool hand_has(const struct hand *h)
 {
-	return r->calls || r->heads;
+	return load_relaxed(&h->calls) || load_relaxed(&h->heads);
 }
 
-/* The owner begins a round, unless what an earlier one took is still in hand. Its number. */
-static inline uint32_t runner_take(struct runner *r, struct stele_grace *g)
+/* What the next owner finds: OWNER_LEFT or 0. */
+static inline void hand_let_go(struct hand *h, uint64_t me, uint64_t next)
 {
-	if (!runner_has_in_hand(r)) {
-		grace_begin(g);
-		r->readers_left = false;
-		r->calls = grace_take(&g->calls);
-		r->heads = grace_take(&g->heads);
-	}
+	cas_release(&h->owner, &me, next); /* ORDER(RUNNER) release */
+}
+
+static inline bool round_is_older(uint64_t a, uint64_t b)
+{
+	return (int32_t)((uint32_t)a - (uint32_t)b) < 0;
+}
+
+/* Whether another round is under way beside the one of @h. */
+static inline bool runner_overlaps(struct runner *r, const struct hand *h)
+{
+	for (unsigned i = 0; i < RUNNER_HANDS; i++)
+		/* ORDER(ROUNDS) sequentially consistent */
+		if (&r->hand[i] != h && atomic_load_explicit(&r->hand[i].round, ORDER_ROUNDS))
+			return true;
+	return false;
+}
+
+/* The owner begins a round, unless what an earlier one took is still in hand. */
+static inline void hand_begin(struct runner *r, struct hand *h, struct stele_grace *g)
+{
+	if (hand_has(h))
+		return;
+	/* ORDER(ROUNDS) sequentially consistent: said, then the number is raised. */
+	atomic_store_explicit(&h->round, HAND_BUSY | (load_relaxed(&g->begun) + 1), ORDER_ROUNDS);
+	STELE_POINT("runner:begins");
+	store_relaxed(&h->round, HAND_BUSY | grace_begin(g));
+	if (runner_overlaps(r, h))
+		/* ORDER(ROUNDS) sequentially consistent: counted, then the lists are taken. */
+		atomic_fetch_add_explicit(&r->overlaps, 1, ORDER_ROUNDS);
+	h->readers_left = false;
+	h->filled++;
+	store_release(&h->calls, grace_take(&g->calls)); /* ORDER(ROUNDS) release: the entries */
+	store_release(&h->heads, grace_take(&g->heads)); /* ORDER(ROUNDS) release: the entries */
 	STELE_POINT("runner:taken");
-	return load_relaxed(&g->begun);
+}
+
+/* The owner takes out one entry, and shows the rest again. NULL: there is none any more. */
+static inline struct stele_grace_link *hand_next(_Atomic(struct stele_grace_link *) *list)
+{
+	/* ORDER(ROUNDS) acquire: the entries, and the round of a thread that took them. */
+	struct stele_grace_link *link = exchange_acq_rel(list, NULL);
+
+	if (link)
+		/* ORDER(ROUNDS) release: the entries. */
+		store_release(list, load_relaxed(&link->next));
+	return link;
+}
+
+static inline void hand_add(_Atomic(struct stele_grace_link *) *list, struct stele_grace_link *more)
+{
+	struct stele_grace_link *last = more;
+
+	if (!more)
+		return;
+	while (load_relaxed(&last->next))
+		last = load_relaxed(&last->next);
+	/* ORDER(ROUNDS) the same */
+	store_relaxed(&last->next, exchange_acq_rel(list, NULL));
+	store_release(list, more); /* ORDER(ROUNDS) release: the entries. */
+}
+
+/* The owner of @h takes what @from has and has not called. Readers of it are waited for anew. */
+static inline void hand_adopt(struct hand *h, struct hand *from)
+{
+	/* ORDER(ROUNDS) sequentially consistent: of the number at least as old, then taken. */
+	uint64_t theirs = atomic_load_explicit(&from->round, ORDER_ROUNDS);
+	uint64_t mine = load_relaxed(&h->round);
+
+	if (!theirs)
+		return;
+	if (!mine || round_is_older(theirs, mine))
+		/* ORDER(ROUNDS) the same */
+		atomic_store_explicit(&h->round, theirs, ORDER_ROUNDS);
+	STELE_POINT("runner:adopts");
+	/* ORDER(ROUNDS) acquire: the entries; release: the round. */
+	hand_add(&h->calls, exchange_acq_rel(&from->calls, NULL));
+	hand_add(&h->heads, exchange_acq_rel(&from->heads, NULL));
+	h->readers_left = false;
+	h->filled++;
+}
+
+/* The last round before which every one is done. */
+static inline uint32_t runner_done(struct runner *r, struct stele_grace *g)
+{
+	/* ORDER(ROUNDS) sequentially consistent: the number, then the hands. */
+	uint32_t done = (uint32_t)load_seq(&g->begun);
+
+	for (unsigned i = 0; i < RUNNER_HANDS; i++) {
+		/* ORDER(ROUNDS) the same */
+		uint64_t round = atomic_load_explicit(&r->hand[i].round, ORDER_ROUNDS);
+
+		if (round && round_is_older((uint32_t)round - 1, done))
+			done = (uint32_t)round - 1;
+	}
+	return done;
+}
+
+/* The owner has called all. */
+static inline void hand_end(struct runner *r, struct hand *h, struct stele_grace *g)
+{
+	/* ORDER(ROUNDS) sequentially consistent: over, then looks whether others are. */
+	atomic_store_explicit(&h->round, 0, ORDER_ROUNDS);
+	STELE_POINT("runner:ends");
+	add_relaxed(&r->ended, 1);
+	grace_end(g, runner_done(r, g));
 }
 
 /*
- * The owner has seen a grace period end that began after @round was taken, and did not own the
- * rounds meanwhile. Whether what is in hand now may be called.
+ * The owner has seen a grace period end that began when the hand was @filled so often, and let go of
+ * the hand meanwhile. Whether what is in hand now may be called.
  */
-static inline bool runner_saw_period(struct runner *r, struct stele_grace *g, uint32_t round)
+static inline bool hand_saw_period(struct hand *h, uint32_t filled)
 {
-	if (load_relaxed(&g->begun) == round)
-		r->readers_left = true;
-	return r->readers_left;
+	if (h->filled == filled)
+		h->readers_left = true;
+	return h->readers_left;
 }
+
+/* Its owner stands still: no barrier waits for its round any more. */
+static inline void hand_give_up(struct hand *h, uint64_t round)
+{
+	cas_relaxed(&h->round, &round, 0);
+}
+
+/* ---- waiting for all that was put before ---- */
+
+struct awaited {
+	uint32_t ticket, overlaps;
+};
+
+static inline void runner_await(struct runner *r, struct stele_grace *g, struct awaited *a)
+{
+	/* ORDER(ROUNDS) sequentially consistent: looked at before the number. */
+	a->overlaps = load_seq(&r->overlaps);
+	a->ticket = grace_ticket(g);
+}
+
+/*
+ * The entries were taken at the latest by the round of the ticket. If another round was under way
+ * beside that one, it may have taken them, and all rounds that have begun have to be done.
+ */
+static inline bool runner_is_over(struct runner *r, struct stele_grace *g, struct awaited *a)
+{
+	uint32_t overlaps;
+
+	if (!grace_is_done(g, a->ticket))
+		return false;
+	/* ORDER(ROUNDS) sequentially consistent: done, then looks whether others began beside it. */
+	overlaps = load_seq(&r->overlaps);
+	if (overlaps == a->overlaps)
+		return true;
+	a->overlaps = overlaps;
+	a->ticket = load_seq(&g->begun); /* ORDER(ROUNDS) the same */
+	return grace_is_done(g, a->ticket);
+}
+
+/* ---- forks ---- */
 
 /* False: a fork is under way, or the table is full. @me: the thread's name. */
 static inline bool runner_try_busy(struct runner *r, struct in_hand *forks, uint32_t me,

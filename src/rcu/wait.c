@@ -14,6 +14,7 @@
  * Tests     tests/contract/test_rcu_grace.c  tests/contract/test_rcu_leave.c  tests/rcu/qsbr.c
  */
 #include "base/options.h"
+#include "cache/rcu.h"
 #include "sync/grace.h"
 #include "os/os.h"
 #include "percpu/cpus.h"
@@ -27,13 +28,52 @@ static void hurry(struct stele_grace *g)
 		stele_os_futex_wake(&g->asleep, 1);
 }
 
+/* ---- a runner that does not get on ---- */
+
+#define STUCK_MS 500  /* no round has got on for so long, while threads waited for one */
+#define APART_MS 2000 /* looks that are further apart say nothing */
+
+static uint32_t now_ms(void)
+{
+	struct timespec now = stele_os_now();
+
+	return (uint32_t)((uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000);
+}
+
+/*
+ * Whether no round gets on, though this thread waits for one. Inside of liburcu a round waits for
+ * readers, or holds liburcu's lock: no other thread would get further. A mistake costs a thread.
+ */
+static bool is_stuck(struct stele_grace *g)
+{
+	struct runner *r = runner_of(g);
+	uint32_t steps = load_relaxed(&r->steps), now = now_ms();
+	bool moved = steps != load_relaxed(&r->seen.steps) || in_hand_is_held(&r->syncing) ||
+		     now - load_relaxed(&r->seen.last) > APART_MS;
+
+	store_relaxed(&r->seen.last, now);
+	if (moved) {
+		store_relaxed(&r->seen.steps, steps);
+		store_relaxed(&r->seen.first, now);
+	}
+	return now - load_relaxed(&r->seen.first) > STUCK_MS;
+}
+
+/* False: no thread serves. ORDER(RUNNER) acquire: a thread that serves was started, and its flavour
+ * set. */
+static bool look_after_runner(struct stele_grace *g)
+{
+	if (load_acquire(&g->served) && !stele_runner_is_gone(g) && is_stuck(g)) {
+		stele_runner_replace(g);
+		store_relaxed(&runner_of(g)->seen.first, now_ms());
+	}
+	return stele_runner_start(g) == 0;
+}
+
 /* A runner, or a round here. False: there are no grace periods. */
-/* ORDER(RUNNER) acquire: the thread that serves was started, and its flavour set. */
 static bool provide_runner(struct stele_grace *g)
 {
-	if (load_acquire(&g->served))
-		stele_runner_is_gone(g);
-	if (stele_runner_start(g) != 0 && !runner_of(g)->broken)
+	if (!look_after_runner(g) && !runner_of(g)->broken)
 		stele_round_here(g);
 	return !runner_of(g)->broken;
 }
@@ -64,24 +104,61 @@ static void say_if_reading(struct stele_grace *g)
 
 /* ---- barriers ---- */
 
-static int wait_for(struct stele_grace *g, uint32_t ticket)
+/* @own: a cache of which it is enough that nothing waits any more, or NULL. */
+static bool is_over(struct stele_grace *g, struct awaited *a, const struct kmem_cache *own)
 {
-	while (!grace_is_done(g, ticket)) {
+	return (own && !stele_rcu_waits(own)) || runner_is_over(runner_of(g), g, a);
+}
+
+#define LOOK_MS 10
+#define GIVE_UP_MS 5000
+
+/* What a thread that waits saw of each hand. */
+struct watched {
+	uint32_t steps[RUNNER_HANDS];
+	uint32_t since[RUNNER_HANDS];
+};
+
+/* A thread that stands still between two steps of its own round, where it waits for nobody, is given
+ * up on, once: no barrier waits for its round any more. */
+static void give_up_on_the_stuck(struct runner *r, struct watched *seen)
+{
+	uint32_t now = now_ms();
+
+	for (unsigned i = 0; i < RUNNER_HANDS; i++) {
+		struct hand *h = &r->hand[i];
+		uint64_t round = load_relaxed(&h->round);
+		uint32_t steps = load_relaxed(&h->steps);
+
+		if (!round || load_relaxed(&h->away) || steps != seen->steps[i] || !seen->since[i])
+			seen->since[i] = now | 1;
+		else if ((int32_t)(now - seen->since[i]) > GIVE_UP_MS)
+			hand_give_up(h, round);
+		seen->steps[i] = steps;
+	}
+}
+
+static int wait_for(struct stele_grace *g, struct awaited *a, const struct kmem_cache *own)
+{
+	struct watched seen = { 0 };
+
+	while (!is_over(g, a, own)) {
 		/* ORDER(GRACE_ROUND) acquire: before this thread looks again at what it waits
 		 * for. */
 		uint32_t done = load_acquire(&g->done);
 
 		if (!provide_runner(g))
 			return -EDEADLK;
-		if (grace_is_done(g, ticket))
+		if (is_over(g, a, own))
 			break;
 		hurry(g);
-		stele_os_futex_wait_ms(&g->done, done, 10);
+		stele_os_futex_wait_ms(&g->done, done, LOOK_MS);
+		give_up_on_the_stuck(runner_of(g), &seen);
 	}
 	return 0;
 }
 
-int stele_runner_wait(struct stele_grace *g, uint32_t ticket)
+static int wait_for_round(struct stele_grace *g, struct awaited *a, const struct kmem_cache *own)
 {
 	int error = stele_runner_start(g);
 	bool was_online;
@@ -98,7 +175,7 @@ int stele_runner_wait(struct stele_grace *g, uint32_t ticket)
 	}
 	was_online = go_offline(g);
 	say_if_reading(g);
-	error = wait_for(g, ticket);
+	error = wait_for(g, a, own);
 	go_online(g, was_online);
 	return error;
 }
@@ -109,13 +186,14 @@ static bool is_in_round(struct stele_grace *g)
 	return load_seq(&g->done) != load_seq(&g->begun);
 }
 
-/* Entries in a runner's hand count as waiting until they are done. ORDER(GRACE_ROUND) sequentially
+/* Entries in a hand count as waiting until they are done. ORDER(GRACE_ROUND) sequentially
  * consistent: put, then look. */
-int stele_runner_barrier(struct stele_grace *g)
+int stele_runner_barrier(struct stele_grace *g, const struct kmem_cache *own)
 {
-	uint32_t ticket = grace_ticket(g);
+	struct awaited a;
 
-	return load_seq(&g->waiting) || is_in_round(g) ? stele_runner_wait(g, ticket) : 0;
+	runner_await(runner_of(g), g, &a);
+	return load_seq(&g->waiting) || is_in_round(g) ? wait_for_round(g, &a, own) : 0;
 }
 
 int stele_runner_synchronize(struct stele_grace *g)
@@ -134,14 +212,15 @@ int stele_runner_synchronize(struct stele_grace *g)
 
 /* ---- too much waits ---- */
 
-/* Whether this thread may be held back now. ORDER(GRACE_ROUND) acquire: as of the last round. */
+/* Whether this thread may be held back now. */
 static bool may_wait(struct stele_grace *g, bool patient)
 {
 	if (stele_rounds_inside || (stele_in_period && !patient) || runner_of(g)->broken)
 		return false;
 	if (stele_reading(g) || stele_cpus_are_held())
 		return false;
-	return patient || load_relaxed(&runner_of(g)->gave_up) != load_acquire(&g->done) + 1;
+	return patient ||
+	       load_relaxed(&runner_of(g)->gave_up) != load_relaxed(&runner_of(g)->ended) + 1;
 }
 
 /*
@@ -158,6 +237,16 @@ static bool is_too_much(struct stele_grace *g)
 	return load_relaxed(&g->waiting) > (uint64_t)stele_opt.rcu_max;
 }
 
+/* Nothing is left but the entries that threads which do not get on are just calling. */
+static bool is_left_to_the_stuck(struct stele_grace *g)
+{
+	bool has = !grace_is_empty(g);
+
+	for (unsigned i = 0; !has && i < RUNNER_HANDS; i++)
+		has = hand_has(&runner_of(g)->hand[i]);
+	return !has && is_stuck(g);
+}
+
 /* ORDER(GRACE_ROUND) acquire: all calls of the rounds are over, and the bytes that they freed are
  * counted. */
 static void wait_for_less(struct stele_grace *g, int64_t left, bool patient)
@@ -165,20 +254,20 @@ static void wait_for_less(struct stele_grace *g, int64_t left, bool patient)
 	uint32_t ticket = grace_ticket(g);
 
 	while (is_too_much(g) && left > 0) {
-		uint32_t done = load_acquire(&g->done);
+		uint32_t done = load_acquire(&g->done), ended = load_relaxed(&runner_of(g)->ended);
 
-		if (nobody_waits(g, ticket) || !provide_runner(g))
+		if (nobody_waits(g, ticket) || is_left_to_the_stuck(g) || !provide_runner(g))
 			return;
 		hurry(g);
-		if (load_acquire(&g->done) == done)
+		if (load_relaxed(&runner_of(g)->ended) == ended)
 			stele_os_futex_wait_ms(&g->done, done, 5);
-		if (load_acquire(&g->done) == done && !patient)
+		if (load_relaxed(&runner_of(g)->ended) == ended && !patient)
 			left -= 5;
 	}
-	/* A thread that waits in vain may hold what a reader needs: until a round is done, no other
+	/* A thread that waits in vain may hold what a reader needs: until a round has ended, no other
 	 * thread waits. */
 	if (left <= 0)
-		store_relaxed(&runner_of(g)->gave_up, load_acquire(&g->done) + 1);
+		store_relaxed(&runner_of(g)->gave_up, load_relaxed(&runner_of(g)->ended) + 1);
 }
 
 void stele_runner_hold_back(struct stele_grace *g, bool patient)
@@ -190,5 +279,7 @@ void stele_runner_hold_back(struct stele_grace *g, bool patient)
 	was_online = patient && go_offline(g);
 	if (may_wait(g, patient))
 		wait_for_less(g, patient ? INT64_MAX : stele_opt.rcu_wait, patient);
+	else if (!stele_rounds_inside && !runner_of(g)->broken)
+		look_after_runner(g);
 	go_online(g, was_online);
 }

@@ -196,13 +196,16 @@ static inline void grace_end(struct stele_grace *g, uint32_t round)
 /* Number 0 is for calls that name no flavour. */
 extern struct stele_grace stele_graces[STELE_GRACES] __attribute__((visibility("hidden")));
 
+struct kmem_cache;
+
 /* Registered by the floor that knows of grace periods; NULL: there is none, nor any grace
  * period. */
 struct stele_grace_runner {
 	/* The one for @flavor, NULL for the process's own, ready to run. *grace, or -errno. */
 	int (*start)(const void *flavor, struct stele_grace **grace);
-	/* Returns when all that was put there before is done. 0 or -errno: it cannot be had. */
-	int (*barrier)(struct stele_grace *g);
+	/* Returns when all that was put there before is done, or all of the cache @own, if not NULL. 0
+	 * or -errno: it cannot be had. */
+	int (*barrier)(struct stele_grace *g, const struct kmem_cache *own);
 	/* Sees to it that a thread runs the rounds of @g, if one can be had. Ordinary threads. */
 	void (*serve)(struct stele_grace *g);
 };

@@ -352,7 +352,7 @@ static void a_reader_may_fork(void **state)
 	(void)state;
 	toy_read_lock();
 	kfree_rcu(p, rcu);
-	stele_grace_runner->barrier(&stele_graces[1]); /* nobody's: returns */
+	stele_grace_runner->barrier(&stele_graces[1], NULL); /* nobody's: returns */
 	stele_rcu_flush(cache);
 	nap_ms(100);
 	child = fork();

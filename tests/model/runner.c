@@ -1,16 +1,23 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * tests/model/runner.c - ORDER(RUNNER): owners, periods without an owner, and forks
+ * tests/model/runner.c - ORDER(RUNNER), ORDER(ROUNDS): hands, rounds beside each other, and forks
  *
  * Idea      ROUNDS: two threads that are no runners run rounds of rcu/runner.h. The first one has
- *           unlinked an object and put it into the queue; a reader may hold it. Each owns the
- *           rounds to take the queue, owns nothing while it waits for the reader, and owns them
- *           again to free what its grace period allows. The object is plain memory.
+ *           unlinked an object and put it into the queue; a reader may hold it. Each owns a hand
+ *           to take the queue, owns nothing while it waits for the reader, and owns the hand again
+ *           to free what its grace period allows. The object is plain memory.
+ *           BESIDE: an object was given. Two threads run a round each, beside each other. The third one
+ *           waits for the object: its round must be over. (No reader.)
+ *           ADOPT: the first thread has an object in hand, and calls it, or the second one does,
+ *           which takes what the first has. The third one waits for the round.
  *           FORK: a thread goes into liburcu while others fork. A fork that finds nobody busy
  *           copies the memory, in which the lock of liburcu must be free.
  * Broken    RUNNER_BECOME  the owner's word is taken relaxed: what is in hand is raced for (TSan)
  *           RUNNER_TWO     a thread becomes the owner where another one is
  *           RUNNER_STALE   a thread frees what was taken after its grace period had begun
+ *           ROUNDS_BESIDE  a barrier does not ask whether rounds began beside each other
+ *           ROUNDS_LATE    a round takes another hand's entries, then says an older number
+ *           ROUNDS_ORDER   rounds are said and looked at without order (GenMC)
  *           RUNNER_EARLY   a thread looks for forks, then says that it is busy
  *           RUNNER_LOOK    no fence between saying and looking (GenMC)
  */
@@ -20,8 +27,12 @@
 #ifdef BROKEN_RUNNER_LOOK
 #define RUNNER_FENCE() ((void)0)
 #endif
+#ifdef BROKEN_ROUNDS_ORDER
+#define ORDER_ROUNDS memory_order_relaxed
+#endif
 #define IN_HAND_PLACES 3u
-enum { SCENE_ROUNDS, SCENE_FORK, SCENES };
+#define RUNNER_HANDS 2u
+enum { SCENE_ROUNDS, SCENE_BESIDE, SCENE_ADOPT, SCENE_FORK, SCENES };
 #define MODEL_SCENES SCENES
 #include "model.h"
 #include "rcu/runner.h"
@@ -70,66 +81,72 @@ static void grace_period(void)
 	AWAIT(!load_acquire(&reading));
 }
 
-static struct payload owned;
+static struct payload owned[RUNNER_HANDS];
 
-static bool own(int me)
+/* Mostly all use one hand. */
+static bool own(struct hand *h, uint64_t seen, int me)
 {
 #ifdef BROKEN_RUNNER_TWO
-	bool mine = runner_become(&r, load_relaxed(&r.owner), (uint64_t)me);
+	bool mine = owner_change(&h->owner, load_relaxed(&h->owner), (uint64_t)me << 32);
+
+	(void)seen;
 #else
-	bool mine = runner_become(&r, 0, (uint64_t)me);
+	bool mine = owner_change(&h->owner, seen, (uint64_t)me << 32);
 #endif
 
 	if (mine)
-		payload_take(&owned, me);
+		payload_take(&owned[h - r.hand], me);
 	STELE_POINT("model:owned");
 	return mine;
 }
 
-static void stop(int me)
+static void stop(struct hand *h, int me, uint64_t next)
 {
-	payload_leave(&owned, me);
-	runner_stop(&r, (uint64_t)me);
+	payload_leave(&owned[h - r.hand], me);
+	hand_let_go(h, (uint64_t)me << 32, next);
 }
 
-static bool may_call(uint32_t round)
+static bool may_call(struct hand *h, uint32_t filled)
 {
 #ifdef BROKEN_RUNNER_STALE
-	(void)round;
-	r.readers_left = true;
+	(void)filled;
+	h->readers_left = true;
 	return true;
 #else
-	return runner_saw_period(&r, &grace, round);
+	return hand_saw_period(h, filled);
 #endif
 }
 
-static void call(void)
+static void call(struct hand *h)
 {
-	while (r.calls) {
-		r.calls = load_relaxed(&r.calls->next);
+	while (hand_next(&h->calls))
 		object.value = 0;
-	}
 }
 
 /* As stele_round_here(). */
 static void round_here(int me)
 {
-	uint32_t round;
-	bool wait;
+	struct hand *h = &r.hand[0];
+	uint32_t filled;
+	bool wait, over;
 
-	if (!own(me))
+	if (!own(h, 0, me) && !own(h, OWNER_LEFT, me))
 		return;
-	round = runner_take(&r, &grace);
-	wait = runner_has_in_hand(&r) && !r.readers_left;
-	stop(me);
+	hand_begin(&r, h, &grace);
+	filled = h->filled;
+	wait = hand_has(h) && !h->readers_left;
+	stop(h, me, OWNER_LEFT);
 	if (wait)
 		grace_period();
 	STELE_POINT("model:period");
-	if (!own(me))
+	if (!own(h, OWNER_LEFT, me))
 		return;
-	if (may_call(round))
-		call();
-	stop(me);
+	over = may_call(h, filled);
+	if (over) {
+		call(h);
+		hand_end(&r, h, &grace);
+	}
+	stop(h, me, over ? 0 : OWNER_LEFT);
 }
 
 static void rounds(int me)
@@ -143,6 +160,77 @@ static void rounds(int me)
 		grace_put(&grace.calls, &object.call.link);
 	}
 	round_here(me);
+}
+
+/* ---- rounds beside each other ---- */
+
+/* As stele_round_run(), where there are no readers. */
+static void round_beside(int me)
+{
+	struct hand *h = &r.hand[me - 1];
+
+	hand_begin(&r, h, &grace);
+	call(h);
+	hand_end(&r, h, &grace);
+}
+
+static bool is_over(struct awaited *a)
+{
+#ifdef BROKEN_ROUNDS_BESIDE
+	return grace_is_done(&grace, a->ticket);
+#else
+	return runner_is_over(&r, &grace, a);
+#endif
+}
+
+/* A barrier that asks once; when it is over, the object is no other's. */
+static void wait_for_all(struct awaited *a)
+{
+	if (is_over(a))
+		model_assert(object.value == 0);
+}
+
+static struct awaited given;
+
+static void beside(int me)
+{
+	if (me == READER)
+		wait_for_all(&given);
+	else
+		round_beside(me);
+}
+
+static void beside_setup(void)
+{
+	grace_put(&grace.calls, &object.call.link);
+	runner_await(&r, &grace, &given);
+}
+
+static void adopt(int me)
+{
+	struct awaited a = { 1, 0 };
+
+	if (me == READER) {
+		wait_for_all(&a);
+		return;
+	}
+	if (me == 2) {
+#ifdef BROKEN_ROUNDS_LATE
+		hand_add(&r.hand[1].calls, exchange_acq_rel(&r.hand[0].calls, NULL));
+		STELE_POINT("model:late");
+		store_seq(&r.hand[1].round, load_seq(&r.hand[0].round));
+#else
+		hand_adopt(&r.hand[1], &r.hand[0]);
+#endif
+	}
+	call(&r.hand[me - 1]);
+	hand_end(&r, &r.hand[me - 1], &grace);
+}
+
+static void adopt_setup(void)
+{
+	grace_put(&grace.calls, &object.call.link);
+	hand_begin(&r, &r.hand[0], &grace);
 }
 
 /* ---- fork ---- */
@@ -193,6 +281,10 @@ static void model_thread(int me)
 {
 	if (model_scene == SCENE_ROUNDS)
 		rounds(me);
+	else if (model_scene == SCENE_BESIDE)
+		beside(me);
+	else if (model_scene == SCENE_ADOPT)
+		adopt(me);
 	else if (me == 1)
 		go_inside(me);
 	else if (me == 2)
@@ -205,14 +297,24 @@ static void model_setup(void)
 	memset(&forks, 0, sizeof(forks));
 	memset(&grace, 0, sizeof(grace));
 	object.value = 1;
-	owned.holder = 0;
+	owned[0].holder = owned[1].holder = 0;
 	store_relaxed(&published, 1);
 	store_relaxed(&reading, 0);
 	store_relaxed(&lock, 0);
+	if (model_scene == SCENE_BESIDE)
+		beside_setup();
+	if (model_scene == SCENE_ADOPT)
+		adopt_setup();
 }
 
 static void model_check(void)
 {
-	model_assert(!load_relaxed(&r.owner));
+	for (unsigned i = 0; i < RUNNER_HANDS; i++) {
+		uint64_t owner = load_relaxed(&r.hand[i].owner);
+
+		model_assert(!owner || owner == OWNER_LEFT);
+	}
 	model_assert(!in_hand_is_held(&r.busy) && !in_hand_is_held(&forks));
+	if (model_scene == SCENE_ADOPT)
+		model_assert(load_relaxed(&grace.done) == 1 && object.value == 0);
 }

@@ -10,8 +10,9 @@
  * Points    are found by running: a survey notes each point that the victim passes.
  * Mercy     Only the data path must go on beside a thread that stalls while it holds a lock. Slots
  *           stay as they are while a thread that stalls walks over them. A removal of a callback
- *           waits for a call that stalls inside of it, a barrier for a thread that stalls while it
- *           runs the rounds. The number is printed.
+ *           waits for a call that stalls inside of it, a barrier over everything for a callback of a
+ *           round that stalls, and all that waits for readers for a thread that stalls inside of
+ *           liburcu. The number is printed.
  * Argument  seconds to run: cases in an order that a number chooses, as many as there is time for.
  *           `all`: each case once. `control`: one case that must fail.
  * Failure   a kind of call that stands still, a bad free, a crash, a point that was never fired at.
@@ -144,8 +145,12 @@ static bool is_spared(unsigned kind)
 		return atomic_load(&reads_cpus) || is_at("cpus:counted");
 	if (kind == TRACE && stalls)
 		return is_at("trace:leaves");
-	return stalls && is_at("runner:") &&
-	       (kind == BARRIER || kind == BARRIER_CACHE || kind == LIVES_TYPESAFE);
+	/* In a callback, or inside of liburcu. */
+	if (stalls && is_at("runner:syncing"))
+		return kind == BARRIER || kind == BARRIER_CACHE || kind == LIVES ||
+		       kind == LIVES_TYPESAFE;
+	return stalls && kind == BARRIER &&
+	       (is_at("runner:calls") || is_at("rcu:sheaf-done") || is_at("rcu:slab-done"));
 }
 
 /* Exit: 0 all go on, 1 somebody does not, 3 the point was not passed. */

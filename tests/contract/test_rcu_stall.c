@@ -1,0 +1,336 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Contract of a thread that stalls in a round of grace periods: in a user's destructor, or (debug
+ * builds) at a named point. What others give to kfree_rcu() is freed all the same, and bounded by
+ * rcu_max; their caches end. A barrier over everything waits for a destructor that runs, and gives
+ * up on a thread that stands still elsewhere. The readers are the test's own. Each case has half a minute.
+ */
+#include "../toy_flavor.h"
+#include "base/options.h"
+#include "contract.h"
+#include "rcu/rounds.h"
+#include "slab/kmem_cache.h"
+#include "sync/inject.h"
+#include <errno.h>
+#include <pthread.h>
+#include <semaphore.h>
+#include <stele/rcu.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#define SECONDS_AT_MOST 20 /* the machine may be busy */
+#define BOUND (64 << 10)   /* of rcu_max, here */
+
+struct item {
+	unsigned long value[15];
+	struct kvfree_rcu_head rcu;
+};
+
+static void nap_ms(long ms)
+{
+	const struct timespec nap = { ms / 1000, ms % 1000 * 1000000 };
+
+	nanosleep(&nap, NULL);
+}
+
+static int each(void **state)
+{
+	(void)state;
+	alarm(30);
+	return 0;
+}
+
+/* ---- threads that cannot be made ---- */
+
+static _Atomic bool no_threads;
+static _Atomic unsigned made;
+
+int __real_pthread_create(pthread_t *, const pthread_attr_t *, void *(*)(void *), void *);
+int __wrap_pthread_create(pthread_t *thread, const pthread_attr_t *attr, void *(*run)(void *),
+			  void *arg);
+
+/* Only a runner has attributes. */
+int __wrap_pthread_create(pthread_t *thread, const pthread_attr_t *attr, void *(*run)(void *),
+			  void *arg)
+{
+	if (attr && no_threads)
+		return EAGAIN;
+	made += attr != NULL;
+	return __real_pthread_create(thread, attr, run, arg);
+}
+
+/* ---- a thread that stalls ---- */
+
+static sem_t there, go_on;
+static _Atomic bool stalls;
+
+static void stall(void)
+{
+	sem_post(&there);
+	while (sem_wait(&go_on) != 0)
+		;
+}
+
+static void stall_once(void *object)
+{
+	(void)object;
+	if (atomic_exchange(&stalls, false))
+		stall();
+}
+
+static void wait_until_there(void)
+{
+	struct timespec until;
+
+	clock_gettime(CLOCK_REALTIME, &until);
+	until.tv_sec += SECONDS_AT_MOST;
+	assert_int_equal(sem_timedwait(&there, &until), 0);
+}
+
+/* ---- what others do meanwhile ---- */
+
+static struct kmem_cache *typesafe(const char *name, void (*dtor)(void *))
+{
+	struct kmem_cache_args args = { .dtor = dtor };
+
+	return kmem_cache_create(name, sizeof(struct item), &args,
+				 SLAB_TYPESAFE_BY_RCU | SLAB_NO_MERGE);
+}
+
+static uint64_t waiting_bytes(void)
+{
+	return load_relaxed(&stele_graces[0].waiting);
+}
+
+/* At the end less waits than may: each call waited for that, or another one did. */
+static void flood(struct kmem_cache *s)
+{
+	time_t end = time(NULL) + SECONDS_AT_MOST;
+
+	for (int i = 0; i < 20000; i++) {
+		struct item *p = kmem_cache_alloc(s, 0);
+
+		kfree_rcu(p, rcu);
+		assert_true(time(NULL) < end);
+	}
+	while (waiting_bytes() > BOUND) {
+		struct item *p = kmem_cache_alloc(s, 0);
+
+		assert_true(time(NULL) < end);
+		kfree_rcu_mightsleep(p);
+	}
+}
+
+/* Each call comes back within the bound, or the alarm rings. */
+static void others_go_on(void)
+{
+	struct kmem_cache *plain =
+		kmem_cache_create("plain", sizeof(struct item), NULL, SLAB_NO_MERGE);
+	struct kmem_cache *safe = typesafe("safe", NULL);
+
+	flood(plain);
+	kvfree_rcu_barrier_on_cache(plain);
+	for (int i = 0; i < 100; i++)
+		kmem_cache_free(safe, kmem_cache_alloc(safe, 0));
+	kmem_cache_destroy(safe);
+	kmem_cache_destroy(plain);
+}
+
+static _Atomic bool back;
+
+static void *wait_for_all(void *arg)
+{
+	kvfree_rcu_barrier();
+	back = true;
+	return arg;
+}
+
+static void start_barrier(pthread_t *thread)
+{
+	back = false;
+	assert_int_equal(pthread_create(thread, NULL, wait_for_all, NULL), 0);
+}
+
+static void wait_until_back(pthread_t thread)
+{
+	pthread_join(thread, NULL);
+	assert_true(back);
+	assert_int_equal(waiting_bytes(), 0);
+}
+
+/* ---- a destructor that stalls ---- */
+
+/* Slabs of @s and objects of @other, in one round. */
+static void stall_in_a_destructor(struct kmem_cache *s, struct kmem_cache *other)
+{
+	void *p[200];
+
+	kvfree_rcu_barrier();
+	for (int i = 0; i < 200; i++)
+		p[i] = kmem_cache_alloc(s, 0);
+	stalls = true;
+	for (int i = 0; i < 200; i++)
+		kmem_cache_free(s, p[i]);
+	for (int i = 0; i < 500; i++) {
+		struct item *given = kmem_cache_alloc(other, 0);
+
+		kfree_rcu(given, rcu);
+	}
+	kmem_cache_shrink(s);
+	wait_until_there();
+}
+
+static void a_destructor_that_stalls_stops_no_other(void **state)
+{
+	struct kmem_cache *s = typesafe("stalls", stall_once);
+	struct kmem_cache *other =
+		kmem_cache_create("other", sizeof(struct item), NULL, SLAB_NO_MERGE);
+	pthread_t barrier;
+
+	(void)state;
+	stall_in_a_destructor(s, other);
+	/* What lay beside the slab in the same round. */
+	kmem_cache_destroy(other);
+	others_go_on();
+	start_barrier(&barrier);
+	nap_ms(50);
+	assert_false(back); /* the destructor runs still */
+	others_go_on();
+	sem_post(&go_on);
+	wait_until_back(barrier);
+	kmem_cache_destroy(s);
+}
+
+static void nor_where_no_other_thread_can_be_made(void **state)
+{
+	(void)state;
+	no_threads = true;
+	a_destructor_that_stalls_stops_no_other(state);
+	no_threads = false;
+}
+
+static void several_that_stall_stop_no_other(void **state)
+{
+	static const char *const names[RUNNER_HANDS - 1] = { "first", "second", "third" };
+	struct kmem_cache *s[RUNNER_HANDS - 1];
+	struct kmem_cache *other =
+		kmem_cache_create("other", sizeof(struct item), NULL, SLAB_NO_MERGE);
+	pthread_t barrier;
+
+	(void)state;
+	for (unsigned i = 0; i < STELE_ARRAY_SIZE(s); i++) {
+		s[i] = typesafe(names[i], stall_once);
+		for (int j = 0; j < 100; j++)
+			kmem_cache_free(s[i], kmem_cache_alloc(s[i], 0));
+		stalls = true;
+		kmem_cache_shrink(s[i]);
+		while (stalls)
+			flood(other);
+		wait_until_there();
+	}
+	others_go_on();
+	start_barrier(&barrier);
+	for (unsigned i = 0; i < STELE_ARRAY_SIZE(s); i++)
+		sem_post(&go_on);
+	wait_until_back(barrier);
+	for (unsigned i = 0; i < STELE_ARRAY_SIZE(s); i++)
+		kmem_cache_destroy(s[i]);
+	kmem_cache_destroy(other);
+}
+
+#if STELE_DEBUG
+/* ---- a runner that stalls at a named point ---- */
+
+static const char *_Atomic stall_point;
+static _Thread_local bool is_mine;
+
+static void stall_there(const char *point)
+{
+	const char *at = atomic_load(&stall_point);
+
+	if (!is_mine && at && !strcmp(point, at) &&
+	    atomic_compare_exchange_strong(&stall_point, &at, NULL))
+		stall();
+}
+
+/* Not "runner:syncing", where it is about to go inside of liburcu. */
+static const char *const points[] = { "runner:busy", "runner:begins", "runner:calls", "runner:ends",
+				      "grace:asleep" };
+
+static void a_runner_that_stalls_is_replaced(void **state)
+{
+	struct kmem_cache *s = kmem_cache_create("given", sizeof(struct item), NULL, SLAB_NO_MERGE);
+
+	(void)state;
+	for (unsigned i = 0; i < STELE_ARRAY_SIZE(points); i++) {
+		unsigned before = made;
+		pthread_t barrier;
+
+		flood(s);
+		atomic_store(&stall_point, points[i]);
+		while (atomic_load(&stall_point))
+			flood(s);
+		wait_until_there();
+		others_go_on();
+		sem_post(&go_on);
+		start_barrier(&barrier);
+		wait_until_back(barrier);
+		/* It is not replaced again once it is gone. */
+		assert_true(made <= before + 3);
+	}
+	kmem_cache_destroy(s);
+}
+
+/* Where it waits for nobody, barriers give up on it, once. */
+static void a_barrier_gives_up_on_a_runner_that_stalls(void **state)
+{
+	struct kmem_cache *s = kmem_cache_create("given", sizeof(struct item), NULL, SLAB_NO_MERGE);
+	pthread_t barrier;
+	time_t begun;
+
+	(void)state;
+	atomic_store(&stall_point, "runner:readers-left");
+	while (atomic_load(&stall_point))
+		flood(s);
+	wait_until_there();
+	start_barrier(&barrier);
+	pthread_join(barrier, NULL);
+	begun = time(NULL);
+	kvfree_rcu_barrier();
+	assert_true(time(NULL) - begun < 4);
+	sem_post(&go_on);
+	kmem_cache_destroy(s);
+}
+#endif
+
+static int begin(void **state)
+{
+	(void)state;
+	kfree(kmalloc(8, GFP_KERNEL)); /* the options are read */
+	stele_opt.rcu_max = BOUND;
+	stele_opt.rcu_expedite = BOUND / 2;
+#if STELE_DEBUG
+	is_mine = true;
+	stele_inject = stall_there; /* before there is another thread */
+#endif
+	sem_init(&there, 0, 0);
+	sem_init(&go_on, 0, 0);
+	return stele_rcu_set_flavor(&toy_flavor);
+}
+
+int main(void)
+{
+	static const struct CMUnitTest tests[] = {
+		cmocka_unit_test_setup(a_destructor_that_stalls_stops_no_other, each),
+		cmocka_unit_test_setup(nor_where_no_other_thread_can_be_made, each),
+		cmocka_unit_test_setup(several_that_stall_stop_no_other, each),
+#if STELE_DEBUG
+		cmocka_unit_test_setup(a_runner_that_stalls_is_replaced, each),
+		cmocka_unit_test_setup(a_barrier_gives_up_on_a_runner_that_stalls, each),
+#endif
+	};
+
+	return cmocka_run_group_tests(tests, begin, NULL);
+}
