@@ -11,7 +11,10 @@
  *           waits for itself: that is said.
  * Context   ordinary threads. Signals stay open.
  * Failure   -EDEADLK: a child of fork() without grace periods.
- * Tests     tests/contract/test_rcu_grace.c  tests/contract/test_rcu_leave.c  tests/rcu/qsbr.c
+ * Stalls    A thread that waits replaces a runner that does not get on, and gives up on a thread that
+ *           stands still in a round where it waits for nobody.
+ * Tests     tests/contract/test_rcu_grace.c  tests/contract/test_rcu_leave.c
+ *           tests/contract/test_rcu_stall.c
  */
 #include "base/options.h"
 #include "cache/rcu.h"
