@@ -93,7 +93,7 @@ static struct hand *hand_of(struct runner *r, uint64_t owner)
 }
 
 /* A round got on. */
-static void step(struct runner *r, struct hand *h)
+static void got_on(struct runner *r, struct hand *h)
 {
 	add_relaxed(&r->steps, 1);
 	add_relaxed(&h->steps, 1);
@@ -179,7 +179,7 @@ static void call_each(struct stele_grace *g, struct hand *h,
 		bytes = each(link);
 		sub_relaxed(&g->waiting, bytes);
 		store_relaxed(&h->away, false);
-		step(runner_of(g), h);
+		got_on(runner_of(g), h);
 		/* An object given twice may have made a circle: the rest is lost, and stays counted. */
 		if (stele_unlikely(!bytes))
 			store_relaxed(list, NULL);
@@ -212,7 +212,7 @@ static void round_inside(struct stele_grace *g, struct hand *h)
 			h); /* left by a round that this one is inside of, or whose owner is gone */
 	adopt_if_asked(r, h);
 	hand_begin(r, h, g);
-	step(r, h);
+	got_on(r, h);
 	if (hand_has(h)) {
 		store_relaxed(&h->away, true);
 		let_fork(r, h);
@@ -220,7 +220,7 @@ static void round_inside(struct stele_grace *g, struct hand *h)
 		store_relaxed(&h->away, false);
 	}
 	STELE_POINT("runner:readers-left");
-	step(r, h);
+	got_on(r, h);
 	h->readers_left = true;
 	call_all(g, h);
 }
@@ -229,7 +229,7 @@ static void round_inside(struct stele_grace *g, struct hand *h)
 static void end_round(struct stele_grace *g, struct hand *h)
 {
 	hand_end(runner_of(g), h, g);
-	step(runner_of(g), h);
+	got_on(runner_of(g), h);
 	STELE_POINT("runner:ended");
 	/* A waiter looks again after some milliseconds, should this thread be gone now. */
 	stele_os_futex_wake(&g->done, INT32_MAX);
@@ -347,7 +347,7 @@ void stele_round_here(struct stele_grace *g)
 	if (h) {
 		adopt_if_asked(runner_of(g), h);
 		hand_begin(runner_of(g), h, g);
-		step(runner_of(g), h);
+		got_on(runner_of(g), h);
 		filled = h->filled;
 		wait = hand_has(h) && !h->readers_left;
 	}
