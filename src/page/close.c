@@ -177,10 +177,11 @@ static void close_some(const struct stele_zone *zone, struct closing *c)
 uint64_t stele_areas_close_some(uint64_t kept)
 {
 	int32_t left = empty_may_stay(kept) - (int32_t)SLACK / 2, n = empty_areas();
-	struct closing c = { .calls = CALLS,
-			     .areas = n > left ? STELE_MIN((uint32_t)(n - left), ROWS_MOST) : 0 };
+	struct closing c = { .calls = CALLS };
 	uint64_t signals = stele_areas_begin();
 
+	if (n > left)
+		c.areas = STELE_MIN((uint32_t)(n - left), ROWS_MOST);
 	for (unsigned node = stele_nodes.count; node-- > 0;)
 		close_some(&stele_heap.zones[node], &c);
 	if (!c.closed)

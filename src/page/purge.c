@@ -258,8 +258,7 @@ static void walk(struct step *step, uint32_t highest)
 
 void stele_purge_some(uint64_t keep, uint64_t returned, uint64_t closed)
 {
-	struct step step = { .keep = keep ? keep : 1,
-			     .frames = STEP + 2 * returned - STELE_MIN(closed, STEP) };
+	struct step step = { .keep = keep ? keep : 1, .frames = STEP + 2 * returned };
 	uint32_t highest = areas_below(AREA_NONE);
 	uint64_t signals;
 
@@ -269,6 +268,7 @@ void stele_purge_some(uint64_t keep, uint64_t returned, uint64_t closed)
 		store_relaxed(&short_of, 1);
 		return;
 	}
+	step.frames -= STELE_MIN(closed, STEP);
 	step.calls = take_calls(SHORT_STEP);
 	signals = stele_os_signals_hold();
 	stele_areas_in_hand(1);

@@ -32,9 +32,9 @@
 #endif
 
 #ifndef ROOM_FAN
-#define ROOM_FAN 64u /* words for one word above */
+#define ROOM_FAN 64u   /* words for one word above */
+#define ROOM_TOP 4096u /* areas below a word at the top: FAN times FAN */
 #endif
-#define ROOM_TOP (ROOM_FAN * ROOM_FAN)
 #define ROOM_NONE UINT32_MAX
 #define ROOM_CLASSES 32u
 #define ROOM_WHOLE (ROOM_CLASSES - 1) /* the class of an area that is wholly free */

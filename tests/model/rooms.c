@@ -15,6 +15,7 @@
 #define ORDER_ROOM memory_order_relaxed
 #endif
 #define ROOM_FAN 2u
+#define ROOM_TOP 4u
 #ifdef MODEL_ROUNDS
 #define MODEL_STEPS 3 /* a later step may mend what an earlier one lost */
 #endif
