@@ -75,7 +75,7 @@ struct rooms {
 
 static inline _Atomic uint32_t *room_of_area(struct rooms r, uint32_t number)
 {
-	return &r.areas[number * ROOM_STRIDE];
+	return r.areas + (uint64_t)number * ROOM_STRIDE;
 }
 
 static inline void room_set(_Atomic uint32_t *word, uint32_t mask)
