@@ -20,7 +20,9 @@
 
 #define FRAME_SHIFT 12
 #define FRAME_SIZE (1ul << FRAME_SHIFT)
-#define AREA_FRAMES 512u
+#ifndef AREA_FRAMES
+#define AREA_FRAMES 512u /* a model has fewer */
+#endif
 #define AREA_SIZE (AREA_FRAMES * FRAME_SIZE)
 
 #define STELE_NODES_MAX 64u /* nodes that are numbered above count as ones without memory */

@@ -220,9 +220,6 @@ static inline void frames_return(uint32_t number, unsigned first, unsigned n)
 	stele_room_freed(number, first, n);
 }
 
-/* Marks frames dirty; returns how many of them already were. */
-unsigned stele_mark_dirty(struct area *area, unsigned first, unsigned n);
-
 bool stele_page_fault_injected(void);
 
 /* large.c for permanent.c: an empty area of this node for good, AREA_KEPT from then on, of which the

@@ -14,6 +14,7 @@
 #include "base/options.h"
 #include "os/map.h"
 #include "os/os.h"
+#include "page/dirty.h"
 #include "page/heap.h"
 #include "page/map.h"
 #include "page/run.h"
@@ -263,7 +264,7 @@ static void mark_touched(uint32_t first, size_t bytes)
 	for (size_t frames = bytes / FRAME_SIZE; frames; first++) {
 		unsigned here = (unsigned)STELE_MIN(frames, (size_t)AREA_FRAMES);
 
-		stele_mark_dirty(area_at(first), 0, here);
+		dirty_set(area_at(first), 0, here);
 		frames -= here;
 	}
 }
@@ -340,8 +341,8 @@ static void mark_cut(struct run *run, size_t bytes)
 	struct area *area = area_at(area_of(run->base) + areas_for(bytes) - 1);
 
 	if (bytes < end)
-		stele_mark_dirty(area, (unsigned)(bytes % AREA_SIZE / FRAME_SIZE),
-				 (unsigned)((end - bytes) / FRAME_SIZE));
+		dirty_set(area, (unsigned)(bytes % AREA_SIZE / FRAME_SIZE),
+			  (unsigned)((end - bytes) / FRAME_SIZE));
 }
 
 /* Takes the next areas, *dirty frames of which may not read as zero. */

@@ -19,10 +19,11 @@
  *           A process that forks while another thread purges: the child lacks the frames which that
  *           thread had, at most one area for each.
  * Limits    with system pages larger than a frame only whole free pages are purged.
- * Tests     tests/unit/page/test_purge.c, tests/model/marks.c
+ * Tests     tests/unit/page/test_purge.c, tests/model/marks.c, tests/model/purge.c
  */
 #include "base/options.h"
 #include "os/os.h"
+#include "page/dirty.h"
 #include "page/heap.h"
 #include "page/marks.h"
 #include "page/run.h"
@@ -44,74 +45,11 @@ static _Atomic uint64_t refused;     /* ms: the system refused then */
 
 /* ---- rows ---- */
 
-/* The first frame from @from on whose bit in @words is @set; AREA_FRAMES if none. */
-static unsigned next_frame(_Atomic uint64_t *words, unsigned from, bool set)
-{
-	for (; from < AREA_FRAMES; from = (from / 64 + 1) * 64) {
-		uint64_t word = load_relaxed(&words[from / 64]);
-
-		word = (set ? word : ~word) >> from % 64;
-		if (word)
-			return from + (unsigned)__builtin_ctzll(word);
-	}
-	return AREA_FRAMES;
-}
-
-struct row {
-	unsigned first, end, dirty;
-};
-
 static unsigned page_frames(void)
 {
 	unsigned page = (unsigned)(stele_system_facts.page_size / FRAME_SIZE);
 
 	return page ? page : 1;
-}
-
-/*
- * The next row of free frames from @from on, from its first dirty one to its last; clean ones
- * between them cost less than a second call. Whole system pages only. first is AREA_FRAMES
- * when there is none; otherwise @from is moved behind the free frames it lies in.
- */
-static struct row next_row(struct area *area, unsigned *from)
-{
-	unsigned page = page_frames(), start, end, first;
-
-	for (; (start = next_frame(area->used, *from, false)) < AREA_FRAMES; *from = end) {
-		struct row row = { AREA_FRAMES, 0, 0 };
-
-		end = next_frame(area->used, start, true);
-		first = next_frame(area->dirty, start, true);
-		for (unsigned at = first; at < end; at = next_frame(area->dirty, row.end, true)) {
-			row.end = STELE_MIN(next_frame(area->dirty, at, false), end);
-			row.dirty += row.end - at;
-		}
-		if (first >= end)
-			continue;
-		row.end = STELE_MIN(STELE_ALIGN_UP(row.end, page), end / page * page);
-		row.first = STELE_ALIGN_UP(STELE_MAX(first / page * page, start), page);
-		if (row.first >= row.end)
-			continue;
-		*from = end;
-		return row;
-	}
-	return (struct row){ AREA_FRAMES, AREA_FRAMES, 0 };
-}
-
-/* The frames of @row are ours: no other thread changes their bits. */
-static void mark_clean(struct area *area, struct row row)
-{
-	uint64_t purged = 0;
-
-	for (unsigned at = row.first, here; at < row.end; at += here) {
-		uint64_t mask;
-
-		here = STELE_MIN(64 - at % 64, row.end - at);
-		mask = bits_mask(at % 64, here);
-		mask &= and_relaxed(&area->dirty[at / 64], ~mask);
-		purged += (uint64_t)__builtin_popcountll(mask);
-	}
-	stele_dirty_purged(purged);
 }
 
 enum purged { PURGED, TAKEN, REFUSED };
@@ -132,7 +70,7 @@ static enum purged purge_piece(uint32_t number, struct row row)
 	STELE_POINT("purge:owned");
 	error = stele_os_purge(area_memory(number) + row.first * FRAME_SIZE, n * FRAME_SIZE);
 	if (!error)
-		mark_clean(area, row);
+		stele_dirty_purged(dirty_clear(area, row.first, row.end));
 	frames_return(number, row.first, n);
 	return error ? REFUSED : PURGED;
 }
@@ -207,8 +145,7 @@ static bool purge_area(uint32_t number, struct step *step)
 	if (area_is_full(number))
 		return true;
 	for (unsigned from = 0; (most = excess(step));) {
-		row = next_row(area_at(number), &from);
-		if (row.first == AREA_FRAMES)
+		if (!next_row(area_at(number), page_frames(), &from, &row))
 			return true;
 		if (!may_purge(step, &row))
 			continue;

@@ -17,6 +17,7 @@
  * Tests     tests/unit/page/test_run.c
  */
 #include "page/run.h"
+#include "page/dirty.h"
 #include "page/heap.h"
 #include "page/map.h"
 #include "page/valid.h"
@@ -144,25 +145,6 @@ void stele_run_unmap(struct run *run)
 	STELE_POINT("run:unmapped");
 }
 
-/* ---- frames of areas ---- */
-
-unsigned stele_mark_dirty(struct area *area, unsigned first, unsigned n)
-{
-	unsigned already = 0, end = first + n;
-
-	while (first < end) {
-		unsigned here = STELE_MIN(64 - first % 64, end - first);
-		uint64_t mask = bits_mask(first % 64, here);
-		uint64_t old = load_relaxed(&area->dirty[first / 64]);
-
-		if ((old & mask) != mask)
-			old = or_relaxed(&area->dirty[first / 64], mask);
-		already += (unsigned)__builtin_popcountll(old & mask);
-		first += here;
-	}
-	return already;
-}
-
 /* ---- rows: frames counted from the arena's start, in one area or over several ---- */
 
 /* How many frames of [frame, frame+n) lie in the area of the first one. */
@@ -210,8 +192,8 @@ static unsigned mark_row_dirty(uint64_t frame, unsigned n)
 
 	for (unsigned here; n; frame += here, n -= here) {
 		here = frames_here(frame, n);
-		already += stele_mark_dirty(area_at((uint32_t)(frame / AREA_FRAMES)),
-					    frame % AREA_FRAMES, here);
+		already += dirty_set(area_at((uint32_t)(frame / AREA_FRAMES)), frame % AREA_FRAMES,
+				     here);
 	}
 	return already;
 }
