@@ -2,9 +2,7 @@
 /*
  * cache/miss.c - when the slot's sheaf is empty, full, or missing
  *
- * Idea      Detach, work, attach. No slot is ever locked: a sheaf is replaced in one step
- *           if the word still holds what was seen, and then belongs to the thread that replaced it.
- *           A handler that lands in between finds EMPTY or another sheaf and does the same.
+ * Idea      Detach, work, attach (cache/attach.h).
  *           alloc: main -> spare -> full one from the barn -> refill from slabs -> one object
  *           free:  main -> spare -> empty one (barn, new), main to the barn -> to the slab
  *           A full and an empty sheaf in one slot are made two halves, so that at least
@@ -26,6 +24,7 @@
 #include "cache/miss.h"
 #include "base/fmt.h"
 #include "base/options.h"
+#include "cache/attach.h"
 #include "cache/barn.h"
 #include "cache/chores.h"
 #include "cache/sheaves.h"
@@ -46,126 +45,20 @@ static int rounds(enum effort effort)
 	return effort == EFFORT_BOUNDED ? 2 : 4;
 }
 
-static bool may_attach(uint64_t word, enum effort effort)
+static unsigned sheaf_fill(struct kmem_cache *s, uint64_t top)
 {
-	return effort == EFFORT_BOUNDED ? word_attachable(word) : word_attachable_mend(word);
-}
+	unsigned n = stele_slabs_take(s, stele_node_here(), (uint64_t *)(uintptr_t)top, s->capacity,
+				      EFFORT_USUAL);
 
-/* ---- attaching ---- */
-
-/* Puts @top where it helps this slot next, else into the barn. */
-static void stow(struct kmem_cache *s, uint64_t top, enum effort effort)
-{
-	if (!stele_pcpu_cas(s->words, WORD_SPARE, 0, top))
-		stele_sheaf_put(s, top, effort);
-}
-
-/* Replaces MAIN, seen as @old, by @new; stows whichever is left over. */
-static void attach(struct kmem_cache *s, uint64_t old, uint64_t new, enum effort effort)
-{
-	if (!stele_pcpu_cas(s->words, WORD_MAIN, old, new))
-		stow(s, new, effort);
-	else if (stele_is_sheaf(old))
-		stow(s, old, effort);
-}
-
-/* Takes the spare into hand if it is a sheaf, and filled to @least at least, @most at most. */
-static uint64_t take_spare(struct kmem_cache *s, unsigned least, unsigned most)
-{
-	uint64_t top = stele_pcpu_read(s->words, WORD_SPARE);
-	unsigned count;
-
-	if (!stele_is_sheaf(top))
-		return 0;
-	count = sheaf_count(top, s->sheaf_size);
-	if (count < least || count > most)
-		return 0;
-	return stele_pcpu_cas(s->words, WORD_SPARE, top, 0) ? top : 0;
-}
-
-/* ---- alloc ---- */
-
-/* An empty sheaf in hand: this slot's own if it is still there, else another. */
-static uint64_t empty_in_hand(struct kmem_cache *s, uint64_t *main)
-{
-	if (stele_is_sheaf(*main) && stele_pcpu_cas(s->words, WORD_MAIN, *main, SHEAF_EMPTY)) {
-		uint64_t top = *main;
-
-		*main = SHEAF_EMPTY;
-		return top;
-	}
-	return stele_sheaf_get_empty(s);
-}
-
-/* Fills a sheaf from the slabs and attaches it. */
-static bool refill(struct kmem_cache *s, uint64_t main)
-{
-	uint64_t top = empty_in_hand(s, &main);
-	unsigned n;
-
-	if (!top)
-		return false;
-	STELE_POINT("sheaf:detached");
-	n = stele_slabs_take(s, stele_node_here(), (uint64_t *)(uintptr_t)top, s->capacity,
-			     EFFORT_USUAL);
-	STELE_POINT("sheaf:refilled");
 	SHEAF_EVENT(SHEAF_REFILL, "sheaf_refill", s, sheaf_of(top, s->sheaf_size), n);
-	attach(s, main, top + n * 8ul, EFFORT_USUAL);
-	return n > 0;
-}
-
-/*
- * A full sheaf beside an empty one is where a program that frees and allocates in turn would
- * come here at every other call. Half of @full moves to @empty: the half that was freed last is
- * attached in place of EMPTY, the other put aside.
- */
-static void attach_halves(struct kmem_cache *s, uint64_t full, uint64_t empty, enum effort effort)
-{
-	uint64_t bytes = s->capacity / 2u * 8ul, rest = full - bytes;
-
-	memcpy((void *)(uintptr_t)empty, (void *)(uintptr_t)rest, bytes);
-	attach(s, SHEAF_EMPTY, empty + bytes, effort);
-	stow(s, rest, effort);
-}
-
-/* MAIN, seen as @main, is empty or missing; @top was the spare and is in hand. */
-static void attach_spare(struct kmem_cache *s, uint64_t main, uint64_t top, enum effort effort)
-{
-	if (stele_is_sheaf(main) && sheaf_is_full(top, s->sheaf_size, s->capacity) &&
-	    stele_pcpu_cas(s->words, WORD_MAIN, main, SHEAF_EMPTY))
-		attach_halves(s, top, main, effort);
-	else
-		attach(s, main, top, effort);
-}
-
-/* Gives this slot a sheaf with objects. False: there is none to be had. */
-static bool provide_filled(struct kmem_cache *s, enum effort effort)
-{
-	uint64_t main = stele_pcpu_read(s->words, WORD_MAIN), top;
-
-	if (!may_attach(main, effort))
-		return false;
-	if (stele_is_sheaf(main) && !sheaf_is_empty(main, s->sheaf_size))
-		return true; /* filled meanwhile, or another slot's */
-	top = take_spare(s, 1, s->capacity);
-	if (top) {
-		attach_spare(s, main, top, effort);
-		return true;
-	}
-	top = stele_sheaf_get_filled(s);
-	if (top) {
-		STELE_POINT("sheaf:filled");
-		attach(s, main, top, effort);
-		return true;
-	}
-	return effort != EFFORT_BOUNDED && refill(s, main);
+	return n;
 }
 
 static void *alloc_from_sheaves(struct kmem_cache *s, enum effort effort)
 {
 	void *p = NULL;
 
-	for (int i = rounds(effort); !p && s->capacity && i && provide_filled(s, effort); i--)
+	for (int i = rounds(effort); !p && s->capacity && i && slot_provide_filled(s, effort); i--)
 		p = stele_pcpu_pop(s->words);
 	return p ? p : stele_barn_take_one(s);
 }
@@ -289,23 +182,9 @@ static uint64_t empty_as_it_is(struct kmem_cache *s, uint64_t main)
 	return top || stele_is_sheaf(main) ? top : stele_sheaf_new(s);
 }
 
-/* Gives this slot a sheaf with room. False: it cannot have one now. */
-static bool provide_room(struct kmem_cache *s, enum effort effort)
+static uint64_t sheaf_with_room(struct kmem_cache *s, uint64_t main, enum effort effort)
 {
-	uint64_t main = stele_pcpu_read(s->words, WORD_MAIN), top;
-
-	if (!may_attach(main, effort))
-		return false;
-	if (stele_is_sheaf(main) && !sheaf_is_full(main, s->sheaf_size, s->capacity))
-		return true;
-	top = take_spare(s, 0, s->capacity - 1u);
-	if (!top)
-		top = effort == EFFORT_BOUNDED ? empty_as_it_is(s, main) : stele_sheaf_get_empty(s);
-	if (!top)
-		return false;
-	STELE_POINT("sheaf:room");
-	attach(s, main, top, effort);
-	return true;
+	return effort == EFFORT_BOUNDED ? empty_as_it_is(s, main) : stele_sheaf_get_empty(s);
 }
 
 bool stele_free_object(struct kmem_cache *s, void *p, enum effort effort)
@@ -314,7 +193,7 @@ bool stele_free_object(struct kmem_cache *s, void *p, enum effort effort)
 
 	if (effort != EFFORT_BOUNDED && stele_unlikely(stele_chores_due()))
 		stele_chores_do(effort);
-	for (int i = rounds(effort); by_sheaf && i && provide_room(s, effort); i--)
+	for (int i = rounds(effort); by_sheaf && i && slot_provide_room(s, effort); i--)
 		if (stele_pcpu_push(s->words, p))
 			return true;
 	stele_slabs_give_one(s, p, effort);

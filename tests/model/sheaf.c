@@ -1,13 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * tests/model/sheaf.c - cache/miss.c: detach, work, attach; no sheaf or object twice, none lost
+ * tests/model/sheaf.c - cache/attach.h: detach, work, attach; no sheaf or object twice, none lost
  *
  * Idea      Threads wander between two slots, allocate and free; when a step fails they do what
- *           cache/miss.c does: main, spare, barn, slabs. The barn is cache/barn.h's; steps may be
- *           aborted at any time (slot.h). Each object has one holder; at the end all sheaves
- *           and objects are counted.
- * Restated  cache/miss.c is about caches, nodes and statistics as well and stands on a real slot;
- *           here its functions have the same names, and take the slot. The barn is the shipped one.
+ *           cache/attach.h does, which is the shipped code: main, spare, barn, slabs. So is the barn
+ *           (cache/barn.h). Steps may be aborted at any time (slot.h). Each object has one holder;
+ *           at the end all sheaves and objects are counted.
+ * Restated  what cache/miss.c and cache/barns.c add: nodes, limits that adapt, statistics.
  * Scenes    DETACH  one refills the slot's sheaf, another frees into it
  *           ATTACH  two bring a sheaf to a slot that has none
  *           HALVES  a full spare and an empty sheaf are made two halves, another frees
@@ -17,7 +16,6 @@
  * Broken    STACK_PUSH, STACK_POP  the barn's order relaxed: what is in a sheaf is raced for (TSan)
  *           STACK_TAG     the barn's heads have no tag
  *           SHEAF_DETACH  a sheaf is worked on while it is still attached
- *           SHEAF_HALVES  the halves are made before the sheaf is detached
  *           SHEAF_ATTACH  attached without comparing: what somebody else attached is lost
  *           SHEAF_STOW    what was replaced is not put anywhere
  */
@@ -33,171 +31,112 @@
 enum { SCENE_NONE, SCENE_DETACH, SCENE_ATTACH, SCENE_HALVES, SCENE_BARN, SCENE_POPPERS, SCENES };
 #define MODEL_SCENES SCENES
 #include "slot.h"
+#include "cache/attach.h"
+
+#ifdef BROKEN_SHEAF_DETACH
+#define BROKEN_DETACHING 1
+#else
+#define BROKEN_DETACHING 0
+#endif
+#ifdef BROKEN_SHEAF_ATTACH
+#define BROKEN_ATTACHING 1
+#else
+#define BROKEN_ATTACHING 0
+#endif
+#ifdef BROKEN_SHEAF_STOW
+#define BROKEN_STOWING 1
+#else
+#define BROKEN_STOWING 0
+#endif
 
 #define BARN_LIMIT 2
 
-static struct barn barn;
-
-static uint64_t bottom_of(uint64_t top)
-{
-	return sheaf_bottom(sheaf_of(top, SHEAF_BYTES));
-}
-
-static void put(uint64_t top)
-{
-	struct stele_stack *stack = top == bottom_of(top) ? &barn.empty : &barn.full;
-
-	if (!barn_put(stack, sheaf_of(top, SHEAF_BYTES), top, BARN_LIMIT))
-		sheaf_flush(top);
-}
-
-static void stow(struct slot *slot, uint64_t top)
-{
-#ifdef BROKEN_SHEAF_STOW
-	(void)put;
-	model_cas(slot, SPARE, 0, top);
-#else
-	if (!model_cas(slot, SPARE, 0, top))
-		put(top);
-#endif
-}
-
-static bool replace_main(struct slot *slot, uint64_t old, uint64_t new)
-{
-#ifdef BROKEN_SHEAF_ATTACH
-	STELE_POINT("model:attach");
-	(void)old;
-	store_relaxed(&slot->word[MAIN], new);
-	return true;
-#else
-	return model_cas(slot, MAIN, old, new);
-#endif
-}
-
-static void attach(struct slot *slot, uint64_t old, uint64_t new)
-{
-	if (!replace_main(slot, old, new))
-		stow(slot, new);
-	else if (stele_is_sheaf(old))
-		stow(slot, old);
-}
-
-static uint64_t get_empty(void)
-{
-	uint64_t top = barn_get(&barn.empty);
-
-	return top ? top : sheaf_new();
-}
-
-static bool detach(struct slot *slot, uint64_t top)
-{
-#ifdef BROKEN_SHEAF_DETACH
-	return model_read(slot, MAIN) == top;
-#else
-	return model_cas(slot, MAIN, top, SHEAF_EMPTY);
-#endif
-}
-
-static uint64_t empty_in_hand(struct slot *slot, uint64_t *main)
-{
-	if (stele_is_sheaf(*main) && *main == bottom_of(*main) && detach(slot, *main)) {
-		uint64_t top = *main;
-
-		*main = SHEAF_EMPTY;
-		return top;
-	}
-	return get_empty();
-}
-
-static void refill(struct slot *slot, uint64_t main)
-{
-	uint64_t top = empty_in_hand(slot, &main), object;
-
-	if (!top)
-		return;
-	STELE_POINT("model:detached");
-	for (unsigned i = 0; i + 1 < CAPACITY && (object = object_take()); i++) {
-		*(uint64_t *)(uintptr_t)top = object;
-		top += 8;
-	}
-	attach(slot, main, top);
-}
-
-/* One of @full moves to @empty, the rest is put aside. */
-static void attach_halves(struct slot *slot, uint64_t full, uint64_t empty)
-{
-	uint64_t rest = full - 8;
-
-	*(uint64_t *)(uintptr_t)empty = *(uint64_t *)(uintptr_t)rest;
-	attach(slot, SHEAF_EMPTY, empty + 8);
-	stow(slot, rest);
-}
-
-static bool detach_empty(struct slot *slot, uint64_t main)
-{
-#ifdef BROKEN_SHEAF_HALVES
-	return model_read(slot, MAIN) == main;
-#else
-	return model_cas(slot, MAIN, main, SHEAF_EMPTY);
-#endif
-}
-
-/* The slot's spare if it is of use, as cache/miss.c asks. */
-static bool attach_spare(struct slot *slot, uint64_t main, bool with_objects)
-{
-	uint64_t top = model_read(slot, SPARE);
-
-	if (!stele_is_sheaf(top) || (top != bottom_of(top)) != with_objects ||
-	    !model_cas(slot, SPARE, top, 0))
-		return false;
-	if (with_objects && stele_is_sheaf(main) && sheaf_count(top, SHEAF_BYTES) == CAPACITY &&
-	    detach_empty(slot, main))
-		attach_halves(slot, top, main);
-	else
-		attach(slot, main, top);
-	return true;
-}
-
-static void provide_filled(struct slot *slot)
-{
-	uint64_t main = model_read(slot, MAIN), top;
-
-	if (stele_is_sheaf(main) && main != bottom_of(main))
-		return;
-	if (attach_spare(slot, main, true))
-		return;
-	top = barn_get(&barn.full);
-	if (top)
-		attach(slot, main, top);
-	else
-		refill(slot, main);
-}
-
-static void provide_room(struct slot *slot)
-{
-	uint64_t main = model_read(slot, MAIN), top;
-
-	if (stele_is_sheaf(main) && sheaf_count(main, SHEAF_BYTES) < CAPACITY)
-		return;
-	if (attach_spare(slot, main, false))
-		return;
-	top = get_empty();
-	if (top)
-		attach(slot, main, top);
-}
+static struct kmem_cache cache = { .capacity = CAPACITY, .sheaf_size = SHEAF_BYTES };
 
 /* Where this thread happens to run now. */
 static struct slot *here(void)
 {
-	return &slots[model_choice(SLOTS)];
+	return &slots[model_scene == SCENE_NONE ? model_choice(SLOTS) : 0];
 }
+
+/* ---- what cache/attach.h asks for ---- */
+
+uint64_t stele_pcpu_read(uint64_t words, enum stele_word which)
+{
+	(void)words;
+	return model_read(here(), which == WORD_SPARE ? SPARE : MAIN);
+}
+
+bool stele_pcpu_cas(uint64_t words, enum stele_word which, uint64_t old, uint64_t new)
+{
+	struct slot *slot = here();
+
+	(void)words;
+	if (BROKEN_DETACHING && which == WORD_MAIN && new == SHEAF_EMPTY)
+		return model_read(slot, MAIN) == old;
+	STELE_POINT("model:cas");
+	if (BROKEN_ATTACHING && which == WORD_MAIN && new != SHEAF_EMPTY) {
+		store_relaxed(&slot->word[MAIN], new);
+		return true;
+	}
+	return model_cas(slot, which == WORD_SPARE ? SPARE : MAIN, old, new);
+}
+
+void stele_pcpu_mend(void) {}
+
+static void put(uint64_t top)
+{
+	struct sheaf *sheaf = sheaf_of(top, SHEAF_BYTES);
+	struct barn *barn = &cache.barn;
+
+	if (!barn_put(top == sheaf_bottom(sheaf) ? &barn->empty : &barn->full, sheaf, top,
+		      BARN_LIMIT))
+		sheaf_flush(top);
+}
+
+void stele_sheaf_put(struct kmem_cache *s, uint64_t top, enum effort effort)
+{
+	(void)s, (void)effort;
+	if (!BROKEN_STOWING)
+		put(top);
+}
+
+uint64_t stele_sheaf_get_empty(struct kmem_cache *s)
+{
+	uint64_t top = barn_get(&s->barn.empty);
+
+	return top ? top : sheaf_new();
+}
+
+uint64_t stele_sheaf_get_filled(struct kmem_cache *s)
+{
+	return barn_get(&s->barn.full);
+}
+
+static uint64_t sheaf_with_room(struct kmem_cache *s, uint64_t main, enum effort effort)
+{
+	(void)main, (void)effort;
+	return stele_sheaf_get_empty(s);
+}
+
+static unsigned sheaf_fill(struct kmem_cache *s, uint64_t top)
+{
+	uint64_t object;
+	unsigned n = 0;
+
+	for (; n + 1u < s->capacity && (object = object_take()); n++)
+		((uint64_t *)(uintptr_t)top)[n] = object;
+	return n;
+}
+
+/* ---- the model ---- */
 
 static uint64_t allocate(int me)
 {
 	uint64_t object = model_pop(here());
 
 	if (!object) {
-		provide_filled(here());
+		slot_provide_filled(&cache, EFFORT_USUAL);
 		object = model_pop(here());
 	}
 	if (!object)
@@ -212,7 +151,7 @@ static void release(uint64_t object, int me)
 	payload_leave(&objects[object], me);
 	if (model_push(here(), object))
 		return;
-	provide_room(here());
+	slot_provide_room(&cache, EFFORT_USUAL);
 	if (!model_push(here(), object))
 		object_give(object);
 }
@@ -230,7 +169,7 @@ static uint64_t filled(unsigned n)
 
 static void get_and_use(int me)
 {
-	uint64_t top = barn_get(&barn.full);
+	uint64_t top = barn_get(&cache.barn.full);
 
 	if (!top)
 		return;
@@ -242,7 +181,7 @@ static void get_and_use(int me)
 
 static void get_two_put_one(int me)
 {
-	uint64_t first = barn_get(&barn.full), second = barn_get(&barn.full);
+	uint64_t first = barn_get(&cache.barn.full), second = barn_get(&cache.barn.full);
 
 	if (first)
 		put(first);
@@ -265,16 +204,16 @@ static void play(int me)
 	switch (model_scene) {
 	case SCENE_DETACH:
 		if (me == 1)
-			refill(slot, model_read(slot, MAIN));
+			sheaf_refill(&cache, model_read(slot, MAIN));
 		else if (!model_push(slot, OBJECTS))
 			object_give(OBJECTS);
 		break;
 	case SCENE_ATTACH:
-		refill(slot, SHEAF_EMPTY);
+		sheaf_refill(&cache, SHEAF_EMPTY);
 		break;
 	case SCENE_HALVES:
 		if (me == 1)
-			attach_spare(slot, model_read(slot, MAIN), true);
+			slot_provide_filled(&cache, EFFORT_USUAL);
 		else if (!model_push(slot, OBJECTS))
 			object_give(OBJECTS);
 		break;
@@ -329,7 +268,7 @@ static void model_check(void)
 {
 	uint64_t top;
 
-	while ((top = barn_get(&barn.full)) || (top = barn_get(&barn.empty)))
+	while ((top = barn_get(&cache.barn.full)) || (top = barn_get(&cache.barn.empty)))
 		sheaf_flush(top);
 	slots_check();
 }
