@@ -34,49 +34,9 @@ enum { SCENE_NONE, SCENE_EMPTY, SCENE_CLAIM, SCENE_REUSE, SCENE_UNLIST, SCENES }
 #define MODEL_SCENES SCENES
 #include "one_slab.h"
 
-static int frames; /* plain: which slab the descriptor stands for */
-
-/* Which objects the caller got, as bits. */
-static uint64_t new_slab(int me)
+static unsigned claim_some(uint64_t seen, unsigned want)
 {
-	if (!from_pool())
-		return 0;
-	model_assert(load_relaxed(&on_stack) == 0);
-	frames = (int)add_relaxed(&started, 1) + 1;
-	return start_slab(me);
-}
-
-static uint64_t claim(int me)
-{
-	/* Relaxed, so that the claim alone carries the order that is tested. */
-	uint64_t seen = load_relaxed(&state), got;
-	unsigned n;
-
-	if (!(seen & STATE_FREE))
-		return 0;
-	model_assert(seen & STATE_LISTED); /* or nobody would find it */
-	n = state_claim(&state, seen, 1 + model_choice(2));
-	if (!n)
-		return 0;
-	model_assert(frames > 0);
-	got = find_claimed(n);
-	take_objects(got, me);
-	return got;
-}
-
-static void retire(int me)
-{
-	touch_all(me);
-	frames = 0;
-	add_relaxed(&retired, 1);
-	STELE_POINT("model:retire");
-#ifdef BROKEN_BURY
-	to_pool();
-	state_bury(&state);
-#else
-	if (state_bury(&state))
-		to_pool();
-#endif
+	return state_claim(&state, seen, want);
 }
 
 static void give(uint64_t mask, int me)
@@ -113,13 +73,9 @@ static enum unlist_result unlist(void)
 #endif
 }
 
-static void give_held(int me)
+static void between(int me)
 {
-	uint64_t mask = held[me];
-
-	held[me] = 0;
-	if (mask)
-		give(mask, me);
+	(void)me;
 }
 
 static void play(int me)
@@ -135,49 +91,20 @@ static void play(int me)
 	}
 }
 
-static void walk(int me)
-{
-	uint64_t mine = 0;
-
-	for (int step = 0; step < MODEL_STEPS; step++) {
-		mine |= claim(me);
-		if (!mine)
-			mine |= new_slab(me);
-		pop_exhausted();
-		if (mine && model_choice(2)) {
-			uint64_t some = model_choice(2) ? mine : mine & -mine;
-
-			give(some, me);
-			mine &= ~some;
-		}
-	}
-	if (mine)
-		give(mine, me);
-}
-
-static void model_thread(int me)
-{
-	(model_scene == SCENE_NONE ? walk : play)(me);
-}
-
 static void model_setup(void)
 {
 	nothing_there();
 	switch (model_scene) {
 	case SCENE_EMPTY:
-		frames = 1;
 		stage(false, 1, 2, 4);
 		break;
 	case SCENE_CLAIM:
-		frames = 1;
 		stage(false, 1, 2, 0);
 		break;
 	case SCENE_REUSE:
-		frames = 1;
 		stage(true, 7, 0, 0);
 		break;
 	case SCENE_UNLIST:
-		frames = 1;
 		stage(true, 1, 0, 0);
 		break;
 	}

@@ -34,15 +34,6 @@ static struct {
 } nodes[2]; /* number 0 is "none" */
 static struct stele_later_list list;
 
-/* Which objects the caller got, as bits. */
-static uint64_t new_slab(int me)
-{
-	if (!from_pool())
-		return 0;
-	add_relaxed(&started, 1);
-	return start_slab(me);
-}
-
 static unsigned claim_some(uint64_t seen, unsigned want)
 {
 #ifdef BROKEN_IDLE_CLAIM
@@ -54,32 +45,7 @@ static unsigned claim_some(uint64_t seen, unsigned want)
 #endif
 }
 
-static uint64_t claim(int me)
-{
-	uint64_t seen = load_acquire(&state), got;
-	unsigned n;
-
-	if (!(seen & STATE_FREE))
-		return 0;
-	model_assert(seen & STATE_LISTED); /* or nobody would find it */
-	n = claim_some(seen, 1 + model_choice(3));
-	if (!n)
-		return 0;
-	got = find_claimed(n);
-	take_objects(got, me);
-	return got;
-}
-
-static void retire(int me)
-{
-	touch_all(me);
-	add_relaxed(&retired, 1);
-	STELE_POINT("model:retire");
-	if (state_bury(&state))
-		to_pool();
-}
-
-static void give(uint64_t mask, int me)
+static void give_and_retire(uint64_t mask, int me)
 {
 	unsigned n = (unsigned)__builtin_popcountll(mask);
 	enum give_result result;
@@ -120,13 +86,13 @@ static void give_keep(uint64_t mask)
 #endif
 }
 
-static void give_some(uint64_t mask, int me)
+static void give(uint64_t mask, int me)
 {
 	leave_objects(mask, me);
 	if (model_choice(3))
 		give_keep(mask);
 	else
-		give(mask, me);
+		give_and_retire(mask, me);
 }
 
 static bool take_idle(void)
@@ -179,31 +145,10 @@ static void play(int me)
 		drain(me);
 }
 
-static void walk(int me)
+static void between(int me)
 {
-	uint64_t mine = 0;
-
-	for (int step = 0; step < MODEL_STEPS; step++) {
-		mine |= claim(me);
-		if (!mine)
-			mine |= new_slab(me);
-		pop_exhausted();
-		if (mine && model_choice(4)) {
-			uint64_t some = model_choice(2) ? mine : mine & -mine;
-
-			give_some(some, me);
-			mine &= ~some;
-		}
-		if (!model_choice(3))
-			drain(me);
-	}
-	if (mine)
-		give_some(mine, me);
-}
-
-static void model_thread(int me)
-{
-	(model_scene == SCENE_NONE ? walk : play)(me);
+	if (!model_choice(3))
+		drain(me);
 }
 
 static void model_setup(void)
@@ -233,8 +178,7 @@ static void model_check(void)
 	if (model_scene != SCENE_NONE)
 		check_listed();
 	for (int me = 1; model_scene != SCENE_NONE && me <= MODEL_THREADS + 1; me++)
-		if (held[me])
-			give_some(held[me], me);
+		give_held(me);
 	drain(MODEL_THREADS + 1);
 	model_assert(later_is_empty(&list));
 	check_none_lost();

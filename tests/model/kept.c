@@ -98,33 +98,14 @@ static void give(uint64_t mask, int me)
 #endif
 }
 
-static uint64_t claim(int me)
+static unsigned claim_some(uint64_t seen, unsigned want)
 {
-	uint64_t seen = load_acquire(&state), got;
-	unsigned n;
-
-	if (!(seen & STATE_FREE))
-		return 0;
-	model_assert(seen & STATE_LISTED);
-	n = state_claim(&state, seen, 1 + model_choice(3));
-	if (!n)
-		return 0;
-	got = find_claimed(n);
-	take_objects(got, me);
-	return got;
+	return state_claim(&state, seen, want);
 }
 
 static enum unlist_result unlist(void)
 {
 	return state_unlist(&state);
-}
-
-static void give_held(int me)
-{
-	uint64_t mask = held[me];
-
-	held[me] = 0;
-	give(mask, me);
 }
 
 static void play(int me)
@@ -139,29 +120,10 @@ static void play(int me)
 		pop_exhausted();
 }
 
-static void walk(int me)
+static void between(int me)
 {
-	uint64_t mine = 0;
-
-	for (int step = 0; step < MODEL_STEPS; step++) {
-		mine |= claim(me);
-		pop_exhausted();
-		if (mine && model_choice(4)) {
-			uint64_t some = model_choice(2) ? mine : mine & -mine;
-
-			give(some, me);
-			mine &= ~some;
-		}
-		if (!model_choice(3))
-			purge(me);
-	}
-	if (mine)
-		give(mine, me);
-}
-
-static void model_thread(int me)
-{
-	(model_scene == SCENE_NONE ? walk : play)(me);
+	if (!model_choice(3))
+		purge(me);
 }
 
 static void model_setup(void)
@@ -189,8 +151,7 @@ static void model_check(void)
 {
 	check_listed();
 	for (int me = 1; model_scene != SCENE_NONE && me <= MODEL_THREADS + 1; me++)
-		if (held[me])
-			give_held(me);
+		give_held(me);
 	model_assert((load_relaxed(&state) & STATE_FREE) == OBJECTS);
 	check_listed();
 	if (load_relaxed(&state) & STATE_IDLE)

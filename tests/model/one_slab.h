@@ -3,8 +3,9 @@
  * tests/model/one_slab.h - one descriptor and three objects, for the models of slab/bitmap.h
  *
  * Idea      The partial stack is one flag, so that being pushed twice is seen at once; so is the
- *           pool that the descriptor returns to. A model says how objects are claimed and given,
- *           and how a slab is retired and unlisted, broken if asked.
+ *           pool that the descriptor returns to. Threads claim from the slab, pop it when it has
+ *           nothing, and start a new one when the descriptor is in the pool. A model says how a claim
+ *           is made, how objects are given, and what else there is to do, broken if asked.
  * Scenes    stage() sets a slab up as it is in the middle of its life: which thread holds which objects,
  *           and whether it lies on the partial stack without a free one.
  * At the end all is free: every slab that was started was retired, and the descriptor is in the
@@ -22,12 +23,17 @@
 #define FIND_TRIES (MODEL_NATIVE ? 100000 : 3)
 
 /* Filled in by the model. */
+static unsigned claim_some(uint64_t seen, unsigned want); /* as state_claim() */
+static void give(uint64_t mask, int me);		  /* objects that @me holds */
 static enum unlist_result unlist(void);
+static void between(int me); /* two steps of a walk */
+static void play(int me);    /* a scene */
 
 static _Atomic uint64_t state, bits;
 static _Atomic uint32_t on_stack, in_pool;
 static _Atomic uint32_t started, retired;
 static struct payload objects[OBJECTS];
+static int frames; /* plain: which slab the descriptor stands for */
 static uint64_t
 	held[MODEL_THREADS + 2]; /* by thread, last main: what it has when a scene is over */
 
@@ -95,6 +101,34 @@ static inline uint64_t find_claimed(unsigned n)
 	return found;
 }
 
+/* A new slab, if the descriptor is in the pool. As bits: which objects the caller got. */
+static inline uint64_t new_slab(int me)
+{
+	if (!from_pool())
+		return 0;
+	model_assert(load_relaxed(&on_stack) == 0);
+	frames = (int)add_relaxed(&started, 1) + 1;
+	return start_slab(me);
+}
+
+static inline uint64_t claim(int me)
+{
+	/* Relaxed, so that the claim alone carries the order that is tested. */
+	uint64_t seen = load_relaxed(&state), got;
+	unsigned n;
+
+	if (!(seen & STATE_FREE))
+		return 0;
+	model_assert(seen & STATE_LISTED); /* or nobody would find it */
+	n = claim_some(seen, 1 + model_choice(MODEL_SIDES));
+	if (!n)
+		return 0;
+	model_assert(frames > 0);
+	got = find_claimed(n);
+	take_objects(got, me);
+	return got;
+}
+
 /* Nobody else holds an object of a slab that is retired. */
 static inline void touch_all(int me)
 {
@@ -122,6 +156,57 @@ static inline void pop_exhausted(void)
 	}
 }
 
+/* The caller owns the slab, all of which is free. */
+static inline void retire(int me)
+{
+	touch_all(me);
+	frames = 0;
+	add_relaxed(&retired, 1);
+	STELE_POINT("model:retire");
+#ifdef BROKEN_BURY
+	to_pool();
+	state_bury(&state);
+#else
+	if (state_bury(&state))
+		to_pool();
+#endif
+}
+
+static inline void give_held(int me)
+{
+	uint64_t mask = held[me];
+
+	held[me] = 0;
+	if (mask)
+		give(mask, me);
+}
+
+static void walk(int me)
+{
+	uint64_t mine = 0;
+
+	for (int step = 0; step < MODEL_STEPS; step++) {
+		mine |= claim(me);
+		if (!mine)
+			mine |= new_slab(me);
+		pop_exhausted();
+		if (mine && model_choice(4)) {
+			uint64_t some = model_choice(2) ? mine : mine & -mine;
+
+			give(some, me);
+			mine &= ~some;
+		}
+		between(me);
+	}
+	if (mine)
+		give(mine, me);
+}
+
+static void model_thread(int me)
+{
+	(model_scene == SCENE_NONE ? walk : play)(me);
+}
+
 static inline void nothing_there(void)
 {
 	atomic_store(&on_stack, 0);
@@ -141,6 +226,7 @@ static inline void stage(bool listed, uint64_t first, uint64_t second, uint64_t 
 		take_objects(held[me], me);
 	atomic_store(&in_pool, 0);
 	atomic_store(&started, 1);
+	frames = 1;
 	atomic_store(&bits, 0);
 	state_start(&state, 0);
 	if (listed) {
