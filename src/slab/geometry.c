@@ -5,7 +5,7 @@
  * Idea      A slab has some 32 objects of a small size, or eight of a large one, in as many frames as
  *           leave little over at the end. All that is fixed when the cache is made.
  * Context   any, idempotent: two threads that boot the same cache write the same values.
- * Tests     tests/unit/slab/test_slabs.c
+ * Tests     tests/unit/slab/test_slabs.c, tests/unit/slab/test_geometry.c
  */
 #include "slab/geometry.h"
 #include "base/fmt.h"
