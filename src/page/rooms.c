@@ -59,10 +59,26 @@ unsigned stele_free_at_start(uint32_t number)
 	return free_from(area_at(number), 0);
 }
 
+/* A bit for each place where a row of @n free frames begins. @n is 1 to 64. */
+static uint64_t row_starts(uint64_t free, unsigned n)
+{
+	unsigned have = 1;
+
+	while (free && have < n) {
+		unsigned more = STELE_MIN(have, n - have);
+
+		free &= free >> more;
+		have += more;
+	}
+	return free;
+}
+
 /* Lengthens @longest to the longest row within one word. */
 static unsigned longest_in_word(uint64_t free, unsigned longest)
 {
-	while (longest < 64 && find_run(free, longest + 1, 1) < 64)
+	uint64_t starts = longest < 64 ? row_starts(free, longest + 1) : 0;
+
+	for (; starts; starts &= starts >> 1)
 		longest++;
 	return longest;
 }
