@@ -70,7 +70,7 @@ ROWS = [
     Row("handler", "signals, 20 kHz: left over", "%", LIMIT, 1.0),
     Row("nolock", "kmalloc_nolock to kmalloc", "x", LIMIT, 1.10),
     Row("longest", "longest kmalloc_nolock", "insn", LIMIT, 4000),
-    Row("longest-fallback", "longest, without rseq", "insn", LIMIT, 3000),
+    Row("longest-fallback", "longest, without rseq", "insn", LIMIT, 4000),
     Row("mempool-pair", "mempool pair to its cache's", "x", LIMIT, 1.15),
     Row("mempool-reserve", "mempool, from the reserve", "ns", LIMIT, 25),
     Row("mempool-handover", "mempool, handed to a sleeper", "x", LIMIT, 1.50),

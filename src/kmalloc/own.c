@@ -16,8 +16,9 @@
 void *stele_own_alloc(gfp_t gfp, int node)
 {
 	stele_kmalloc_init(0);
-	return stele_cache_for(1) ? stele_alloc_at(&stele_own_cache, gfp | __GFP_ZERO, node, EFFORT_USUAL)
-				  : NULL;
+	return stele_cache_for(1)
+		       ? stele_alloc_at(&stele_own_cache, gfp | __GFP_ZERO, node, EFFORT_USUAL)
+		       : NULL;
 }
 
 void stele_own_free(void *p)

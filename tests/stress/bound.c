@@ -22,7 +22,7 @@
 /* Instructions of a _nolock call. A debug build has more: it also checks whole structures on the way. */
 #define MOST (STELE_DEBUG ? 9000 : 4000)
 /* With several memory nodes a call may open an area of each, and map its part of the tables. */
-#define MOST_NODES (2 * MOST)
+#define MOST_NODES (MOST + 1000)
 #define HELD 3000
 
 #define RSEQ_CS_OFFSET 8
