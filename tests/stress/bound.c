@@ -20,7 +20,7 @@
 #include <sys/wait.h>
 
 /* Instructions of a _nolock call. A debug build has more: it also checks whole structures on the way. */
-#define MOST (STELE_DEBUG ? 9000 : 4000)
+#define MOST (STELE_DEBUG ? 14000 : 4000)
 /* With several memory nodes a call may open an area of each, and map its part of the tables. */
 #define MOST_NODES (MOST + 1000)
 #define HELD 3000
