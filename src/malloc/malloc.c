@@ -9,16 +9,16 @@
  *           call from inside the start gets memory of boot.c.
  * Context   any: each of these may run in a signal handler that interrupted another one.
  *           malloc_trim() and the reports are for ordinary threads.
- * Errors    NULL with errno ENOMEM; EINVAL for an alignment that is no power of two, but for
- *           memalign(), which rounds it up.
- *           free() never changes errno.
+ * Errors    NULL with errno ENOMEM; free() never changes errno.
  * Source    POSIX.1-2024, C23, and glibc for what they leave open: malloc(0) is unique,
  *           realloc(p, 0) frees and returns NULL; calloc() clears all that malloc_usable_size()
  *           tells. The same functions are the __libc_ ones, by which some libraries go around a
  *           wrapper of their own.
+ * Rest      aligned.c has the calls with an alignment.
  * Tests     tests/preload/, tests/apps/programs/
  */
 #include "malloc/malloc.h"
+#include "malloc/share.h"
 #include "kmalloc/kmalloc.h"
 #include "os/os.h"
 #include "page/run.h"
@@ -39,15 +39,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define EXPORT __attribute__((visibility("default")))
-#define MALLOC_GRANULE 16 /* alignof(max_align_t), for every size */
-
-/* The words by exact size, then those of the classes above. */
-static inline uint16_t *size_words(void)
-{
-	return (uint16_t *)(stele_hot.base + STELE_SIZES_OFFSET);
-}
-
 #define FIRST_ABOVE (STELE_EVEN_CLASSES + 3 * STELE_PER_DOUBLING) /* of 1025 bytes */
 #define SIZE_WORDS (STELE_TABLE_MAX + 1 + STELE_NR_CLASSES - FIRST_ABOVE)
 _Static_assert(STELE_SIZES_OFFSET + SIZE_WORDS * sizeof(uint16_t) <= STELE_FACTS_OFFSET,
@@ -59,8 +50,7 @@ static inline uint16_t *words_above(size_t size)
 	return size_words() + STELE_TABLE_MAX + 1 + stele_class_above(size) - FIRST_ABOVE;
 }
 
-/* Fills the table of words by size and opens the fast path. Idempotent. */
-static bool start_malloc(void)
+bool stele_malloc_start(void)
 {
 	stele_kmalloc_init(MALLOC_GRANULE);
 	if (!stele_cache_for(1))
@@ -84,18 +74,7 @@ static bool start_malloc(void)
 
 static __attribute__((constructor(101))) void start_drop_in(void)
 {
-	start_malloc();
-}
-
-static void *no_memory(void)
-{
-	errno = ENOMEM;
-	return NULL;
-}
-
-static void *checked(void *p)
-{
-	return stele_likely(p) ? p : no_memory();
+	stele_malloc_start();
 }
 
 /* Reports kmalloc. */
@@ -114,7 +93,7 @@ static void *alloc_pages_of(size_t size, size_t align, bool zero, const void *si
 	return with_event(p, size, p ? stele_usable(p) : size, site);
 }
 
-static void *alloc_large(size_t size, size_t align, bool zero, const void *site)
+void *stele_malloc_large(size_t size, size_t align, bool zero, const void *site)
 {
 	void *p = stele_resting_take(size, align);
 
@@ -124,13 +103,12 @@ static void *alloc_large(size_t size, size_t align, bool zero, const void *site)
 	return zero ? memset(p, 0, stele_usable(p)) : p;
 }
 
-static inline void *alloc_small(struct kmem_cache *s, size_t size, const void *site)
+void *stele_malloc_small(struct kmem_cache *s, size_t size, const void *site)
 {
 	return with_event(slab_alloc(s, 0), size, s->size, site);
 }
 
-/* The heap does not start: this call comes from inside the start, or there is no memory at all. */
-static void *alloc_unstarted(size_t align, size_t size)
+void *stele_malloc_unstarted(size_t align, size_t size)
 {
 	return stele_heap_failed() ? NULL : stele_boot_alloc(align, size);
 }
@@ -147,8 +125,8 @@ static __attribute__((noinline)) void *malloc_slow(size_t size, const void *site
 		return p;
 	}
 	s = stele_cache_for(size ? size : 1);
-	if (!s && !start_malloc())
-		return checked(alloc_unstarted(MALLOC_GRANULE, size));
+	if (!s && !stele_malloc_start())
+		return checked(stele_malloc_unstarted(MALLOC_GRANULE, size));
 	if (size > KMALLOC_MAX_CACHE_SIZE)
 		return checked(alloc_pages_of(size, 1, false, site));
 	s = s ? s : stele_cache_for(size ? size : 1);
@@ -240,9 +218,9 @@ EXPORT void *calloc(size_t n, size_t size)
 	if (__builtin_mul_overflow(n, size, &bytes))
 		return no_memory();
 	if (bytes > KMALLOC_MAX_CACHE_SIZE) {
-		if (!start_malloc())
-			return checked(alloc_unstarted(MALLOC_GRANULE, bytes));
-		return checked(alloc_large(bytes, 1, true, STELE_CALLER));
+		if (!stele_malloc_start())
+			return checked(stele_malloc_unstarted(MALLOC_GRANULE, bytes));
+		return checked(stele_malloc_large(bytes, 1, true, STELE_CALLER));
 	}
 	p = alloc_fast(bytes);
 	return p ? memset(p, 0, room_for(bytes)) : NULL;
@@ -408,93 +386,6 @@ EXPORT void *reallocarray(void *p, size_t n, size_t size)
 	return realloc(p, bytes);
 }
 
-/* ---- alignment ---- */
-
-static __attribute__((noinline)) void *aligned_slow(size_t align, size_t size, const void *site)
-{
-	size_t rounded;
-
-	size = size ? size : 1;
-	if (align > PTRDIFF_MAX || size > PTRDIFF_MAX - align)
-		return NULL;
-	if (!start_malloc())
-		return alloc_unstarted(STELE_MAX(align, (size_t)MALLOC_GRANULE), size);
-	rounded = size;
-	if (align > MALLOC_GRANULE)
-		rounded = STELE_ALIGN_UP(rounded, align);
-	if (rounded <= KMALLOC_MAX_CACHE_SIZE)
-		return alloc_small(stele_cache_for(rounded), size, site);
-	return alloc_large(size, align, false, site);
-}
-
-/* A size that is a multiple of its alignment has a class that is, too. */
-void *stele_malloc_aligned(size_t align, size_t size, const void *site)
-{
-	size_t rounded = STELE_ALIGN_UP(size, align); /* 0 also if that is too much */
-	void *p;
-
-	if (stele_unlikely(!rounded || rounded >= stele_hot.small_end))
-		return aligned_slow(align, size, site);
-	p = pcpu_pop(size_words()[rounded]);
-	if (stele_unlikely(!p))
-		return aligned_slow(align, size, site);
-	probe_kmalloc(p, size);
-	return p;
-}
-
-static bool power_of_two(size_t n)
-{
-	return n && !(n & (n - 1));
-}
-
-EXPORT int posix_memalign(void **out, size_t align, size_t size)
-{
-	void *p;
-
-	if (!power_of_two(align) || align % sizeof(void *))
-		return EINVAL;
-	p = stele_malloc_aligned(align, size, STELE_CALLER);
-	if (!p)
-		return ENOMEM;
-	*out = p;
-	return 0;
-}
-
-EXPORT void *aligned_alloc(size_t align, size_t size)
-{
-	if (!power_of_two(align)) {
-		errno = EINVAL;
-		return NULL;
-	}
-	return checked(stele_malloc_aligned(align, size, STELE_CALLER));
-}
-
-/* As glibc has it: any alignment, rounded up. */
-EXPORT void *memalign(size_t align, size_t size)
-{
-	if (align > SIZE_MAX / 2 + 1) {
-		errno = EINVAL;
-		return NULL;
-	}
-	align = stele_pow2_up(align ? align : 1);
-	return checked(stele_malloc_aligned(align, size, STELE_CALLER));
-}
-
-EXPORT void *valloc(size_t size)
-{
-	return checked(stele_malloc_aligned(stele_page_size(), size, STELE_CALLER));
-}
-
-EXPORT void *pvalloc(size_t size)
-{
-	size_t page = stele_page_size();
-
-	if (size > PTRDIFF_MAX - page)
-		return no_memory();
-	size = size ? STELE_ALIGN_UP(size, page) : page;
-	return checked(stele_malloc_aligned(page, size, STELE_CALLER));
-}
-
 /* ---- the rest of the family ---- */
 
 /* Not in this C library's headers. */
@@ -536,17 +427,11 @@ EXPORT size_t malloc_usable_size(void *p)
 STELE_HERE(malloc);
 STELE_HERE(calloc);
 STELE_HERE(realloc);
-STELE_HERE(memalign);
-STELE_HERE(valloc);
-STELE_HERE(pvalloc);
 STELE_HERE(free);
 
 void *__libc_malloc(size_t size);
 void *__libc_calloc(size_t n, size_t size);
 void *__libc_realloc(void *p, size_t size);
-void *__libc_memalign(size_t align, size_t size);
-void *__libc_valloc(size_t size);
-void *__libc_pvalloc(size_t size);
 void __libc_free(void *p);
 
 EXPORT void *__libc_malloc(size_t size)
@@ -562,21 +447,6 @@ EXPORT void *__libc_calloc(size_t n, size_t size)
 EXPORT void *__libc_realloc(void *p, size_t size)
 {
 	return realloc_here(p, size);
-}
-
-EXPORT void *__libc_memalign(size_t align, size_t size)
-{
-	return memalign_here(align, size);
-}
-
-EXPORT void *__libc_valloc(size_t size)
-{
-	return valloc_here(size);
-}
-
-EXPORT void *__libc_pvalloc(size_t size)
-{
-	return pvalloc_here(size);
 }
 
 EXPORT void __libc_free(void *p)

@@ -1,0 +1,45 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * malloc/share.h - what malloc.c and aligned.c share: the table by size, and the slow ways
+ */
+#ifndef STELE_MALLOC_SHARE_H
+#define STELE_MALLOC_SHARE_H
+
+#include "base/bits.h"
+#include "page/heap.h"
+#include "slab/kmem_cache.h"
+#include <errno.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define EXPORT __attribute__((visibility("default")))
+#define MALLOC_GRANULE 16 /* alignof(max_align_t), for every size */
+
+/* The words by exact size, then those of the classes above. */
+static inline uint16_t *size_words(void)
+{
+	return (uint16_t *)(stele_hot.base + STELE_SIZES_OFFSET);
+}
+
+static void *no_memory(void)
+{
+	errno = ENOMEM;
+	return NULL;
+}
+
+static void *checked(void *p)
+{
+	return stele_likely(p) ? p : no_memory();
+}
+
+/* Fills the table of words by size and opens the fast path. Idempotent. */
+bool stele_malloc_start(void);
+/* The heap does not start: the call comes from inside the start, or there is no memory at all. */
+void *stele_malloc_unstarted(size_t align, size_t size);
+/* An object of @s for a request of @size. NULL: none. */
+void *stele_malloc_small(struct kmem_cache *s, size_t size, const void *site);
+/* A run for more than KMALLOC_MAX_CACHE_SIZE, or for a larger alignment. NULL: none. */
+void *stele_malloc_large(size_t size, size_t align, bool zero, const void *site);
+
+#endif
