@@ -279,10 +279,15 @@ bool stele_resting_free(void *p)
 
 /* ---- blocks with pages of their own ---- */
 
+/* What rests here is of this thread's node; where memory has one node, it is number 0. */
+static bool may_be_from_here(gfp_t gfp, int node)
+{
+	return node < 0 || (!nodes_several() && (node == 0 || !(gfp & __GFP_THISNODE)));
+}
+
 void *stele_block_take(size_t bytes, size_t align, gfp_t gfp, int node)
 {
-	bool anywhere = node < 0 || !nodes_several();
-	void *p = anywhere ? stele_resting_take(bytes, align) : NULL;
+	void *p = may_be_from_here(gfp, node) ? stele_resting_take(bytes, align) : NULL;
 
 	if (!p)
 		return stele_large_take(bytes, align, gfp, node);

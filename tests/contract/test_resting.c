@@ -116,6 +116,24 @@ static void what_rests_is_not_allocated(void **state)
 	}
 }
 
+/* Where memory has one node, this is as true of blocks that rest as of those that do not. */
+static void no_other_node_has_what_rests_here(void **state)
+{
+	(void)state;
+	for (size_t i = 0; i < SIZES; i++) {
+		void *p = until_it_rests(sizes[i]), *q;
+
+		kfree(p);
+		assert_null(kmalloc_node(sizes[i], GFP_KERNEL | __GFP_THISNODE, 70));
+		assert_null(kvmalloc_node(sizes[i], GFP_KERNEL | __GFP_THISNODE, 70));
+		p = kmalloc_node(sizes[i], GFP_KERNEL | __GFP_THISNODE, 0);
+		q = kmalloc_node(sizes[i], GFP_KERNEL, 70);
+		assert_true(p && q);
+		kfree(p);
+		kfree(q);
+	}
+}
+
 static void a_block_that_changed_rests_with_its_new_size(void **state)
 {
 	void *p = until_it_rests(64 * KIB), *q = until_it_rests(40 * KIB);
@@ -265,6 +283,7 @@ int main(void)
 		cmocka_unit_test(a_block_has_exactly_its_pages),
 		cmocka_unit_test(zeroes_are_zeroes),
 		cmocka_unit_test(what_rests_is_not_allocated),
+		cmocka_unit_test(no_other_node_has_what_rests_here),
 		cmocka_unit_test(a_block_that_changed_rests_with_its_new_size),
 		cmocka_unit_test(what_rests_is_bounded_and_goes_when_asked),
 		cmocka_unit_test(handlers_threads_and_trims_share_no_block),
