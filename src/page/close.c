@@ -5,7 +5,8 @@
  * Idea      An empty area costs address space, which limits count and other callers of mmap() need.
  *           So no more than SLACK of them stay mapped, besides as many as hold the dirty frames that
  *           may stay (page/keep.c). A thread that returns frames and finds more unmaps the highest
- *           ones, in rows, until half of SLACK is left. malloc_trim() unmaps them all.
+ *           ones, in rows, until half of SLACK is left. malloc_trim() unmaps them all, and so
+ *           does a call that would answer NULL for a large block (page/large.c).
  * Holes     An area between mapped ones leaves a hole, and a hole is one mapping more. With many
  *           areas a hole must be longer, so that there are no more than HOLES.
  * Foreign   Where a call would answer NULL, areas that were FOREIGN are looked at again: their owner

@@ -220,14 +220,23 @@ void stele_pages_given(const void *p, size_t bytes)
 
 #define TRIES 3u
 
-/* There is no memory: once more with what the floors above give up. */
+/*
+ * There is no memory: once more with what the floors above give up. Then without the empty areas: they
+ * may hold the last of a limited address space, and no row of them is long enough.
+ */
 static __attribute__((noinline, cold)) void *alloc_short(size_t bytes, size_t align, bool zero,
 							 unsigned where)
 {
 	void *p = NULL;
 
-	for (unsigned i = 0; !p && i < TRIES && !absurd(bytes) && stele_run_find_memory(); i++)
+	if (absurd(bytes))
+		return NULL;
+	for (unsigned i = 0; !p && i < TRIES && stele_run_find_memory(); i++)
 		p = large_alloc(bytes, align, zero, where);
+	if (!p && load_relaxed(&stele_heap.empty)) {
+		stele_areas_close_empty();
+		p = large_alloc(bytes, align, zero, where);
+	}
 	return p;
 }
 

@@ -5,8 +5,8 @@
  * Idea      A child of this program does one thing and measures itself by /proc. What it measures is
  *           the difference that the library makes: a child that allocates nothing is the control.
  * Cases     the size of a process that allocates little; memory locked by mlockall(); what a core
- *           file would hold; RLIMIT_AS that comes after the start, also when a burst is over; blocks
- *           that grow near the limit of mappings; memory that is promised after a trim.
+ *           file would hold; RLIMIT_AS that comes after the start, also when a burst is over, and
+ *           for one block that needs all that is empty; blocks that grow near the limit of mappings; memory that is promised after a trim.
  */
 #include "../proc_kib.h"
 #include "weather.h"
@@ -152,6 +152,29 @@ static int burst(void)
 	return 0;
 }
 
+#define PIECES 8
+
+/* Areas that are empty in two places, and no more to be had: they serve one block that needs both. */
+static int apart(void)
+{
+	void *p[PIECES], *all;
+	struct rlimit limit;
+
+	kfree(kmalloc(64, GFP_KERNEL));
+	for (int i = 0; i < PIECES; i++)
+		p[i] = kvmalloc(3 * MIB, GFP_KERNEL);
+	limit.rlim_cur = limit.rlim_max = status("VmSize") * 1024 + MIB;
+	if (setrlimit(RLIMIT_AS, &limit) != 0)
+		return 54;
+	for (int i = 0; i < PIECES; i++)
+		if (i != PIECES / 2)
+			kvfree(p[i]);
+	all = kvmalloc(20 * MIB, GFP_KERNEL | __GFP_NOWARN);
+	kvfree(all);
+	kvfree(p[PIECES / 2]);
+	return expect(all, 55, "a block of what is empty in two places", 0);
+}
+
 /* What a trim leaves mapped is what a system with strict commit has promised. */
 static int trimmed(void)
 {
@@ -248,13 +271,15 @@ static int child(const char *what)
 		return trimmed();
 	if (strcmp(what, "burst") == 0)
 		return burst();
+	if (strcmp(what, "apart") == 0)
+		return apart();
 	return grow((unsigned)atoi(what));
 }
 
 int main(int argc, char **argv)
 {
-	static const char *const cases[] = { "small", "locked",	 "core", "later",
-					     "burst", "trimmed", "30",	 "380" };
+	static const char *const cases[] = { "small", "locked",	 "core", "later", "burst",
+					     "apart", "trimmed", "30",	 "380" };
 
 	if (argc > 1)
 		return child(argv[1]);
