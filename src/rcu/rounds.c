@@ -8,7 +8,8 @@
  *           threads are not needed. Mostly the runner does it (runner.c).
  * Beside    Rounds may run beside each other. When the runner does not get on, another runner
  *           takes what it has in hand and has not called yet (stele_runner_replace()), and what
- *           comes into the queue. Only an entry that is just being called waits for its thread.
+ *           comes into the queue. When a hand of another thread does not get on, the next round
+ *           takes what it has (wait.c). Only an entry that is just being called waits for its thread.
  * Here      Where no thread can be made, a thread that waits runs a round itself (stele_round_here()).
  *           It waits for readers with its signals open, and a handler may jump out of that. So it
  *           owns the hand only to take the queue and to call the entries, with signals held back,

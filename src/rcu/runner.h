@@ -59,12 +59,18 @@
 
 #define HAND_BUSY (1ull << 32)
 
+/* Of threads that wait: the steps that they saw, since when, and when they looked last, in ms. */
+struct looks {
+	_Atomic uint32_t steps, first, last;
+};
+
 struct hand {
 	_Atomic uint64_t owner;
 	_Atomic uint64_t round;
 	_Atomic(struct stele_grace_link *) calls, heads;
 	_Atomic uint32_t steps; /* of the owner */
 	_Atomic bool away; /* the owner is in a callback, inside of liburcu, or lets a fork in */
+	struct looks seen;
 	/* The owner's. */
 	bool readers_left;	  /* of what is in hand */
 	uint32_t filled;	  /* so often entries were added */
@@ -83,9 +89,7 @@ struct runner {
 	_Atomic uint32_t steps;	   /* of all rounds; stands still when none gets on */
 	_Atomic uint32_t ended;	   /* rounds */
 	_Atomic uint32_t adopt;	   /* the next round takes what the other hands have */
-	struct {
-		_Atomic uint32_t steps, first, last; /* looks in vain, in ms */
-	} seen;
+	struct looks seen;
 	bool broken;	       /* a child without grace periods; set in the child's first steps */
 	_Atomic uint32_t said; /* that it is broken, or has no flavour */
 	_Atomic uint32_t gave_up; /* ended + 1, when a caller's patience was at its end */

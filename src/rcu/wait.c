@@ -11,8 +11,9 @@
  *           waits for itself: that is said.
  * Context   ordinary threads. Signals stay open.
  * Failure   -EDEADLK: a child of fork() without grace periods.
- * Stalls    A thread that waits replaces a runner that does not get on, and gives up on a thread that
- *           stands still in a round where it waits for nobody.
+ * Stalls    A thread that waits replaces a runner that does not get on, lets the next round take
+ *           what lies in a hand that does not get on, and gives up on a thread that stands still in
+ *           a round where it waits for nobody.
  * Tests     tests/contract/test_rcu_grace.c  tests/contract/test_rcu_leave.c
  *           tests/contract/test_rcu_stall.c
  */
@@ -44,28 +45,53 @@ static uint32_t now_ms(void)
 }
 
 /*
- * Whether no round gets on, though this thread waits for one. Inside of liburcu a round waits for
- * readers, or holds liburcu's lock: no other thread would get further. A mistake costs a thread.
+ * Whether @steps have stood still for long. Inside of liburcu a round waits for readers, or holds
+ * liburcu's lock: no other thread would get further.
  */
+static bool stand_still(struct runner *r, struct looks *seen, uint32_t steps, bool may)
+{
+	uint32_t now = now_ms();
+	bool moved = may || steps != load_relaxed(&seen->steps) || in_hand_is_held(&r->syncing) ||
+		     now - load_relaxed(&seen->last) > APART_MS;
+
+	store_relaxed(&seen->last, now);
+	if (moved) {
+		store_relaxed(&seen->steps, steps);
+		store_relaxed(&seen->first, now);
+	}
+	return now - load_relaxed(&seen->first) > STUCK_MS;
+}
+
+/* Whether no round gets on, though this thread waits for one. A mistake costs a thread. */
 static bool is_stuck(struct stele_grace *g)
 {
 	struct runner *r = runner_of(g);
-	uint32_t steps = load_relaxed(&r->steps), now = now_ms();
-	bool moved = steps != load_relaxed(&r->seen.steps) || in_hand_is_held(&r->syncing) ||
-		     now - load_relaxed(&r->seen.last) > APART_MS;
 
-	store_relaxed(&r->seen.last, now);
-	if (moved) {
-		store_relaxed(&r->seen.steps, steps);
-		store_relaxed(&r->seen.first, now);
-	}
-	return now - load_relaxed(&r->seen.first) > STUCK_MS;
+	return stand_still(r, &r->seen, load_relaxed(&r->steps), false);
+}
+
+/* Whether a hand has entries and does not get on. Rounds of other threads may get on beside it, which
+ * do not reach these entries. A mistake costs a grace period. */
+static bool hand_is_stuck(struct runner *r, struct hand *h)
+{
+	return stand_still(r, &h->seen, load_relaxed(&h->steps), !hand_has(h));
+}
+
+/* The next round takes what a hand has that does not get on. */
+static void look_after_hands(struct runner *r)
+{
+	for (unsigned i = 0; i < RUNNER_HANDS; i++)
+		if (hand_is_stuck(r, &r->hand[i])) {
+			store_relaxed(&r->hand[i].seen.first, now_ms());
+			store_relaxed(&r->adopt, 1);
+		}
 }
 
 /* False: no thread serves. ORDER(RUNNER) acquire: a thread that serves was started, and its flavour
  * set. */
 static bool look_after_runner(struct stele_grace *g)
 {
+	look_after_hands(runner_of(g));
 	if (load_acquire(&g->served) && !stele_runner_is_gone(g) && is_stuck(g)) {
 		stele_runner_replace(g);
 		store_relaxed(&runner_of(g)->seen.first, now_ms());

@@ -211,6 +211,58 @@ static void nor_where_no_other_thread_can_be_made(void **state)
 	no_threads = false;
 }
 
+/* ---- in a round of a thread that waits ---- */
+
+static void *destroy(void *s)
+{
+	kmem_cache_destroy(s);
+	return s;
+}
+
+/* Slabs of @s and objects of @other in one round, which the thread runs that destroys @s. */
+static pthread_t stall_while_destroying(struct kmem_cache *s, struct kmem_cache *other)
+{
+	pthread_t thread;
+	void *p[200];
+
+	for (int i = 0; i < 200; i++)
+		p[i] = kmem_cache_alloc(s, 0);
+	stalls = true;
+	for (int i = 0; i < 200; i++)
+		kmem_cache_free(s, p[i]);
+	for (int i = 0; i < 500; i++) {
+		struct item *given = kmem_cache_alloc(other, 0);
+
+		kfree_rcu(given, rcu);
+	}
+	assert_int_equal(pthread_create(&thread, NULL, destroy, s), 0);
+	wait_until_there();
+	return thread;
+}
+
+/* The first case: no thread that serves has been made yet. */
+static void a_round_of_a_waiter_that_stalls_stops_no_other(void **state)
+{
+	pthread_t destroyer, barrier;
+	struct kmem_cache *other;
+
+	(void)state;
+	no_threads = true;
+	other = kmem_cache_create("other", sizeof(struct item), NULL, SLAB_NO_MERGE);
+	destroyer = stall_while_destroying(typesafe("stalls", stall_once), other);
+	assert_int_equal(load_relaxed(&stele_graces[0].served), 0);
+	kmem_cache_destroy(other);
+	others_go_on();
+	no_threads = false;
+	others_go_on();
+	start_barrier(&barrier);
+	nap_ms(50);
+	assert_false(back); /* the destructor runs still */
+	sem_post(&go_on);
+	wait_until_back(barrier);
+	pthread_join(destroyer, NULL);
+}
+
 static void several_that_stall_stop_no_other(void **state)
 {
 	static const char *const names[RUNNER_HANDS - 1] = { "first", "second", "third" };
@@ -323,6 +375,7 @@ static int begin(void **state)
 int main(void)
 {
 	static const struct CMUnitTest tests[] = {
+		cmocka_unit_test_setup(a_round_of_a_waiter_that_stalls_stops_no_other, each),
 		cmocka_unit_test_setup(a_destructor_that_stalls_stops_no_other, each),
 		cmocka_unit_test_setup(nor_where_no_other_thread_can_be_made, each),
 		cmocka_unit_test_setup(several_that_stall_stop_no_other, each),
