@@ -2,8 +2,8 @@
 #
 # Makefile - the few words one needs; the work is done by Meson and scripts/
 #
-# Idea      `make check` and `make demo` bring what they need themselves (scripts/setup). `make` builds
-#           the products alone, and names what is missing in its first line.
+# Idea      `make check` and `make demo` bring what they need themselves (scripts/setup). `make` and
+#           `make demo` build the products alone. `make` names what is missing in its first line.
 # Order     scripts/setup installs or names what is missing, scripts/build makes a build
 #           directory under build/, the rest runs in it.
 
@@ -28,7 +28,7 @@ check-all:
 
 demo:
 	scripts/setup demo
-	scripts/build release
+	scripts/build --products release
 	scripts/demo/run
 
 bench:
