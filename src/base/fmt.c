@@ -4,7 +4,7 @@
  *
  * Idea      every conversion becomes a piece (sign or prefix, digits, padding) and every piece goes
  *           through stele_out_chars(), the only function that writes to the buffer.
- * Context   any; see fmt.h. The largest frame is that of stele_say(), about 700 bytes.
+ * Context   any; see fmt.h. The largest frame is that of stele_say(), below 512 bytes.
  * Tests     tests/unit/base/test_fmt.c
  */
 #include "base/fmt.h"

@@ -61,9 +61,10 @@ void stele_say(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
  * stele_say_keep - keep a way to standard error for what is said at exit
  *
  * Many programs (all of the GNU core utilities) close their standard error in an exit
- * handler, which runs before a library's. From now on stele_say() uses a duplicate, made
- * here, when descriptor 2 is closed and the duplicate's number is that file still. Costs one descriptor, so only for a user who asked for
- * output at exit; where none is free, nothing changes. Call before the second thread.
+ * handler, which runs before a library's. This call makes a duplicate. When descriptor 2 is
+ * closed, stele_say() writes to the duplicate, if its number still stands for the same file. It
+ * costs one descriptor, so only for a user who asked for output at exit; where none is free,
+ * nothing changes. Call before the second thread.
  */
 void stele_say_keep(void);
 

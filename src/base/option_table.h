@@ -57,7 +57,7 @@ enum stele_profile { STELE_PROFILE_DEFAULT, STELE_PROFILE_TINY, STELE_NR_PROFILE
 	STELE_OPTION(mempool_debug, BOOL, 0, 0, 1, \
 		"check the elements of mempools: freed twice, foreign, written to while free") \
 	STELE_OPTION(mempool_retry, INT, 5000, 0, 3600000, \
-		"ms after which who waits in a mempool tries its allocation again; 0 for never") \
+		"ms after which a thread that waits in a mempool tries its allocation again; 0 for never") \
 	STELE_OPTION(mm_cid, BOOL, 1, 0, 1, \
 		"slots by the kernel's mm_cid where it has one; 0 numbers them by CPU") \
 	STELE_OPTION(nodes, INT, 0, 1, 64, \

@@ -47,7 +47,7 @@ extern struct stele_options stele_opt;
  */
 void stele_options_parse(char **envp);
 
-/* The same, told by the caller whether the program has more rights than the user who started it. */
+/* The same; the caller says whether the program has more rights than the user who started it. */
 void stele_options_read(char **envp, bool secure);
 
 /* The table at run time, for code that prints or tests it. */

@@ -82,7 +82,7 @@ static STELE_RACY_LOOK void count_live(struct run *run, void *arg)
 
 /*
  * Empties a cache that no thread uses, as far as the system lets us. A slab without live objects
- * that is left is in the hands of another thread that retires it for us (deferred.c): it will be
+ * that is left is in the hands of another thread that retires it for us (slab/deferred.c): it will be
  * done soon, unless it was stopped for good, and then the cache must stay as well.
  */
 static int empty_for_good(struct kmem_cache *s)

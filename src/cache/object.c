@@ -7,7 +7,8 @@
  * Events    kmem_cache_alloc and kmem_cache_free; bulk: one for each object.
  * Context   any.
  * Failure   NULL or false; of a bulk, the objects that were gathered go back.
- * Tests     tests/contract/test_cache_objects.c, test_bulk_sheaf.c, test_nolock.c, test_node.c
+ * Tests     tests/contract/test_cache_objects.c, tests/contract/test_bulk_sheaf.c,
+ *           tests/contract/test_nolock.c, tests/contract/test_node.c
  */
 #include "cache/fast.h"
 #include "cache/nolock.h"

@@ -157,7 +157,7 @@ void stele_rcu_give_sheaf(struct kmem_cache *s, uint64_t top)
 	queue_taken(top, s);
 }
 
-/* This slot's own needs no barrier of the system's. */
+/* A thread takes from its own slot by a step, and needs no membarrier for that. */
 static void queue_own_slot(struct kmem_cache *s)
 {
 	uint64_t top = stele_pcpu_read(s->words, WORD_RCU);

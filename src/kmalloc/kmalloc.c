@@ -2,11 +2,11 @@
 /*
  * kmalloc/kmalloc.c - kmalloc, kfree and what they know about sizes
  *
- * Idea      The fast way is one table load and the slab floor's fast path. Whatever is rare
+ * Idea      The fast way is one table load and the fast path of cache/fast.h. Whatever is rare
  *           (size 0, large, first call, an alignment, a node) is asked after that failed.
  * Context   any.
  * Failure   NULL: no memory, or too large (one message). kfree() of a pointer that is not
- *           ours is reported by the slab floor under the name of the call.
+ *           ours is reported by cache/free.c under the name of the call.
  * Unlike    the kernel: one row of caches for all flags, since memory here has no zones and
  *           no accounting; large requests take exact pages.
  * Tests     tests/contract/test_kmalloc.c

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * malloc/cxx_library.c - the C++ library of whoever calls operator new
+ * malloc/cxx_library.c - the C++ library of the code that calls operator new
  *
  * Idea      A C program that opens a C++ plugin has no C++ library when the drop-in is bound, and one
  *           later, which only the plugin sees. So its functions are looked up when memory has run out:

@@ -3,14 +3,14 @@
  * mempool/reserve.h - the elements that a pool keeps, taken and put back in any context
  *
  * Idea      One word says how many elements there are, how many places are spoken for, and how
- *           many there may be. A taker lowers the first two by one step, and is then owed an
- *           element, which it finds in some place. A thread that puts one back first speaks for a
- *           place, puts it there, then counts it. So there are never fewer elements than are
- *           counted, and no thread waits for another.
- * Objects   counts {spare:1, elements:21, places:21, limit:21}: elements <= places, and places <=
+ *           many there may be. A taker lowers the first two in one atomic step. It is then owed an
+ *           element, and fetches one from any place that has one. A thread that puts an element back
+ *           first speaks for a place, then stores the element there, then counts it. So there are
+ *           never fewer elements than are counted, and no thread waits for another.
+ * Objects   counts {unused:1, elements:21, places:21, limit:21}: elements <= places, and places <=
  *           limit, except after the limit fell: a thread that sees the surplus drops it.
- *           place: NULL or an element. There are RESERVE_SPARE more than the limit: a thread that
- *           is owed an element may not have fetched it yet.
+ *           place: NULL or an element. There are RESERVE_SPARE places more than the limit, because
+ *           a thread that is owed an element may not have fetched it yet.
  * Order     RESERVE: putting into a place releases, fetching acquires: so the next user sees all
  *           that the last one did to the element. MEMPOOL: a freeing thread sees the counts as they
  *           were after the allocation of its element, even if it was told of it by a relaxed store:
@@ -18,9 +18,9 @@
  *           element and looking for waiters are sequentially consistent (mempool/wait.h).
  * Context   any, a few steps; each lost race means that another thread made progress.
  * Failure   a thread that leaves between two steps loses the pool an element, or a place.
- * Limits    2^21 - 1 elements. With more than RESERVE_SPARE elements owed and not yet fetched, by
- *           calls stopped there, there may be no place: then an element is refused as if all were
- *           full. More elements than the limit are then about.
+ * Limits    2^21 - 1 places, so RESERVE_SPARE elements fewer. If more than RESERVE_SPARE threads are
+ *           stopped while they are owed an element, there may be no free place. The reserve then
+ *           refuses an element as if it were full, although more elements than the limit exist.
  * Tests     tests/model/reserve.c, tests/model/mempool.pml
  */
 #ifndef STELE_MEMPOOL_RESERVE_H

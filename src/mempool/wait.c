@@ -166,7 +166,7 @@ static bool sleep_until(struct waiter *w, const struct timespec *until, bool can
 	return in_time;
 }
 
-/* Elements that are there and not this thread's: those who may have them must come soon. */
+/* There are elements that other waiters may have: these must come soon. */
 static unsigned next_ms(struct wait_queue *q, const struct reserve *r, const struct waiter *w,
 			unsigned ms)
 {

@@ -25,8 +25,8 @@ int stele_os_node_cpus(unsigned node, uint64_t *mask);
  * start: one caller at a time. */
 int stele_os_node_distances(unsigned node, uint16_t *distance, unsigned most);
 
-/* The nodes that this thread may have memory of; 0 when the system does not tell, or when somebody
- * has chosen a memory policy for it. */
+/* The nodes that this thread may have memory of; 0 when the system does not tell, or when the
+ * thread has a memory policy of its own. */
 uint64_t stele_os_nodes_allowed(void);
 
 /* Pages that appear in [p, p+size) come from @node while it has some. Page aligned; @size 0 only

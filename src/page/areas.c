@@ -7,9 +7,9 @@
  *           yet, too. A block of whole areas opens what it needs and no more (page/rows.c). Empty
  *           areas are closed by page/close.c.
  * Bound     a search for a closed area reads a word for 4096 areas where nothing is free, and a word
- *           for 64 where something is; it looks at the areas that are empty below the lowest closed
- *           one, of which page/close.c leaves few. Opening tells apart what is in the way in as many
- *           calls as areas are in the way, once; these are marked.
+ *           for 64 where something is. It looks at each empty area below the lowest closed one;
+ *           page/close.c leaves few of those. If foreign mappings are in the way, opening makes one
+ *           call for each area that they are in, and marks it FOREIGN, so it makes that call once.
  * Foreign   A mapping that is not ours is never replaced: its areas are left out until a call would
  *           answer NULL for want of them (page/close.c).
  * Order     AREA (page/open.h).

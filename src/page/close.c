@@ -191,7 +191,7 @@ uint64_t stele_areas_close_some(uint64_t kept)
 	return (uint64_t)c.closed * AREA_FRAMES;
 }
 
-/* ---- areas that were somebody else's ---- */
+/* ---- areas that had a foreign mapping ---- */
 
 /* FOREIGN -> CLOSED, if nothing is there. */
 static bool forgive(uint32_t number)

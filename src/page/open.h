@@ -9,14 +9,15 @@
  *           OPEN    and up to 512 more: open, and as many frames are claimed (page/area.h)
  *           HUGE    open: part of a block; KEPT, taken for good
  *           BUSY    in the hands of one thread
- *           FOREIGN something that is not ours is mapped there; for good
- *           CLOSED -> BUSY;  BUSY -> OPEN, HUGE, CLOSED, FOREIGN;  HUGE -> OPEN, CLOSED, FOREIGN
+ *           FOREIGN something that is not ours was mapped there; looked at again by page/close.c
+ *           CLOSED -> BUSY;  BUSY -> OPEN, HUGE, CLOSED, FOREIGN;  HUGE -> OPEN, CLOSED, FOREIGN;
+ *           FOREIGN -> BUSY
  * Order     AREA: a count of OPEN or HUGE is stored with release after the mapping was made, a
  *           count of CLOSED after it was taken away. The next thread that takes the area does so
  *           with acquire.
- * Hints     a set bit means: the area may be OPEN and empty, or CLOSED. A bit is set after the count was, and
- *           cleared before a look at the count, both by operations that acquire and release: so a bit
- *           that should be set is, once both threads are done. A word of 64 such bits has a bit of
+ * Hints     a set bit means: the area may be OPEN and empty, or CLOSED. A thread sets the bit after
+ *           the count, and another clears it before it looks at the count, both by operations that
+ *           acquire and release. So a bit that should be set is set, once both threads are done. A word of 64 such bits has a bit of
  *           its own in a second row, by the same rule.
  * Context   any. Signals are held back while a thread has areas BUSY.
  * Tests     tests/model/open.c

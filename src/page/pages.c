@@ -3,7 +3,7 @@
  * page/pages.c - the public door of the floor: alloc_pages() and friends
  *
  * Idea      A struct page is the entry of the page map, so it costs nothing. A block is a
- *           run (huge from an area on) of kind RUN_PAGES; its `bytes` check the free.
+ *           run (huge from an area on) with RUN_PAGES_FLAG in its kind; its `bytes` check the free.
  * Context   any. alloc_pages() may take long when a big free block has to be found, and may have to
  *           clear it; __free_pages() may purge, free_pages_nolock() leaves that to others.
  * Failure   NULL or 0; a bad free is reported and nothing happens.

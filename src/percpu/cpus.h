@@ -6,9 +6,8 @@
  *           thread that changes the set, waits until they are done and keeps new ones out for a
  *           tenth of a second. After that it lets them in, and its own signals, and tries again.
  *           A reader enters its name once: the depth is the thread's own. The writer does not wait
- *           for a reader whose thread is gone (percpu/keep.h). A reader that
- *           meets a writer waits on the writer's mutex, which lends the writer its priority, and
- *           tries again.
+ *           for a reader whose thread is gone (percpu/keep.h). A reader that meets a writer waits on
+ *           the writer's mutex, which lends the writer its priority, and tries again.
  * Objects   online, present: bits by slot. reached: how far up each slot is, as the number of the
  *           last step done; so a writer that finds a change half done goes on from there.
  *           seen: the slots that the system had online at the last look.
@@ -17,7 +16,8 @@
  *           how often it reads besides.
  * Order     CPUS: a reader enters its name, then looks for a writer; a writer announces itself, then
  *           looks at the names; all sequentially consistent. The set is what the last writer left.
- * Locks     cpus > steps (hotplug.c) > walking > list (cache/list.c) > taking (take.c).
+ * Locks     cpus > steps (hotplug.c) > walking > list (cache/list.c) > taking (take.c);
+ *           sync/ranks.h has all.
  * Fork      the child has no other thread: only its own depth counts. The next writer completes a
  *           change that another thread had begun.
  * Tests     tests/unit/percpu/test_hotplug.c  tests/model/hotplug.pml  tests/model/hotplug.c

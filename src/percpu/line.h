@@ -9,8 +9,8 @@
  *           other's word, so at least one of them fills. Filling is a compare-and-swap from 0, so
  *           both may.
  * Lock      Fallback only: {given up:1, thread:32}, 0 when free. The thread is the kernel's number
- *           of the thread inside. A thread that finds the lock taken
- *           does something else. After it has the lock it looks again whether the slot is
+ *           of the thread inside. A thread that finds the lock taken takes the slow way, without a
+ *           slot (percpu/fallback.c). A thread that got the lock looks again whether the slot is
  *           shown: a thread that closes a slot takes every line's lock once after closing it.
  * Gone      A handler may leave a holder's step by siglongjmp(), and a holder may die: the lock then
  *           stays. Each step commits by one store, so the words are sound. A taker that waited in

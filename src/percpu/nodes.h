@@ -6,8 +6,8 @@
  *           nobody reads anything else. Where it has several, slots are CPU numbers, and a slot
  *           has its CPU's node. In the fallback a slot has the node on which it was first used.
  *           A node without memory stands for the nearest one that has some.
- * Choice    one node as well when the process came with a memory policy (numactl): whoever has
- *           chosen where memory comes from has the last word.
+ * Choice    one node as well when the process came with a memory policy: the choice of numactl has
+ *           the last word.
  * Objects   memory: bits are only ever set. A slot's node: read racily; an old value costs time.
  * Context   any, but for stele_nodes_choose() and stele_nodes_look(): one at a time.
  * Tests     tests/unit/percpu/test_nodes.c

@@ -2,9 +2,9 @@
 /*
  * percpu/sheaf.h - what a sheaf is like: a stack of free objects that moves as a whole
  *
- * Idea      A sheaf is a block of 256, 512 or 1024 bytes, aligned to its size. Everybody
- *           passes its top (a pointer to the next free entry), which names the sheaf and
- *           says how full it is in one word.
+ * Idea      A sheaf is a block of 256, 512 or 1024 bytes, aligned to its size. All code
+ *           passes its top (a pointer to the next free entry): this one word names the sheaf
+ *           and says how full it is.
  *             link | saved top | depth | 0 | entry 0 ... entry capacity-1 | END
  *           The 0 stops a pop, the END (STELE_SHEAF_END of arch/contract.h) stops a push.
  * Sentinels look like a sheaf that is empty and full at once, where a word has none.

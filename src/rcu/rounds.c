@@ -104,7 +104,7 @@ static void got_on(struct runner *r, struct hand *h)
 
 #define FORK_PATIENCE 5000 /* naps: for a thread that left fork() half way, once */
 
-/* Returns when no fork is under way, and keeps forks out for a while, until be_idle(). */
+/* Returns when no fork is under way, and keeps forks out for a while, until the caller leaves r->busy. */
 static void get_busy(struct runner *r, struct in_hand_name *name)
 {
 	uint32_t me = stele_thread_token();
