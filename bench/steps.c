@@ -3,7 +3,7 @@
  * bench/steps.c - bench-steps N [stop|-] [BYTES]: N pairs, of 64 bytes or as many as it says, for
  *                 counting instructions
  *
- * Idea      Whoever counts runs N and 2N pairs; the difference is N pairs exactly and nothing of
+ * Idea      The counting tool runs N and 2N pairs; the difference is N pairs exactly and nothing of
  *           the start. With "stop" both runs happen in one process, parted by three SIGSTOPs for
  *           a tracer: one that only single-steps cannot afford to step through the dynamic linker.
  */

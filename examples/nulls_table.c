@@ -36,7 +36,7 @@ enum { NO_SECOND_LOOK = 1, NO_NULLS, NO_ZERO };
 
 struct entry {
 	_Atomic(uintptr_t) next; /* an entry, or the number of the chain: odd */
-	atomic_ulong key;	 /* read by those who hold no reference, too */
+	atomic_ulong key;	 /* read by threads that hold no reference, too */
 	atomic_uint users;	 /* the table is one of them; 0: nobody may come in */
 	struct content content;	 /* fixed while there are users */
 };

@@ -2,7 +2,7 @@
 /*
  * examples/table_stress.c - readers and writers of a table, and whether what they see can be true
  *
- * Idea      Some keys are always there; the others belong to a writer each, who adds and removes
+ * Idea      Some keys are always there; the others belong to a writer each, which adds and removes
  *           them as fast as it can, so that memory changes hands all the time. table_point() gives
  *           way now and then, where it hurts.
  * Checked   a key that is always there is found; an entry is of the key that was asked for, as

@@ -6,7 +6,7 @@
  *           shall go. At the point that thread
  *             jumps   a signal comes, whose handler leaves by siglongjmp()
  *             exits   a signal comes, whose handler ends the thread by pthread_exit()
- *             stalls  the thread stands still until leaving_go_on()
+ *             stalls  the thread stands still until leaving_join()
  *             dies    the thread ends by the bare system call: nothing of it runs any more
  *           The signals are real: where the library holds them back, they strike once they are let
  *           in again.

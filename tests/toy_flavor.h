@@ -4,7 +4,7 @@
  *
  * Idea      What stele/rcu.h asks of a flavour, so that the tests run where there is no liburcu, under
  *           ThreadSanitizer, and with grace periods that the test can see, hold and break. A reader
- *           notes the epoch it began in; a grace period raises the epoch and waits for all who
+ *           notes the epoch it began in; a grace period raises the epoch and waits for all that
  *           noted an older one.
  * Broken    toy_broken: a grace period ends at once.
  */

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""demo/programs.py - the programs of the demo, each with its work and its result
+"""scripts/demo/programs.py - the programs of the demo, each with its work and its result
 
 Idea      a program is a class: prepare() makes its input once, run() does the work once under one
           library and gives (Cost, digest of everything it produced). A run is small when it

@@ -65,7 +65,7 @@ static void handler_slab(unsigned long call)
 	kfree_nolock(atomic_exchange(&handler.held[call % HELD], p));
 }
 
-/* At every fourth point or so: one who is interrupted in each try would never be done. */
+/* At every fourth point or so: a thread that is interrupted in each try would never be done. */
 static bool dice(void)
 {
 	static uint64_t seed = 0x9e3779b97f4a7c15;
@@ -128,7 +128,7 @@ static void a_handler_gets_memory_whichever_thread_it_interrupts(void **state)
 	kmem_cache_destroy(s);
 }
 
-/* ---- destroying beside one who retires ---- */
+/* ---- destroying beside a thread that retires ---- */
 
 static _Atomic int at_point, let_go;
 static _Atomic(const char *) hold_at;

@@ -187,7 +187,7 @@ static void others_go_on(void)
 	kmem_cache_destroy(mine);
 }
 
-/* The shortest of some: the machine may be busy, but a wait for one who is gone takes a second. */
+/* The shortest of some: the machine may be busy, but a wait for a thread that is gone takes a second. */
 static void barriers_are_short(void)
 {
 	double shortest = 10;

@@ -318,7 +318,7 @@ static void failures_have_no_address_and_nothing_freed_is_no_event(void **state)
 	stop();
 }
 
-/* ---- who called, and what is still there ---- */
+/* ---- the caller, and what is still there ---- */
 
 static __attribute__((noinline)) void *call_from_here(void **freed)
 {

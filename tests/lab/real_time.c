@@ -3,7 +3,7 @@
  * tests/lab/real_time.c - threads of real-time priority allocate beside ordinary ones on their CPU
  *
  * Idea      An ordinary thread that is preempted inside the allocator by one of real-time priority
- *           on its own CPU does not go on before that one sleeps. So whoever has priority must
+ *           on its own CPU does not go on before that one sleeps. So the real-time thread must
  *           never wait for the other, and nothing may lend it time: the guest's plan switches off
  *           the kernel's throttle for real-time threads.
  * Measured  how long a burst of calls takes, worst of all, per thread; and how late each wakes,

@@ -2,7 +2,7 @@
 /*
  * tests/model/area.c - page/area.h: every frame has one owner, and is free again at the end
  *
- * Idea      One area of which all frames but a few belong to nobody who plays. Threads take
+ * Idea      One area of which all frames but a few belong to no thread of the model. Threads take
  *           and return runs within a word, runs over words, and the whole area; a thread that has a
  *           frame writes its payload. A thread that gets the whole finds every bit clear.
  * Scenes    SAME    two take a frame of one word and give it back

@@ -14,7 +14,7 @@
  * Broken    LATER_MARK   the mark is cleared after the state was looked at: a note is lost
  *           LATER_FIRST  the note comes before the state
  *           IDLE_CLAIM   a claim leaves the slab idle: it is retired in use
- *           IDLE_TAKE    a drainer retires a slab that he did not take
+ *           IDLE_TAKE    a drainer retires a slab that it did not take
  *           STATE_IDLE   the take relaxed: the retirer does not see others done (TSan)
  */
 #ifdef BROKEN_STATE_IDLE

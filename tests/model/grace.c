@@ -6,7 +6,7 @@
  *           third runs rounds. What is put is a plain payload that the putter leaves and the
  *           runner takes. There are no readers here: tests/model/handover.pml has them.
  * Broken    GRACE_PUT, GRACE_TAKE  the queue's order relaxed: the payload is raced for (TSan)
- *           GRACE_TICKET  who waits, waits for the round under way
+ *           GRACE_TICKET  a thread that waits, waits for the round under way
  *           GRACE_BEGUN   a round is counted after its queue was taken
  */
 #ifdef BROKEN_GRACE_PUT

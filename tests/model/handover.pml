@@ -2,22 +2,22 @@
 /*
  * tests/model/handover.pml - rcu sheaves from slot to queue to slabs, beside barriers and readers
  *
- * Idea      One slot with an rcu sheaf of one object. Two users push an object each; the one that finds the
- *           sheaf full detaches it, queues it (cache/rcu.c), and pushes into an empty one. The
+ * Idea      One slot with an rcu sheaf of one object. Two users push an object each; the one that
+ *           finds the sheaf full detaches it, queues it (cache/rcu.c), and pushes into an empty one. The
  *           runner sleeps, takes the queue, waits for the reader, and frees (rcu/runner.c). A
  *           barrier, as before the end of a cache, empties the slot, waits for what is in hand,
  *           and for the round that its ticket names (sync/grace.h). A reader may hold object 0.
  *           Another thread says that it calls the runner, and leaves before it has woken it.
  * Checks    the barrier finds every object free that was pushed before it; no object is freed
  *           while the reader holds it; nothing is freed twice; nothing waits for ever.
- * Broken    -DBROKEN_COUNT   who detaches a sheaf is not counted
- *           -DBROKEN_LATE    he is counted after he has detached it
+ * Broken    -DBROKEN_COUNT   a thread that detaches a sheaf is not counted
+ *           -DBROKEN_LATE    it is counted after it has detached the sheaf
  *           -DBROKEN_WAIT    the barrier does not wait for the count
  *           -DBROKEN_GRACE   the runner does not wait for the reader
  *           -DBROKEN_TICKET  the barrier waits for the round under way
  *           -DBROKEN_BEGUN   a round is counted after its queue is taken
  *           -DBROKEN_SLEEP   the runner looks at the queue, then says that it sleeps
- *           -DBROKEN_TOLD    who calls the runner says that it is awake, and then wakes it
+ *           -DBROKEN_TOLD    a thread that calls the runner says that it is awake, and then wakes it
  *           -DBROKEN_FLUSH   what is taken from the slot is freed, not queued
  * Run       tests/model/run-spin
  */

@@ -7,7 +7,7 @@
  *           a reader that finds it taken is counted. Runs the shipped code, with a turn given away
  *           instead of a futex.
  * Broken    CPUS_COUNT  a reader looks for a writer, then enters its name
- *           CPUS_LOOK   a writer says so, and does not wait for those who were there
+ *           CPUS_LOOK   a writer says so, and does not wait for the readers that were there
  *           CPUS_GONE   the writer takes a reader for gone that is still there
  *           CPUS_ORDER  entered and looked without sequential consistency. For a model checker;
  *                       here it takes luck.

@@ -56,7 +56,7 @@ byte stored = FIRST;	/* in places */
 byte lost;	/* to the pool's own free, which cannot be had again */
 
 bool waits[THREADS], wakened[THREADS];
-byte told;	/* elements that wait for somebody who frees them */
+byte told;	/* elements that wait for a thread that frees them */
 byte done;
 bool counted;	/* an element was, by some thread */
 

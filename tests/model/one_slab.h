@@ -76,7 +76,7 @@ static inline void leave_objects(uint64_t mask, int me)
 			payload_leave(&objects[i], me);
 }
 
-/* The descriptor is the caller's, from the pool. Which objects he got. */
+/* The descriptor is the caller's, from the pool. Returns the objects that the caller got. */
 static inline uint64_t start_slab(int me)
 {
 	store_relaxed(&bits, 6);

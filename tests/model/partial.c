@@ -200,7 +200,7 @@ static void give(unsigned object, int me)
 	}
 }
 
-/* The same for one who must not retire a slab. */
+/* The same for a thread that must not retire a slab. */
 static void give_keep(unsigned object, int me)
 {
 	struct slab *slab = &slabs[object / OBJECTS];

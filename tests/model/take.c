@@ -91,7 +91,7 @@ static void commit(word_t *word, uint64_t value)
 	atomic_exchange_explicit(word, value, memory_order_relaxed);
 }
 
-/* As slot_come_up(): the words are filled already. */
+/* As stele_slot_come_up(): the words are filled already. */
 static void come_up(void)
 {
 	if (model_scene != SCENE_BOTH && load_acquire(&entry) == slot_unused())

@@ -321,7 +321,7 @@ static void realloc_contents(void)
 	}
 }
 
-/* Grows and shrinks one block in steps beside a neighbour, who must not notice. */
+/* Grows and shrinks one block in steps beside a neighbour, which must not notice. */
 static void realloc_steps(void)
 {
 	size_t size = 1;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * kernel_clients/adapter.h - what adapter.c offers to the kernel's own test programs
+ * tests/apps/kernel_clients/adapter.h - what adapter.c offers to the kernel's own test programs
  *
  * The programs declare these themselves, each where it uses them.
  */

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""kernel_clients/suite.py - the kernel's own test programs: found, unpacked, built
+"""tests/apps/kernel_clients/suite.py - the kernel's own test programs: found, unpacked, built
 
 Idea      Debian packages the Linux source; its folder SUITE has the programs and a Makefile. What
           is needed is unpacked into a build directory, and built there by that Makefile, which

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""programs/apps.py - larger programs, for `run --apps`
+"""tests/apps/programs/apps.py - larger programs, for `run --apps`
 
 Idea      Each does a few seconds of its usual work: interpreters with threads and collectors, servers
           that fork and reload, a database's first start, a film. The output is made of digests and

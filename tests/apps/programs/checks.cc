@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * programs/checks.cc - a C++ program that checks itself: new and delete in all forms
+ * tests/apps/programs/checks.cc - a C++ program that checks itself: new and delete in all forms
  *
  * Idea      containers with known contents, over-aligned objects, exceptions, objects that cross
  *           threads, failure of impossible sizes. Each check names what a user would lose.

@@ -11,8 +11,8 @@
  * Bound     per event, of the typed cache: one sheaf, and the objects that the victim's own code
  *           holds. Without restartable sequences a thread that is gone may hold its slot's line
  *           for good, with the two sheaves in it. A thread that leaves at points of its own loses nothing.
- * Then      caches can be created, shrunk and destroyed, and memory given back: nobody waits for
- *           one who is gone.
+ * Then      caches can be created, shrunk and destroyed, and memory given back: no thread waits
+ *           for one that is gone.
  * Failure   more is lost than that; wrong contents; a bad free seen; the alarm.
  * Argument  seconds to run.
  * Builds    not with sanitizers, which do not follow a handler that never comes back.

@@ -338,7 +338,7 @@ static void stow(uint64_t top)
 		empty_taken(top, NULL);
 }
 
-/* MAIN <-> SPARE as the slab floor does it: detach, then attach. */
+/* MAIN <-> SPARE as the cache floor does it: detach, then attach. */
 static void swap_main(void)
 {
 	uint64_t main = stele_pcpu_read(line, WORD_MAIN), spare;

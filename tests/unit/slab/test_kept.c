@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Tests of slab/kept.c: a slab of a cache that keeps its slabs gives its pages back when it is
- * empty, not its address; the cache uses it again before it takes another; whoever comes in between
- * loses nothing.
+ * empty, not its address; the cache uses it again before it takes another; a thread that comes in
+ * between loses nothing.
  */
 #include "page/heap.h"
 #include "page/run.h"
