@@ -9,6 +9,9 @@
  *           does a call that would answer NULL for a large block (page/large.c).
  * Holes     An area between mapped ones leaves a hole, and a hole is one mapping more. With many
  *           areas a hole must be longer, so that there are no more than HOLES.
+ * Locked    A program that locks memory wants no page faults later. The system refuses to take a page
+ *           of locked memory. So close.c offers it one page of each row first, and a row that is
+ *           locked stays, but for a trim and where the answer would be NULL.
  * Foreign   Where a call would answer NULL, areas that were FOREIGN are looked at again: their owner
  *           may have unmapped them.
  * Bound     while a program frees, a call looks at VISITS rows and unmaps CALLS of them, of
@@ -21,6 +24,7 @@
  * Tests     tests/unit/page/test_closing.c, tests/limits/space.c
  */
 #include "page/areas.h"
+#include "percpu/system.h"
 
 #define SLACK 16u /* areas: 32 MiB */
 #define ROWS_MOST 16u
@@ -124,6 +128,12 @@ static bool is_worth_it(const struct stele_zone *zone, uint32_t first, uint32_t 
 	       !area_is_mapped(zone, first + n);
 }
 
+/* The first page of areas in hand, which are empty, stands for all of them. */
+static bool is_locked(uint32_t first)
+{
+	return stele_os_purge(area_memory(first), stele_system_facts.page_size) == -EINVAL;
+}
+
 /* Makes empty areas HUGE from @last on downwards: how many. */
 static uint32_t grab_down(const struct stele_zone *zone, uint32_t last, uint32_t most)
 {
@@ -148,7 +158,7 @@ static bool close_row(const struct stele_zone *zone, uint32_t first, uint32_t n)
 
 struct closing {
 	uint32_t areas; /* that may be closed */
-	unsigned calls;
+	unsigned calls; /* that close some, or find them locked */
 	uint32_t closed;
 };
 
@@ -167,6 +177,9 @@ static void close_some(const struct stele_zone *zone, struct closing *c)
 		if (!n) {
 			stele_room_look(last, ROOM_WHOLE);
 			at = last;
+		} else if (is_locked(at)) {
+			stele_areas_return(at, n);
+			c->calls--;
 		} else if (close_row(zone, at, n)) {
 			c->closed += n;
 			c->areas -= n;

@@ -6,6 +6,7 @@
 #include "os/map.h"
 #include "pages.h"
 
+#include <errno.h>
 #include <stdio.h>
 
 #define SLACK 17u /* areas that may stay, and one that the rest of dirty frames lies in */
@@ -13,6 +14,7 @@
 #define MOST (16 * 400u)
 
 static unsigned calls;
+static int refusal; /* for pages that are to go */
 
 int __wrap_stele_os_unmap(void *p, size_t size);
 int __real_stele_os_unmap(void *p, size_t size);
@@ -29,7 +31,7 @@ int __wrap_stele_os_unmap(void *p, size_t size)
 int __wrap_stele_os_purge(void *p, size_t size)
 {
 	calls++;
-	return __real_stele_os_purge(p, size);
+	return refusal ? refusal : __real_stele_os_purge(p, size);
 }
 
 static char *blocks[MOST];
@@ -113,6 +115,26 @@ static void survivors_do_not_hold_the_others(void **state)
 	assert_true(mapped() <= SLACK);
 }
 
+/* A program that locks memory wants no page faults when it takes the same again. */
+static void what_is_locked_stays(void **state)
+{
+	uint32_t all, later;
+
+	(void)state;
+	stele_purge(0);
+	take(MOST / 4, BLOCK, true);
+	all = mapped();
+	calls = 0;
+	refusal = -EINVAL;
+	give_back(0, MOST / 4, 1);
+	later = mapped();
+	refusal = 0;
+	assert_int_equal(later, all);
+	assert_true(calls <= MOST / 4 / 4);
+	stele_purge(0);
+	assert_true(mapped() <= SLACK);
+}
+
 /* A program that uses the same memory again and again is not made to map it each time. */
 static void a_steady_program_makes_no_calls(void **state)
 {
@@ -160,6 +182,7 @@ int main(void)
 		page_test(nor_does_one_that_was_never_touched),
 		page_test(nor_do_blocks_of_whole_areas),
 		page_test(survivors_do_not_hold_the_others),
+		page_test(what_is_locked_stays),
 		page_test(a_steady_program_makes_no_calls),
 		page_test(what_others_left_can_be_had_again),
 	};
