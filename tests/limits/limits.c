@@ -170,7 +170,6 @@ static bool may_be_huge(const void *p)
 }
 
 #define NOTHING "stele: no address space or memory to start with; every allocation fails\n"
-#define NO_AREA "stele: no address space or memory for a first area; allocations fail\n"
 
 static int works_or_not(void)
 {

@@ -60,7 +60,8 @@ int main(int argc, char **argv)
 {
 	if (argc > 1)
 		return child(argv[1]);
-	judge("no mappings left, before the first use", run_in_weather("before", NULL, NULL), "");
+	judge("no mappings left, before the first use", run_in_weather("before", NULL, NULL),
+	      NO_AREA);
 	judge("no mappings left, in the middle", run_in_weather("after", NULL, NULL), "");
 	judge("no mappings left, opened by steps", run_in_weather("steps", under_a_limit, NULL),
 	      "");

@@ -26,7 +26,7 @@ struct refusal {
 
 #define NO_PAGES                                                                                   \
 	"stele: kmem_cache_create(plain-1) failed with error -12\n"                                \
-	"stele: kmem_cache_create(made-1) failed with error -12\n"
+	"stele: kmem_cache_create(made-1) failed with error -12\n" NO_AREA
 
 #define NO_GLIBC_RSEQ "glibc.pthread.rseq=0"
 

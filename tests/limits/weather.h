@@ -106,6 +106,9 @@ static inline int refuse_calls(const int *calls, unsigned n, int error)
 
 /* ---- in the parent ---- */
 
+/* The process started, and there is no memory for its first area. */
+#define NO_AREA "stele: no address space or memory for a first area; allocations fail\n"
+
 /* What the last child said on standard error, in a file: it may be any amount. */
 static struct {
 	char text[16384];

@@ -352,6 +352,16 @@ static void starved(void)
 		exit(1);
 }
 
+/* The heap starts; what it allocates from does not fit any more. */
+static void no_area(void)
+{
+	const struct rlimit limit = { 1 << 20, 1 << 20 };
+
+	if (!slab_is_available() || setrlimit(RLIMIT_AS, &limit) != 0)
+		exit(1);
+	starved();
+}
+
 static void malloc_foreign(void)
 {
 	free(hidden(foreign));
@@ -449,6 +459,7 @@ static const struct {
 	{ "nolock-large", nolock_large },
 	{ "start", start },
 	{ "no-room", no_room },
+	{ "no-area", no_area },
 	{ "malloc-foreign", malloc_foreign },
 	{ "malloc-inside", malloc_inside },
 	{ "malloc-inside-large", malloc_inside_large },
