@@ -24,16 +24,7 @@ static inline bool area_grab(uint32_t number)
 	return area_begin(area_count(number));
 }
 
-/* OPEN and empty -> HUGE, for the caller. */
-static inline bool area_take_empty(uint32_t number)
-{
-	if (!area_take_whole(area_count(number), AREA_HUGE))
-		return false;
-	sub_relaxed(&stele_heap.empty, 1);
-	return true;
-}
-
-/* BUSY, NEW or HUGE -> OPEN or CLOSED. */
+/* BUSY, NEW, HUGE or SOON -> OPEN or CLOSED. */
 void stele_area_show_whole(uint32_t number, uint32_t state);
 /* For an area that one thread owns and has unmapped: the next mapping reads as zero. Returns how
  * many frames were dirty. */

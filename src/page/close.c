@@ -37,12 +37,12 @@ static _Atomic uint32_t in_vain; /* so many were empty when none could be closed
 
 /* ---- all ---- */
 
-/* Makes empty areas HUGE from @first on: how many. */
+/* Makes empty areas SOON from @first on: how many. */
 static uint32_t grab_empty(uint32_t first, uint32_t high)
 {
 	uint32_t n = 0;
 
-	while (first + n < high && area_take_empty(first + n))
+	while (first + n < high && area_take_empty(first + n, AREA_SOON))
 		n++;
 	return n;
 }
@@ -134,17 +134,17 @@ static bool is_locked(uint32_t first)
 	return stele_os_purge(area_memory(first), stele_system_facts.page_size) == -EINVAL;
 }
 
-/* Makes empty areas HUGE from @last on downwards: how many. */
+/* Makes empty areas SOON from @last on downwards: how many. */
 static uint32_t grab_down(const struct stele_zone *zone, uint32_t last, uint32_t most)
 {
 	uint32_t n = 0;
 
-	while (n < most && last - zone->first >= n && area_take_empty(last - n))
+	while (n < most && last - zone->first >= n && area_take_empty(last - n, AREA_SOON))
 		n++;
 	return n;
 }
 
-/* Areas [first, first+n), which are HUGE. False: they are open again. */
+/* Areas [first, first+n), which are SOON. False: they are open again. */
 static bool close_row(const struct stele_zone *zone, uint32_t first, uint32_t n)
 {
 	if (is_worth_it(zone, first, n) &&

@@ -169,11 +169,12 @@ void stele_zones_bind(uint32_t first, uint32_t n);
 /*
  * areas.c: opens some areas of a zone, which are then empty, for any thread; the first one, or -1.
  * And takes a row of @n whole areas that starts at a multiple of @align, opened as needed, or
- * (fresh) mapped anew as one mapping; or the areas [first, first+n), which lie behind a block. The
- * counts are then AREA_HUGE.
+ * (ROW_FRESH) mapped anew as one mapping; or the areas [first, first+n), which lie behind a block. The
+ * counts are then AREA_HUGE. ROW_ANYWHERE: beside areas that are free SOON, too (rows.c).
  */
+enum { ROW_FRESH = 1, ROW_ANYWHERE = 2 };
 int64_t stele_areas_open(struct stele_zone *zone);
-int64_t stele_areas_take(struct stele_zone *zone, uint32_t n, uint32_t align, bool fresh);
+int64_t stele_areas_take(struct stele_zone *zone, uint32_t n, uint32_t align, unsigned how);
 bool stele_areas_take_at(uint32_t first, uint32_t n);
 /* The same for areas behind a block that is one mapping of its own, which then contains them. */
 bool stele_areas_take_behind(struct run *run, uint32_t n);
@@ -196,6 +197,15 @@ bool stele_areas_look_again(struct stele_zone *zone);
  * fork() may be told so for good. */
 bool stele_areas_busy(void);
 void stele_areas_in_hand(int more); /* 1, and -1 afterwards */
+
+/* OPEN and empty -> @state (HUGE or SOON), for the caller. */
+static inline bool area_take_empty(uint32_t number, uint32_t state)
+{
+	if (!area_take_whole(area_count(number), state))
+		return false;
+	sub_relaxed(&stele_heap.empty, 1);
+	return true;
+}
 
 static inline bool frames_claim(uint32_t number, unsigned n)
 {

@@ -46,16 +46,16 @@ static uint64_t dirty_in(uint32_t first, uint32_t n)
 }
 
 /* In the wanted node's zone, else in the others, the nearest first. */
-static int64_t look_for_areas(unsigned where, uint32_t n, uint32_t align, bool fresh)
+static int64_t look_for_areas(unsigned where, uint32_t n, uint32_t align, unsigned how)
 {
 	unsigned node = where_node(where), which = 0;
-	int64_t first = stele_areas_take(&stele_heap.zones[node], n, align, fresh);
+	int64_t first = stele_areas_take(&stele_heap.zones[node], n, align, how);
 	int other;
 
 	if (where & WHERE_ONLY)
 		return first;
 	while (first < 0 && (other = stele_node_farther(node, &which)) >= 0)
-		first = stele_areas_take(&stele_heap.zones[other], n, align, fresh);
+		first = stele_areas_take(&stele_heap.zones[other], n, align, how);
 	return first;
 }
 
@@ -64,25 +64,26 @@ static int64_t look_for_areas(unsigned where, uint32_t n, uint32_t align, bool f
 /*
  * Where there are none, another thread may have some in its hands that are free but for that: to
  * purge, to open, to close. It gets a few turns to give them back. A thread that never does costs the
- * others these turns, and only where the answer would be NULL anyway.
+ * others these turns, and only where the answer would be NULL anyway. The last look finds areas that
+ * came free behind the one before, and does without those that such a thread never gives back.
  */
-static int64_t find_areas(unsigned where, uint32_t n, uint32_t align, bool fresh)
+static int64_t find_areas(unsigned where, uint32_t n, uint32_t align, unsigned how)
 {
-	int64_t first = look_for_areas(where, n, align, fresh);
+	int64_t first = look_for_areas(where, n, align, how);
 
 	if (stele_unlikely(first < 0) &&
 	    stele_areas_look_again(&stele_heap.zones[where_node(where)]))
-		first = look_for_areas(where, n, align, fresh);
+		first = look_for_areas(where, n, align, how);
 	for (unsigned i = 0; first < 0 && i < PATIENCE && stele_areas_busy(); i++) {
 		stele_os_yield();
-		first = look_for_areas(where, n, align, fresh);
+		first = look_for_areas(where, n, align, how);
 	}
-	return first;
+	return first < 0 ? look_for_areas(where, n, align, how | ROW_ANYWHERE) : first;
 }
 
 int64_t stele_area_keep(unsigned node)
 {
-	int64_t number = find_areas(node | WHERE_ONLY, 1, 1, false);
+	int64_t number = find_areas(node | WHERE_ONLY, 1, 1, 0);
 
 	if (number < 0)
 		return -1;
@@ -112,7 +113,7 @@ static bool absurd(size_t bytes)
 	return ram && bytes > ram && stele_os_overcommit() != STELE_OS_OVERCOMMIT_ALWAYS;
 }
 
-static struct run *huge_run(size_t bytes, size_t align, bool fresh, unsigned where)
+static struct run *huge_run(size_t bytes, size_t align, unsigned how, unsigned where)
 {
 	uint32_t n = areas_for(bytes);
 	int64_t first;
@@ -123,7 +124,7 @@ static struct run *huge_run(size_t bytes, size_t align, bool fresh, unsigned whe
 	run = stele_descriptor_take();
 	if (!run)
 		return NULL;
-	first = find_areas(where, n, align > AREA_SIZE ? (uint32_t)(align / AREA_SIZE) : 1, fresh);
+	first = find_areas(where, n, align > AREA_SIZE ? (uint32_t)(align / AREA_SIZE) : 1, how);
 	if (first < 0) {
 		stele_run_return_descriptor(run);
 		return NULL;
@@ -156,7 +157,7 @@ static void zero_dirty(struct run *run)
 static void *huge_alloc(size_t bytes, size_t align, bool zero, unsigned where)
 {
 	struct run *run =
-		huge_run(STELE_ALIGN_UP(bytes, stele_system_facts.page_size), align, false, where);
+		huge_run(STELE_ALIGN_UP(bytes, stele_system_facts.page_size), align, 0, where);
 	uint64_t dirty;
 
 	if (!run)
@@ -399,7 +400,7 @@ static bool huge_resize_in_place(struct run *run, size_t bytes)
  */
 static struct run *moved_run(struct run *run, size_t bytes)
 {
-	struct run *to = huge_run(bytes, 1, true, node_at((void *)run->base));
+	struct run *to = huge_run(bytes, 1, ROW_FRESH, node_at((void *)run->base));
 	int moved;
 
 	if (!to)

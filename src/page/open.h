@@ -9,15 +9,17 @@
  *           OPEN    and up to 512 more: open, and as many frames are claimed (page/area.h)
  *           HUGE    open: part of a block; KEPT, taken for good
  *           BUSY    in the hands of one thread
+ *           SOON    empty; in the hands of one thread, which purges or closes it
  *           FOREIGN something that is not ours was mapped there; looked at again by page/close.c
  *           CLOSED -> BUSY;  BUSY -> OPEN, HUGE, CLOSED, FOREIGN;  HUGE -> OPEN, CLOSED, FOREIGN;
- *           FOREIGN -> BUSY
+ *           OPEN -> SOON;  SOON -> OPEN, CLOSED;  FOREIGN -> BUSY
  * Order     AREA: a count of OPEN or HUGE is stored with release after the mapping was made, a
  *           count of CLOSED after it was taken away. The next thread that takes the area does so
  *           with acquire.
- * Hints     a set bit means: the area may be OPEN and empty, or CLOSED. A thread sets the bit after
- *           the count, and another clears it before it looks at the count, both by operations that
- *           acquire and release. So a bit that should be set is set, once both threads are done. A word of 64 such bits has a bit of
+ * Hints     a set bit means: the area may be OPEN and empty, CLOSED, or SOON one of these. A thread
+ *           sets the bit after the count, and another clears it before it looks at the count, both by
+ *           operations that acquire and release. So a bit that should be set is set, once both
+ *           threads are done. A word of 64 such bits has a bit of
  *           its own in a second row, by the same rule.
  * Context   any. Signals are held back while a thread has areas BUSY.
  * Tests     tests/model/open.c
@@ -37,6 +39,7 @@
 #define AREA_CLOSED 0u
 #define AREA_BUSY 16384u
 #define AREA_FOREIGN 16385u
+#define AREA_SOON 16387u /* 16386: page/areas.h */
 
 /* CLOSED -> BUSY, for the caller. */
 static inline bool area_begin(_Atomic uint32_t *count)
@@ -81,9 +84,14 @@ static inline void hint_set(struct area_hints h, uint32_t number)
 	or_acq_rel(&h.words[number / 4096], 1ull << number / 64 % 64);
 }
 
-static inline bool may_be_whole(uint32_t count)
+static inline bool area_is_whole(uint32_t count)
 {
 	return count == AREA_OPEN || count == AREA_CLOSED;
+}
+
+static inline bool may_be_whole(uint32_t count)
+{
+	return area_is_whole(count) || count == AREA_SOON;
 }
 
 static inline void hint_clear(struct area_hints h, uint32_t number, _Atomic uint32_t *count)

@@ -4,8 +4,9 @@
  *
  * Idea      A purger walks the areas from the highest down (page/marks.h): allocations take the
  *           lowest place that fits, so frames far up are wanted last. The purger owns what it
- *           purges: it takes the frames like any taker, tells the system, marks them clean, and
- *           returns them. Several threads may purge at once, each in an area of its own.
+ *           purges: it takes the frames like any taker, or the area if that is empty, tells the
+ *           system, marks the frames clean, and returns what it took. Several threads may purge at
+ *           once, each in an area of its own.
  *           How much may stay is decided in page/keep.c.
  * Batches   A row is purged by one call, together with clean frames between its dirty ones. Rows of
  *           256 KiB and more go whenever too much is free. A shorter row costs nearly as much per call
@@ -54,24 +55,37 @@ static unsigned page_frames(void)
 
 enum purged { PURGED, TAKEN, REFUSED };
 
+static bool own_row(uint32_t number, struct row row)
+{
+	unsigned n = row.end - row.first;
+
+	if (!frames_claim(number, n))
+		return false;
+	/* ORDER(AREA) acquire: the last owners are done. */
+	if (take_at(area_at(number), row.first, n))
+		return true;
+	frames_unclaim(number, n);
+	return false;
+}
+
+/* An empty area is owned as a whole: a thread that looks for a row of areas sees why (rows.c). */
 static enum purged purge_piece(uint32_t number, struct row row)
 {
+	bool whole = area_take_empty(number, AREA_SOON);
 	struct area *area = area_at(number);
 	unsigned n = row.end - row.first;
 	int error;
 
-	if (!frames_claim(number, n))
+	if (!whole && !own_row(number, row))
 		return TAKEN;
-	/* ORDER(AREA) acquire: the last owners are done. */
-	if (!take_at(area, row.first, n)) {
-		frames_unclaim(number, n);
-		return TAKEN;
-	}
 	STELE_POINT("purge:owned");
 	error = stele_os_purge(area_memory(number) + row.first * FRAME_SIZE, n * FRAME_SIZE);
 	if (!error)
 		stele_dirty_purged(dirty_clear(area, row.first, row.end));
-	frames_return(number, row.first, n);
+	if (whole)
+		stele_areas_return(number, 1);
+	else
+		frames_return(number, row.first, n);
 	return error ? REFUSED : PURGED;
 }
 

@@ -4,6 +4,11 @@
  *
  * Idea      A row is looked for from the lowest place on, among the areas that may be empty or
  *           closed: there is a bit for each (page/open.h). What is closed of it is mapped then.
+ * Place     A row that lies one area too high leaves no other in a small arena. So threads that look at
+ *           the same time must not push each other aside. A row is grabbed from its last area down:
+ *           a thread that loses one goes on right behind the row. A block's areas are returned from
+ *           the first one up, and a search that has found a row looks again at the areas below. A row
+ *           with an area that is free SOON is passed over as a whole, unless the answer would be NULL.
  * Bound     A search reads a word for 4096 areas where nothing is free, and a word for 64 where
  *           something is: at most 8192 words for 1 TiB. In a word it looks at each row of bits, of
  *           which there are 32 at most. It looks once at each area of a row that it tries, and
@@ -12,7 +17,7 @@
  * Order     AREA (page/open.h).
  * Context   any. Signals are held back while areas are BUSY.
  * Failure   -1 or false: the system refuses, or the zone has no such row.
- * Tests     tests/unit/page/test_areas.c, tests/model/open.c
+ * Tests     tests/unit/page/test_rows.c, tests/unit/page/test_areas.c, tests/model/open.c
  */
 #include "page/areas.h"
 
@@ -21,7 +26,7 @@
 /* For the caller: open areas become HUGE, others BUSY. */
 static bool grab_whole(uint32_t number)
 {
-	return area_take_empty(number) || area_grab(number);
+	return area_take_empty(number, AREA_HUGE) || area_grab(number);
 }
 
 /* How many areas from @first on have the state of the first. */
@@ -51,13 +56,25 @@ static void ungrab(uint32_t first, uint32_t n)
 	}
 }
 
-/* Grabs [first, first+n), or as many as there are before one that cannot be had. */
+/* A look, so that a row which is not free is left alone. */
+static bool row_is_whole(uint32_t first, uint32_t n)
+{
+	for (uint32_t i = first; i < first + n; i++)
+		if (!area_is_whole(load_relaxed(area_count(i))))
+			return false;
+	return true;
+}
+
+/* Grabs [first, first+n) from the last one down, to the first one that cannot be had: how many. */
 static uint32_t grab_row(uint32_t first, uint32_t n)
 {
-	for (uint32_t i = 0; i < n; i++)
-		if (!grab_whole(first + i))
-			return i;
-	return n;
+	uint32_t got = 0;
+
+	while (got < n && grab_whole(first + n - 1 - got)) {
+		got++;
+		STELE_POINT("rows:grabbed");
+	}
+	return got;
 }
 
 /* Maps what is BUSY of a row that was grabbed. 0 or -errno. */
@@ -94,23 +111,42 @@ static void unmap_open(uint32_t first, uint32_t n)
 	}
 }
 
+/* Areas that an alignment leaves out below @end can be found. ORDER(SPAN) acquire. */
+static void skip_to(struct stele_zone *zone, uint32_t end)
+{
+	for (uint32_t i = load_acquire(&zone->high); i < end; i++)
+		hint_set(area_hints(), i);
+	raise_high(&zone->high, end);
+}
+
+/* Where a search goes on when area @number of the row [first, first+n) could not be had. */
+static uint32_t go_on_behind(uint32_t number, uint32_t first, uint32_t n, unsigned how)
+{
+	uint32_t count = load_relaxed(area_count(number));
+
+	if (area_is_whole(count))
+		return first; /* another thread returned it meanwhile */
+	return count == AREA_SOON && !(how & ROW_ANYWHERE) ? first + n : number + 1;
+}
+
 /*
- * Takes [first, first+n), @fresh as one new mapping. 0; -EAGAIN: one of them cannot be had, *at is behind it; -EEXIST: one of
- * them is foreign; -ENOMEM.
+ * Takes [first, first+n), with ROW_FRESH as one new mapping. 0; -EAGAIN: one of them cannot be had, a
+ * search goes on at *at; -EEXIST: one of them is foreign; -ENOMEM.
  */
-static int take_row(struct stele_zone *zone, uint32_t first, uint32_t n, bool fresh, uint32_t *at)
+static int take_row(struct stele_zone *zone, uint32_t first, uint32_t n, unsigned how, uint32_t *at)
 {
 	uint32_t got = grab_row(first, n);
 	int error = -EAGAIN;
 
-	*at = first + got + 1;
-	raise_high(&zone->high, first + got);
-	if (got == n && fresh)
+	*at = got < n ? go_on_behind(first + n - 1 - got, first, n, how) : first;
+	if (got)
+		skip_to(zone, first + n);
+	if (got == n && how & ROW_FRESH)
 		unmap_open(first, n);
 	if (got == n)
 		error = map_row(first, n);
 	if (error) {
-		ungrab(first, got);
+		ungrab(first + n - got, got);
 		return error;
 	}
 	for (uint32_t i = first; i < first + n; i++)
@@ -126,10 +162,27 @@ static uint32_t align_area(uint32_t first, uint32_t align)
 	return first + (uint32_t)(STELE_ALIGN_UP(number, (uint64_t)align) - number);
 }
 
+/*
+ * A row at @from was seen free. Where it begins together with the areas below that are free by now, up
+ * to @n of them. A block's areas are returned from the lowest on, so a search may pass the first ones
+ * just before.
+ */
+static uint32_t step_down(uint32_t low, uint32_t from, uint32_t n, uint32_t align)
+{
+	uint32_t at = from;
+
+	/* ORDER(AREA) acquire: areas of the same block that were returned before those of the row. */
+	fence_acquire();
+	while (at > low && from - at < n && may_be_whole(load_relaxed(area_count(at - 1))))
+		at--;
+	at = align_area(at, align);
+	return at < from ? at : from;
+}
+
 /* The lowest row from @from on below `high` that looks free, or UINT32_MAX. ORDER(SPAN) acquire. */
 static uint32_t find_row_of(struct stele_zone *zone, uint32_t from, uint32_t n, uint32_t align)
 {
-	uint32_t high = load_acquire(&zone->high), got;
+	uint32_t high = load_acquire(&zone->high), low = from, got;
 	struct area_hints hints = area_hints();
 
 	for (;; from += got + 1) {
@@ -144,7 +197,7 @@ static uint32_t find_row_of(struct stele_zone *zone, uint32_t from, uint32_t n, 
 			got = i;
 		}
 		if (got == n)
-			return from;
+			return step_down(low, from, n, align);
 	}
 }
 
@@ -160,15 +213,7 @@ static uint32_t row_at_end(struct stele_zone *zone, uint32_t n)
 	return first;
 }
 
-/* Areas that an alignment leaves out below @end can be found. ORDER(SPAN) acquire. */
-static void skip_to(struct stele_zone *zone, uint32_t end)
-{
-	for (uint32_t i = load_acquire(&zone->high); i < end; i++)
-		hint_set(area_hints(), i);
-	raise_high(&zone->high, end);
-}
-
-static int64_t take_at_end(struct stele_zone *zone, uint32_t n, uint32_t align, bool fresh)
+static int64_t take_at_end(struct stele_zone *zone, uint32_t n, uint32_t align, unsigned how)
 {
 	uint32_t at = row_at_end(zone, n);
 	int error;
@@ -179,7 +224,7 @@ static int64_t take_at_end(struct stele_zone *zone, uint32_t n, uint32_t align, 
 		if ((uint64_t)first + n > zone->end || stele_heap_cover(at, first + n - at) != 0)
 			return -1;
 		skip_to(zone, first);
-		error = take_row(zone, first, n, fresh, &at);
+		error = take_row(zone, first, n, how, &at);
 		if (!error)
 			return first;
 		if (error == -EEXIST)
@@ -188,12 +233,12 @@ static int64_t take_at_end(struct stele_zone *zone, uint32_t n, uint32_t align, 
 	return -1;
 }
 
-static int64_t take_low(struct stele_zone *zone, uint32_t n, uint32_t align, bool fresh)
+static int64_t take_low(struct stele_zone *zone, uint32_t n, uint32_t align, unsigned how)
 {
 	uint32_t at = zone->first, first;
 
 	while ((first = find_row_of(zone, at, n, align)) != UINT32_MAX) {
-		int error = take_row(zone, first, n, fresh, &at);
+		int error = take_row(zone, first, n, how, &at);
 
 		if (!error)
 			return first;
@@ -205,13 +250,13 @@ static int64_t take_low(struct stele_zone *zone, uint32_t n, uint32_t align, boo
 	return -1;
 }
 
-int64_t stele_areas_take(struct stele_zone *zone, uint32_t n, uint32_t align, bool fresh)
+int64_t stele_areas_take(struct stele_zone *zone, uint32_t n, uint32_t align, unsigned how)
 {
 	uint64_t signals = stele_areas_begin();
-	int64_t first = take_low(zone, n, align, fresh);
+	int64_t first = take_low(zone, n, align, how);
 
 	if (first < 0)
-		first = take_at_end(zone, n, align, fresh);
+		first = take_at_end(zone, n, align, how | ROW_ANYWHERE);
 	stele_areas_end(signals);
 	return first;
 }
@@ -223,10 +268,11 @@ bool stele_areas_take_at(uint32_t first, uint32_t n)
 	bool taken;
 	uint32_t at;
 
-	if ((uint64_t)first + n > zone->end || stele_heap_cover(first, n) != 0)
+	if ((uint64_t)first + n > zone->end || stele_heap_cover(first, n) != 0 ||
+	    !row_is_whole(first, n))
 		return false;
 	signals = stele_areas_begin();
-	taken = take_row(zone, first, n, false, &at) == 0;
+	taken = take_row(zone, first, n, 0, &at) == 0;
 	stele_areas_end(signals);
 	return taken;
 }
@@ -240,11 +286,13 @@ bool stele_areas_take_behind(struct run *run, uint32_t n)
 	uint64_t signals;
 	bool taken;
 
-	if ((uint64_t)first + n > zone->end || stele_heap_cover(first, n) != 0)
+	if ((uint64_t)first + n > zone->end || stele_heap_cover(first, n) != 0 ||
+	    !row_is_whole(first, n))
 		return false;
 	signals = stele_areas_begin();
 	got = grab_row(first, n);
-	raise_high(&zone->high, first + got);
+	if (got)
+		skip_to(zone, first + n);
 	if (got == n)
 		unmap_open(first, n);
 	taken = got == n && stele_os_extend((void *)run->base, have * AREA_SIZE,
@@ -252,7 +300,7 @@ bool stele_areas_take_behind(struct run *run, uint32_t n)
 	if (taken)
 		add_relaxed(&stele_heap.mapped, n);
 	else
-		ungrab(first, got);
+		ungrab(first + n - got, got);
 	for (uint32_t i = first; taken && i < first + n; i++)
 		area_show(area_count(i), AREA_HUGE);
 	stele_areas_end(signals);

@@ -37,6 +37,7 @@ const char *stele_area_valid(uint32_t number)
 	case AREA_FOREIGN:
 		return NULL;
 	case AREA_BUSY:
+	case AREA_SOON:
 		return "area: in the hands of a thread";
 	default:
 		STELE_HOLDS(area_claimed(count) <= AREA_FRAMES, "area: the count is no state");

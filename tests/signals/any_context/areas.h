@@ -41,7 +41,7 @@ static inline bool area_is_unused(const struct areas *areas, uint32_t number)
 	for (unsigned w = 0; w < AREA_WORDS; w++)
 		if (area->dirty[w])
 			return false;
-	return may_be_whole(*areas_count(areas, number));
+	return area_is_whole(*areas_count(areas, number));
 }
 
 /* It is not mapped any more, and its count is as it was at first. */

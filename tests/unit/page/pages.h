@@ -40,7 +40,7 @@ static inline unsigned areas_in_use(void)
 	unsigned n = 0;
 
 	for (uint32_t i = areas_below(AREA_NONE); i != AREA_NONE; i = areas_below(i))
-		n += !may_be_whole(load_relaxed(area_count(i))) &&
+		n += !area_is_whole(load_relaxed(area_count(i))) &&
 		     load_relaxed(area_count(i)) != AREA_FOREIGN;
 	return n;
 }

@@ -1,0 +1,150 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Tests of page/rows.c: two blocks that fill the arena have room in it, whatever another thread does
+ * between two steps of a search. At a named point the test does what that thread would do.
+ */
+#include "pages.h"
+
+#define AREAS 8u /* of the arena */
+#define HALF (4 * AREA_SIZE - MIB)
+
+static const char *where; /* the point, and how often it is passed by before */
+static unsigned passes;
+static void (*act)(void);
+
+static char *taken[2];
+
+static char *take(size_t bytes)
+{
+	return stele_large_alloc(bytes, 1, false);
+}
+
+static void give_back(char *p)
+{
+	if (p)
+		stele_large_free(stele_run_of(p));
+}
+
+static void act_there(const char *point)
+{
+	if (strcmp(point, where) != 0 || passes--)
+		return;
+	stele_inject = NULL;
+	act();
+}
+
+static void act_at(const char *point, unsigned after, void (*what)(void))
+{
+	where = point;
+	passes = after;
+	act = what;
+	stele_inject = act_there;
+}
+
+static void take_half(void)
+{
+	taken[0] = take(HALF);
+}
+
+static void give_half(void)
+{
+	give_back(taken[0]);
+	taken[0] = NULL;
+}
+
+static void assert_both_and_give_back(unsigned after)
+{
+	stele_inject = NULL;
+	if (!taken[0] || !taken[1])
+		fail_msg("after %u: %p and %p", after, (void *)taken[0], (void *)taken[1]);
+	give_back(taken[0]);
+	give_back(taken[1]);
+}
+
+/* All areas are open and empty, and their frames are dirty. */
+static void dirty_all(void)
+{
+	char *p = take(AREAS * AREA_SIZE);
+
+	assert_non_null(p);
+	give_back(p);
+	assert_int_equal(stele_dirty_free(), AREAS * AREA_FRAMES);
+}
+
+static void two_that_grab_at_the_same_time_find_room(void **state)
+{
+	(void)state;
+	for (unsigned after = 0; after < 4; after++) {
+		act_at("rows:grabbed", after, take_half);
+		taken[1] = take(HALF);
+		assert_both_and_give_back(after);
+	}
+}
+
+static void a_row_that_comes_free_behind_the_search_is_found(void **state)
+{
+	(void)state;
+	for (unsigned after = 0; after < 4; after++) {
+		char *lower = take(HALF), *upper = take(HALF);
+
+		assert_true(lower && lower < upper);
+		give_back(lower); /* the next search looks at its areas again */
+		taken[0] = take(HALF);
+		assert_ptr_equal(taken[0], lower);
+		give_back(upper);
+		act_at("open:hint", after, give_half);
+		taken[1] = take(HALF);
+		assert_null(stele_inject);
+		taken[0] = take(HALF);
+		assert_both_and_give_back(after);
+	}
+}
+
+static void a_purger_pushes_no_row_aside(void **state)
+{
+	(void)state;
+	for (unsigned after = 0; after < AREAS; after++) {
+		dirty_all();
+		act_at("purge:owned", after, take_half);
+		stele_purge(FRAME_SIZE);
+		assert_null(stele_inject);
+		taken[1] = take(HALF);
+		assert_both_and_give_back(after);
+	}
+}
+
+static void take_both_beside_the_purger(void)
+{
+	taken[0] = take(HALF);
+	taken[1] = take(3 * AREA_SIZE);
+}
+
+static void a_purger_that_stays_costs_its_area_alone(void **state)
+{
+	(void)state;
+	dirty_all();
+	act_at("purge:owned", AREAS - 1, take_both_beside_the_purger);
+	stele_purge(FRAME_SIZE);
+	assert_both_and_give_back(AREAS - 1);
+}
+
+/* Nothing is purged but on request. */
+static int start(void)
+{
+	int error = small_arena("16m");
+
+	stele_opt.dirty_min = 1l << 30;
+	return error;
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		page_test(two_that_grab_at_the_same_time_find_room),
+		page_test(a_row_that_comes_free_behind_the_search_is_found),
+		page_test(a_purger_pushes_no_row_aside),
+		page_test(a_purger_that_stays_costs_its_area_alone),
+	};
+
+	return start() != 0 || cmocka_run_group_tests(tests, NULL, NULL);
+}
