@@ -26,8 +26,8 @@ static _Thread_local struct in_hand_name forking;
 static void wait_outside(struct stele_grace *g)
 {
 	if (!stele_reading(g))
-		in_hand_wait(&runner_of(g)->busy, stele_thread_token(), stele_os_nap,
-			     (int)stele_opt.rcu_wait);
+		runner_wait_outside(runner_of(g), stele_thread_token(), stele_os_nap,
+				    (int)stele_opt.rcu_wait);
 }
 
 static void before_fork(void)

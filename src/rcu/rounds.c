@@ -104,25 +104,14 @@ static void got_on(struct runner *r, struct hand *h)
 
 #define FORK_PATIENCE 5000 /* naps: for a thread that left fork() half way, once */
 
-/* Returns when no fork is under way, and keeps forks out for a while, until the caller leaves r->busy. */
 static void get_busy(struct runner *r, struct in_hand_name *name)
 {
-	uint32_t me = stele_thread_token();
-
-	while (!runner_try_busy(r, &stele_forks, me, name)) {
-		in_hand_wait(&stele_forks, me, stele_os_nap, FORK_PATIENCE);
-		stele_os_nap();
-	}
+	runner_get_busy(r, &stele_forks, stele_thread_token(), name, stele_os_nap, FORK_PATIENCE);
 }
 
-/* Between two steps of a round: lets a fork in. */
 static void let_fork(struct runner *r, struct hand *h)
 {
-	/* ORDER(RUNNER) a look: get_busy() decides. */
-	if (stele_likely(!in_hand_is_busy(&stele_forks, stele_thread_token())))
-		return;
-	in_hand_leave(&h->name);
-	get_busy(r, &h->name);
+	runner_pause(r, &stele_forks, stele_thread_token(), &h->name, stele_os_nap, FORK_PATIENCE);
 }
 
 /* The caller is busy. */

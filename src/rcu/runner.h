@@ -35,6 +35,7 @@
 #ifndef STELE_RCU_RUNNER_H
 #define STELE_RCU_RUNNER_H
 
+#include "base/bits.h"
 #include "sync/atomic.h"
 #include "sync/grace.h"
 #include "sync/in_hand.h"
@@ -301,6 +302,29 @@ static inline bool runner_try_busy(struct runner *r, struct in_hand *forks, uint
 	return false;
 }
 
+/* Returns when no fork is under way, and keeps forks out until the caller leaves r->busy, or pauses.
+ * @nap is called while it waits; @most: how often for one fork. */
+static inline void runner_get_busy(struct runner *r, struct in_hand *forks, uint32_t me,
+				   struct in_hand_name *name, void (*nap)(void), int most)
+{
+	while (!runner_try_busy(r, forks, me, name)) {
+		in_hand_wait(forks, me, nap, most);
+		nap();
+	}
+}
+
+/* Between two steps of a round: lets a fork in. */
+static inline void runner_pause(struct runner *r, struct in_hand *forks, uint32_t me,
+				struct in_hand_name *name, void (*nap)(void), int most)
+{
+	/* ORDER(RUNNER) a look: runner_try_busy() decides. */
+	if (stele_likely(!in_hand_is_busy(forks, me)))
+		return;
+	in_hand_leave(name);
+	STELE_POINT("runner:pauses");
+	runner_get_busy(r, forks, me, name, nap, most);
+}
+
 /* Before a fork; the caller then waits for `busy`. */
 static inline void runner_announce_fork(struct in_hand *forks, uint32_t me,
 					struct in_hand_name *name)
@@ -309,6 +333,12 @@ static inline void runner_announce_fork(struct in_hand *forks, uint32_t me,
 	STELE_POINT("runner:forks");
 	/* ORDER(RUNNER) sequentially consistent, as in runner_try_busy(). */
 	RUNNER_FENCE();
+}
+
+/* No thread is busy that was before; one that comes now sees the fork. */
+static inline void runner_wait_outside(struct runner *r, uint32_t me, void (*nap)(void), int most)
+{
+	in_hand_wait(&r->busy, me, nap, most);
 }
 
 #endif

@@ -12,11 +12,14 @@
  *           EARLY  one puts back while another takes: it may be given the element that is stored
  *                  and not counted yet
  *           PUTTERS two put where there is room for one
- *           FALL   the limit falls while one puts
+ *           FALL   the limit falls while two put
  * Broken    RESERVE_COUNT  an element is counted before it is in its place: the thread that is owed it waits
  *           RESERVE_FETCH  fetched by a load and a store: two fetch the same
  *           RESERVE_LIMIT  put without speaking for a place: more than the limit
  *           RESERVE_TAKE   taken by a load and a store of the counts: owed twice
+ *           RESERVE_FALL   the limit is set by a load and a store: what is put meanwhile is not counted
+ *           RESERVE_DROP   and the surplus is dropped so: one element too many
+ *           RESERVE_SURPLUS a thread that put does not drop what is above the limit that has fallen
  *           RESERVE_PUT, RESERVE_FETCH_ORDER  relaxed: the next user races with the last (TSan)
  */
 #ifdef BROKEN_RESERVE_PUT
@@ -71,6 +74,17 @@ static __attribute__((unused)) void *fetch(unsigned from)
 	return reserve_fetch(&reserve, from);
 }
 
+/* Else a thread that is owed too much would look for it for ever. */
+static __attribute__((unused)) void *fetch_owed(void)
+{
+	for (int i = 0; i < FETCH_TRIES; i++)
+		for (unsigned k = 0; k < MOST + RESERVE_SPARE; k++)
+			if (load_relaxed(&places[k]))
+				return fetch(k);
+	model_assert(!"an element was owed");
+	return NULL;
+}
+
 static bool take(void **p)
 {
 #if defined(BROKEN_RESERVE_TAKE) || defined(BROKEN_RESERVE_FETCH) || defined(BROKEN_RESERVE_COUNT)
@@ -87,14 +101,8 @@ static bool take(void **p)
 					    old - RESERVE_ELEMENT - RESERVE_PLACE))
 		return false;
 #endif
-	for (int i = 0; i < FETCH_TRIES; i++)
-		for (unsigned k = 0; k < MOST + RESERVE_SPARE; k++)
-			if (load_relaxed(&places[k])) {
-				*p = fetch(k);
-				return true;
-			}
-	model_assert(!"an element was owed");
-	return false;
+	*p = fetch_owed();
+	return true;
 #else
 	return reserve_take(&reserve, p, 1);
 #endif
@@ -140,12 +148,47 @@ static void *from_outside(int me)
 	return exchange_acq_rel(&outside[(unsigned)me % ELEMENTS], NULL);
 }
 
+static void *drop(void)
+{
+#ifdef BROKEN_RESERVE_DROP
+	uint64_t old = load_seq(&reserve.counts);
+
+	if (counts_places(old) <= counts_limit(old) || !counts_elements(old))
+		return NULL;
+	STELE_POINT("model:drop");
+	store_seq(&reserve.counts, old - RESERVE_ELEMENT - RESERVE_PLACE);
+	return fetch_owed();
+#else
+	return reserve_drop(&reserve);
+#endif
+}
+
 static void drop_surplus(void)
 {
 	void *p;
 
-	while ((p = reserve_drop(&reserve)))
+	while ((p = drop()))
 		to_outside(p);
+}
+
+/* By a thread that has put. */
+static void drop_what_it_put(void)
+{
+#ifndef BROKEN_RESERVE_SURPLUS
+	drop_surplus();
+#endif
+}
+
+static void set_limit(unsigned limit)
+{
+#ifdef BROKEN_RESERVE_FALL
+	uint64_t old = load_seq(&reserve.counts);
+
+	STELE_POINT("model:limit");
+	store_seq(&reserve.counts, (old & ~(uint64_t)RESERVE_LIMIT) | limit);
+#else
+	reserve_set_limit(&reserve, limit);
+#endif
 }
 
 static void use(void *p, int me)
@@ -154,7 +197,7 @@ static void use(void *p, int me)
 	STELE_POINT("model:use");
 	payload_leave(p, me);
 	if (put(p))
-		drop_surplus();
+		drop_what_it_put();
 	else
 		to_outside(p);
 }
@@ -181,19 +224,27 @@ static void put_held(int me)
 		to_outside(p);
 }
 
+/* The second one lets the limit fall; the others put. */
+static void fall(int me)
+{
+	if (me == 2) {
+		set_limit(1);
+		drop_surplus();
+	} else {
+		put_held(me);
+		drop_what_it_put();
+	}
+}
+
 static void play(int me)
 {
-	if (model_scene == SCENE_FALL && me == 2) {
-		reserve_set_limit(&reserve, 1);
-		drop_surplus();
-	} else if (model_scene == SCENE_PUTTERS ||
-		   (me == 1 && model_scene != SCENE_TAKERS && model_scene != SCENE_FETCH)) {
+	if (model_scene == SCENE_FALL)
+		fall(me);
+	else if (model_scene == SCENE_PUTTERS ||
+		 (me == 1 && model_scene != SCENE_TAKERS && model_scene != SCENE_FETCH))
 		put_held(me);
-		if (model_scene == SCENE_FALL)
-			drop_surplus();
-	} else if (me <= 2) {
+	else if (me <= 2)
 		take_one(me);
-	}
 }
 
 static void walk(int me)
@@ -202,7 +253,7 @@ static void walk(int me)
 		void *p = NULL;
 
 		if (me == 3) {
-			reserve_set_limit(&reserve, 1 + (unsigned)i % MOST);
+			set_limit(1 + (unsigned)i % MOST);
 			drop_surplus();
 		}
 		if (!take(&p))
@@ -266,7 +317,10 @@ static void model_setup(void)
 		stage(1, 0, 2);
 		break;
 	case SCENE_FALL:
-		stage(2, 1, 1);
+		stage(2, 0, 3);
+		elements[1].holder = 0;
+		to_outside(held[2]);
+		held[2] = NULL;
 		break;
 	default:
 		stage(MOST, MOST, 0);

@@ -12,6 +12,9 @@
  *           which takes what the first has. The third one waits for the round.
  *           FORK: a thread goes into liburcu while others fork. A fork that finds nobody busy
  *           copies the memory, in which the lock of liburcu must be free.
+ *           PAUSE: a thread runs a round, and pauses in it for forks; another one forks, and waits
+ *           for it. In the memory that the fork copies the lock is free, and the child finds the
+ *           object in the queue or in a hand, unless it was called.
  * Broken    RUNNER_BECOME  the owner's word is taken relaxed: what is in hand is raced for (TSan)
  *           RUNNER_TWO     a thread becomes the owner where another one is
  *           RUNNER_STALE   a thread frees what was taken after its grace period had begun
@@ -20,6 +23,10 @@
  *           ROUNDS_ORDER   rounds are said and looked at without order (GenMC)
  *           RUNNER_EARLY   a thread looks for forks, then says that it is busy
  *           RUNNER_LOOK    no fence between saying and looking (GenMC)
+ *           PAUSE_STAY     a thread that has paused goes on without a look for forks
+ *           PAUSE_WAIT     a fork looks at nobody: it does not wait until busy threads pause
+ *           PAUSE_TAKEN    a thread pauses with an entry that is in no list
+ *           PAUSE_LEAVE    it pauses relaxed: the fork copies what was before (TSan)
  */
 #ifdef BROKEN_RUNNER_BECOME
 #define ORDER_RUNNER_BECOME memory_order_relaxed
@@ -30,12 +37,16 @@
 #ifdef BROKEN_ROUNDS_ORDER
 #define ORDER_ROUNDS memory_order_relaxed
 #endif
+#ifdef BROKEN_PAUSE_LEAVE
+#define ORDER_IN_HAND_LEAVE memory_order_relaxed
+#endif
 #define IN_HAND_PLACES 3u
 #define RUNNER_HANDS 2u
-enum { SCENE_ROUNDS, SCENE_BESIDE, SCENE_ADOPT, SCENE_FORK, SCENES };
+enum { SCENE_ROUNDS, SCENE_BESIDE, SCENE_ADOPT, SCENE_FORK, SCENE_PAUSE, SCENES };
 #define MODEL_SCENES SCENES
 #include "model.h"
 #include "rcu/runner.h"
+#include <limits.h>
 #include <string.h>
 
 #define READER MODEL_THREADS
@@ -275,7 +286,97 @@ static void fork_once(int me)
 	in_hand_leave(&name);
 }
 
-/* ---- both ---- */
+/* ---- a round that pauses for forks ---- */
+
+/* A checker follows the orders in which this thread naps so often at most. */
+#define NAPS 2
+
+static _Thread_local int naps;
+
+static void nap(void)
+{
+	AWAIT(MODEL_NATIVE || ++naps <= NAPS);
+	STELE_POINT("model:naps");
+}
+
+static void pause_for_forks(int me, struct in_hand_name *name)
+{
+#ifdef BROKEN_PAUSE_STAY
+	if (!in_hand_is_busy(&forks, (uint32_t)me))
+		return;
+	in_hand_leave(name);
+	STELE_POINT("model:paused");
+	in_hand_enter(&r.busy, (uint32_t)me, name);
+#else
+	runner_pause(&r, &forks, (uint32_t)me, name, nap, INT_MAX);
+#endif
+}
+
+static void pause_here(int me, struct hand *h, struct in_hand_name *name)
+{
+#ifdef BROKEN_PAUSE_TAKEN
+	struct stele_grace_link *taken = exchange_acq_rel(&h->calls, NULL);
+
+	pause_for_forks(me, name);
+	store_release(&h->calls, taken);
+#else
+	(void)h;
+	pause_for_forks(me, name);
+#endif
+}
+
+/* As stele_round_run(). */
+static void round_that_pauses(int me)
+{
+	struct hand *h = &r.hand[0];
+	struct in_hand_name name;
+
+	naps = 0;
+	runner_get_busy(&r, &forks, (uint32_t)me, &name, nap, INT_MAX);
+	hand_begin(&r, h, &grace);
+	pause_here(me, h, &name);
+	store_relaxed(&lock, 1);
+	STELE_POINT("model:inside");
+	store_relaxed(&lock, 0);
+	call(h);
+	in_hand_leave(&name);
+	hand_end(&r, h, &grace);
+}
+
+/* What the child finds. */
+static void copy(void)
+{
+	bool waits = load_relaxed(&grace.calls.first) || load_relaxed(&r.hand[0].calls);
+
+	model_assert(load_relaxed(&lock) == 0);
+	STELE_POINT("model:copied");
+	model_assert(load_relaxed(&lock) == 0);
+	model_assert(object.value == (waits ? 1 : 0));
+}
+
+/* As before_fork() and after_fork_parent(). */
+static void fork_and_wait(int me)
+{
+	struct in_hand_name name;
+
+	naps = 0;
+	runner_announce_fork(&forks, (uint32_t)me, &name);
+#ifndef BROKEN_PAUSE_WAIT
+	runner_wait_outside(&r, (uint32_t)me, nap, INT_MAX);
+#endif
+	copy();
+	in_hand_leave(&name);
+}
+
+static void pauses(int me)
+{
+	if (me == 1)
+		round_that_pauses(me);
+	else if (me == 2)
+		fork_and_wait(me);
+}
+
+/* ---- all ---- */
 
 static void model_thread(int me)
 {
@@ -285,6 +386,8 @@ static void model_thread(int me)
 		beside(me);
 	else if (model_scene == SCENE_ADOPT)
 		adopt(me);
+	else if (model_scene == SCENE_PAUSE)
+		pauses(me);
 	else if (me == 1)
 		go_inside(me);
 	else if (me == 2)
@@ -303,6 +406,8 @@ static void model_setup(void)
 	store_relaxed(&lock, 0);
 	if (model_scene == SCENE_BESIDE)
 		beside_setup();
+	if (model_scene == SCENE_PAUSE)
+		grace_put(&grace.calls, &object.call.link);
 	if (model_scene == SCENE_ADOPT)
 		adopt_setup();
 }
@@ -315,6 +420,6 @@ static void model_check(void)
 		model_assert(!owner || owner == OWNER_LEFT);
 	}
 	model_assert(!in_hand_is_held(&r.busy) && !in_hand_is_held(&forks));
-	if (model_scene == SCENE_ADOPT)
+	if (model_scene == SCENE_ADOPT || model_scene == SCENE_PAUSE)
 		model_assert(load_relaxed(&grace.done) == 1 && object.value == 0);
 }

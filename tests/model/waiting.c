@@ -7,7 +7,8 @@
  *           mempool/queue.h and mempool/reserve.h; interleavings alone, with more threads and a
  *           changing limit, are in mempool.pml.
  * Scenes    COMES    one element is brought, a waiter comes.
- *           TWO      two waiters are there; each of two threads brings one element.
+ *           TWO      two waiters are there; each of two threads brings one element. Both waiters are
+ *                    told, and not by each other.
  *           GIVES_UP two waiters are there; one element is brought, and the first waiter gives up.
  *           AGAIN    a waiter for two elements is there and looks, two are brought one by one.
  *           FOLLOWS  the first waiter takes and leaves, and the second one comes, in its place.
@@ -15,6 +16,7 @@
  *           WAITING_ENTER  no fence between the wish and the look (GenMC)
  *           WAITING_TELL   no fence between the count and the look for wishes (GenMC)
  *           WAITING_LEFT   a waiter that leaves does not tell the others
+ *           WAITING_ONE    a bringer tells one waiter, for its own element: both tell the first
  *           TOLD_LATE      a waiter looks first, and then says that it is to be told
  */
 #ifdef BROKEN_WAITING_ENTER
@@ -91,6 +93,9 @@ static void model_setup(void)
 
 static void model_check(void)
 {
+	if (model_scene == SCENE_TWO)
+		model_assert(load_relaxed(&first.w.place->told) &&
+			     load_relaxed(&second.w.place->told));
 	while (goes_on(&first) || goes_on(&second))
 		;
 	/* Not a lost wake-up: their elements, or their places. */

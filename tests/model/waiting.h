@@ -57,8 +57,14 @@ static inline void queue_setup(unsigned limit)
 /* As stele_wait_kick(). */
 static inline void kick(void)
 {
+#ifdef BROKEN_WAITING_ONE
+	struct reserve one = { .counts = RESERVE_ELEMENT | 1 };
+
+	queue_kick(&table, &queue, &one, NOW);
+#else
 	if (load_seq(&queue.waiting))
 		queue_kick(&table, &queue, &reserve, NOW);
+#endif
 }
 
 /* As free_to_reserve(). */
