@@ -2,7 +2,7 @@
 /*
  * cache/boot.c - caches in static memory, for the floors above
  *
- * Context   booting: any, idempotent. Listing: ordinary threads.
+ * Context   booting: any, one thread at a time. Listing: ordinary threads.
  * Failure   no memory for a node's parts: node 0's serve.
  * Tests     tests/contract/test_kmalloc.c
  */

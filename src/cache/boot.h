@@ -7,7 +7,7 @@
 
 #include "slab/kmem_cache.h"
 
-/* A cache in static memory; no lock, no list. Any context, idempotent. */
+/* A cache in static memory; no lock, no list. Any context, one thread at a time. */
 void stele_cache_boot(struct kmem_cache *s, const char *name, uint32_t size, uint32_t align,
 		      uint32_t flags);
 /* Shows a row of @n booted caches in slabinfo and to shrink-all. Ordinary threads. */

@@ -18,35 +18,45 @@
 #include "slab/parts.h"
 #include "slab/slabs.h"
 #include "sync/ready.h"
+#include <errno.h>
 #include <string.h>
 
 /* Sheaves are objects of these, which have none themselves. */
 static struct kmem_cache sheaf_caches[3];
 static _Atomic uint32_t sheaf_caches_ready;
 
-static struct kmem_cache *sheaf_cache(unsigned bytes)
+/* True: they are ready. */
+static __attribute__((noinline, cold)) bool boot_sheaf_caches(bool wait)
 {
-	struct kmem_cache *s = &sheaf_caches[__builtin_ctz(bytes) - 8];
-
-	/* ORDER(CACHE_BOOT) acquire: the caches are filled in. */
-	if (stele_unlikely(!ready_look(&sheaf_caches_ready))) {
-		/* Idempotent: two threads write the same values. */
+	if (stele_slab_boot_begin(&sheaf_caches_ready, wait)) {
 		for (unsigned i = 0; i < 3; i++)
 			stele_slab_boot(&sheaf_caches[i], "stele-sheaf", 256u << i, 256u << i,
 					SLAB_NO_MERGE | SLAB_NO_SHEAVES | SLAB_KEPT |
 						SLAB_SPARABLE | SLAB_OWN);
 		/* ORDER(CACHE_BOOT) release: they are filled in. */
-		ready_say(&sheaf_caches_ready, 1);
+		stele_slab_boot_end(&sheaf_caches_ready);
 	}
-	return s;
+	return ready_look(&sheaf_caches_ready);
+}
+
+/* Of sheaves of @bytes. NULL: it is not there yet, and another thread fills it in. @wait: for that. */
+static struct kmem_cache *sheaf_cache(unsigned bytes, bool wait)
+{
+	/* ORDER(CACHE_BOOT) acquire: the caches are filled in. */
+	if (stele_unlikely(!ready_look(&sheaf_caches_ready)) && !boot_sheaf_caches(wait))
+		return NULL;
+	return &sheaf_caches[__builtin_ctz(bytes) - 8];
 }
 
 int stele_sheaf_nodes_make(void)
 {
 	int error = 0;
 
-	for (unsigned bytes = 256; !error && bytes <= 1024; bytes *= 2)
-		error = stele_cache_nodes_make(sheaf_cache(bytes));
+	for (unsigned bytes = 256; !error && bytes <= 1024; bytes *= 2) {
+		struct kmem_cache *s = sheaf_cache(bytes, true);
+
+		error = s ? stele_cache_nodes_make(s) : -EDEADLK;
+	}
 	return error;
 }
 
@@ -57,8 +67,9 @@ bool stele_is_sheaf_cache(const struct kmem_cache *s)
 
 uint64_t stele_sheaf_new(struct kmem_cache *s)
 {
-	struct sheaf *sheaf =
-		stele_slabs_take_one(sheaf_cache(s->sheaf_size), stele_node_here(), EFFORT_BOUNDED);
+	struct kmem_cache *of = sheaf_cache(s->sheaf_size, false);
+	struct sheaf *sheaf = of ? stele_slabs_take_one(of, stele_node_here(), EFFORT_BOUNDED)
+				 : NULL;
 
 	if (!sheaf)
 		return 0;
@@ -99,8 +110,9 @@ const char *stele_sheaf_valid(const struct kmem_cache *s, uint64_t top)
 void stele_sheaf_destroy(struct kmem_cache *s, uint64_t top)
 {
 	STELE_SOUND(is_framed(s, top));
-	stele_slabs_give_one(sheaf_cache(s->sheaf_size), sheaf_of(top, s->sheaf_size),
-			     EFFORT_USUAL);
+	/* As it is there, so is its cache. */
+	stele_slabs_give_one(&sheaf_caches[__builtin_ctz(s->sheaf_size) - 8],
+			     sheaf_of(top, s->sheaf_size), EFFORT_USUAL);
 }
 
 uint64_t stele_sheaf_flush(struct kmem_cache *s, uint64_t top)

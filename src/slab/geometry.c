@@ -4,7 +4,10 @@
  *
  * Idea      A slab has some 32 objects of a small size, or eight of a large one, in as many frames as
  *           leave little over at the end. All that is fixed when the cache is made.
- * Context   any, idempotent: two threads that boot the same cache write the same values.
+ * Boot      The library's own caches are filled in at their first use, by one thread, under a lock.
+ *           The data path only tries the lock, and goes on without such a cache when another thread
+ *           has it.
+ * Context   any; waiting for the lock: ordinary threads.
  * Tests     tests/unit/slab/test_slabs.c, tests/unit/slab/test_geometry.c
  */
 #include "slab/geometry.h"
@@ -12,6 +15,10 @@
 #include "base/options.h"
 #include "percpu/system.h"
 #include "slab/object.h"
+#include "sync/mutex.h"
+#include "sync/ready.h"
+
+static struct stele_mutex booting = STELE_MUTEX(BOOT);
 
 /* Frames of a slab: near @target, with little left over at the end. */
 static unsigned best_frames(uint32_t size, unsigned target)
@@ -119,4 +126,20 @@ void stele_slab_boot(struct kmem_cache *s, const char *name, uint32_t size, uint
 	s->refcount = 1;
 	s->is_static = true;
 	stele_slab_geometry(s, size, align, flags);
+}
+
+bool stele_slab_boot_begin(_Atomic uint32_t *ready, bool wait)
+{
+	if (wait ? stele_lock(&booting) != 0 : !stele_trylock(&booting))
+		return false;
+	if (!load_relaxed(ready))
+		return true;
+	stele_unlock(&booting);
+	return false;
+}
+
+void stele_slab_boot_end(_Atomic uint32_t *ready)
+{
+	ready_say(ready, 1);
+	stele_unlock(&booting);
 }

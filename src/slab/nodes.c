@@ -8,8 +8,9 @@
  *           cache goes.
  * Missing   is no fault: the node's slabs and sheaves are then where node 0's are. So caches
  *           that exist before the list, and their first objects, need no order at start.
- * Locks     none: two threads may make the same, and one of them gives its own back. The parts for
- *           a new node are made outside of all locks, as that allocates (cache/memory.c).
+ * Locks     boot, for the caches of these. Else none: two threads may make the same, and one of
+ *           them gives its own back. The parts for a new node are made outside of all locks, as
+ *           that allocates (cache/memory.c).
  * Order     NODES: slab/nodes.h. CACHE_BOOT
  * Failure   -ENOMEM: the parts that were made stay, and the next call goes on from there.
  * Tests     tests/model/nodes.c, tests/contract/test_node.c
@@ -31,26 +32,27 @@ static void give_part(struct kmem_cache *s, void *p)
 	stele_slabs_give_one(s, p, EFFORT_USUAL);
 }
 
-static void boot_caches(void)
+/* False: a handler's jump took this thread out of filling them in. */
+static bool boot_caches(void)
 {
 	/* ORDER(CACHE_BOOT) acquire: the caches are filled in. */
 	if (stele_likely(ready_look(&caches_ready)))
-		return;
-	/* Idempotent: two threads write the same values. */
-	stele_slab_boot(&table_cache, "kmem_cache_nodes", sizeof(struct kmem_cache_nodes), 64,
-			SLAB_NO_MERGE | SLAB_NO_SHEAVES | SLAB_KEPT | SLAB_OWN);
-	stele_slab_boot(&node_cache, "kmem_cache_node", sizeof(struct kmem_cache_node), 64,
-			SLAB_NO_MERGE | SLAB_NO_SHEAVES | SLAB_KEPT | SLAB_OWN);
-	/* ORDER(CACHE_BOOT) release: they are filled in. */
-	ready_say(&caches_ready, 1);
+		return true;
+	if (stele_slab_boot_begin(&caches_ready, true)) {
+		stele_slab_boot(&table_cache, "kmem_cache_nodes", sizeof(struct kmem_cache_nodes),
+				64, SLAB_NO_MERGE | SLAB_NO_SHEAVES | SLAB_KEPT | SLAB_OWN);
+		stele_slab_boot(&node_cache, "kmem_cache_node", sizeof(struct kmem_cache_node), 64,
+				SLAB_NO_MERGE | SLAB_NO_SHEAVES | SLAB_KEPT | SLAB_OWN);
+		/* ORDER(CACHE_BOOT) release: they are filled in. */
+		stele_slab_boot_end(&caches_ready);
+	}
+	return ready_look(&caches_ready);
 }
 
 static void *take_zeroed(struct kmem_cache *s, unsigned node)
 {
-	void *p;
+	void *p = boot_caches() ? stele_slabs_take_one(s, node, EFFORT_USUAL) : NULL;
 
-	boot_caches();
-	p = stele_slabs_take_one(s, node, EFFORT_USUAL);
 	return p ? memset(p, 0, s->size) : NULL;
 }
 

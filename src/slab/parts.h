@@ -2,7 +2,7 @@
 /*
  * slab/parts.h - makes what a cache has for each memory node above 0 (nodes.c)
  *
- * Context   any thread; kmem_cache.h has the look-ups, in any context.
+ * Context   ordinary threads; kmem_cache.h has the look-ups, in any context.
  */
 #ifndef STELE_SLAB_PARTS_H
 #define STELE_SLAB_PARTS_H

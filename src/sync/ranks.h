@@ -64,6 +64,10 @@
 		"the first look at which slots are online", \
 		"system calls", \
 		"free, unless this thread is inside; the look is made again") \
+	STELE_RANK(BOOT, "boot", "slab/geometry.c", ORDINARY, \
+		"the first filling in of caches in static memory", \
+		"nothing is called or waited for", \
+		"the next thread finds it abandoned and fills them in anew") \
 	STELE_RANK(CLASSES, "classes", "kmalloc/classes.c", ANYWHERE, \
 		"the start of the caches behind kmalloc()", \
 		"the start of the heap", \

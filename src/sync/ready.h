@@ -4,9 +4,8 @@
  *
  * Idea      A thread fills the thing in by plain stores, and then stores a word that says so. A thread
  *           that reads the word and finds it said reads the thing plainly.
- *           Where no lock can be taken, several threads may fill the thing in at once. Then each of
- *           them stores every field once, and all store the same values: a thread that is late
- *           changes nothing for those that use the thing already.
+ *           One thread fills it in: others use it already when the first has said so, and a late one
+ *           would write below them. A lock picks that thread, which looks for the word again inside.
  * Order     READY: said with release, read with acquire.
  * Context   any.
  * Tests     tests/model/boot.c

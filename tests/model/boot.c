@@ -4,20 +4,21 @@
  *
  * Idea      The heap's state goes from none over starting to ready; one thread wins. Then the
  *           caches are filled in and the table names them, its entry 1 last: a thread that takes a
- *           cache by computing its number has looked at entry 1. A third thing is filled in by two
- *           threads at once, which store the same values. Many times over, a step each. Runs the
- *           shipped code.
- * Restated  The lock that picks the thread which starts the heap (holder.c has it).
- *           The fields of the thing that two fill in are plain in the library. C11 calls that a
- *           race, whatever is stored; here they are relaxed.
+ *           cache by computing its number has looked at entry 1. A third thing is needed by two threads
+ *           at once; one of them fills it in under a lock, which the other one only tries. Many
+ *           times over, a step each. Runs the shipped code.
+ * Restated  Picking the thread which starts the heap: here by a word of its own.
+ *           stele_slab_boot_begin() and stele_slab_boot_end(), which are their few calls in
+ *           order: the mutex above sync/holder.h needs a system to sleep in.
  * Broken    READY_SAY      ready is stored relaxed: a thread that sees it does not see the heap (TSan)
  *           READY_LOOK     and the same where it is read (TSan)
  *           TABLE_NAME     the table is stored relaxed: a thread that computes a number does not see the cache
  *                          (TSan)
  *           TABLE_WHOLE    and the same where entry 1 is read (TSan)
  *           BOOT_LAST      entry 1 is not the last: the number leads to an empty cache
- *           BOOT_BETWEEN   a thread that fills in stores a value that is not the last one: it is seen
- *                          by a thread that uses the thing already
+ *           BOOT_AGAIN     a thread that has the lock does not look again whether the thing is
+ *                          there: it writes below a thread that uses it already
+ *           BOOT_BOTH      two fill the thing in without a lock
  */
 #ifdef BROKEN_READY_SAY
 #define ORDER_READY_SAY memory_order_relaxed
@@ -36,6 +37,7 @@
 #endif
 #include "model.h"
 #include "kmalloc/table.h"
+#include "sync/holder.h"
 #include "sync/ready.h"
 
 #define CLASSES 2
@@ -45,8 +47,9 @@ static struct instance {
 	_Atomic uint32_t starting, state, there;
 	int heap; /* plain, fixed when ready */
 	_Atomic uint8_t table[CLASSES + 1];
-	int cache[CLASSES];	/* plain, fixed once the table names it */
-	_Atomic uint32_t twice; /* fixed once it is there */
+	int cache[CLASSES]; /* plain, fixed once the table names it */
+	_Atomic uint64_t lock;
+	volatile int third; /* plain, fixed once it is there */
 } instances[MODEL_STEPS];
 
 static _Thread_local struct instance *booted;
@@ -78,16 +81,41 @@ static void boot(struct instance *in)
 	table_fill(in->table, CLASSES + 1, class_for, 0);
 }
 
-static void fill_twice(struct instance *in)
+#ifdef BROKEN_BOOT_BOTH
+#define FILLS_ALONE(in, word, abandoned) ((void)(word), (void)(abandoned), true)
+#else
+#define FILLS_ALONE(in, word, abandoned) holder_enter(&(in)->lock, 1, word, abandoned)
+#endif
+
+static bool must_fill(struct instance *in)
 {
+#ifdef BROKEN_BOOT_AGAIN
+	(void)in;
+	return true;
+#else
+	return !load_relaxed(&in->there);
+#endif
+}
+
+/* As the library's own caches are, by the data path (slab/geometry.c). */
+static void fill_third(struct instance *in, int me)
+{
+	uint64_t word = 1ull << 32 | (uint32_t)me;
+	bool abandoned;
+
 	if (ready_look(&in->there))
 		return;
-#ifdef BROKEN_BOOT_BETWEEN
-	store_relaxed(&in->twice, 1);
-	STELE_POINT("model:between");
-#endif
-	store_relaxed(&in->twice, 2);
-	ready_say(&in->there, 1);
+	STELE_POINT("model:fills");
+	if (!FILLS_ALONE(in, word, &abandoned))
+		return;
+	if (must_fill(in)) {
+		STELE_POINT("model:alone");
+		in->third = 1;
+		STELE_POINT("model:between");
+		in->third = 2;
+		ready_say(&in->there, 1);
+	}
+	holder_leave(&in->lock, word);
 }
 
 static void use(struct instance *in)
@@ -101,7 +129,7 @@ static void use(struct instance *in)
 	if (table_is_whole(in->table))
 		model_assert(in->cache[CLASSES - 1] == CLASSES + 7);
 	if (ready_look(&in->there))
-		model_assert(load_relaxed(&in->twice) == 2);
+		model_assert(in->third == 2);
 }
 
 static void model_thread(int me)
@@ -110,7 +138,7 @@ static void model_thread(int me)
 		struct instance *in = &instances[step];
 
 		if (me != 3)
-			fill_twice(in);
+			fill_third(in, me);
 		if (MODEL_NATIVE)
 			use(in);
 		heap_start(in, me);
@@ -129,8 +157,8 @@ static void model_setup(void)
 		atomic_store(&in->starting, NONE);
 		atomic_store(&in->state, NONE);
 		atomic_store(&in->there, 0);
-		atomic_store(&in->twice, 0);
-		in->heap = 0;
+		atomic_store(&in->lock, 0);
+		in->heap = in->third = 0;
 		for (int entry = 0; entry <= CLASSES; entry++)
 			atomic_store(&in->table[entry], 0);
 		for (int cls = 0; cls < CLASSES; cls++)

@@ -7,6 +7,9 @@
  *           the slab is idle, takes the slab, touches all of it, as giving its pages back does, and
  *           lets go of it. Meanwhile it is claimed from, and popped when it has nothing. At the end
  *           everything is free and found, and an idle slab has a note.
+ * Restated  park_if_idle(), purge() and the end of give() are the calls of slab/kept.c and slab/give.c in their
+ *           order, a line each: the files themselves need a descriptor of real frames, the system, and
+ *           a stack. All steps that they call are the shipped ones.
  * Scenes    NOTE   one leaves the slab idle and notes it, another purges by an old note
  *           CLAIM  one claims from an idle slab, another purges
  *           POP    one purges, another pops the slab, which has nothing meanwhile
@@ -72,7 +75,8 @@ static void park_if_idle(const void *slab, int me)
 
 static void purge(int me)
 {
-	park_if_idle(kept_replace(&notes, 0, NULL), me);
+	if (load_relaxed(&notes.slab[0]))
+		park_if_idle(kept_replace(&notes, 0, NULL), me);
 }
 
 static void give(uint64_t mask, int me)
