@@ -26,8 +26,8 @@ static inline bool word_attachable(uint64_t word)
 	return stele_is_sheaf(word) || word == SHEAF_EMPTY;
 }
 
-/* The same for a caller that has the time to look whether the taker is gone; the next look finds it
- * mended. */
+/* The same for a caller that has time to mend the mark of a taker that is gone. The answer is still
+ * no; the caller's next look finds the word mended. */
 static inline bool word_attachable_mend(uint64_t word)
 {
 	if (stele_unlikely(word == SHEAF_REMOTE))

@@ -259,8 +259,9 @@ static int wait_for_readers(struct kmem_cache *s)
 }
 
 /*
- * Walkers are waited for before the cache is dropped, as they have pinned it; after that it is in
- * no list, and nobody is waited for but readers, whose grace periods may need caches themselves.
+ * The call waits for a walk over caches before it drops the cache, as a walk may have pinned it.
+ * After that the cache is in no list, and the call waits for readers only, as a callback after a
+ * grace period may need the walk's lock.
  */
 void kmem_cache_destroy(struct kmem_cache *s)
 {

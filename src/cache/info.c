@@ -6,6 +6,7 @@
  *           resting in sheaves count as active, as in the kernel.
  * Context   ordinary threads. The figures are a racy look.
  * Source    Linux /proc/slabinfo, version 2.1.
+ * Tests     tests/contract/test_cache_create.c  tests/tools/test_stele.sh
  */
 #include "arch/call.h"
 #include "base/fmt.h"

@@ -38,8 +38,8 @@
 #include "sync/inject.h"
 #include <string.h>
 
-/* How often: others may empty or fill what we provide; then one object goes to its slab or comes from
- * one. */
+/* How often a call provides a sheaf and tries again, as others may fill or empty that sheaf first.
+ * Then one object goes to its slab, or comes from one. */
 static int rounds(enum effort effort)
 {
 	return effort == EFFORT_BOUNDED ? 2 : 4;
@@ -63,7 +63,8 @@ static void *alloc_from_sheaves(struct kmem_cache *s, enum effort effort)
 	return p ? p : stele_barn_take_one(s);
 }
 
-/* There is no memory: what other threads have freed meanwhile, or keep for another node. */
+/* No slab can be made: takes an object that another thread has freed meanwhile, or one that rests
+ * in the barn of another node. */
 static void *alloc_late(struct kmem_cache *s)
 {
 	void *p = alloc_from_sheaves(s, EFFORT_BOUNDED);

@@ -15,7 +15,8 @@ void *stele_alloc_anywhere(struct kmem_cache *s, gfp_t gfp);
 /* The same with the node that was asked for. EFFORT_BOUNDED: short; anything else is as usual. */
 void *stele_alloc_at(struct kmem_cache *s, gfp_t gfp, int node, enum effort effort);
 void *stele_zero_object(struct kmem_cache *s, void *p); /* @p */
-/* Always true: so that the calls above can end with it, and leave the stack to what is below. */
+/* Always true, so that a caller can end with `return stele_free_object(...)`: a jump, which frees
+ * the stack of the caller. */
 bool stele_free_object(struct kmem_cache *s, void *p, enum effort effort);
 
 /* stele_alloc_at() for a call of kmem_cache_alloc() or its kin from @site, with its event. */

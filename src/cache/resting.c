@@ -174,8 +174,8 @@ static void drop_oldest(struct kmem_cache *s)
 }
 
 /*
- * So many frames are wanted from the page floor. If such a run went there lately, the next one
- * rests. And each few times a run goes whose like was not wanted so long.
+ * A request for @frames goes to the page floor. If a run of that size went there lately, the next
+ * one rests. Every MISSES-th such request drops the run that rests longest.
  */
 static __attribute__((noinline)) void note_wanted(size_t frames)
 {

@@ -271,9 +271,10 @@ static __attribute__((noinline)) void *moved_slow(void *p, void *new, const void
 }
 
 /*
- * Stays where it is when it fits and at least half of it is used. Growth by a small step is
- * often followed by more of it: the new place then has a quarter to spare. A new place is of another
- * class, so nothing comes on top of @p, should it be free, before it is freed.
+ * Stays where it is when it fits and at least half of it is used. Growth by a small step is often
+ * followed by more of it: the new place then has a quarter to spare. The new place is of another
+ * class than @p. So if @p was freed just before, it is still on top of its sheaf when this call
+ * frees it, and the free sees that.
  */
 static void *resize_object(void *p, size_t old, size_t size, const void *site)
 {

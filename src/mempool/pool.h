@@ -52,7 +52,8 @@ const char *stele_pool_valid(mempool_t *pool);
 /* ---- check.c: pointers that are no pool, the option mempool_debug ---- */
 
 void stele_mempool_report_none(const char *call, const mempool_t *pool);
-/* Whether @pool cannot be a pool, which is reported: NULL, or zeroes as mempool_exit() leaves. */
+/* True, after a report: @pool cannot be a pool. It is NULL, or zeroes as mempool_exit() leaves
+ * them. */
 static inline bool is_no_pool(const char *call, const mempool_t *pool)
 {
 	if (stele_likely(pool && pool->alloc))

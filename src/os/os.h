@@ -42,8 +42,8 @@ bool stele_os_space_is_limited(void); /* by RLIMIT_AS or RLIMIT_DATA */
 size_t stele_os_address_limit(void);  /* RLIMIT_AS minus what is mapped now; SIZE_MAX if none */
 
 /*
- * Sets the bits of the numbers in the list of a file, such as "0-3,8": @words words, the rest is
- * left out. How many numbers were read, or -errno.
+ * Reads the list of numbers in a file, such as "0-3,8", and sets their bits in @mask. Numbers
+ * beyond its @words words are left out. Returns how many numbers were read, or -errno.
  */
 int stele_os_read_list(const char *path, uint64_t *mask, unsigned words);
 

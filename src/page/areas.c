@@ -116,8 +116,8 @@ int stele_areas_map(uint32_t first, uint32_t n)
 	return 0;
 }
 
-/* Something lies in [first, first+n), which is BUSY: finds the lowest area it lies in, by halves.
- * Where the system refuses for another reason, too, that is the area to look at. */
+/* The system has refused to map [first, first+n), which is BUSY. Finds the lowest area that it
+ * refuses, by halves: a foreign mapping lies there, or it refuses for another reason. */
 static uint32_t find_foreign(uint32_t first, uint32_t n)
 {
 	while (n > 1) {

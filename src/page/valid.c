@@ -8,6 +8,7 @@
  *           that belongs to it leads to its descriptor and has its tag, and what it holds fits into
  *           its frames.
  * Context   ordinary threads; see valid.h.
+ * Tests     tests/unit/page/test_valid.c
  */
 #include "page/valid.h"
 #include "page/heap.h"

@@ -20,7 +20,8 @@
 
 #define ZONE_LEAST (1ul << 30) /* a block lies in one zone */
 
-/* Whether what there is has room, with no more than a quarter of the arena lost to powers of two. */
+/* Whether @count zones, each a power of two of areas long, are long enough, and those with memory
+ * hold all of it or three quarters of the arena. */
 static bool zone_has_room(size_t arena, unsigned count, uint64_t memory, uint64_t ram)
 {
 	size_t areas = arena / AREA_SIZE / count, each;
@@ -30,7 +31,8 @@ static bool zone_has_room(size_t arena, unsigned count, uint64_t memory, uint64_
 					     STELE_MIN(ram, (uint64_t)arena / 4 * 3);
 }
 
-/* Those that have no memory yet may take nothing from the others: one block can be all there is. */
+/* Nodes without memory get a zone only if each zone can hold all memory: one block can be that
+ * large. */
 unsigned stele_zones_fit(size_t arena, unsigned count, uint64_t memory, uint64_t ram)
 {
 	unsigned now = 64 - (unsigned)__builtin_clzll(memory);

@@ -9,6 +9,7 @@
  *           A slot that is in use is online whatever the system says.
  * Context   questions: any, after the first question, which looks at the system. The rest: ordinary
  *           threads.
+ * Tests     tests/unit/percpu/test_hotplug.c  tests/contract/test_cpus.c
  */
 #include "percpu/cpus.h"
 #include "base/fmt.h"
@@ -376,8 +377,8 @@ unsigned int raw_smp_processor_id(void)
 
 /* ---- fork ---- */
 
-/* A change that another thread was at: a slot whose steps stand above the one that hides it is in
- * use, one below is not. */
+/* Ends a change that another thread of the parent was making. A slot that has reached the step
+ * CPUHP_BRINGUP_CPU is in use; one that has not is closed. */
 static void mend_set(void)
 {
 	for (unsigned slot = 0; slot < stele_cpus_possible(); slot++) {

@@ -266,7 +266,8 @@ int stele_cpu_refresh(void)
 
 /* ---- the table ---- */
 
-/* Calls one of a step's functions for slots that are past it, up to @end; where it failed. */
+/* Calls a function of step @state for the slots below @end that have reached the step. Returns the
+ * slot where it failed, or @end. */
 static unsigned call_past(int state, int (*function)(unsigned), unsigned end, int *error)
 {
 	for (unsigned slot = 0; slot < end; slot++) {
@@ -279,7 +280,7 @@ static unsigned call_past(int state, int (*function)(unsigned), unsigned end, in
 	return end;
 }
 
-/* The same, whatever fails. */
+/* The same from the last slot down. Failures are said and passed over. */
 static void call_past_any(int state, const char *name, int (*function)(unsigned), unsigned end)
 {
 	for (unsigned slot = end; slot-- > 0;) {

@@ -49,8 +49,8 @@ uint64_t stele_nodes_look(void);
 /* @node, found by it, may be taken from. */
 void stele_node_shown(unsigned node);
 
-/* The others that have memory, by their distance from @node: the first for a @*which of 0, and the
- * next each time; -1 after the last. */
+/* One of the other nodes that have memory, the nearest to @node first. A *which of 0 asks for the
+ * first; each call raises it. -1 after the last. */
 int stele_node_farther(unsigned node, unsigned *which);
 /* @node, or the nearest that has memory. */
 unsigned stele_node_with_memory(unsigned node);

@@ -121,8 +121,8 @@ static bool word_is_free(uint64_t value)
 	return !value || value == SHEAF_EMPTY;
 }
 
-/* Nothing was left in any slot: a taker that was refused the barrier leaves sheaves, and a thread
- * that never came back leaves a lock, until it is gone. */
+/* Whether nothing is left of the line in any slot. A taker that was refused the barrier leaves
+ * sheaves there, and a thread that never came back leaves a lock until it is gone. */
 static bool line_is_free(uint64_t words)
 {
 	for (unsigned slot = 0; slot <= stele_slots.count; slot++) {

@@ -119,7 +119,8 @@ bool stele_fallback_on_top(uint64_t words, enum stele_word which, const void *p)
 
 struct stele_words;
 
-/* Becomes the one taker. False: without @wait another thread is; with it this thread is. */
+/* This thread becomes the one taker. False: another thread is, and @wait is false; or this thread
+ * is the taker already. */
 bool stele_begin_taking(bool wait);
 void stele_end_taking(void);
 /* In the fallback: takes one line's sheaves under its lock. */

@@ -194,7 +194,8 @@ int stele_thread_register(void)
 void stele_thread_begin_vfork(void)
 {
 	stele_tls.name = 0;
-	/* Refused: the area must not look registered. The kernel writes it anew for the parent. */
+	/* If the kernel refuses, the area must not look registered. The kernel writes it anew for the
+	 * parent. */
 	if (stele_system_facts.mode != STELE_MODE_FALLBACK &&
 	    stele_os_rseq_register(step_area(stele_rseq.area), STELE_RSEQ_SIG) != 0)
 		step_area(stele_rseq.area)->cpu_id = -1;

@@ -62,7 +62,8 @@ static void empty_hand(struct stele_grace *g, struct hand *h)
 	store_relaxed(&h->owner, 0);
 }
 
-/* In the child, for a flavour that this thread does not serve. @inside: but it is in a round. */
+/* In the child, for a flavour whose runner this thread is not. @inside: it is in a round all the
+ * same. */
 static void start_again(struct stele_grace *g, bool inside)
 {
 	store_relaxed(&g->served, 0);

@@ -34,7 +34,8 @@ static void gather(struct stele_grace *g)
 	grace_gathered(g);
 }
 
-/* The flavour that this thread was made for, now owned by it; NULL: it is not needed any more. */
+/* Becomes the runner of the flavour for which @maker made this thread. NULL: it is not needed any
+ * more. */
 static struct stele_grace *take_over(uint64_t maker)
 {
 	for (int i = 0; i < STELE_GRACES; i++)

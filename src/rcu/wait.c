@@ -62,7 +62,7 @@ static bool stand_still(struct runner *r, struct looks *seen, uint32_t steps, bo
 	return now - load_relaxed(&seen->first) > STUCK_MS;
 }
 
-/* Whether no round gets on, though this thread waits for one. A mistake costs a thread. */
+/* Whether no round gets on, though this thread waits for one. A wrong "true" costs a thread. */
 static bool is_stuck(struct stele_grace *g)
 {
 	struct runner *r = runner_of(g);
@@ -71,13 +71,13 @@ static bool is_stuck(struct stele_grace *g)
 }
 
 /* Whether a hand has entries and does not get on. Rounds of other threads may get on beside it, which
- * do not reach these entries. A mistake costs a grace period. */
+ * do not reach these entries. A wrong "true" costs a grace period. */
 static bool hand_is_stuck(struct runner *r, struct hand *h)
 {
 	return stand_still(r, &h->seen, load_relaxed(&h->steps), !hand_has(h));
 }
 
-/* The next round takes what a hand has that does not get on. */
+/* If a hand does not get on, the next round takes its entries. */
 static void look_after_hands(struct runner *r)
 {
 	for (unsigned i = 0; i < RUNNER_HANDS; i++)

@@ -56,7 +56,7 @@ static unsigned target_frames(uint32_t size, bool tiny)
 	return frames;
 }
 
-/* In whole pages, which the system can take back: of slabs that stay, it gets nothing else. */
+/* Rounds up to whole pages: of a slab that stays, only whole pages can go back to the system. */
 static uint16_t whole_pages(unsigned frames)
 {
 	unsigned page = (unsigned)(stele_system_facts.page_size / FRAME_SIZE);

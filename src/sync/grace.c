@@ -5,6 +5,7 @@
  * Context   any: a few atomic operations, and one system call when the runner sleeps.
  * Failure   no runner: things stay where they are until one is started or a thread waits for them
  *           (rcu/runner.c).
+ * Tests     tests/model/grace.c  tests/model/sleep.c
  */
 #include "sync/grace.h"
 #include "base/options.h"

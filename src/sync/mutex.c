@@ -73,7 +73,7 @@ static bool is_recycled(uint64_t seen, uint64_t me)
 	return !(((uint32_t)seen ^ (uint32_t)me) & FUTEX_TID_MASK);
 }
 
-/* It is held: whether this thread has it now all the same, as the holder is gone or has just left. */
+/* The lock was seen held. True: this thread has it now, as the holder is gone or has just left. */
 static bool try_held(struct stele_mutex *mutex, uint64_t seen, uint64_t me)
 {
 	int error = is_recycled(seen, me) ? -ESRCH : stele_os_futex_trylock(futex_of(mutex));

@@ -37,8 +37,9 @@ static trace_record_t records[RECORDS];
 /* ---- records; the thread's word is the number of its own plus 1, or 0 ---- */
 
 /*
- * The record of this thread, or NULL: it is in no callback. The child of a vfork() may have been
- * killed in one; its number in the word that it shares with its parent is no record of the parent.
+ * The record of this thread, or NULL: it is in no callback. A child of vfork() shares the word with
+ * its parent, and may have been killed in a callback. The record then names the child, not the
+ * parent.
  */
 static trace_record_t *own_record(void)
 {
@@ -171,7 +172,7 @@ static int find_shown(stele_trace_fn fn, void *arg)
 	return -1;
 }
 
-/* A place that is hidden, and that no thread is in: nor will be, as it is hidden still. */
+/* A place that is hidden and that no thread is in. No thread comes in later, as it stays hidden. */
 static int find_free(void)
 {
 	for (int place = 0; place < STELE_TRACE_MAX; place++) {
