@@ -206,7 +206,7 @@ static inline size_t room_for(size_t size)
 
 	if (stele_likely(words))
 		return facts_at(words)->size;
-	s = stele_cache_for(size);
+	s = stele_cache_for(size ? size : 1);
 	return s ? s->size : size;
 }
 

@@ -54,6 +54,23 @@ static void zero_batch(size_t size, unsigned order)
 	free_batch(batch, order);
 }
 
+/* All that there is of them. */
+static void of_no_size(void)
+{
+	for (int i = 0; i < 100; i++) {
+		char *p = malloc(0), *q;
+
+		memset(p, 0xff, malloc_usable_size(p));
+		free(p);
+		p = calloc(0, 1);
+		q = calloc(1, 0);
+		zero(p, malloc_usable_size(p));
+		zero(q, malloc_usable_size(q));
+		free(q);
+		free(p);
+	}
+}
+
 static void small_sizes(void)
 {
 	for (size_t size = 1; size <= 40000; size += size < 1100 ? 1 : size / 61) {
@@ -115,6 +132,7 @@ static void after_realloc(void)
 int main(void)
 {
 	need_drop_in();
+	of_no_size();
 	small_sizes();
 	large_sizes();
 	after_realloc();
