@@ -73,6 +73,40 @@ void stele_wait_forget(const struct wait_queue *q)
 	}
 }
 
+/* Its holder left its wait half way, or its pool ended since: it waits nowhere. A place of this thread's
+ * own is such a one, as this thread is not in the middle of a wait. */
+static bool is_left(struct wait_place *p, uint64_t holder, uint32_t me)
+{
+	return holder_process(holder) == stele_os_process() && holder_thread(holder) &&
+	       !load_relaxed(&p->queue) &&
+	       (holder_thread(holder) == me || !stele_os_thread_lives(holder_thread(holder)));
+}
+
+/* True: a place that was left is free again. */
+static bool free_what_was_left(uint32_t me)
+{
+	bool any = false;
+
+	for (uint32_t i = 0; i < load_relaxed(&table.used); i++) {
+		struct wait_place *p = &table.place[i];
+		uint64_t holder = load_relaxed(&p->holder);
+
+		/* ORDER(WAITING) release: as its holder would have left it. */
+		if (is_left(p, holder, me) &&
+		    cas_release(&p->holder, &holder, holder & ~(uint64_t)HOLDER_THREAD))
+			any = true;
+	}
+	return any;
+}
+
+static struct wait_place *claim(uint32_t process)
+{
+	uint32_t me = stele_os_thread();
+	struct wait_place *p = place_claim(&table, process, me);
+
+	return !p && free_what_was_left(me) ? place_claim(&table, process, me) : p;
+}
+
 #define ARRIVALS 56
 
 /* The most urgent has the lowest key, and no key is 0. */
@@ -86,7 +120,7 @@ static uint64_t next_key(void)
 void stele_wait_begin(struct wait_queue *q, struct waiter *w)
 {
 	w->process = stele_os_process();
-	w->place = place_claim(&table, w->process, stele_os_thread());
+	w->place = claim(w->process);
 	if (w->place)
 		place_enter(q, w->place, next_key(), w->need);
 }

@@ -23,7 +23,8 @@
  * Leaving   A thread may leave, stall or die between counting an element and telling: while others
  *           wait, signals are held back over both steps. Each waiter looks by itself after 10 ms,
  *           then after twice as long each time, up to a second. A waiter that leaves its wait by a
- *           handler's jump keeps its place until its thread ends; it is passed over.
+ *           handler's jump keeps its place until its thread ends; it is passed over. Once its pool
+ *           has ended too, a thread that finds no place free takes such a place.
  * Context   stele_wait_kick(): any. The others: threads that may sleep.
  * Failure   WAIT_PLACES threads wait already: a thread without a place looks every 10 ms, and has no
  *           order.

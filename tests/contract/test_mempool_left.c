@@ -331,6 +331,77 @@ static void a_waiter_that_died_is_buried(void **state)
 	end_pool();
 }
 
+/* ---- many that leave, and pools that end ---- */
+
+static unsigned entered;
+
+/* Without a place it does not enter, and is late. */
+static void wait_with_a_place(void)
+{
+	assert_null(mempool_alloc_timeout(&pool, GFP_KERNEL, &(struct timespec){ 0 }));
+}
+
+static void jump_from_each_wait(const char *point)
+{
+	if (!leaving_may || strcmp(point, "mempool:waits") != 0)
+		return;
+	entered++;
+	pthread_kill(pthread_self(), LEAVING_SIGNAL);
+}
+
+/* Takes all places, and waits in none. */
+static void *leave_all_places(void *arg)
+{
+	volatile unsigned n = 0;
+
+	while (n++ < WAIT_PLACES) {
+		leaving_may = true;
+		if (sigsetjmp(leaving_out, 1) == 0)
+			wait_with_a_place();
+		leaving_may = false;
+	}
+	return arg;
+}
+
+static void one_more_has_a_place(void)
+{
+	make_pool(1);
+	entered = 0;
+	leaving_may = true;
+	if (sigsetjmp(leaving_out, 1) == 0)
+		wait_with_a_place();
+	leaving_may = false;
+	assert_int_equal(entered, 1);
+	mempool_free(mine[0], &pool);
+	end_pool();
+}
+
+static void all_leave(bool in_a_thread_that_ends)
+{
+	pthread_t thread;
+
+	make_pool(1);
+	leaving.way = LEAVING_JUMPS;
+	stele_inject = jump_from_each_wait;
+	entered = 0;
+	if (!in_a_thread_that_ends)
+		leave_all_places(NULL);
+	else if (pthread_create(&thread, NULL, leave_all_places, NULL) == 0)
+		pthread_join(thread, NULL);
+	assert_in_range(entered, 1, WAIT_PLACES);
+	mempool_free(mine[0], &pool);
+	end_pool();
+}
+
+static void places_in_pools_that_ended_are_used_again(void **state)
+{
+	(void)state;
+	all_leave(true);
+	one_more_has_a_place();
+	all_leave(false);
+	one_more_has_a_place();
+}
+
 /* ---- a thread that changes the size ---- */
 
 static void make_larger(void)
@@ -386,6 +457,7 @@ int main(void)
 		cmocka_unit_test(a_thread_that_stalls_while_it_serves_delays_no_deadline),
 		cmocka_unit_test(a_waiter_that_does_not_come_is_passed_over),
 		cmocka_unit_test(a_waiter_that_died_is_buried),
+		cmocka_unit_test(places_in_pools_that_ended_are_used_again),
 		cmocka_unit_test(a_thread_that_stops_while_it_resizes_stops_no_other),
 	};
 
