@@ -60,7 +60,7 @@ ssize_t stele_os_read_file(const char *path, char *buf, size_t size);
 /* The kernel's number of this thread. */
 uint32_t stele_os_thread(void);
 
-/* Whether a thread of this process has that number now. */
+/* Whether a thread of this process has that number now, and has not ended. */
 bool stele_os_thread_lives(uint32_t thread);
 
 /* This thread's token, never 0: no other thread has had it or will have it. */

@@ -111,11 +111,6 @@ uint32_t stele_os_thread(void)
 	return (uint32_t)STELE_SYSCALL(SYS_gettid, 0);
 }
 
-bool stele_os_thread_lives(uint32_t thread)
-{
-	return STELE_SYSCALL(SYS_tgkill, stele_os_pid(), thread, 0) != -ESRCH;
-}
-
 int stele_os_priority(void)
 {
 	struct sched_param param = { 0 };
@@ -247,6 +242,13 @@ bool stele_os_thread_is_gone(uint32_t thread)
 	_Atomic uint32_t word = thread;
 
 	return futex(&word, FUTEX_TRYLOCK_PI, 0) == -ESRCH;
+}
+
+/* The first thread of a process is a zombie after its end, which a signal still finds. */
+bool stele_os_thread_lives(uint32_t thread)
+{
+	return STELE_SYSCALL(SYS_tgkill, stele_os_pid(), thread, 0) != -ESRCH &&
+	       !stele_os_thread_is_gone(thread);
 }
 
 void stele_os_futex_wait(_Atomic uint32_t *word, uint32_t value)

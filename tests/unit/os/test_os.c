@@ -208,6 +208,35 @@ static void the_priority_is_the_real_time_one(void **state)
 	assert_int_equal(priority, 7);
 }
 
+static void *see_first_thread_end(void *first)
+{
+	time_t end = time(NULL) + 20;
+
+	while (stele_os_thread_lives((uint32_t)(uintptr_t)first) && time(NULL) < end)
+		sched_yield();
+	_exit(time(NULL) < end ? 0 : 1);
+}
+
+/* It is a zombie for as long as the others live. */
+static void the_first_thread_of_a_process_ends_like_others(void **state)
+{
+	pthread_t thread;
+	int status;
+	pid_t child = fork();
+
+	(void)state;
+	if (child == 0) {
+		void *me = (void *)(uintptr_t)stele_os_thread();
+
+		if (!stele_os_thread_lives(stele_os_thread()) ||
+		    pthread_create(&thread, NULL, see_first_thread_end, me) != 0)
+			_exit(2);
+		syscall(SYS_exit, 0);
+	}
+	assert_int_equal(waitpid(child, &status, 0), child);
+	assert_int_equal(status, 0);
+}
+
 static const struct CMUnitTest everywhere[] = {
 	cmocka_unit_test(purged_pages_read_as_zero_and_their_neighbours_do_not),
 	cmocka_unit_test(a_refused_purge_is_a_return_value),
@@ -223,6 +252,7 @@ static const struct CMUnitTest on_a_kernel[] = {
 	cmocka_unit_test(the_barrier_works_once_registered),
 	cmocka_unit_test(the_test_signal_comes_and_the_program_keeps_its_handler),
 	cmocka_unit_test(the_priority_is_the_real_time_one),
+	cmocka_unit_test(the_first_thread_of_a_process_ends_like_others),
 };
 
 int main(void)
