@@ -369,9 +369,10 @@ bool stele_pool_free_slow(void *p, mempool_t *pool, const void *site)
 		return false;
 	if (inside(pool)->checks && !stele_mempool_check_put(pool, p))
 		return false;
-	if (!free_to_reserve(pool, p))
-		pool->free(p, pool->pool_data);
-	return true;
+	if (free_to_reserve(pool, p))
+		return true;
+	pool->free(p, pool->pool_data);
+	return false;
 }
 
 void mempool_free(void *p, mempool_t *pool)

@@ -41,7 +41,7 @@ static inline struct pool *inside(mempool_t *pool)
 bool stele_pool_take(mempool_t *pool, void **out, unsigned n);
 /* Frees the elements that are above a limit that fell. */
 void stele_pool_drop_surplus(mempool_t *pool);
-/* False: a check refused @p. */
+/* True: @p is in the reserve. It is not if a check refused it, or there was no place. */
 bool stele_pool_free_slow(void *p, mempool_t *pool, const void *site);
 
 /* ---- life.c ---- */

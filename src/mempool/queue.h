@@ -125,14 +125,16 @@ static inline void place_leave(struct wait_queue *q, struct wait_place *p)
 
 /* ---- telling ---- */
 
-/* Whether the waiter was told long ago, and did not come. */
+/* Whether the waiter was told long ago, which may be more than half of what the clock's 32 bits tell, and
+ * did not come. A thread that was slow has read the clock before that. */
 static inline bool place_is_passed(struct wait_place *p, uint32_t now)
 {
 	uint32_t told = load_relaxed(&p->told);
 
 	if (!told || told == WAIT_PASSED)
 		return told;
-	return (int32_t)(now - told) > WAIT_PATIENCE && cas_relaxed(&p->told, &told, WAIT_PASSED);
+	return now - told + WAIT_SLOW > WAIT_PATIENCE + WAIT_SLOW &&
+	       cas_relaxed(&p->told, &told, WAIT_PASSED);
 }
 
 /* Tells the waiter. It is woken even if it was told before: that thread may have left in between. */

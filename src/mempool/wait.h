@@ -44,7 +44,8 @@ struct wait_queue;
 #ifndef WAIT_PLACES
 #define WAIT_PLACES 1024u
 #endif
-#define WAIT_PATIENCE 50 /* milliseconds */
+#define WAIT_PATIENCE 50u /* milliseconds */
+#define WAIT_SLOW 60000u  /* the same */
 #define WAIT_PASSED 2u
 
 #define HOLDER_THREAD ((1u << 22) - 1) /* Linux gives no larger number */

@@ -8,6 +8,7 @@
 #include "../leaving.h"
 #include "base/options.h"
 #include "mempool/pool.h"
+#include "mempool/queue.h"
 #include <sched.h>
 #include <stdlib.h>
 #include <stele/mempool.h>
@@ -402,6 +403,53 @@ static void places_in_pools_that_ended_are_used_again(void **state)
 	one_more_has_a_place();
 }
 
+/* It was told, and died; nothing was freed since, for longer than half of what the clock tells. */
+static void a_waiter_that_was_told_weeks_ago_is_passed_over(void **state)
+{
+	struct wait_place place = { .told = 1 };
+
+	(void)state;
+	assert_false(place_is_passed(&place, 1 + WAIT_PATIENCE));
+	assert_false(place_is_passed(&place, 1u - 10)); /* by a thread that was slow */
+	assert_true(place_is_passed(&place, 0x90000001u));
+	assert_int_equal(place.told, WAIT_PASSED);
+}
+
+/* ---- elements that threads are owed, and leave ---- */
+
+static void *new_element(gfp_t gfp, void *data)
+{
+	(void)data;
+	return kmalloc(64, gfp);
+}
+
+static void free_element(void *p, void *data)
+{
+	(void)data;
+	kfree(p);
+}
+
+static void take_one(void)
+{
+	(void)!mempool_alloc_preallocated(&pool);
+}
+
+/* Each leaves an element in its place, until no place is free. The pool has fewer elements then. */
+static void filling_a_pool_without_places_ends(void **state)
+{
+	(void)state;
+	assert_int_equal(mempool_init(&pool, MOST, new_element, free_element, NULL), 0);
+	alarm(SECONDS_AT_MOST);
+	for (unsigned i = 0; i < 2 * (RESERVE_FIRST + MOST); i++) {
+		leaving_at("reserve:owed", LEAVING_JUMPS);
+		leaving_body((void *)take_one);
+		assert_int_equal(mempool_resize(&pool, MOST), 0);
+	}
+	alarm(0);
+	assert_true(stele_mempool_curr_nr(&pool) < MOST);
+	mempool_exit(&pool);
+}
+
 /* ---- a thread that changes the size ---- */
 
 static void make_larger(void)
@@ -458,6 +506,8 @@ int main(void)
 		cmocka_unit_test(a_waiter_that_does_not_come_is_passed_over),
 		cmocka_unit_test(a_waiter_that_died_is_buried),
 		cmocka_unit_test(places_in_pools_that_ended_are_used_again),
+		cmocka_unit_test(a_waiter_that_was_told_weeks_ago_is_passed_over),
+		cmocka_unit_test(filling_a_pool_without_places_ends),
 		cmocka_unit_test(a_thread_that_stops_while_it_resizes_stops_no_other),
 	};
 
