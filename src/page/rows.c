@@ -321,6 +321,7 @@ void stele_areas_gone(uint32_t first, uint32_t n)
 void stele_areas_lost(uint32_t first, uint32_t n)
 {
 	sub_relaxed(&stele_heap.mapped, n);
+	add_relaxed(&stele_heap.foreign, n);
 	for (uint32_t i = first; i < first + n; i++) {
 		stele_area_clear_dirty(i);
 		area_show(area_count(i), AREA_FOREIGN);

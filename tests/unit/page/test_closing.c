@@ -175,6 +175,24 @@ static void what_others_left_can_be_had_again(void **state)
 		assert_int_equal(load_relaxed(&stele_heap.foreign), 0);
 }
 
+/* A block's new place that another thread's mapping took away (page/large.c), and left again. */
+static void what_was_lost_can_be_had_again(void **state)
+{
+	struct stele_zone *zone = &stele_heap.zones[0];
+	int64_t first = stele_areas_take(zone, 4, 1, true);
+	uint32_t foreign = load_relaxed(&stele_heap.foreign);
+
+	(void)state;
+	assert_true(first >= 0);
+	stele_os_unmap(area_memory((uint32_t)first), 4 * AREA_SIZE);
+	stele_areas_lost((uint32_t)first, 4);
+	assert_int_equal(load_relaxed(&stele_heap.foreign), foreign + 4);
+	assert_true(stele_areas_look_again(zone));
+	for (uint32_t i = 0; i < 4; i++)
+		assert_int_equal(load_relaxed(area_count((uint32_t)first + i)), AREA_CLOSED);
+	assert_int_equal(load_relaxed(&stele_heap.foreign), foreign);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -185,6 +203,7 @@ int main(void)
 		page_test(what_is_locked_stays),
 		page_test(a_steady_program_makes_no_calls),
 		page_test(what_others_left_can_be_had_again),
+		page_test(what_was_lost_can_be_had_again),
 	};
 
 	setenv("STELE_DIRTY_MIN", "512k", 1);
