@@ -201,21 +201,22 @@ static uint32_t find_row_of(struct stele_zone *zone, uint32_t from, uint32_t n, 
 	}
 }
 
-/* Where a row at the end begins: the last areas that were opened may be part of it. ORDER(SPAN)
- * acquire. */
-static uint32_t row_at_end(struct stele_zone *zone, uint32_t n)
+/* Where a row at the end begins: the last areas that were opened may be part of it, from @low on.
+ * ORDER(SPAN) acquire. */
+static uint32_t row_at_end(struct stele_zone *zone, uint32_t low, uint32_t n)
 {
 	uint32_t high = load_acquire(&zone->high), first = high;
 
-	while (first > zone->first && high - first < n &&
-	       may_be_whole(load_relaxed(area_count(first - 1))))
+	while (first > low && high - first < n && may_be_whole(load_relaxed(area_count(first - 1))))
 		first--;
 	return first;
 }
 
-static int64_t take_at_end(struct stele_zone *zone, uint32_t n, uint32_t align, unsigned how)
+/* No area below @low can be part of the row. */
+static int64_t take_at_end(struct stele_zone *zone, uint32_t low, uint32_t n, uint32_t align,
+			   unsigned how)
 {
-	uint32_t at = row_at_end(zone, n);
+	uint32_t at = row_at_end(zone, low, n);
 	int error;
 
 	do {
@@ -233,17 +234,19 @@ static int64_t take_at_end(struct stele_zone *zone, uint32_t n, uint32_t align, 
 	return -1;
 }
 
-static int64_t take_low(struct stele_zone *zone, uint32_t n, uint32_t align, unsigned how)
+/* From *at on, which is moved to where the search goes on. */
+static int64_t take_low(struct stele_zone *zone, uint32_t *at, uint32_t n, uint32_t align,
+			unsigned how)
 {
-	uint32_t at = zone->first, first;
+	uint32_t first;
 
-	while ((first = find_row_of(zone, at, n, align)) != UINT32_MAX) {
-		int error = take_row(zone, first, n, how, &at);
+	while ((first = find_row_of(zone, *at, n, align)) != UINT32_MAX) {
+		int error = take_row(zone, first, n, how, at);
 
 		if (!error)
 			return first;
 		if (error == -EEXIST)
-			at = first; /* the foreign mapping is marked now */
+			*at = first; /* the foreign mapping is marked now */
 		else if (error != -EAGAIN)
 			return -1;
 	}
@@ -253,10 +256,11 @@ static int64_t take_low(struct stele_zone *zone, uint32_t n, uint32_t align, uns
 int64_t stele_areas_take(struct stele_zone *zone, uint32_t n, uint32_t align, unsigned how)
 {
 	uint64_t signals = stele_areas_begin();
-	int64_t first = take_low(zone, n, align, how);
+	uint32_t at = zone->first;
+	int64_t first = take_low(zone, &at, n, align, how);
 
 	if (first < 0)
-		first = take_at_end(zone, n, align, how | ROW_ANYWHERE);
+		first = take_at_end(zone, at, n, align, how);
 	stele_areas_end(signals);
 	return first;
 }

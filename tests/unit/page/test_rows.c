@@ -100,6 +100,22 @@ static void a_row_that_comes_free_behind_the_search_is_found(void **state)
 	}
 }
 
+/* The areas behind were never opened. */
+static void a_purger_pushes_no_row_aside_at_the_end(void **state)
+{
+	char *p = take(HALF);
+
+	(void)state;
+	assert_non_null(p);
+	give_back(p);
+	assert_int_equal(load_relaxed(&stele_heap.zones[0].high), AREAS / 2);
+	act_at("purge:owned", 1, take_half);
+	stele_purge(FRAME_SIZE);
+	assert_null(stele_inject);
+	taken[1] = take(HALF);
+	assert_both_and_give_back(1);
+}
+
 static void a_purger_pushes_no_row_aside(void **state)
 {
 	(void)state;
@@ -140,6 +156,7 @@ static int start(void)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		page_test(a_purger_pushes_no_row_aside_at_the_end), /* the first one */
 		page_test(two_that_grab_at_the_same_time_find_room),
 		page_test(a_row_that_comes_free_behind_the_search_is_found),
 		page_test(a_purger_pushes_no_row_aside),
