@@ -10,6 +10,7 @@
  *           gone. A place has a turn, which each entering raises: the writer does not free the
  *           place of a later thread that the system gave the same number. Where all places are taken, a reader
  *           is counted.
+ * Limits    A reader that is counted and dies stays in the count, and no later change of the set ends.
  * Order     CPUS: all are sequentially consistent. Leaving and letting in are too.
  * Tests     tests/model/hotplug.c
  */
