@@ -146,20 +146,24 @@ static bool is_over(struct stele_grace *g, struct awaited *a, const struct kmem_
 struct watched {
 	uint32_t steps[RUNNER_HANDS];
 	uint32_t since[RUNNER_HANDS];
+	uint32_t last; /* look */
 };
 
 /* A thread that stands still between two steps of its own round, where it waits for nobody, is given
- * up on, once: no barrier waits for its round any more. */
+ * up on, once: no barrier waits for its round any more. If the whole process stood still, so that two
+ * looks are far apart, each thread is given its time anew. */
 static void give_up_on_the_stuck(struct runner *r, struct watched *seen)
 {
 	uint32_t now = now_ms();
+	bool apart = now - seen->last > APART_MS;
 
+	seen->last = now;
 	for (unsigned i = 0; i < RUNNER_HANDS; i++) {
 		struct hand *h = &r->hand[i];
 		uint64_t round = load_relaxed(&h->round);
 		uint32_t steps = load_relaxed(&h->steps);
 
-		if (!round || load_relaxed(&h->away) || steps != seen->steps[i] || !seen->since[i])
+		if (apart || !round || load_relaxed(&h->away) || steps != seen->steps[i])
 			seen->since[i] = now | 1;
 		else if ((int32_t)(now - seen->since[i]) > GIVE_UP_MS)
 			hand_give_up(h, round);

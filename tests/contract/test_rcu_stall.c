@@ -14,9 +14,11 @@
 #include <errno.h>
 #include <pthread.h>
 #include <semaphore.h>
+#include <signal.h>
 #include <stele/rcu.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -355,6 +357,57 @@ static void a_barrier_gives_up_on_a_runner_that_stalls(void **state)
 	sem_post(&go_on);
 	kmem_cache_destroy(s);
 }
+
+static _Atomic bool works;
+
+/* A second of work between two steps: it is slow, and does not stall. */
+static void work_there(const char *point)
+{
+	struct timespec used;
+
+	if (strcmp(point, "runner:readers-left") != 0 || !atomic_exchange(&works, false))
+		return;
+	do
+		clock_gettime(CLOCK_THREAD_CPUTIME_ID, &used);
+	while (used.tv_sec < 1);
+}
+
+/* Longer than a barrier waits for one that stalls. */
+static pid_t stop_this_process(void)
+{
+	pid_t child = fork();
+
+	if (child == 0) {
+		nap_ms(300);
+		kill(getppid(), SIGSTOP);
+		nap_ms(5500);
+		kill(getppid(), SIGCONT);
+		_exit(0);
+	}
+	return child;
+}
+
+static void a_process_that_was_stopped_gives_up_on_nobody(void **state)
+{
+	struct kmem_cache *s = kmem_cache_create("given", sizeof(struct item), NULL, SLAB_NO_MERGE);
+	pid_t child;
+
+	(void)state;
+	kvfree_rcu_barrier();
+	stele_inject = work_there;
+	works = true;
+	for (int i = 0; i < 400; i++) {
+		struct item *given = kmem_cache_alloc(s, 0);
+
+		kfree_rcu(given, rcu);
+	}
+	child = stop_this_process();
+	kvfree_rcu_barrier();
+	assert_int_equal(waiting_bytes(), 0);
+	assert_int_equal(waitpid(child, NULL, 0), child);
+	stele_inject = stall_there;
+	kmem_cache_destroy(s);
+}
 #endif
 
 static int begin(void **state)
@@ -382,6 +435,7 @@ int main(void)
 #if STELE_DEBUG
 		cmocka_unit_test_setup(a_runner_that_stalls_is_replaced, each),
 		cmocka_unit_test_setup(a_barrier_gives_up_on_a_runner_that_stalls, each),
+		cmocka_unit_test_setup(a_process_that_was_stopped_gives_up_on_nobody, each),
 #endif
 	};
 
