@@ -31,7 +31,8 @@
  *           A handler that forks between the last look and the sleep itself: the child learns by its
  *           next look where it is.
  * Tests     tests/model/ (waiting.c, served.c, mempool.pml), tests/contract/test_mempool.c,
- *           tests/contract/test_mempool_left.c, tests/stress/mempool.c
+ *           tests/contract/test_mempool_left.c, tests/contract/test_mempool_places.c,
+ *           tests/stress/mempool.c
  */
 #ifndef STELE_MEMPOOL_WAIT_H
 #define STELE_MEMPOOL_WAIT_H
