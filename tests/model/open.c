@@ -39,6 +39,7 @@ static const struct area_hints hints = { bits, words };
 static void hint_is_wrong(uint32_t number)
 {
 #ifdef BROKEN_HINT_LOOK
+	STELE_POINT("model:wrong");
 	atomic_fetch_and_explicit(&bits[0], ~(1ull << number), memory_order_acq_rel);
 #else
 	hint_clear(hints, number, &counts[number]);
