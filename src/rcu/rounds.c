@@ -71,7 +71,7 @@ bool stele_runner_is_gone(struct stele_grace *g)
 
 /* A hand whose owner left or is gone, rather than a free one: entries wait in it. NULL: there is
  * none. */
-static struct hand *claim(struct runner *r, uint64_t me)
+static struct hand *claim_hand(struct runner *r, uint64_t me)
 {
 	for (int free = false; free <= true; free++)
 		for (unsigned i = 0; i < RUNNER_HANDS; i++) {
@@ -234,7 +234,7 @@ void stele_round_run(struct stele_grace *g)
 
 	in_hand_forget(&r->busy, stele_thread_token());
 	get_busy(r, &name);
-	h = claim(r, me);
+	h = claim_hand(r, me);
 	if (!h) {
 		in_hand_leave(&name);
 		stele_os_nap(); /* all of them stall */
@@ -277,7 +277,7 @@ static struct turn begin_turn(struct stele_grace *g, struct hand *again)
 	if (!runner_try_busy(r, &stele_forks, stele_thread_token(), &name))
 		return turn;
 	if (!again)
-		turn.hand = claim(r, turn.me);
+		turn.hand = claim_hand(r, turn.me);
 	else if (owner_change(&again->owner, OWNER_LEFT, turn.me))
 		turn.hand = again;
 	if (!turn.hand) {
