@@ -372,6 +372,12 @@ static void work_there(const char *point)
 	while (used.tv_sec < 1);
 }
 
+static void at_point(const char *point)
+{
+	work_there(point);
+	stall_there(point);
+}
+
 /* Longer than a barrier waits for one that stalls. */
 static pid_t stop_this_process(void)
 {
@@ -394,7 +400,6 @@ static void a_process_that_was_stopped_gives_up_on_nobody(void **state)
 
 	(void)state;
 	kvfree_rcu_barrier();
-	stele_inject = work_there;
 	works = true;
 	for (int i = 0; i < 400; i++) {
 		struct item *given = kmem_cache_alloc(s, 0);
@@ -405,7 +410,6 @@ static void a_process_that_was_stopped_gives_up_on_nobody(void **state)
 	kvfree_rcu_barrier();
 	assert_int_equal(waiting_bytes(), 0);
 	assert_int_equal(waitpid(child, NULL, 0), child);
-	stele_inject = stall_there;
 	kmem_cache_destroy(s);
 }
 #endif
@@ -418,7 +422,7 @@ static int begin(void **state)
 	stele_opt.rcu_expedite = BOUND / 2;
 #if STELE_DEBUG
 	is_mine = true;
-	stele_inject = stall_there; /* before there is another thread */
+	stele_inject = at_point; /* before there is another thread */
 #endif
 	sem_init(&there, 0, 0);
 	sem_init(&go_on, 0, 0);
