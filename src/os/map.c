@@ -8,6 +8,8 @@
  *           behind it. Otherwise the error tells what is there: EFAULT where the mapping ends before
  *           start+old, ENOMEM or EAGAIN where it reaches as far as that. Mappings of others are no
  *           part of ours, as they have other flags: ours are MAP_NORESERVE, and opt out of huge pages.
+ * Move      the target is mapped before, so that nothing of others is replaced. Its first word gets a
+ *           mark: a kernel that unmapped the target and then refused has taken the mark away.
  * Failure   -errno; errno itself is never changed, callers may be in a signal handler.
  * Tests     tests/unit/os/test_map.c
  */
@@ -18,8 +20,10 @@
 #include "base/options.h"
 #include "os/os.h"
 #include <errno.h>
+#include <linux/futex.h>
 #include <sys/auxv.h>
 #include <sys/mman.h>
+#include <time.h>
 
 #ifndef MAP_FIXED_NOREPLACE
 #define MAP_FIXED_NOREPLACE 0x100000
@@ -101,28 +105,41 @@ bool stele_os_is_one_mapping(void *p, size_t size)
 
 /* ---- moving ---- */
 
-/* Something is mapped at every page of [p, p+size). MS_ASYNC looks, and does nothing besides. */
-static bool is_mapped(const char *p, size_t size)
+#define MARK 0x9d3c52a7u
+
+/* Whether *@p is MARK. The kernel reads it, since something else, or nothing, may be there by now. */
+static bool has_mark(const uint32_t *p)
 {
-	return STELE_SYSCALL(SYS_msync, p, size, MS_ASYNC) == 0;
+	static const struct timespec at_once;
+	long error;
+
+	do
+		error = STELE_SYSCALL(SYS_futex, p, FUTEX_WAIT | FUTEX_PRIVATE_FLAG, MARK,
+				      &at_once);
+	while (error == -EINTR);
+	return error == -ETIMEDOUT || error == 0;
 }
 
 /*
- * A move was refused. The kernel may have unmapped the target before it refused, and another thread
- * may have mapped something there since. The target must not be enlarged to find out: another
- * thread may be about to map the memory behind it.
+ * A move was refused. The kernel may have unmapped the target, as a whole, before it refused, and
+ * another thread may have mapped something there since. If the mark is there, so is the target. The
+ * target must not be enlarged to find out: another thread may be about to map the memory behind it.
  */
-static int look_at_target(char *to, size_t size)
+static int look_at_target(uint32_t *to, size_t size)
 {
 	if (stele_os_map(to, size) == 0)
 		return -ENOMEM;
-	return is_mapped(to, size) ? -ENOMEM : STELE_OS_TARGET_LOST;
+	if (!has_mark(to))
+		return STELE_OS_TARGET_LOST;
+	*to = 0;
+	return -ENOMEM;
 }
 
 int stele_os_move(void *from, size_t old, void *to, size_t size)
 {
 	long p;
 
+	*(uint32_t *)to = MARK;
 	/* More than one mapping at @from is refused as a whole, since the size changes. */
 	p = STELE_SYSCALL(SYS_mremap, from, old, size, MREMAP_MAYMOVE | MREMAP_FIXED, to);
 	return is_error(p) ? look_at_target(to, size) : 0;

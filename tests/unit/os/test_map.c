@@ -8,9 +8,14 @@
 
 #include "../unit.h"
 
+#include <linux/filter.h>
+#include <linux/seccomp.h>
 #include <pthread.h>
 #include <stdatomic.h>
+#include <sys/ioctl.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #define MIB (1ul << 20)
@@ -125,28 +130,121 @@ static void a_refused_move_leaves_both(void **state)
 	assert_int_equal(stele_os_map(to, 2 * MIB), 0);
 	assert_int_equal(stele_os_move(from, MIB, to, 2 * MIB), -ENOMEM);
 	assert_true(all_bytes(from, MIB, 0x66));
+	assert_true(all_bytes(to, 2 * MIB, 0));
 	memset(to, 1, 2 * MIB);
 	stele_os_unmap(from, MIB);
 	stele_os_unmap(to, 2 * MIB);
 }
 
-static void a_target_that_is_lost_is_told(void **state)
+/* ---- a kernel that unmaps the target before it refuses ---- */
+
+struct refused_move {
+	char *from, *to;
+	_Atomic int listener;
+	int result;
+};
+
+/* From now on another thread answers this one's mremap(). */
+static int listen_to_mremap(void)
 {
-	char *from = free_place(MIB), *to;
+	struct sock_filter filter[] = {
+		BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
+		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_mremap, 0, 1),
+		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_USER_NOTIF),
+		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+	};
+	struct sock_fprog program = { sizeof(filter) / sizeof(filter[0]), filter };
+
+	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0)
+		return -1;
+	return (int)syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, SECCOMP_FILTER_FLAG_NEW_LISTENER,
+			    &program);
+}
+
+static void *move_that_is_refused(void *arg)
+{
+	struct refused_move *m = arg;
+	int listener = listen_to_mremap();
+
+	m->listener = listener;
+	if (listener >= 0)
+		m->result = stele_os_move(m->from, MIB, m->to, 2 * MIB);
+	return NULL;
+}
+
+/* The target is gone, and [to+at, to+at+size) is another's by now, with @prot. */
+static int refuse_after_unmapping(struct refused_move *m, size_t at, size_t size, int prot)
+{
+	struct seccomp_notif asked = { 0 };
+	struct seccomp_notif_resp answer = { .error = -ENOMEM };
+	pthread_t thread;
+
+	m->listener = 0;
+	m->result = 4711;
+	assert_int_equal(pthread_create(&thread, NULL, move_that_is_refused, m), 0);
+	while (!m->listener)
+		usleep(1000);
+	assert_true(m->listener > 0);
+	assert_int_equal(ioctl(m->listener, SECCOMP_IOCTL_NOTIF_RECV, &asked), 0);
+	munmap(m->to, 2 * MIB);
+	if (size)
+		assert_ptr_equal(mmap(m->to + at, size, prot,
+				      MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0),
+				 m->to + at);
+	answer.id = asked.id;
+	assert_int_equal(ioctl(m->listener, SECCOMP_IOCTL_NOTIF_SEND, &answer), 0);
+	pthread_join(thread, NULL);
+	close(m->listener);
+	return m->result;
+}
+
+static void a_target_that_another_has_is_not_taken_for_ours(void **state)
+{
+	static const struct {
+		size_t at, size;
+		int prot;
+	} others[] = {
+		{ MIB, 65536, PROT_READ }, { 0, 65536, PROT_READ },
+		{ 0, 2 * MIB, PROT_READ }, { 0, 2 * MIB, PROT_READ | PROT_WRITE },
+		{ 0, 2 * MIB, PROT_NONE },
+	};
+	struct refused_move m = { .from = free_place(MIB) };
 
 	(void)state;
-	assert_int_equal(stele_os_map(from, MIB), 0);
-	memset(from, 0x77, MIB);
-	assert_int_equal(mprotect(from + MIB / 2, MIB / 2, PROT_READ), 0);
-	to = free_place(2 * MIB);
-	/* As if another thread had mapped this after the kernel had unmapped the target. */
-	assert_ptr_equal(mmap(to + MIB, 65536, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0),
-			 to + MIB);
-	assert_int_equal(stele_os_move(from, MIB, to, 2 * MIB), STELE_OS_TARGET_LOST);
-	assert_true(is_mapped(to + MIB));
-	assert_true(all_bytes(from, MIB, 0x77));
-	stele_os_unmap(from, MIB);
-	stele_os_unmap(to, 2 * MIB);
+	assert_int_equal(stele_os_map(m.from, MIB), 0);
+	memset(m.from, 0x77, MIB);
+	for (unsigned i = 0; i < sizeof(others) / sizeof(others[0]); i++) {
+		char *other;
+
+		m.to = free_place(2 * MIB);
+		other = m.to + others[i].at;
+		assert_int_equal(stele_os_map(m.to, 2 * MIB), 0);
+		assert_int_equal(refuse_after_unmapping(&m, others[i].at, others[i].size,
+							others[i].prot),
+				 STELE_OS_TARGET_LOST);
+		assert_true(is_mapped(other));
+		if (others[i].prot & PROT_READ)
+			assert_true(all_bytes(other, others[i].size, 0));
+		assert_true(all_bytes(m.from, MIB, 0x77));
+		munmap(m.to, 2 * MIB);
+	}
+	stele_os_unmap(m.from, MIB);
+}
+
+static void a_target_that_nobody_took_is_mapped_again(void **state)
+{
+	struct refused_move m = { .from = free_place(MIB) };
+
+	(void)state;
+	assert_int_equal(stele_os_map(m.from, MIB), 0);
+	memset(m.from, 0x77, MIB);
+	m.to = free_place(2 * MIB);
+	assert_int_equal(stele_os_map(m.to, 2 * MIB), 0);
+	assert_int_equal(refuse_after_unmapping(&m, 0, 0, 0), -ENOMEM);
+	assert_true(all_bytes(m.to, 2 * MIB, 0));
+	assert_true(all_bytes(m.from, MIB, 0x77));
+	stele_os_unmap(m.from, MIB);
+	stele_os_unmap(m.to, 2 * MIB);
 }
 
 struct neighbour {
@@ -202,9 +300,14 @@ int main(void)
 		cmocka_unit_test(a_neighbour_ends_the_growth_and_is_no_part_of_it),
 		cmocka_unit_test(a_move_takes_the_pages_along),
 		cmocka_unit_test(a_refused_move_leaves_both),
-		cmocka_unit_test(a_target_that_is_lost_is_told),
 		cmocka_unit_test(a_refused_move_does_not_touch_the_pages_behind),
 	};
+	/* An emulator has no filters. */
+	const struct CMUnitTest native[] = {
+		cmocka_unit_test(a_target_that_another_has_is_not_taken_for_ours),
+		cmocka_unit_test(a_target_that_nobody_took_is_mapped_again),
+	};
+	int bad = cmocka_run_group_tests(tests, NULL, NULL);
 
-	return cmocka_run_group_tests(tests, NULL, NULL);
+	return bad || STELE_TEST_EMULATED ? bad : cmocka_run_group_tests(native, NULL, NULL);
 }
