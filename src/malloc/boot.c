@@ -17,7 +17,7 @@
 #include <stdint.h>
 #include <string.h>
 
-#define BUFFER_BYTES (256u << 10)
+#define BUFFER_BYTES (64u << 10)
 #define HEAD ((size_t)16) /* before each piece; keeps it aligned */
 
 static char buffer[BUFFER_BYTES] __attribute__((aligned(4096)));

@@ -3,10 +3,10 @@
  * page/heap.c - where everything lies, and how much of it is mapped
  *
  * Idea      Everything Stele knows lies at an offset from one base:
- *             base          descriptor of "not ours", sentinels, size table, facts, slots[], hints
- *             +1152 KiB     page map, for each 4 KiB of the arena: tags, 8 bytes
+ *             base          descriptor of "not ours", sentinels, size table, facts, slots[]
+ *             +896 KiB      page map, for each 4 KiB of the arena: tags, 8 bytes
  *             then          and references, 4 bytes
- *             then          slots, area counts, areas, descriptors
+ *             then          area counts, areas, bits of areas, slots, descriptors
  *             then          the arena, 2 MiB aligned
  *           These addresses are chosen at start, and nothing but the first piece of each part is
  *           mapped: a part is enlarged when it is used up (sync/stretch.h), areas are mapped as they
@@ -26,6 +26,7 @@
 #include "base/options.h"
 #include "os/map.h"
 #include "os/os.h"
+#include "page/marks.h"
 #include "page/run.h"
 #include "percpu/system.h"
 #include "sync/inject.h"
@@ -71,12 +72,8 @@ static void set_zones(struct stele_heap *h, uint32_t areas)
 	}
 }
 
-/* The hints of the largest arena end before the slot of threads that are stepped. */
-_Static_assert(STELE_HINTS_OFFSET + ARENA_MAX / AREA_SIZE / 8 <= STELE_STEPPED_OFFSET,
-	       "hints, then the slot of threads that are stepped");
-_Static_assert(STELE_DUMMY_OFFSET + STELE_SLOT_SIZE + 2 * STELE_WORDS_SIZE <=
-		       STELE_HINT_WORDS_OFFSET,
-	       "the shared slot, then hints");
+_Static_assert(STELE_DUMMY_OFFSET + STELE_SLOT_SIZE + 2 * STELE_WORDS_SIZE <= STELE_STEPPED_OFFSET,
+	       "the shared slot, then the one of threads that are stepped");
 
 /* Nothing is ever mapped between two parts: each is a mapping of its own. */
 #define PART_GAP STELE_MAP_UNIT
@@ -87,6 +84,23 @@ static size_t part(size_t *at, size_t size)
 
 	*at += round_page(size) + PART_GAP;
 	return here;
+}
+
+_Static_assert(MARKS_MAX >= ARENA_MAX / AREA_SIZE, "a mark for each area");
+
+/*
+ * Bits of @areas areas, from @at on: the words of hints, which have a bit for 64 areas; marks to purge,
+ * upper words first (page/marks.h); hints (page/open.h); classes of 64 areas (page/rooms.h). Their end.
+ */
+static size_t lay_out_bits(struct stele_heap *h, size_t at, size_t areas)
+{
+	size_t words = STELE_ALIGN_UP(areas + 1, (size_t)64 * ROOM_FAN) / 64;
+
+	h->bits_at = at;
+	h->marks_at = h->bits_at + MARKS_UPPER * 8;
+	h->hints_at = h->marks_at + MARKS_UPPER * 8 + words * 8;
+	h->groups_at = h->hints_at + words * 8;
+	return h->groups_at + words * 4;
 }
 
 /* Fills in offsets for an arena of @arena bytes; returns the whole size. */
@@ -100,6 +114,8 @@ static size_t lay_out(struct stele_heap *h, size_t arena, unsigned slots)
 	h->refs_at = part(&at, areas * AREA_FRAMES * 4);
 	h->counts_at = part(&at, areas * 4 * ROOM_STRIDE);
 	h->areas_at = part(&at, areas * sizeof(struct area));
+	h->bits_end = lay_out_bits(h, at, areas);
+	part(&at, h->bits_end - at);
 	h->slots_at = part(&at, (size_t)slots * STELE_SLOT_SIZE);
 	h->slots_end = h->slots_at + (size_t)slots * STELE_SLOT_SIZE;
 	h->descriptors_at = part(&at, descriptors);
@@ -239,6 +255,7 @@ static void set_tables(void)
 	set_table(TABLE_AREAS, h->areas_at, table_size(TABLE_AREAS, h->areas_max));
 	set_table(TABLE_RUNS, h->descriptors_at, h->descriptors_end - h->descriptors_at);
 	set_table(TABLE_SLOTS, h->slots_at, h->slots_end - h->slots_at);
+	set_table(TABLE_BITS, h->bits_at, h->bits_end - h->bits_at);
 }
 
 /* The first piece. */
@@ -246,6 +263,8 @@ static size_t first_size(enum stele_table table)
 {
 	if (table == TABLE_SLOTS)
 		return STELE_SLOT_SIZE;
+	if (table == TABLE_BITS)
+		return stele_heap.tables[TABLE_BITS].room;
 	return STELE_MAX(table_size(table, STELE_MIN(COVER_STEP, stele_heap.areas_max)),
 			 (size_t)STELE_MAP_UNIT);
 }

@@ -29,6 +29,7 @@ enum stele_table {
 	TABLE_AREAS,
 	TABLE_RUNS,
 	TABLE_SLOTS,
+	TABLE_BITS, /* of all areas that there can be: mapped as a whole */
 	TABLES
 };
 
@@ -40,6 +41,8 @@ struct stele_heap {
 	size_t counts_at;
 	size_t areas_at;
 	size_t descriptors_at, descriptors_end;
+	size_t bits_at, bits_end;	      /* of all areas */
+	size_t marks_at, hints_at, groups_at; /* among these */
 	size_t arena_at;
 	uint32_t areas_max;
 	uint32_t zone_shift; /* an area's number to its node's */
@@ -62,13 +65,14 @@ static inline _Atomic uint32_t *area_count(uint32_t number)
 	return (_Atomic uint32_t *)(stele_hot.base + stele_heap.counts_at) + number * ROOM_STRIDE;
 }
 
-extern _Atomic uint32_t stele_room_groups[] __attribute__((visibility("hidden")));
 extern _Atomic uint32_t stele_room_tops[] __attribute__((visibility("hidden")));
 
 /* An area's word lies behind its count. */
 static inline struct rooms area_rooms(void)
 {
-	return (struct rooms){ area_count(0) + 1, stele_room_groups, stele_room_tops };
+	return (struct rooms){ area_count(0) + 1,
+			       (_Atomic uint32_t *)(stele_hot.base + stele_heap.groups_at),
+			       stele_room_tops };
 }
 
 /* Or not open. */
@@ -94,9 +98,8 @@ static inline uint32_t area_of(uintptr_t address)
 
 static inline struct area_hints area_hints(void)
 {
-	return (struct area_hints){ (_Atomic uint64_t *)(stele_hot.base + STELE_HINTS_OFFSET),
-				    (_Atomic uint64_t *)(stele_hot.base +
-							 STELE_HINT_WORDS_OFFSET) };
+	return (struct area_hints){ (_Atomic uint64_t *)(stele_hot.base + stele_heap.hints_at),
+				    (_Atomic uint64_t *)(stele_hot.base + stele_heap.bits_at) };
 }
 
 static inline struct stele_zone *zone_of_area(uint32_t number)

@@ -38,8 +38,11 @@
 #define REFUSED_MS 1000u
 
 /* Areas that may have dirty free frames. */
-static struct marks marks;
-_Static_assert(MARKS_MAX >= STELE_ARENA_LARGEST / AREA_SIZE, "one bit for each area");
+/* As much of it is mapped as the arena has areas (page/heap.c). */
+static struct marks *area_marks(void)
+{
+	return (struct marks *)(stele_hot.base + stele_heap.marks_at);
+}
 static _Atomic uint32_t short_calls; /* left in this tick */
 static _Atomic uint32_t short_of;    /* too much is free, and no area is marked */
 static _Atomic uint64_t refused;     /* ms: the system refused then */
@@ -195,7 +198,7 @@ static unsigned take_calls(unsigned most)
 static void walk(struct step *step, uint32_t highest)
 {
 	for (unsigned visits = 0; visits < VISITS && excess(step) && !step->refused; visits++) {
-		uint32_t number = marks_take(&marks, highest);
+		uint32_t number = marks_take(area_marks(), highest);
 
 		if (number == MARKS_NONE) {
 			store_relaxed(&short_of, 1);
@@ -203,7 +206,7 @@ static void walk(struct step *step, uint32_t highest)
 		}
 		STELE_POINT("purge:area");
 		if (!purge_area(number, step))
-			marks_add(&marks, number);
+			marks_add(area_marks(), number);
 	}
 }
 
@@ -215,7 +218,7 @@ void stele_purge_some(uint64_t keep, uint64_t returned, uint64_t closed)
 
 	if (highest == AREA_NONE || refused_lately())
 		return;
-	if (!marks_any(&marks, highest)) {
+	if (!marks_any(area_marks(), highest)) {
 		store_relaxed(&short_of, 1);
 		return;
 	}
@@ -239,14 +242,14 @@ void stele_purge_tick(void)
 		return;
 	store_relaxed(&short_of, 0);
 	for (unsigned node = 0; node < stele_nodes.count; node++)
-		marks_all(&marks, stele_heap.zones[node].first,
+		marks_all(area_marks(), stele_heap.zones[node].first,
 			  load_relaxed(&stele_heap.zones[node].high));
 }
 
 void stele_purge_noted(uint32_t first, uint32_t last)
 {
 	for (uint32_t number = first; number <= last; number++)
-		marks_add(&marks, number);
+		marks_add(area_marks(), number);
 }
 
 /* ---- on request ---- */

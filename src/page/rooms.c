@@ -15,7 +15,6 @@
 
 _Static_assert(ROOM_FAN == 64, "as the text says");
 
-_Atomic uint32_t stele_room_groups[STELE_ARENA_LARGEST / AREA_SIZE / ROOM_FAN];
 _Atomic uint32_t stele_room_tops[STELE_ARENA_LARGEST / AREA_SIZE / ROOM_TOP + 1];
 
 /* ---- rows in a bitmap ---- */
