@@ -54,6 +54,10 @@ enum stele_profile { STELE_PROFILE_DEFAULT, STELE_PROFILE_TINY, STELE_NR_PROFILE
 		"every so many calls of a mempool's own allocation fail, for tests; 0 for none") \
 	STELE_OPTION(fail_mempool_alloc_bulk, INT, 0, 0, 1000000, \
 		"the same for mempool_alloc_bulk()") \
+	STELE_OPTION(init_on_alloc, BOOL, 0, 0, 1, \
+		"clear all memory before it is handed out, as the kernel's option does") \
+	STELE_OPTION(init_on_free, BOOL, 0, 0, 1, \
+		"clear all memory when it is freed, as the kernel's option does") \
 	STELE_OPTION(mempool_debug, BOOL, 0, 0, 1, \
 		"check the elements of mempools: freed twice, foreign, written to while free") \
 	STELE_OPTION(mempool_retry, INT, 5000, 0, 3600000, \

@@ -119,7 +119,8 @@ bool stele_free_any(const char *name, void *p, const void *site, enum effort eff
 	/* A traced call is not bounded: the callback is not ours. */
 	if (trace_asked(STELE_TRACE_KFREE) && site)
 		return free_reported(call, p);
-	return slab_free_by(push_late, p) || free_run(call, p, NULL, effort);
+	return (!trace_asked(WATCH_CLEAR_FREED) && slab_free_by(push_late, p)) ||
+	       free_run(call, p, NULL, effort);
 }
 
 bool stele_free(const char *name, void *p, const void *site)
@@ -166,7 +167,7 @@ static void free_into(struct kmem_cache *s, void *p, const void *site,
 		stele_report_destroyed(call, s);
 	else if (!run || run->cache != s || !run_has_object_at(run, p))
 		report_wrong_cache(s, p, site);
-	else if (event || !push_late(s->words, p))
+	else if (event || trace_asked(WATCH_CLEAR_FREED) || !push_late(s->words, p))
 		free_object(call, run, p, event, EFFORT_USUAL);
 }
 

@@ -27,6 +27,7 @@
 #include "cache/attach.h"
 #include "cache/barn.h"
 #include "cache/chores.h"
+#include "cache/clear.h"
 #include "cache/sheaves.h"
 #include "cache/short.h"
 #include "page/where.h"
@@ -85,6 +86,14 @@ void *stele_zero_object(struct kmem_cache *s, void *p)
 	return p;
 }
 
+/* An object that is about to be handed out. */
+static inline void *ready_to_use(struct kmem_cache *s, void *p, gfp_t gfp)
+{
+	if (p && (gfp & __GFP_ZERO || clears_new(s)))
+		stele_zero_object(s, p);
+	return p;
+}
+
 static void *alloc_any_way(struct kmem_cache *s)
 {
 	void *p = alloc_from_sheaves(s, EFFORT_USUAL);
@@ -106,9 +115,7 @@ void *stele_alloc_anywhere(struct kmem_cache *s, gfp_t gfp)
 		p = alloc_any_way(s);
 	if (stele_unlikely(!p))
 		p = stele_cache_alloc_short(s, alloc_any_way);
-	if (p && gfp & __GFP_ZERO)
-		stele_zero_object(s, p);
-	return p;
+	return ready_to_use(s, p, gfp);
 }
 
 /* Out of this slot's sheaves if its node is @node, and if what they give is of that node as well. */
@@ -145,9 +152,7 @@ void *stele_alloc_at(struct kmem_cache *s, gfp_t gfp, int node, enum effort effo
 		p = stele_slabs_take_one(s, where, effort);
 	if (!p && !(where & WHERE_ONLY))
 		p = alloc_late(s);
-	if (p && gfp & __GFP_ZERO)
-		stele_zero_object(s, p);
-	return p;
+	return ready_to_use(s, p, gfp);
 }
 
 void stele_cache_alloc_event(struct kmem_cache *s, void *p, gfp_t gfp, int node, const void *site)
@@ -192,6 +197,7 @@ bool stele_free_object(struct kmem_cache *s, void *p, enum effort effort)
 {
 	bool by_sheaf = s->capacity && !is_remote(p);
 
+	clear_freed(s, p);
 	if (effort != EFFORT_BOUNDED && stele_unlikely(stele_chores_due()))
 		stele_chores_do(effort);
 	for (int i = rounds(effort); by_sheaf && i && slot_provide_room(s, effort); i--)

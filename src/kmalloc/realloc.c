@@ -11,6 +11,7 @@
  * Tests     tests/contract/test_krealloc.c
  */
 #include "kmalloc/kmalloc.h"
+#include "base/options.h"
 #include "cache/free.h"
 #include "page/where.h"
 #include "slab/kmem_cache.h"
@@ -32,7 +33,7 @@ static bool is_page_run(const void *p)
 
 static void clear_from(void *p, size_t from, size_t to, gfp_t gfp)
 {
-	if ((gfp & __GFP_ZERO) && from < to)
+	if ((gfp & __GFP_ZERO || stele_opt.init_on_alloc) && from < to)
 		memset((char *)p + from, 0, to - from);
 }
 

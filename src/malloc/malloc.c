@@ -119,7 +119,7 @@ static __attribute__((noinline)) void *malloc_slow(size_t size, const void *site
 	struct kmem_cache *s;
 	void *p;
 
-	if (size < stele_hot.small_end && !trace_asked(STELE_TRACE_KMALLOC) &&
+	if (size < stele_hot.small_end && !trace_asked(STELE_TRACE_KMALLOC | WATCH_ALL) &&
 	    (p = pcpu_pop_late(size_words()[size]))) {
 		probe_kmalloc(p, size);
 		return p;
@@ -228,6 +228,14 @@ EXPORT void *calloc(size_t n, size_t size)
 
 /* ---- realloc ---- */
 
+/* It stays where it is. What is behind its new end may be asked for again. */
+static inline void *stay_with(void *p, size_t size, size_t usable)
+{
+	return trace_asked(WATCH_CLEAR_NEW) && size < usable
+		       ? (memset((char *)p + size, 0, usable - size), p)
+		       : p;
+}
+
 static void *move_block(void *p, size_t old, size_t size)
 {
 	void *new = malloc(size);
@@ -282,7 +290,7 @@ static void *resize_object(void *p, size_t old, size_t size, const void *site)
 	void *new = NULL;
 
 	if (size <= old && (size >= old / 2 || old <= 64))
-		return p;
+		return stay_with(p, size, old);
 	/* Before anything is taken: that may put another object there. */
 	run = stele_run_of(p);
 	if (stele_unlikely(!run || object_is_free(run, p)))
@@ -320,7 +328,7 @@ static void *resize_large(void *p, size_t old, size_t size)
 		return no_memory();
 	if (size > KMALLOC_MAX_CACHE_SIZE && !(stele_grow_by_moving && size > old)) {
 		if (large_stays(old, size))
-			return p;
+			return stay_with(p, size, old);
 		new = grow_roomy(p, old, size);
 		if (new)
 			return new;
@@ -330,9 +338,9 @@ static void *resize_large(void *p, size_t old, size_t size)
 			with_event(new, size, stele_usable(new), STELE_CALLER);
 		}
 		if (new)
-			return new;
+			return stay_with(new, size, stele_usable(new));
 		if (size <= old && size >= old / 2)
-			return p;
+			return stay_with(p, size, old);
 	}
 	return move_block(p, old, size);
 }

@@ -14,6 +14,7 @@
 #include "base/options.h"
 #include "os/map.h"
 #include "os/os.h"
+#include "page/clear.h"
 #include "page/dirty.h"
 #include "page/heap.h"
 #include "page/map.h"
@@ -247,9 +248,11 @@ static void *take(size_t bytes, size_t align, unsigned gfp, int node, bool hard)
 	void *p = NULL;
 
 	if (stele_heap_start() == 0 && stele_where(node, gfp, &where)) {
-		p = large_alloc(bytes, align, gfp & __GFP_ZERO, where);
+		bool zero = gfp & __GFP_ZERO || stele_opt.init_on_alloc;
+
+		p = large_alloc(bytes, align, zero, where);
 		if (stele_unlikely(!p) && hard)
-			p = alloc_short(bytes, align, gfp & __GFP_ZERO, where);
+			p = alloc_short(bytes, align, zero, where);
 	}
 	stele_pages_taken(p, bytes, p ? stele_large_usable(stele_run_of(p)) : bytes, gfp);
 	return p;
@@ -289,6 +292,8 @@ static void retire_areas(uint32_t first, uint32_t n, size_t bytes, bool own, enu
 
 	if ((own || bytes > KEEP_MAX) && effort != EFFORT_BOUNDED && stele_areas_close(first, n))
 		return;
+	if (stele_opt.init_on_free)
+		stele_pages_clear(area_memory(first), bytes, effort);
 	mark_touched(first, bytes);
 	dirty = dirty_in(first, n);
 	stele_areas_return(first, n);
@@ -484,6 +489,8 @@ void *stele_large_resize(void *p, size_t bytes, bool may_move)
 
 	if (q == p)
 		run_changed();
+	if (q && stele_opt.init_on_alloc && stele_run_of(q)->bytes > old)
+		stele_pages_clear((char *)q + old, stele_run_of(q)->bytes - old, EFFORT_USUAL);
 	if (q && q == p && run->bytes != old) {
 		stele_pages_given(p, old);
 		stele_pages_taken(p, bytes, run->bytes, 0);

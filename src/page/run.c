@@ -17,6 +17,8 @@
  * Tests     tests/unit/page/test_run.c
  */
 #include "page/run.h"
+#include "base/options.h"
+#include "page/clear.h"
 #include "page/dirty.h"
 #include "page/heap.h"
 #include "page/map.h"
@@ -398,6 +400,8 @@ static void return_frames(uintptr_t base, unsigned frames, enum effort effort)
 
 	/* Frames that were given back before may have another owner by now. */
 	STELE_MUST(area_claimed(load_relaxed(area_count(number))) - 1 < AREA_FRAMES);
+	if (stele_opt.init_on_free)
+		stele_pages_clear((void *)base, frames * FRAME_SIZE, effort);
 	row_return(frame, frames);
 	stele_purge_noted(number, (uint32_t)((frame + frames - 1) / AREA_FRAMES));
 	stele_frames_returned(frames, effort);

@@ -53,7 +53,7 @@ static long dead_area_offset(void)
 /* ---- the switch of the fast paths ---- */
 
 static _Atomic long fast_area; /* for the fast steps while they are open; 0 before the choice */
-static _Atomic bool fast_closed;
+static _Atomic uint32_t fast_closed; /* the reasons */
 
 /* Written while others read it, a word at once. Unchanged it is not written at all. */
 static void set_hot_rseq(long area)
@@ -66,7 +66,7 @@ static void set_hot_rseq(long area)
  * look at the other; the later one sees both. */
 static void apply_fast_path(void)
 {
-	bool closed;
+	uint32_t closed;
 
 	do {
 		closed = load_seq(&fast_closed);
@@ -75,10 +75,13 @@ static void apply_fast_path(void)
 	} while (closed != load_seq(&fast_closed));
 }
 
-void stele_fast_path(bool open)
+void stele_fast_path(uint32_t reason, bool open)
 {
 	/* ORDER(FAST_PATH) sequentially consistent: said, then applied. */
-	store_seq(&fast_closed, !open);
+	if (open)
+		and_seq(&fast_closed, ~reason);
+	else
+		or_seq(&fast_closed, reason);
 	apply_fast_path();
 }
 

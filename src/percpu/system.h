@@ -41,9 +41,13 @@ extern struct stele_rseq stele_rseq __attribute__((visibility("hidden")));
 /* Chooses the mode; once, before any slot is used. */
 void stele_system_choose(void);
 
-/* Opens or closes the fast paths: one store. Closed, every fast step gives up. One caller at a
- * time. Code that runs after the return sees it. */
-void stele_fast_path(bool open);
+/* Who has a reason to close the fast paths: they are open while no one has. */
+#define FAST_TRACE 1u /* callbacks that want to see every call */
+#define FAST_WATCH 2u /* what else the slow paths have to do (trace/trace.h) */
+
+/* Takes a reason back, or gives one: one store. Closed, every fast step gives up. One caller at a
+ * time for each reason. Code that runs after the return sees it. */
+void stele_fast_path(uint32_t reason, bool open);
 
 /* ---- this thread ---- */
 

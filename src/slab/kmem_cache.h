@@ -88,6 +88,16 @@ struct kmem_cache {
 	char name[CACHE_NAME_MAX];
 };
 
+/*
+ * Whether the options init_on_alloc and init_on_free count for its objects. A constructed object stays
+ * constructed, readers may look at a type-stable one, and poison is looked for where it was written.
+ */
+static inline bool cache_may_clear(const struct kmem_cache *s)
+{
+	return !s->ctor &&
+	       !(s->flags & (SLAB_TYPESAFE_BY_RCU | SLAB_POISON | SLAB_OWN | SLAB_KEPT));
+}
+
 /* For a run that is no slab any more. */
 extern struct kmem_cache stele_no_cache __attribute__((visibility("hidden")));
 

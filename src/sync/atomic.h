@@ -27,6 +27,8 @@
 #define or_relaxed(p, v) atomic_fetch_or_explicit((p), (v), memory_order_relaxed)
 #define or_release(p, v) atomic_fetch_or_explicit((p), (v), memory_order_release)
 #define or_acq_rel(p, v) atomic_fetch_or_explicit((p), (v), memory_order_acq_rel)
+#define or_seq(p, v) atomic_fetch_or_explicit((p), (v), memory_order_seq_cst)
+#define and_seq(p, v) atomic_fetch_and_explicit((p), (v), memory_order_seq_cst)
 #define and_acquire(p, v) atomic_fetch_and_explicit((p), (v), memory_order_acquire)
 #define and_release(p, v) atomic_fetch_and_explicit((p), (v), memory_order_release)
 #define and_relaxed(p, v) atomic_fetch_and_explicit((p), (v), memory_order_relaxed)

@@ -189,6 +189,28 @@ static int find_free(void)
 	return -1;
 }
 
+/* Replaces the bits of @mask. Callers with other masks may do so at the same time. */
+static uint32_t replace_wanted(uint32_t mask, uint32_t bits)
+{
+	uint32_t word = load_relaxed(&stele_trace_wanted), new;
+
+	do
+		new = (word & ~mask) | bits;
+	while (!cas_relaxed(&stele_trace_wanted, &word, new));
+	return new;
+}
+
+void stele_trace_watch(uint32_t on, uint32_t off)
+{
+	bool open;
+
+	/* Another thread may change other bits meanwhile: the last one to look is right. */
+	do {
+		open = !(replace_wanted(on | off, on) & WATCH_ALL);
+		stele_fast_path(FAST_WATCH, open);
+	} while (open == !!(load_relaxed(&stele_trace_wanted) & WATCH_ALL));
+}
+
 /* Adds up the events that any place asks for, and opens or closes the fast paths. */
 static void apply(void)
 {
@@ -196,8 +218,8 @@ static void apply(void)
 
 	for (unsigned place = 0; place < STELE_TRACE_MAX; place++)
 		all |= load_relaxed(&table[place].wanted);
-	store_relaxed(&stele_trace_wanted, all & STELE_TRACE_ALL);
-	stele_fast_path(!(all & TRACE_FAST));
+	replace_wanted(STELE_TRACE_ALL, all & STELE_TRACE_ALL);
+	stele_fast_path(FAST_TRACE, !(all & TRACE_FAST));
 }
 
 static int add(unsigned int events, stele_trace_fn fn, void *arg)

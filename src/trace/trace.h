@@ -5,7 +5,8 @@
  * Idea      The slow paths report; on a fast path there is at most a probe, which is one
  *           no-operation. A callback for what the fast paths do closes them instead: every step
  *           then fails as on a thread without restartable sequences (stele_fast_path()).
- * Objects   stele_trace_wanted: the events that any callback asked for; racy, the table decides.
+ * Objects   stele_trace_wanted: the events that any callback asked for; racy, the table decides. And
+ *           the WATCH_ bits: other work that is for slow paths alone.
  * Context   any.
  */
 #ifndef STELE_TRACE_TRACE_H
@@ -21,6 +22,15 @@
 	 STELE_TRACE_KMEM_CACHE_FREE)
 
 extern _Atomic uint32_t stele_trace_wanted __attribute__((visibility("hidden")));
+
+/* In the same word: what else the slow paths have to do while the fast paths are closed for it. */
+#define WATCH_CLEAR_NEW (1u << 24)   /* the option init_on_alloc */
+#define WATCH_CLEAR_FREED (1u << 25) /* the option init_on_free */
+#define WATCH_ALL (WATCH_CLEAR_NEW | WATCH_CLEAR_FREED)
+_Static_assert(!(WATCH_ALL & (STELE_TRACE_ALL | STELE_TRACE_NESTED)), "bits of their own");
+
+/* Sets @on of the WATCH_ bits and clears @off, and opens or closes the fast paths. Any context. */
+void stele_trace_watch(uint32_t on, uint32_t off);
 
 /* Calls each callback that asked for event->event. */
 void stele_trace_call(const struct stele_trace_event *event);

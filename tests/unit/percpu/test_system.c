@@ -67,15 +67,28 @@ static void a_fast_path_closed_before_the_choice_stays_closed(void **state)
 	int mode;
 
 	(void)state;
-	stele_fast_path(false);
+	stele_fast_path(FAST_TRACE, false);
 	mode = chosen(-1, 0).mode;
 	assert_true(nobody_registered());
-	stele_fast_path(true);
+	stele_fast_path(FAST_TRACE, true);
 	assert_int_equal(stele_hot.rseq == stele_rseq.area && !nobody_registered(),
 			 mode == STELE_MODE_MM_CID);
-	stele_fast_path(false);
+	stele_fast_path(FAST_TRACE, false);
 	assert_true(nobody_registered());
-	stele_fast_path(true);
+	stele_fast_path(FAST_TRACE, true);
+}
+
+static void a_fast_path_stays_closed_while_one_reason_is_left(void **state)
+{
+	bool open = stele_hot.rseq == stele_rseq.area && !nobody_registered();
+
+	(void)state;
+	stele_fast_path(FAST_TRACE, false);
+	stele_fast_path(FAST_WATCH, false);
+	stele_fast_path(FAST_TRACE, true);
+	assert_true(nobody_registered());
+	stele_fast_path(FAST_WATCH, true);
+	assert_int_equal(stele_hot.rseq == stele_rseq.area && !nobody_registered(), open);
 }
 
 static void the_choice_is_the_same_every_time(void **state)
@@ -152,6 +165,7 @@ int main(void)
 		cmocka_unit_test(the_fallback_has_as_many_slots_as_asked_for),
 		cmocka_unit_test(sequences_are_used_only_where_they_are_registered),
 		cmocka_unit_test(a_fast_path_closed_before_the_choice_stays_closed),
+		cmocka_unit_test(a_fast_path_stays_closed_while_one_reason_is_left),
 		cmocka_unit_test(the_choice_is_the_same_every_time),
 		cmocka_unit_test(each_thread_has_a_token_of_its_own_and_a_slot_that_exists),
 		cmocka_unit_test(the_name_for_lines_is_the_kernels_number),
