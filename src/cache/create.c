@@ -13,6 +13,7 @@
  */
 #include "base/fmt.h"
 #include "base/options.h"
+#include "base/warn.h"
 #include "cache/broken.h"
 #include "cache/list.h"
 #include "cache/memory.h"
@@ -239,7 +240,6 @@ static void warn_create_flags(const struct request *r)
 		     { SLAB_POISON, "SLAB_POISON" },
 		     { SLAB_STORE_USER, "SLAB_STORE_USER" },
 		     { SLAB_TRACE, "SLAB_TRACE" } };
-	static _Atomic uint32_t said;
 	char text[80];
 	struct stele_out out;
 
@@ -247,11 +247,10 @@ static void warn_create_flags(const struct request *r)
 	for (size_t i = 0; i < STELE_ARRAY_SIZE(idle); i++)
 		if (r->flags & idle[i].flag)
 			stele_fmt(&out, "%s%s", out.len ? ", " : "", idle[i].name);
-	if (out.len && !stele_opt.quiet && !exchange_relaxed(&said, 1))
-		stele_say(
-			"stele: kmem_cache_create(%s): no checks yet behind %s; the cache is made "
-			"without sheaves\n",
-			r->name, text);
+	if (out.len)
+		STELE_WARN_ONCE("stele: kmem_cache_create(%s): no checks yet behind %s; the cache "
+				"is made without sheaves\n",
+				r->name, text);
 }
 
 /* Takes the list's lock when a node that got memory meanwhile has what it needs in *memory. */

@@ -22,8 +22,7 @@
  * Tests     tests/model/sheaf.c, tests/stress/, tests/contract/test_nolock.c
  */
 #include "cache/miss.h"
-#include "base/fmt.h"
-#include "base/options.h"
+#include "base/warn.h"
 #include "cache/attach.h"
 #include "cache/barn.h"
 #include "cache/chores.h"
@@ -76,13 +75,12 @@ static void *alloc_late(struct kmem_cache *s)
 /* A constructed object is what its constructor made it; zeroing one is a mistake to tell. */
 void *stele_zero_object(struct kmem_cache *s, void *p)
 {
-	static _Atomic uint32_t warned;
-
 	if (!s->ctor)
 		memset(p, 0, load_relaxed(&s->object_size));
-	else if (!stele_opt.quiet && !exchange_relaxed(&warned, 1))
-		stele_say("stele: %s: __GFP_ZERO for a cache with a constructor; not zeroed\n",
-			  s->name);
+	else
+		STELE_WARN_ONCE(
+			"stele: %s: __GFP_ZERO for a cache with a constructor; not zeroed\n",
+			s->name);
 	return p;
 }
 

@@ -119,12 +119,6 @@ struct wish {
 	struct waiter waiter;
 };
 
-static bool is_past(const struct timespec *now, const struct timespec *then)
-{
-	return then && (now->tv_sec > then->tv_sec ||
-			(now->tv_sec == then->tv_sec && now->tv_nsec >= then->tv_nsec));
-}
-
 #define SECOND 1000000000
 
 /* The same time, as a futex takes it. */
@@ -144,13 +138,7 @@ static const struct timespec *next_look(const struct timespec *deadline, struct 
 {
 	int64_t ms = stele_opt.mempool_retry;
 
-	if (!ms)
-		return deadline;
-	*at = stele_os_now();
-	at->tv_sec += ms / 1000;
-	at->tv_nsec += ms % 1000 * 1000000;
-	*at = in_order(*at);
-	return deadline && is_past(at, deadline) ? deadline : at;
+	return ms ? stele_wait_earlier(deadline, ms, at) : deadline;
 }
 
 /* The pool's own allocation may have recovered. */
@@ -200,7 +188,7 @@ static bool served_in_time(struct wish *wish)
 				   load_relaxed(&in->cancellable)))
 			return true;
 		now = stele_os_now();
-		if (is_past(&now, wish->deadline))
+		if (wish->deadline && !wait_is_before(&now, wish->deadline))
 			return false;
 		try_again(wish);
 	}

@@ -11,9 +11,7 @@ bool stele_inject_no_looks;
 /* In milliseconds, odd. */
 static uint32_t now_odd(void)
 {
-	struct timespec now = stele_os_now();
-
-	return (uint32_t)((uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000) | 1;
+	return (uint32_t)stele_os_ms() | 1;
 }
 
 unsigned stele_wait_count(struct wait_queue *q)
@@ -158,27 +156,26 @@ static void look_in_turn(struct wait_queue *q, struct reserve *r, struct waiter 
 #define LOOK_FIRST 10  /* milliseconds until a waiter looks by itself; then twice as long */
 #define LOOK_MOST 1000 /* each time, up to this */
 
-static bool is_before(const struct timespec *a, const struct timespec *b)
+const struct timespec *stele_wait_earlier(const struct timespec *until, int64_t ms,
+					  struct timespec *at)
 {
-	return a->tv_sec < b->tv_sec || (a->tv_sec == b->tv_sec && a->tv_nsec < b->tv_nsec);
-}
-
-/* The earlier of @until and of @ms milliseconds from now. */
-static const struct timespec *time_to_look(const struct timespec *until, unsigned ms,
-					   struct timespec *at)
-{
-	if (stele_inject_no_looks) {
-		*at = (struct timespec){ .tv_sec = INT32_MAX };
-		return until ? until : at;
-	}
 	*at = stele_os_now();
 	at->tv_sec += ms / 1000;
-	at->tv_nsec += ms % 1000 * 1000000l;
+	at->tv_nsec += ms % 1000 * 1000000;
 	if (at->tv_nsec >= 1000000000) {
 		at->tv_nsec -= 1000000000;
 		at->tv_sec++;
 	}
-	return until && is_before(until, at) ? until : at;
+	return until && wait_is_before(until, at) ? until : at;
+}
+
+static const struct timespec *time_to_look(const struct timespec *until, unsigned ms,
+					   struct timespec *at)
+{
+	if (!stele_inject_no_looks)
+		return stele_wait_earlier(until, ms, at);
+	*at = (struct timespec){ .tv_sec = INT32_MAX };
+	return until ? until : at;
 }
 
 /*

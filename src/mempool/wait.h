@@ -38,8 +38,8 @@
 #define STELE_MEMPOOL_WAIT_H
 
 #include "mempool/reserve.h"
+#include <time.h>
 
-struct timespec;
 struct wait_queue;
 
 #ifndef WAIT_PLACES
@@ -96,6 +96,15 @@ void stele_wait_kick(struct wait_queue *q, struct reserve *r);
 
 /* It waits from here on. */
 void stele_wait_begin(struct wait_queue *q, struct waiter *w);
+
+/* The earlier of @until (NULL: never) and of @ms milliseconds from now, which *at then has. */
+const struct timespec *stele_wait_earlier(const struct timespec *until, int64_t ms,
+					  struct timespec *at);
+
+static inline bool wait_is_before(const struct timespec *a, const struct timespec *b)
+{
+	return a->tv_sec < b->tv_sec || (a->tv_sec == b->tv_sec && a->tv_nsec < b->tv_nsec);
+}
 
 /* Sleeps until it has all, or till @until (CLOCK_MONOTONIC; NULL: for ever). True: it has. */
 bool stele_wait_for(struct wait_queue *q, struct reserve *r, struct waiter *w,

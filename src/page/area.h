@@ -20,6 +20,7 @@
 #ifndef STELE_PAGE_AREA_H
 #define STELE_PAGE_AREA_H
 
+#include "base/bits.h"
 #include "base/layout.h"
 #include "sync/atomic.h"
 #include "sync/inject.h"
@@ -45,6 +46,16 @@ struct area {
 static inline uint64_t bits_mask(unsigned bit, unsigned n)
 {
 	return (~0ull >> (64 - n)) << bit;
+}
+
+/* How many bits of an area's @words are set; a look. */
+static inline unsigned area_bits(_Atomic uint64_t *words)
+{
+	unsigned n = 0;
+
+	for (unsigned w = 0; w < AREA_WORDS; w++)
+		n += stele_popcount(load_relaxed(&words[w]));
+	return n;
 }
 
 /* Frames claimed, where @count is of an open area; else more than there are. */

@@ -20,8 +20,7 @@
  *           is told why, once.
  * Tests     tests/unit/page/test_areas.c, tests/model/open.c
  */
-#include "base/fmt.h"
-#include "base/options.h"
+#include "base/warn.h"
 #include "page/areas.h"
 
 #define STEP_MAX 16u
@@ -79,12 +78,11 @@ void stele_area_emptied(uint32_t number)
 
 uint64_t stele_area_clear_dirty(uint32_t number)
 {
-	uint64_t dirty = 0;
+	_Atomic uint64_t *words = area_at(number)->dirty;
+	unsigned dirty = area_bits(words);
 
-	for (unsigned w = 0; w < AREA_WORDS; w++) {
-		dirty += (uint64_t)__builtin_popcountll(load_relaxed(&area_at(number)->dirty[w]));
-		store_relaxed(&area_at(number)->dirty[w], 0);
-	}
+	for (unsigned w = 0; w < AREA_WORDS; w++)
+		store_relaxed(&words[w], 0);
 	return dirty;
 }
 
@@ -224,10 +222,7 @@ static int map_some(uint32_t first, uint32_t n)
 /* The process never had an area: its limits leave too little to begin with. */
 static __attribute__((noinline, cold)) void say_no_first(void)
 {
-	static _Atomic uint32_t said;
-
-	if (!stele_opt.quiet && !exchange_relaxed(&said, 1))
-		stele_say("stele: no address space or memory for a first area; allocations fail\n");
+	STELE_WARN_ONCE("stele: no address space or memory for a first area; allocations fail\n");
 }
 
 /* From @first on, which was seen closed. */

@@ -47,17 +47,18 @@ static uint32_t grab_empty(uint32_t first, uint32_t high)
 	return n;
 }
 
-/* These were unmapped, and their dirty frames are counted as free ones. */
-static void close_grabbed(uint32_t first, uint32_t n)
+/* Areas [first, first+n), which are SOON. False: the system refuses, and they are open again. Their
+ * dirty frames were counted as free ones. */
+static bool close_row(uint32_t first, uint32_t n)
 {
-	uint64_t dirty = 0;
-
-	for (uint32_t i = first; i < first + n; i++)
-		dirty += stele_area_clear_dirty(i);
+	if (stele_os_unmap(area_memory(first), (size_t)n * AREA_SIZE) != 0) {
+		stele_areas_return(first, n);
+		return false;
+	}
 	for (uint32_t i = first; i < first + n; i++)
 		room_clear(room_of_area(area_rooms(), i), ~0u);
-	stele_dirty_purged(dirty);
-	stele_areas_gone(first, n);
+	stele_dirty_purged(stele_areas_gone(first, n));
+	return true;
 }
 
 /* ORDER(SPAN) acquire: of areas that were opened. */
@@ -67,11 +68,9 @@ static void close_empty(struct stele_zone *zone)
 
 	for (uint32_t at = zone->first; (at = hint_next(area_hints(), at, high)) < high; at += n) {
 		n = grab_empty(at, high);
-		if (n && stele_os_unmap(area_memory(at), (size_t)n * AREA_SIZE) != 0)
-			stele_areas_return(at, n);
-		else if (n)
-			close_grabbed(at, n);
-		if (!n && !may_be_whole(load_relaxed(area_count(at))))
+		if (n)
+			close_row(at, n);
+		else if (!may_be_whole(load_relaxed(area_count(at))))
 			hint_clear(area_hints(), at, area_count(at));
 		n = n ? n : 1;
 	}
@@ -144,23 +143,26 @@ static uint32_t grab_down(const struct stele_zone *zone, uint32_t last, uint32_t
 	return n;
 }
 
-/* Areas [first, first+n), which are SOON. False: they are open again. */
-static bool close_row(const struct stele_zone *zone, uint32_t first, uint32_t n)
-{
-	if (is_worth_it(zone, first, n) &&
-	    stele_os_unmap(area_memory(first), (size_t)n * AREA_SIZE) == 0) {
-		close_grabbed(first, n);
-		return true;
-	}
-	stele_areas_return(first, n);
-	return false;
-}
-
 struct closing {
 	uint32_t areas; /* that may be closed */
-	unsigned calls; /* that close some, or find them locked */
+	unsigned calls; /* tries that are left */
 	uint32_t closed;
 };
+
+/* Areas [first, first+n), which are SOON: they are closed, or open again. */
+static void close_or_return(const struct stele_zone *zone, uint32_t first, uint32_t n,
+			    struct closing *c)
+{
+	bool worth = is_worth_it(zone, first, n);
+
+	c->calls -= worth;
+	if (!worth || is_locked(first)) {
+		stele_areas_return(first, n);
+	} else if (close_row(first, n)) {
+		c->closed += n;
+		c->areas -= n;
+	}
+}
 
 /* The highest rows that can go. ORDER(SPAN) acquire: they were opened. */
 static void close_some(const struct stele_zone *zone, struct closing *c)
@@ -177,13 +179,8 @@ static void close_some(const struct stele_zone *zone, struct closing *c)
 		if (!n) {
 			stele_room_look(last, ROOM_WHOLE);
 			at = last;
-		} else if (is_locked(at)) {
-			stele_areas_return(at, n);
-			c->calls--;
-		} else if (close_row(zone, at, n)) {
-			c->closed += n;
-			c->areas -= n;
-			c->calls--;
+		} else {
+			close_or_return(zone, at, n, c);
 		}
 	}
 }

@@ -30,7 +30,7 @@ static inline unsigned dirty_set(struct area *area, unsigned first, unsigned n)
 		STELE_POINT("dirty:set");
 		if ((old & mask) != mask)
 			old = or_relaxed(&area->dirty[first / 64], mask);
-		already += (unsigned)__builtin_popcountll(old & mask);
+		already += stele_popcount(old & mask);
 		first += here;
 	}
 	return already;
@@ -47,7 +47,7 @@ static inline unsigned dirty_clear(struct area *area, unsigned first, unsigned e
 		here = STELE_MIN(64 - first % 64, end - first);
 		mask = bits_mask(first % 64, here);
 		mask &= and_relaxed(&area->dirty[first / 64], ~mask);
-		cleared += (unsigned)__builtin_popcountll(mask);
+		cleared += stele_popcount(mask);
 	}
 	return cleared;
 }

@@ -184,8 +184,9 @@ bool stele_areas_take_behind(struct run *run, uint32_t n);
 /* Gives areas back that are whole the caller's: open, or (close) unmapped. */
 void stele_areas_return(uint32_t first, uint32_t n);
 bool stele_areas_close(uint32_t first, uint32_t n); /* false: the system refuses; nothing is done */
-void stele_areas_gone(uint32_t first, uint32_t n);  /* they are not mapped any more */
-void stele_areas_lost(uint32_t first, uint32_t n);  /* something else may be mapped there */
+/* They are not mapped any more. How many of their frames were dirty. */
+uint64_t stele_areas_gone(uint32_t first, uint32_t n);
+void stele_areas_lost(uint32_t first, uint32_t n); /* something else may be mapped there */
 /* The last frames of an area were returned. */
 void stele_area_emptied(uint32_t number);
 /* close.c: unmaps all empty areas; whether there are more than may stay where @kept frames may; and

@@ -39,10 +39,8 @@ static uint64_t dirty_in(uint32_t first, uint32_t n)
 {
 	uint64_t dirty = 0;
 
-	for (uint32_t i = 0; i < n; i++)
-		for (unsigned w = 0; w < AREA_WORDS; w++)
-			dirty += (uint64_t)__builtin_popcountll(
-				load_relaxed(&area_at(first + i)->dirty[w]));
+	for (uint32_t i = first; i < first + n; i++)
+		dirty += area_bits(area_at(i)->dirty);
 	return dirty;
 }
 

@@ -9,8 +9,7 @@
  * Failure   NULL or 0; a bad free is reported and nothing happens.
  * Tests     tests/unit/page/test_pages.c, tests/contract/test_nolock.c
  */
-#include "base/fmt.h"
-#include "base/options.h"
+#include "base/warn.h"
 #include "os/os.h"
 #include "page/map.h"
 #include "page/run.h"
@@ -161,10 +160,7 @@ void __free_pages(struct page *page, unsigned int order)
 
 static void warn_flags(gfp_t gfp)
 {
-	static _Atomic uint32_t warned;
-
-	if (!stele_opt.quiet && !atomic_exchange_explicit(&warned, 1, memory_order_relaxed))
-		stele_say("stele: alloc_pages_nolock: flags 0x%x are not for this call\n", gfp);
+	STELE_WARN_ONCE("stele: alloc_pages_nolock: flags 0x%x are not for this call\n", gfp);
 }
 
 STELE_NEVER_WAITS struct page *alloc_pages_nolock(gfp_t gfp, int node, unsigned int order)

@@ -265,8 +265,8 @@ static uint64_t dirty_by_counting(void)
 		if (area_claimed(load_relaxed(area_count(number))) > AREA_FRAMES)
 			continue; /* of a huge block, or closed */
 		for (unsigned w = 0; w < AREA_WORDS; w++)
-			n += (uint64_t)__builtin_popcountll(load_relaxed(&area->dirty[w]) &
-							    ~load_relaxed(&area->used[w]));
+			n += stele_popcount(load_relaxed(&area->dirty[w]) &
+					    ~load_relaxed(&area->used[w]));
 	}
 	return n;
 }

@@ -313,13 +313,16 @@ bool stele_areas_take_behind(struct run *run, uint32_t n)
 
 /* ---- a block's areas that go ---- */
 
-void stele_areas_gone(uint32_t first, uint32_t n)
+uint64_t stele_areas_gone(uint32_t first, uint32_t n)
 {
+	uint64_t dirty = 0;
+
 	sub_relaxed(&stele_heap.mapped, n);
 	for (uint32_t i = first; i < first + n; i++) {
-		stele_area_clear_dirty(i);
+		dirty += stele_area_clear_dirty(i);
 		stele_area_show_whole(i, AREA_CLOSED);
 	}
+	return dirty;
 }
 
 void stele_areas_lost(uint32_t first, uint32_t n)

@@ -72,7 +72,7 @@ static struct run *free_descriptor(void)
 {
 	struct stele_link *link = stack_pop(&free_descriptors, stele_hot.base);
 
-	return link ? STELE_CONTAINER_OF(link, struct run, link) : NULL;
+	return link ? run_of_link(link) : NULL;
 }
 
 /* Of the floors above; fixed when the library is loaded. */

@@ -57,6 +57,11 @@ struct run {
 };
 _Static_assert(sizeof(struct run) == 192, "three cache lines");
 
+static inline struct run *run_of_link(struct stele_link *link)
+{
+	return STELE_CONTAINER_OF(link, struct run, link);
+}
+
 /* Read while others raise it, a word at once. */
 static inline size_t stele_span(void)
 {

@@ -16,15 +16,6 @@
 
 /* ---- areas ---- */
 
-static unsigned bits_set(_Atomic uint64_t *words)
-{
-	unsigned n = 0;
-
-	for (unsigned i = 0; i < AREA_WORDS; i++)
-		n += (unsigned)__builtin_popcountll(load_relaxed(&words[i]));
-	return n;
-}
-
 const char *stele_area_valid(uint32_t number)
 {
 	uint32_t count;
@@ -43,7 +34,7 @@ const char *stele_area_valid(uint32_t number)
 	default:
 		STELE_HOLDS(area_claimed(count) <= AREA_FRAMES, "area: the count is no state");
 	}
-	STELE_HOLDS(bits_set(area_at(number)->used) <= area_claimed(count),
+	STELE_HOLDS(area_bits(area_at(number)->used) <= area_claimed(count),
 		    "area: more bits are set than frames are claimed");
 	return NULL;
 }

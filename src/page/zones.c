@@ -27,8 +27,8 @@ static bool zone_has_room(size_t arena, unsigned count, uint64_t memory, uint64_
 	size_t areas = arena / AREA_SIZE / count, each;
 
 	each = areas ? AREA_SIZE << stele_ilog2(areas) : 0;
-	return each >= ZONE_LEAST && each * (unsigned)__builtin_popcountll(memory) >=
-					     STELE_MIN(ram, (uint64_t)arena / 4 * 3);
+	return each >= ZONE_LEAST &&
+	       each * stele_popcount(memory) >= STELE_MIN(ram, (uint64_t)arena / 4 * 3);
 }
 
 /* Nodes without memory get a zone only if each zone can hold all memory: one block can be that

@@ -55,7 +55,7 @@ static unsigned count(const uint64_t mask[CPUS_WORDS])
 	unsigned n = 0;
 
 	for (unsigned i = 0; i < CPUS_WORDS; i++)
-		n += (unsigned)__builtin_popcountll(mask[i]);
+		n += stele_popcount(mask[i]);
 	return n;
 }
 
@@ -332,7 +332,7 @@ static unsigned count_now(const _Atomic uint64_t mask[CPUS_WORDS])
 	if (stele_cpus_ready() != 0)
 		return 1;
 	for (unsigned i = 0; i < CPUS_WORDS; i++)
-		n += (unsigned)__builtin_popcountll(load_acquire(&mask[i]));
+		n += stele_popcount(load_acquire(&mask[i]));
 	return n;
 }
 

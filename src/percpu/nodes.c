@@ -106,7 +106,7 @@ static void read_cpus(unsigned node)
 
 static void pretend_cpus(uint64_t memory)
 {
-	unsigned nodes = (unsigned)__builtin_popcountll(memory);
+	unsigned nodes = stele_popcount(memory);
 
 	for (unsigned cpu = 0; cpu < STELE_SLOTS_MAX; cpu++)
 		store_relaxed(&node_of_cpu[cpu], (uint8_t)(cpu % nodes));

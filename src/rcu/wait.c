@@ -39,9 +39,7 @@ static void hurry(struct stele_grace *g)
 
 static uint32_t now_ms(void)
 {
-	struct timespec now = stele_os_now();
-
-	return (uint32_t)((uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000);
+	return (uint32_t)stele_os_ms();
 }
 
 /*

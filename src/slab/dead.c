@@ -45,7 +45,7 @@ void stele_dead_return(struct run *run)
 
 static struct run *run_of_partial(struct partial *slab)
 {
-	return STELE_CONTAINER_OF(&slab->link, struct run, link);
+	return run_of_link(&slab->link);
 }
 
 /* False: the slab on top is none, or lives, or another thread was faster. */
@@ -75,7 +75,7 @@ static unsigned sweep_stack(struct stele_stack *stack)
 	unsigned dead = 0, live = 0;
 
 	while (dead < DEAD_MOST && live < LIVE_MOST && (link = stack_pop(stack, stele_hot.base))) {
-		struct run *run = STELE_CONTAINER_OF(link, struct run, link);
+		struct run *run = run_of_link(link);
 
 		/* ORDER(SLABSTATE) acquire: of a dead slab, the retirer is done with it. */
 		if (load_acquire(&run->state) & STATE_DEAD) {

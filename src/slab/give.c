@@ -60,7 +60,7 @@ static bool give_batch(struct kmem_cache *s, const struct batch *batch)
 		if (!batch->mask[w])
 			continue;
 		twice = bits_give(&run->free[w], batch->mask[w]);
-		n += (unsigned)__builtin_popcountll(batch->mask[w] & ~twice);
+		n += stele_popcount(batch->mask[w] & ~twice);
 		if (stele_unlikely(twice))
 			report_twice(run, w, twice);
 	}

@@ -46,9 +46,4 @@ void stele_slabs_tidy(struct kmem_cache *s);
 /* The grace periods of the cache's readers. */
 struct stele_grace *stele_grace_of(const struct kmem_cache *s);
 
-static inline struct run *run_of_link(struct stele_link *link)
-{
-	return STELE_CONTAINER_OF(link, struct run, link);
-}
-
 #endif

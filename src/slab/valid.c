@@ -19,7 +19,7 @@ static unsigned bits_of(const struct run *run, unsigned *highest)
 	for (unsigned i = 0; i < 8; i++) {
 		uint64_t word = load_relaxed(&((struct run *)run)->free[i]);
 
-		n += (unsigned)__builtin_popcountll(word);
+		n += stele_popcount(word);
 		if (word)
 			*highest = i * 64 + 63 - (unsigned)__builtin_clzll(word);
 	}
