@@ -11,6 +11,7 @@
 #ifndef STELE_TESTS_TOY_FLAVOR_H
 #define STELE_TESTS_TOY_FLAVOR_H
 
+#include "nap.h"
 #include "rcu/flavor.h"
 #include <sched.h>
 #include <stdatomic.h>
@@ -77,11 +78,10 @@ static void toy_synchronize(void)
 /* Where grace periods are broken, one must be seen to end: on a busy machine, some time later. */
 static inline void toy_wait_if_broken(void)
 {
-	const struct timespec nap = { 0, 10000000 };
 	uint64_t before = toy_periods;
 
 	for (int i = 0; toy_broken && i < 300 && toy_periods == before; i++)
-		nanosleep(&nap, NULL);
+		nap_ms(10);
 }
 
 /* In the child of a fork by a thread that does not read: the others are not there. */

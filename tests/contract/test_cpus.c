@@ -4,6 +4,7 @@
  * taken down is allocated elsewhere, waits for its readers, or goes back; nothing is lost, and
  * no thread that walks, forks or handles a signal meanwhile sees half of it.
  */
+#include "../nap.h"
 #include "../toy_flavor.h"
 #include "base/options.h"
 #include "contract.h"
@@ -451,13 +452,6 @@ static void *receive_alarm(void *arg)
 	return arg;
 }
 
-static void nap(void)
-{
-	const struct timespec time = { 0, 20000000 };
-
-	nanosleep(&time, NULL);
-}
-
 static void item_emptied(void *p)
 {
 	(void)p;
@@ -502,7 +496,7 @@ static void destroy_inside(void)
 	if (go)
 		return;
 	go = true;
-	nap();
+	nap_ms(20);
 	make_and_destroy("inside");
 }
 
@@ -534,7 +528,7 @@ static void beside_a_round(void (*hold)(struct kmem_cache *rests))
 	kmem_cache_free(rests, kmem_cache_alloc(rests, GFP_KERNEL));
 	kmem_cache_shrink(late);
 	while (!in_round)
-		nap();
+		nap_ms(20);
 	hold(rests);
 	if (!emptied)
 		wrong++;
@@ -594,7 +588,7 @@ static void hold_by_reading(struct kmem_cache *rests)
 	(void)rests;
 	cpus_read_lock();
 	pthread_create(&writer, NULL, go_down_and_up, &slot);
-	nap();
+	nap_ms(20);
 	destroy_inside();
 	cpus_read_unlock();
 	pthread_join(writer, NULL);

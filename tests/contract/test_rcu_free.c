@@ -6,6 +6,7 @@
  * The argument "broken" makes grace periods end at once: then the tests that hold a reader must
  * fail, and a run of that is expected to.
  */
+#include "../nap.h"
 #include "../toy_flavor.h"
 #include "contract.h"
 #include "rcu/rcu.h"
@@ -36,10 +37,8 @@ struct tail {
 
 static void nap_a_while(void)
 {
-	const struct timespec nap = { 0, 10000000 };
-
 	toy_wait_if_broken();
-	nanosleep(&nap, NULL);
+	nap_ms(10);
 }
 
 static bool all_of(const void *p, size_t n, int value)

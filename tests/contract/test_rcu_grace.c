@@ -6,6 +6,7 @@
  * The argument "broken" lets nobody be held back: then memory must be seen to grow past its limit,
  * and a run of that is expected to fail.
  */
+#include "../nap.h"
 #include "../toy_flavor.h"
 #include "base/options.h"
 #include "cache/rcu.h"
@@ -27,13 +28,6 @@ struct item {
 };
 
 #include "items.h"
-
-static void nap_ms(long ms)
-{
-	const struct timespec nap = { ms / 1000, ms % 1000 * 1000000 };
-
-	nanosleep(&nap, NULL);
-}
 
 /* ---- bounds ---- */
 

@@ -5,6 +5,7 @@
  * run, barriers come back, and at once. And of signals while a thread waits for readers: they come
  * through. The readers are the test's own. Each case has half a minute.
  */
+#include "../nap.h"
 #include "../toy_flavor.h"
 #include "base/options.h"
 #include "contract.h"
@@ -38,13 +39,6 @@ static int each(void **state)
 	(void)state;
 	alarm(30);
 	return 0;
-}
-
-static void nap_ms(long ms)
-{
-	const struct timespec nap = { ms / 1000, ms % 1000 * 1000000 };
-
-	nanosleep(&nap, NULL);
 }
 
 static double seconds(void)

@@ -5,6 +5,7 @@
  * rcu_max; their caches end. A barrier over everything waits for a destructor that runs, and gives
  * up on a thread that stands still elsewhere. The readers are the test's own. Each case has half a minute.
  */
+#include "../nap.h"
 #include "../toy_flavor.h"
 #include "base/options.h"
 #include "contract.h"
@@ -29,13 +30,6 @@ struct item {
 	unsigned long value[15];
 	struct kvfree_rcu_head rcu;
 };
-
-static void nap_ms(long ms)
-{
-	const struct timespec nap = { ms / 1000, ms % 1000 * 1000000 };
-
-	nanosleep(&nap, NULL);
-}
 
 static int each(void **state)
 {
@@ -164,12 +158,11 @@ static void wait_until_back(pthread_t thread)
 
 /* ---- a destructor that stalls ---- */
 
-/* Slabs of @s and objects of @other, in one round. */
-static void stall_in_a_destructor(struct kmem_cache *s, struct kmem_cache *other)
+/* Slabs of @s and objects of @other, whose destructors and frees one round calls. */
+static void put_in_one_round(struct kmem_cache *s, struct kmem_cache *other)
 {
 	void *p[200];
 
-	kvfree_rcu_barrier();
 	for (int i = 0; i < 200; i++)
 		p[i] = kmem_cache_alloc(s, 0);
 	stalls = true;
@@ -180,6 +173,12 @@ static void stall_in_a_destructor(struct kmem_cache *s, struct kmem_cache *other
 
 		kfree_rcu(given, rcu);
 	}
+}
+
+static void stall_in_a_destructor(struct kmem_cache *s, struct kmem_cache *other)
+{
+	kvfree_rcu_barrier();
+	put_in_one_round(s, other);
 	kmem_cache_shrink(s);
 	wait_until_there();
 }
@@ -221,22 +220,12 @@ static void *destroy(void *s)
 	return s;
 }
 
-/* Slabs of @s and objects of @other in one round, which the thread runs that destroys @s. */
+/* In the round of the thread that destroys @s. */
 static pthread_t stall_while_destroying(struct kmem_cache *s, struct kmem_cache *other)
 {
 	pthread_t thread;
-	void *p[200];
 
-	for (int i = 0; i < 200; i++)
-		p[i] = kmem_cache_alloc(s, 0);
-	stalls = true;
-	for (int i = 0; i < 200; i++)
-		kmem_cache_free(s, p[i]);
-	for (int i = 0; i < 500; i++) {
-		struct item *given = kmem_cache_alloc(other, 0);
-
-		kfree_rcu(given, rcu);
-	}
+	put_in_one_round(s, other);
 	assert_int_equal(pthread_create(&thread, NULL, destroy, s), 0);
 	wait_until_there();
 	return thread;

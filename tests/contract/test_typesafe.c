@@ -6,6 +6,7 @@
  * The argument "broken" makes grace periods end at once: then the tests that hold a reader must
  * fail, and a run of that is expected to.
  */
+#include "../nap.h"
 #include "../toy_flavor.h"
 #include "contract.h"
 #include "page/run.h"
@@ -70,10 +71,8 @@ static bool of_cache(const void *p)
 /* Long enough for a grace period that does not wait to be over. */
 static void look_for_long(void)
 {
-	const struct timespec nap = { 0, 100000000 };
-
 	toy_wait_if_broken();
-	nanosleep(&nap, NULL);
+	nap_ms(100);
 }
 
 static void both_names_are_one_flag(void **state)
@@ -280,12 +279,11 @@ static _Atomic int reader_state; /* 1 inside, 2 is to leave */
 
 static void *read_for_a_while(void *arg)
 {
-	const struct timespec nap = { 0, 50000000 };
 	unsigned char *p = arg;
 
 	toy_read_lock();
 	reader_state = 1;
-	nanosleep(&nap, NULL);
+	nap_ms(50);
 	for (unsigned i = 0; i < SIZE; i++)
 		if (p[i] != token(7, i))
 			abort();
@@ -412,7 +410,6 @@ static void no_count(void *p)
 static void a_reference_is_to_the_key_that_was_looked_up(void **state)
 {
 	struct kmem_cache_args args = { .ctor = no_count };
-	const struct timespec nap = { 0, 300000000 };
 	pthread_t reader[2], writer;
 
 	(void)state;
@@ -420,7 +417,7 @@ static void a_reference_is_to_the_key_that_was_looked_up(void **state)
 	for (int i = 0; i < 2; i++)
 		pthread_create(&reader[i], NULL, look_up, NULL);
 	pthread_create(&writer, NULL, replace, NULL);
-	nanosleep(&nap, NULL);
+	nap_ms(300);
 	stop = true;
 	pthread_join(writer, NULL);
 	for (int i = 0; i < 2; i++)

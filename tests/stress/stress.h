@@ -9,6 +9,7 @@
 #ifndef TESTS_STRESS_STRESS_H
 #define TESTS_STRESS_STRESS_H
 
+#include "../nap.h"
 #include <pthread.h>
 #include <signal.h>
 #include <stdatomic.h>
@@ -73,13 +74,6 @@ static inline uint64_t next_random(uint64_t *state)
 static inline uint64_t random_seed(uintptr_t number)
 {
 	return (number + 1) * 0x9e3779b97f4a7c15ull;
-}
-
-static inline void nap_ms(long ms)
-{
-	struct timespec nap = { ms / 1000, ms % 1000 * 1000000 };
-
-	nanosleep(&nap, NULL);
 }
 
 static inline double seconds_now(void)
