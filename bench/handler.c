@@ -4,8 +4,8 @@
  *
  * Slowdown  A loop of malloc and free (16 to 1024 bytes, 1000 alive) runs without signals, with an
  *           empty handler at 20 kHz, and with one that does four pairs of its own, in turn. Each
- *           is timed by the thread's own clock. What the loop took beyond the quiet one, divided
- *           by the signals it got, is the cost of one signal. A working signal should cost an
+ *           is timed by the thread's own clock. The time beyond that of a
+ *           quiet loop, divided by the signals, is the cost of one signal. A working signal should cost an
  *           empty one and its four pairs (measured as calls, between the batches) and no more.
  *           The value is what is left over, in per cent of the quiet loop's time at 20 kHz.
  * Nolock    pairs of kmalloc_nolock() and kfree_nolock(), divided by pairs of kmalloc() and

@@ -2,7 +2,7 @@
 /*
  * bench/kernel_clients.c - runs the benchmarks inside the kernel's test programs, and nothing else
  *
- * The suite's main() is weak; this one takes its place. What a program has decides what is run.
+ * The suite's main() is weak; this one takes its place. It runs the parts that a program has.
  * bench/kernel_clients builds it, with the suite's objects, on Stele and on the suite's own shim.
  */
 #include <stddef.h>

@@ -4,7 +4,7 @@
  *
  * Shows     SLAB_TYPESAFE_BY_RCU. An entry is freed the moment its last user lets go, and may be
  *           another entry, in another chain, the moment after: no grace period, no memory that
- *           waits. What the cache promises a reader is only that the memory is still *an entry*.
+ *           waits. The cache promises a reader only that the memory is still *an entry*.
  * Reader    1 finds an entry by its key, under rcu_read_lock();
  *           2 takes a reference unless there is none left (0: it is free, or about to be);
  *           3 looks at the key again: by now it may be another entry;

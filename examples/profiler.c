@@ -52,7 +52,7 @@ struct stack {
 static _Atomic(struct sample *) samples;
 static atomic_ulong signals, recorded, lost;
 
-/* What lies above the frame that the signal interrupted is the handler's own. */
+/* Frames above the one that the signal interrupted are the handler's own. */
 static _Unwind_Reason_Code add_frame(struct _Unwind_Context *context, void *arg)
 {
 	struct stack *stack = arg;

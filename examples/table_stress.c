@@ -110,7 +110,7 @@ static void *reader(void *argument)
 	return NULL;
 }
 
-/* What only its owner changes is as its owner left it. */
+/* Fields that only the owner changes are as the owner left them. */
 static void expect(unsigned long key, bool there, unsigned long serial)
 {
 	const struct content *content = table_get(key);

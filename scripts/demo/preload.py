@@ -147,7 +147,7 @@ def check_bindings(text, program, library):
     that others are bound to the program. That is good when its slot leads on to the library.
     """
     real = os.path.realpath(library)
-    # What the library itself asks for is its own affair: some keep the next free for strangers.
+    # Blocks that the library itself asks for are its own affair: some keep the next free for strangers.
     bound = {(a, os.path.realpath(b), symbol) for a, b, symbol in BINDING.findall(text)
              if os.path.realpath(a) != real}
     good = {(os.path.realpath(a), symbol) for a, b, symbol in bound if b == real}

@@ -6,7 +6,7 @@
  *           same way through the floors. It hands down how much may be done on the way; the
  *           function that has long work before it looks at that, and leaves it to another call.
  * States    BOUNDED  a bounded number of steps: no system call, no callback of the user, no sheaf
- *                    filled or emptied, no slab retired. What is put off is noted.
+ *                    filled or emptied, no slab retired. The thread notes work that it puts off.
  *           USUAL    any context: nothing waits, but a sheaf is filled or emptied, slabs are
  *                    retired, pages go back to the system.
  *           WAITING  ordinary threads: the call may wait for another thread as well.

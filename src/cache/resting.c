@@ -280,7 +280,7 @@ bool stele_resting_free(void *p)
 
 /* ---- blocks with pages of their own ---- */
 
-/* What rests here is of this thread's node; where memory has one node, it is number 0. */
+/* Runs that rest here are of this thread's node; where memory has one node, it is number 0. */
 static bool may_be_from_here(gfp_t gfp, int node)
 {
 	return node < 0 || (!nodes_several() && (node == 0 || !(gfp & __GFP_THISNODE)));

@@ -2,8 +2,8 @@
 /*
  * kmalloc/kmalloc.c - kmalloc, kfree and what they know about sizes
  *
- * Idea      The fast way is one table load and the fast path of cache/fast.h. Whatever is rare
- *           (size 0, large, first call, an alignment, a node) is asked after that failed.
+ * Idea      The fast way is one table load and the fast path of cache/fast.h. It asks for
+ *           rare cases (size 0, large, first call, an alignment, a node) after that failed.
  * Context   any.
  * Failure   NULL: no memory, or too large (one message). kfree() of a pointer that is not
  *           ours is reported by cache/free.c under the name of the call.

@@ -148,7 +148,7 @@ static inline void place_tell(struct wait_place *p, uint32_t now)
 	stele_os_futex_wake(&p->told, 1);
 }
 
-/* What a round of telling knows. */
+/* The knowledge of one round of telling. */
 struct telling {
 	struct wait_table *table;
 	const struct wait_queue *queue;

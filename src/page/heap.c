@@ -10,8 +10,8 @@
  *             then          the arena, 2 MiB aligned
  *           These addresses are chosen at start, and nothing but the first piece of each part is
  *           mapped: a part is enlarged when it is used up (sync/stretch.h), areas are mapped as they
- *           are wanted (page/areas.c). So limits, core files and mlockall() see what is in use. What
- *           other code has mapped in between is left alone.
+ *           are wanted (page/areas.c). So limits, core files and mlockall() see what is in use. Mappings
+ *           of other code in between stay as they are.
  * Place     below this thread's stack by a quarter more than all of it: the system maps downwards
  *           from there, or upwards from far below, so both are long before they meet. A small
  *           arena lies as far away as one of the usual size: close to the stack, the program's own

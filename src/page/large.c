@@ -4,8 +4,8 @@
  *
  * Idea      Less than an area: exact frames. Above: whole areas of the same arena, of
  *           which only what is touched costs memory. So there is no registry of foreign
- *           mappings, nothing to lock, and growth in place is taking the next areas. What cannot
- *           grow in place moves by page tables, and is a mapping of its own from then on.
+ *           mappings, nothing to lock, and growth in place is taking the next areas. A block that
+ *           cannot grow in place moves by page tables, and is a mapping of its own from then on.
  * States    an area's count: page/open.h.
  * Order     AREA, PAGEMAP.
  * Failure   NULL; areas taken so far are returned.

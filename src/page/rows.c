@@ -3,7 +3,7 @@
  * page/rows.c - rows of whole areas, for huge blocks
  *
  * Idea      A row is looked for from the lowest place on, among the areas that may be empty or
- *           closed: there is a bit for each (page/open.h). What is closed of it is mapped then.
+ *           closed: there is a bit for each (page/open.h). Its closed areas are mapped then.
  * Place     A row that lies one area too high leaves no other in a small arena. So threads that look at
  *           the same time must not push each other aside. A row is grabbed from its last area down:
  *           a thread that loses one goes on right behind the row. A block's areas are returned from

@@ -2,8 +2,8 @@
 /*
  * rcu/fork.c - rounds and fork()
  *
- * Idea      The child has no runner, and starts one when it needs it; what waited, waits on. What
- *           a child cannot have is a lock of liburcu that another thread held: so before a fork
+ * Idea      The child has no runner, and starts one when it needs it; objects that waited wait on. A
+ *           child cannot have a lock of liburcu that another thread held: so before a fork
  *           rounds are let out of liburcu and of what they call, and kept out, unless the forking
  *           thread is a reader itself, for which one may be waiting; for rcu_wait at most. A child
  *           that finds a thread inside of liburcu all the same has no grace periods of that

@@ -182,7 +182,7 @@ static void call_all(struct stele_grace *g, struct hand *h)
 	call_each(g, h, &h->heads, stele_rcu_head_done);
 }
 
-/* What the other hands have: their threads do not get on. */
+/* Takes the entries of the other hands, whose threads do not get on. */
 static void adopt_if_asked(struct runner *r, struct hand *h)
 {
 	if (stele_likely(!load_relaxed(&r->adopt)) || !exchange_relaxed(&r->adopt, 0))

@@ -140,7 +140,7 @@ static bool is_over(struct stele_grace *g, struct awaited *a, const struct kmem_
 #define LOOK_MS 10
 #define GIVE_UP_MS 5000
 
-/* What a thread that waits saw of each hand. */
+/* The view that a thread which waits has of each hand. */
 struct watched {
 	uint32_t steps[RUNNER_HANDS];
 	uint32_t since[RUNNER_HANDS];

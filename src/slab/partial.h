@@ -68,7 +68,7 @@ static inline enum unlist_result partial_pop(struct stele_stack *stack, void *ba
 	return state_unlist(&look->slab->state);
 }
 
-/* What becomes of a slab that was taken off its stack with all others. */
+/* The new state of a slab that was taken off its stack with all others. */
 enum tidied {
 	TIDY_RETURN, /* it is dead: its descriptor is the caller's */
 	TIDY_RETIRE, /* it was idle: the caller owns it, and its descriptor */

@@ -87,7 +87,7 @@ enum stele_rank {
 
 enum stele_rank_waits { STELE_RANK_ORDINARY, STELE_RANK_ANYWHERE, STELE_RANK_NEVER };
 
-/* What @rank needs in the child of a fork. Called when nobody can fork, or from a lock. */
+/* Work for @rank in the child of a fork. Called when nobody can fork, or from a lock. */
 void stele_rank_in_child(enum stele_rank rank, void (*work)(void));
 
 /* In the child of a fork: the work that was asked for, from the last rank to the first. */

@@ -64,8 +64,8 @@ bool stele_launch_option(struct stele_launch *l, const char *item);
 
 /*
  * Takes [--stats] [--children] [--option NAME=VALUE]... [--] PROGRAM [ARGUMENT]... and becomes the
- * program, with the drop-in preloaded. What is written at exit is that of the program alone, and with
- * --children that of every process that it starts. Returns only with a failure, already reported.
+ * program, with the drop-in preloaded. The report at exit is of the program alone, and with
+ * --children of every process that it starts. Returns only with a failure, already reported.
  */
 int stele_launch_arguments(struct stele_launch *l, int argc, char **argv);
 

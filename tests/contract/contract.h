@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What the contract tests share: text on standard error, and memory that remembers its owner.
+ * Shared by the contract tests: text on standard error, and memory that remembers its owner.
  */
 #ifndef STELE_TESTS_CONTRACT_CONTRACT_H
 #define STELE_TESTS_CONTRACT_CONTRACT_H

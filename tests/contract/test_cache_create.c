@@ -247,7 +247,7 @@ static void a_doubtful_name_warns_only(void **state)
 	assert_works(c, 64);
 }
 
-/* What lists caches has a line for each. */
+/* Each list of caches has a line for each. */
 static void a_name_is_one_line(void **state)
 {
 	struct stderr_text t;

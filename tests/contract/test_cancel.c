@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Calls of a thread that has been cancelled: none is where it ends, for none says that it may be,
- * and free() must not. What a thread held of a cache or a lock would be lost with it.
+ * Calls of a thread that has been cancelled: the thread ends in none of them, since no call is
+ * documented as a cancellation point, and free() must not be one. A cache's objects or a lock that
+ * the thread holds would be lost with it.
  */
 #include "contract.h"
 

@@ -976,7 +976,7 @@ static void construct(void *p)
 	memset(p, 1, 8);
 }
 
-/* What every call does with @pool, which is none; its message begins with the call's name. */
+/* Every call with @pool, which is none; the message begins with the call's name. */
 static void assert_no_pool(mempool_t *pool, const char *what)
 {
 	void *object = kmalloc(64, GFP_KERNEL), *p = NULL;
@@ -1091,7 +1091,7 @@ static void a_foreign_or_misaligned_element_harms_nothing(void **state)
 	kfree(foreign);
 }
 
-/* What an allocation callback makes up is not freed into the cache, and not lost either. */
+/* An element that an allocation callback made up is not freed into the cache, and not lost either. */
 static void *made_up;
 
 static void *make_up(gfp_t gfp, void *cache)

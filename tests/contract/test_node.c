@@ -2,7 +2,7 @@
 /*
  * Memory with several nodes: two that are pretended, and a third that gets its memory late (the
  * environment says so, see tests/meson.build). Each test is named by what its user would lose.
- * What is placed is addresses; that pages follow them is for a machine with real nodes.
+ * The tests see the place of addresses; whether pages follow is for a machine with real nodes.
  */
 #include "contract.h"
 
@@ -353,7 +353,7 @@ static void without_a_node_this_thread_s_node_is_meant(void **state)
 	for (unsigned i = 0; i < sizeof(sizes) / sizeof(sizes[0]); i++) {
 		void **p;
 
-		/* What slabs and sheaves still have is of this node. */
+		/* All objects in slabs and sheaves are of this node. */
 		rest[i] = NULL;
 		while ((p = kmalloc(sizes[i], GFP_KERNEL | __GFP_THISNODE))) {
 			assert_int_equal(node_of(p), mine);
@@ -535,7 +535,7 @@ static void the_sums_of_the_nodes_are_the_whole(void **state)
 
 /* ---- making ---- */
 
-/* What a cache has for nodes is made with it, or it is not made. */
+/* The lists of a cache for its nodes are made with it, or it is not made. */
 static void a_cache_that_cannot_have_its_nodes_is_not_made(void **state)
 {
 	struct stderr_text t;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Contract of grace periods: what waits is bounded, nobody waits who must not, caches end only when
+ * Contract of grace periods: a limit bounds the memory that waits, no thread waits that must not, caches end only when
  * everything is back, and a fork finds it as it was. The readers are the test's own.
  *
  * The argument "broken" lets nobody be held back: then memory must be seen to grow past its limit,
@@ -389,7 +389,7 @@ int main(int argc, char **argv)
 	stele_heap_start();
 	stele_opt.rcu_expedite = 1 << 20;
 	stele_opt.rcu_max = 8 << 20;
-	/* Whatever is waited for must be asked for. */
+	/* A thread that waits for a round must have asked for it. */
 	stele_opt.rcu_delay = 1000000;
 	hold_points();
 	if (argc > 1 && !strcmp(argv[1], "broken")) {

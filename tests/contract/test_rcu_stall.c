@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Contract of a thread that stalls in a round of grace periods: in a user's destructor, or (debug
- * builds) at a named point. What others give to kfree_rcu() is freed all the same, and bounded by
- * rcu_max; their caches end. A barrier over everything waits for a destructor that runs, and gives
+ * builds) at a named point. Objects that other threads give to kfree_rcu() are freed all the same,
+ * and rcu_max bounds them; their caches end. A barrier over everything waits for a destructor that runs, and gives
  * up on a thread that stands still elsewhere. The readers are the test's own. Each case has half a minute.
  */
 #include "../nap.h"
@@ -192,7 +192,7 @@ static void a_destructor_that_stalls_stops_no_other(void **state)
 
 	(void)state;
 	stall_in_a_destructor(s, other);
-	/* What lay beside the slab in the same round. */
+	/* Objects lay beside the slab in the same round. */
 	kmem_cache_destroy(other);
 	others_go_on();
 	start_barrier(&barrier);

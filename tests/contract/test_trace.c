@@ -673,7 +673,7 @@ static void *pairs_until_enough(void *arg)
 	return NULL;
 }
 
-/* What a callback is given belongs to it until unregister returns, and to nobody after. */
+/* The argument of a callback is its own until unregister returns, and nobody's after. */
 struct lent {
 	unsigned magic; /* plain: a callback that runs on is a data race */
 	atomic_ulong calls;

@@ -199,7 +199,7 @@ static void a_thread_that_left_between_two_steps_is_not_waited_for(void **state)
 			can_be_removed(leaving_names[way]);
 			counted = atomic_load(&events);
 			leaving_join(thread);
-			/* What was called off is not called later. */
+			/* A callback that was called off is not called later. */
 			assert_int_equal(atomic_load(&events), counted);
 		}
 }

@@ -18,7 +18,7 @@ int main(void)
 		     "stele: Object %p @offset=",
 		     (void *)p);
 	MUST(strncmp(death_text.text, expected, (size_t)n) == 0);
-	/* Which object of its slab it is, is for the slab to choose: a multiple of the size. */
+	/* The slab chooses which of its objects it gives: a multiple of the size. */
 	MUST(strtoul(death_text.text + n, &end, 10) % 64 == 0 && *end == '\n');
 	snprintf(expected, sizeof(expected),
 		 "\nstele: kmem_cache_destroy alive: Slab cache still has objects when called from "

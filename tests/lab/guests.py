@@ -87,7 +87,7 @@ NODES = (
     lab("nodes-wrong", "nodes", "wrong", expected="fail"),
 )
 
-# What must hold on any kernel: most of it in a short lab, all in a long one. Most of limits/* is the
+# These must hold on any kernel: most of it in a short lab, all in a long one. Most of limits/* is the
 # strict guest's: each page opened or given back makes all emulated CPUs wait for each other, and
 # with four of them on a busy host it takes hours. any_context/trace_storm wants signals at a rate
 # that no emulated timer has.

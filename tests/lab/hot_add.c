@@ -67,7 +67,7 @@ static bool is_on(void)
 	return is_cpu_online(added) || set_cpu_online(added, true) == 0;
 }
 
-/* ---- who must agree: slots by CPU, by mm_cid, or always all ---- */
+/* ---- answers that must agree: slots by CPU, by mm_cid, or always all ---- */
 
 static void expect(bool present, bool online)
 {
@@ -84,7 +84,7 @@ static void expect(bool present, bool online)
 		 num_online_cpus());
 }
 
-/* ---- who uses it ---- */
+/* ---- users of it ---- */
 
 static void run_on(unsigned cpu)
 {

@@ -13,7 +13,7 @@
  *               | whatever a test wrote
  *               ok NAME SECONDS        or: not ok NAME SECONDS WHY
  *               done
- *           What is written where a setting is refused is "not ok", which no plan has foreseen.
+ *           Where a setting is refused it writes "not ok", which no plan has foreseen.
  * Between   two tests every other process is killed and every CPU brought back, so that none
  *           disturbs the next.
  * Failure   without a plan, or a port, nothing is said; the host counts that as failed.

@@ -4,8 +4,8 @@
  *
  * Idea      move_pages() without a target says of each page on which node it is. For every node:
  *           objects of a cache, of kmalloc() small and large, and pages, asked for by node, from a
- *           CPU of every node; then without a node, which means the one whose CPU asks. What was
- *           freed on another node's CPU must not come back as this node's. At last numa_maps must
+ *           CPU of every node; then without a node, which means the one whose CPU asks. An
+ *           object freed on another node's CPU must not come back as this node's. At last numa_maps must
  *           count as many pages of the node where those objects are.
  * Argument  "wrong" for the control: every answer is compared with another node.
  * Needs     two nodes or more with free memory, CPUs in each, and a kernel that does not move pages

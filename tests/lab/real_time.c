@@ -144,7 +144,7 @@ static void *member(void *number)
 	return (uintptr_t)number < URGENT ? urgent_thread(number) : ordinary_thread(number);
 }
 
-/* ---- who looks on, from another CPU ---- */
+/* ---- the watcher, on another CPU ---- */
 
 static void watch(void)
 {

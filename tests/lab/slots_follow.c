@@ -47,7 +47,7 @@ static int slot_went(unsigned slot)
 	return 0;
 }
 
-/* ---- who must agree ---- */
+/* ---- answers that must agree ---- */
 
 /* Which slots are to be online, as bits. */
 static unsigned wanted(void)

@@ -3,7 +3,7 @@
  * tests/limits/no_files.c - neither /proc nor /sys nor any other file can be opened
  *
  * Idea      Linked with the page floor only, whose heap starts when asked: every open is refused
- *           before that. What the library sees is the same as without /proc and /sys.
+ *           before that. The library sees the same as without /proc and /sys.
  */
 #include "weather.h"
 

@@ -2,7 +2,7 @@
 /*
  * tests/limits/space.c - what others see of a process's address space, and limits set at run time
  *
- * Idea      A child of this program does one thing and measures itself by /proc. What it measures is
+ * Idea      A child of this program does one thing and measures itself by /proc. It measures
  *           the difference that the library makes: a child that allocates nothing is the control.
  * Cases     the size of a process that allocates little; memory locked by mlockall(); what a core
  *           file would hold; RLIMIT_AS that comes after the start, also when a burst is over, and
@@ -175,7 +175,7 @@ static int apart(void)
 	return expect(all, 55, "a block of what is empty in two places", 0);
 }
 
-/* What a trim leaves mapped is what a system with strict commit has promised. */
+/* A system with strict commit has promised as much as a trim leaves mapped. */
 static int trimmed(void)
 {
 	static void *p[200];
@@ -227,7 +227,7 @@ static void fill_from(char *p, size_t from, size_t to, char value)
 		p[at] = value;
 }
 
-/* What a block holds comes along, or the call says NULL and the block is as it was. */
+/* The contents of a block come along, or the call says NULL and the block is as it was. */
 static int grow(unsigned left)
 {
 	static char *p[GROWING];

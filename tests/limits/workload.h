@@ -2,8 +2,8 @@
 /*
  * tests/limits/workload.h - every kind of allocation, in any weather
  *
- * Idea      Whatever is asked for may be refused: NULL is an answer. What was given must be
- *           whole and keep its contents until it is freed, and at the end nothing may be left.
+ * Idea      Any request may be refused: NULL is an answer. Memory that was given must be whole
+ *           and keep its contents until it is freed, and at the end nothing may be left.
  * Objects   a thing: memory, how it was had, and a number of which every byte checked depends.
  * Threads   a workload has its own things and caches; several may run at once.
  */
@@ -242,7 +242,7 @@ static inline void resize_thing(struct workload *w, struct thing *t)
 	w->given++;
 	kept = n < t->size ? n : t->size;
 	t->p = p;
-	/* Which bytes were written depends on the size then; within one kind of stride all agree. */
+	/* The bytes that were written depend on the size then; within one kind of stride all agree. */
 	if (stride(n) == stride(t->size) && !has_content(p, kept, t->number, kept == t->size))
 		workload_wrong(w, "realloc lost its contents", t);
 	t->size = n;
@@ -338,7 +338,7 @@ static inline void workload_run(struct workload *w)
 	kmem_cache_destroy(w->made);
 }
 
-/* What is held once everything was freed and trimmed: slabs and large memory in bytes. As much as
+/* Bytes of slabs and large memory that are held once everything was freed and trimmed. As much as
  * at the start: where memory has several nodes, what the library's own caches have for each. */
 static inline uint64_t held_after_trim(void)
 {

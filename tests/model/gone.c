@@ -4,7 +4,7 @@
  *
  * Idea      One thread locks the line, uses it, and unlocks it or dies with the lock. Two takers find
  *           it locked: they free the lock when the system says that the holder is gone, or give up
- *           on a holder that they have waited for. What rests in the line is a plain payload. At the
+ *           on a holder that they have waited for. A sheaf in the line is a plain payload. At the
  *           end the line is locked only by a thread that is gone. Runs the shipped code.
  * Broken    GONE_EARLY  a taker frees the lock of a holder that is still there
  *           GONE_STORE  a taker frees the lock by a store: it may be another's by then

@@ -3,7 +3,7 @@
  * tests/model/grace.c - sync/grace.h: what was put is called, once, before its ticket is done
  *
  * Idea      Two threads put calls into the queue and wait for the round that their tickets name; a
- *           third runs rounds. What is put is a plain payload that the putter leaves and the
+ *           third runs rounds. A call is a plain payload that the putter leaves and the
  *           runner takes. There are no readers here: tests/model/handover.pml has them.
  * Broken    GRACE_PUT, GRACE_TAKE  the queue's order relaxed: the payload is raced for (TSan)
  *           GRACE_TICKET  a thread that waits, waits for the round under way

@@ -108,7 +108,7 @@ proctype user()
 	done++
 }
 
-/* What is in the slot comes into a hand. */
+/* The sheaves of the slot come into a hand. */
 inline take_from_slot(hand)
 {
 #ifdef FALLBACK

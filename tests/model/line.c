@@ -4,7 +4,7 @@
  *
  * Idea      Two threads take the one free line, use its word and give it back. Two threads of the
  *           fallback use a slot's line under its lock; a third closes the slot and empties the
- *           line. What rests in a line is a plain payload. Runs the shipped code.
+ *           line. A sheaf in the line is a plain payload. Runs the shipped code.
  * Broken    LINE_SHOWN   a thread that has the lock does not look whether the slot is shown
  *           LINE_EARLY   the slot is emptied, then closed
  *           LINE_TAKE, LINE_GIVE      the order between two caches relaxed (TSan)

@@ -248,7 +248,7 @@ end:	false
 #endif
 
 #if ALL > THREADS
-/* What was there before a rise is all there is: the own allocation fails. */
+/* There is no more than before a rise: the own allocation fails. */
 active proctype resizer()
 {
 	bool got;

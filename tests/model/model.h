@@ -3,7 +3,7 @@
  * tests/model/model.h - what every model shares: threads, rounds, payloads, points
  *
  * Idea      A model is a real protocol header of src/ and two or three threads that use it on
- *           almost nothing: a few nodes, objects or frames. What the protocol hands out is a
+ *           almost nothing: a few nodes, objects or frames. The protocol hands out a
  *           plain payload, so a broken order is a data race and a broken step has two holders.
  * Two ways  Without MODEL_ROUNDS: one round, few steps, pthread_create and join and nothing
  *           else, for a model checker (tests/model/run-genmc).

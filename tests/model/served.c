@@ -5,7 +5,7 @@
  * Idea      The first litmus test of docs/memory-model.md, with the queue between: one thread
  *           brings the only element, the second takes it or waits for it, then tells of it by a
  *           relaxed store. The third is told by a relaxed load and frees it: it must not find the reserve
- *           full, as it was before the waiter got it. What the first one did to the element is over
+ *           full, as it was before the waiter got it. The first one is done with the element
  *           when the waiter has it.
  * Broken    TAKEN          no fence after taking (GenMC)
  *           FREED          no fence where freeing begins (GenMC)

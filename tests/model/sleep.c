@@ -4,7 +4,7 @@
  *
  * Idea      Two threads put things into the queue of sync/grace.h and wake the runner where they
  *           have to. The first one may leave right after it has said that it calls, and never wake.
- *           Whatever the second one has put must be called all the same.
+ *           All that the second one has put must be called all the same.
  *           The futex is a word, a lock and "sleeps". The thread that wakes the runner goes on as the runner.
  * Scenes    PUT     the runner falls asleep while two put
  *           GATHER  the runner lets things gather, up to two; two put one each

@@ -3,7 +3,7 @@
  * tests/model/trace.c - ORDER(TRACE): after a removal nobody is in the callback, nor will be
  *
  * Idea      One thread registers what it has just written and takes it away again; the others make
- *           events. What the callback is given is plain: the owner's before it is shown and after
+ *           events. The argument of the callback is plain: the owner's before it is shown and after
  *           nobody is left, the callers' in between (they write a field each). Follows
  *           stele_trace_register(), stele_trace_unregister() and call_place().
  * Dying     A caller may die when it has announced itself, or inside. It then writes no more, and

@@ -2,7 +2,7 @@
 /*
  * tests/model/waiting.h - mempool/queue.h without a system below it
  *
- * Idea      The queue's steps are the library's. What they ask of other floors is stood in for: one
+ * Idea      The queue's steps are the library's. Stand-ins serve for the floors below: one
  *           process, a clock that stands still, and no sleeping. A waiter that would sleep ends its
  *           thread; when all threads have ended, it goes on as often as it was told, and must then
  *           have its elements: else its wake-up was lost.

@@ -105,7 +105,7 @@ static void large_sizes(void)
 	}
 }
 
-/* What realloc() left behind when it shrank or moved a block is nobody's zeroes. */
+/* Memory that realloc() left behind when it shrank or moved a block does not read as zero. */
 static void after_realloc(void)
 {
 	for (size_t size = 3 * MIB; size < 40 * MIB; size = size * 3 / 2) {

@@ -4,8 +4,8 @@
  *
  * Idea      Memory is asked for at every moment that has a program's code in it: while an
  *           IFUNC is resolved, in .preinit_array, in constructors of each priority, in main,
- *           in a plugin's constructor and thread-locals, at exit and in destructors. What
- *           was made early is checked and freed late.
+ *           in a plugin's constructor and thread-locals, at exit and in destructors. Blocks
+ *           that were made early are checked and freed late.
  * TLS       the drop-in's thread-locals must fit the reserve that the loader keeps for
  *           dlopen(): at most 64 bytes.
  * Failure   a destructor ends the process with _exit(1).

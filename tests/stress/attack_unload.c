@@ -3,7 +3,7 @@
  * tests/stress/attack_unload.c - the library is closed again by a program that loaded it
  *
  * Idea      A thread's last restartable sequence stays named in its area until the kernel looks
- *           there, at the next preemption. What it names must still be in memory then.
+ *           there, at the next preemption. The sequence must still be in memory then.
  * Failure   SIGSEGV from the kernel, out of nothing.
  * Argument  the shared library.
  */

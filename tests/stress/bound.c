@@ -4,7 +4,7 @@
  *
  * Idea      A child makes a mess: caches that grow and shrink, sheaves and barns that are full or
  *           empty, dead and idle slabs. Some of its calls are stepped through, instruction by
- *           instruction, by its parent, and the longest counts. What they left to others is done
+ *           instruction, by its parent, and the longest counts. The work left to others is done
  *           in one call at the end: the proof that a long one would be seen.
  * The trap  A stepped restartable sequence is aborted at each step and would never end; so before
  *           each step rseq_cs is cleared, as in bench/count_insns.c.

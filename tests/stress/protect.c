@@ -4,8 +4,8 @@
  *
  * Idea      Threads allocate, free, create and destroy caches. One takes pages and takes all access
  *           from them for a while; one maps memory beside the library's and unmaps it again. In
- *           between caches are shrunk and statistics read. What is still read of memory that was
- *           freed meanwhile must be the library's own: everything else may be gone.
+ *           between caches are shrunk and statistics read. Memory that was freed meanwhile and
+ *           is still read must be the library's own: everything else may be gone.
  * Argument  seconds to run.
  */
 #include "stress.h"
@@ -23,7 +23,7 @@
 
 static struct kmem_cache *few, *many; /* few, many objects in a sheaf */
 
-/* ---- who allocates ---- */
+/* ---- the allocating threads ---- */
 
 static void some_objects(struct kmem_cache *s, uint64_t *random)
 {
@@ -72,7 +72,7 @@ static void allocate(uint64_t *random, uintptr_t number)
 	step_done();
 }
 
-/* ---- who takes the access away ---- */
+/* ---- the thread that takes the access away ---- */
 
 static void protect_pages(uint64_t *random)
 {
@@ -97,7 +97,7 @@ static void protect_pages(uint64_t *random)
 		free_pages((unsigned long)pages[i], 0);
 }
 
-/* ---- who maps beside ---- */
+/* ---- the thread that maps beside ---- */
 
 static void map_beside(uint64_t *random)
 {

@@ -5,8 +5,8 @@
  * Idea      A map beside the heap has one byte for each 8 bytes of memory: 0, or the number
  *           of the owner. An allocating thread claims all that ksize() promises and finds only
  *           zeroes there; a freeing thread finds only its own number. Threads sweep through all
- *           sizes, by every way to allocate, and exchange blocks. What the allocator knows
- *           about a block is kept apart from it, so a block can be filled to the brim.
+ *           sizes, by every way to allocate, and exchange blocks. The allocator keeps its
+ *           knowledge of a block apart from it, so a block can be filled to the brim.
  * Limit     The map takes addresses modulo 32 GiB, which is much more than is ever live. The
  *           stretches of memory nodes are a power of two apart, 64 GiB at least: which of them it
  *           is moves each 2 GiB or more further on.

@@ -4,8 +4,8 @@
  *
  * Idea      Threads start, allocate from a cache and by kmalloc, hand half of it to threads
  *           after them, and end; also while one prefills and returns sheaves, and while the
- *           caches are shrunk. What ended threads left must be found again: what is held
- *           stays within a bound, and at the end the cache is empty.
+ *           caches are shrunk. Objects that ended threads left must be found again: held
+ *           memory stays within a bound, and at the end the cache is empty.
  * Argument  seconds to run.
  */
 #include "stress.h"

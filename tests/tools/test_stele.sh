@@ -7,7 +7,7 @@
 #           and messages with what they must be, to the letter.
 # Layout    STELE and DROP_IN are copied to a scratch bin/ and lib/, as if installed there, so that
 #           the search for the library is tested too. SOURCES is the root of the source tree.
-# Output    TAP. What this machine cannot show is a SKIP with its reason.
+# Output    TAP. A case that this machine cannot show is a SKIP with its reason.
 # Failure   exit 1 when a case failed.
 set -eu
 

@@ -6,8 +6,8 @@
  *           and limited here, and done by the library.
  * Controls  a program may say how many allocations without __GFP_DIRECT_RECLAIM a cache grants
  *           (the budget, 0 at first, so that "no memory" happens all the time), and ask what a
- *           cache has given out: objects now, bytes now, objects since a mark. What kmalloc()
- *           gives has no budget: it never grants such a request.
+ *           cache has given out: objects now, bytes now, objects since a mark. kmalloc()
+ *           has no budget: it never grants such a request.
  *           From 6.12 on a program may also say what happens to the tree while its lock is dropped:
  *           a callback, run once at the first request that may wait after one that was refused.
  * Checks    a check that fails says "BUG at FUNCTION:LINE" and comes to assert(0): it is counted,

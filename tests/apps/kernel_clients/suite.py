@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: MIT
 """tests/apps/kernel_clients/suite.py - the kernel's own test programs: found, unpacked, built
 
-Idea      Debian packages the Linux source; its folder SUITE has the programs and a Makefile. What
-          is needed is unpacked into a build directory, and built there by that Makefile, which
+Idea      Debian packages the Linux source; its folder SUITE has the programs and a Makefile. The
+          needed files are unpacked into a build directory, and built there by that Makefile, which
           takes flags, libraries and objects from the command line.
 Shim      the suite's own allocator over malloc(), SHIM and @shim. On Stele it is not even unpacked, so that
           nothing of it can be used.

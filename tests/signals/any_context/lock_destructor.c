@@ -4,8 +4,8 @@
  *
  * Idea      Destructors run when a slab is given back: by shrinking, trimming and destroying, which
  *           hold locks, and by the thread that allocates next after kfree_nolock() has emptied one, which
- *           may be the creation of a cache, or the resizing of a mempool. Whatever a destructor calls of that kind must come back, its own cache and
- *           the one that is being destroyed included.
+ *           may be the creation of a cache, or the resizing of a mempool. Each such call of a
+ *           destructor must come back, also for its own cache and the one that is being destroyed.
  * Failure   a hang (the alarm), a report, or a destructor that never ran.
  */
 #include "../../stress/stress.h"

@@ -51,7 +51,7 @@ static void control_round(void)
 	stele_trim(0);
 }
 
-/* What a stuck purge would leave is far more than what it may keep. */
+/* A stuck purge would leave far more than it may keep. */
 static bool purges(void)
 {
 	struct stele_stats stats;

@@ -66,7 +66,7 @@ static inline void other_enters(const struct others *others, _Atomic uint64_t *w
 {
 	uint64_t free = *word, held = others_word(others);
 
-	/* What is left of another process is free, too. */
+	/* Memory left by another process is free, too. */
 	MUST(!(uint32_t)free || free >> 32 != held >> 32);
 	*word = held;
 }

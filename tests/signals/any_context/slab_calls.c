@@ -184,7 +184,7 @@ static void pairs(void)
 	MUST(!kmem_cache_alloc_bulk(cache, GFP_ATOMIC, 0, (void **)many));
 }
 
-/* What is not to be had, without a word. */
+/* A request that cannot be served, without a message. */
 static void refused(void)
 {
 	const gfp_t quietly = GFP_ATOMIC | __GFP_NOWARN, here = quietly | __GFP_THISNODE;

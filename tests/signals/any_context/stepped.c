@@ -69,7 +69,7 @@ static void work(void)
 	_exit(0);
 }
 
-/* ---- who steps ---- */
+/* ---- the stepping parent ---- */
 
 /* Steps until a SIGUSR2 is on its way; how many steps. */
 static unsigned long step_to_mark(pid_t pid)

@@ -4,8 +4,8 @@
  *
  * Idea      Four threads, each with a timer of its own at 2.5 kHz, allocate and free; so do the
  *           handlers, and so do two callbacks at every event there is, one of them also inside
- *           of callbacks. The callbacks come and go meanwhile, and sheaves are taken away. What
- *           anyone allocates is signed and checked: an object given out twice has a wrong sign.
+ *           of callbacks. The callbacks come and go meanwhile, and sheaves are taken away. Each
+ *           block is signed and checked: an object given out twice has a wrong sign.
  * Argument  seconds to run.
  */
 #include "../../stress/stress.h"

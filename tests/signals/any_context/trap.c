@@ -579,7 +579,7 @@ static void nest(void)
 
 /* ---- the end ---- */
 
-/* What this mode cannot run, and what was inlined from what is left out, counts when it was hit. */
+/* Code that this mode cannot run, or that was inlined from left-out functions, counts when hit. */
 static bool counts(const struct place *place)
 {
 	return plain(place) && (place->hit || !(place->flags & INLINED_OUT));

@@ -3,10 +3,10 @@
  * tests/signals/any_context/trap.h - a signal at every instruction of a library, one after the other
  *
  * Idea      A breakpoint is planted on an instruction, a piece of work runs, the instruction is
- *           hit and restored, and the handler does work of its own, at just that point. What is
- *           hit in the ordinary run of a phase is planted alone, since a trap within a
- *           restartable sequence aborts it. What no ordinary run hits (an aborted sequence, a
- *           lost race) is planted beside all of these until it is hit, too.
+ *           hit and restored, and the handler does work of its own, at just that point. An
+ *           instruction that the ordinary run of a phase hits is planted alone, since a trap
+ *           within a restartable sequence aborts it. One that no ordinary run hits (an aborted
+ *           sequence, a lost race) is planted beside all of these until it is hit, too.
  * Nested    Then once more, with a second breakpoint in the handler's own work and a third one
  *           in that of the second.
  * Places    tests/signals/any_context/instructions makes the table: which instructions there are.

@@ -58,7 +58,7 @@ static __attribute__((noinline)) void child_and_parent(pid_t (*make)(void))
 	waitpid(pid, NULL, 0);
 }
 
-/* ---- who follows ---- */
+/* ---- the follower ---- */
 
 struct shadow {
 	uint64_t address[DEPTH];

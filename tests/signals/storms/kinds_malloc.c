@@ -44,7 +44,7 @@ void kinds_trim(void)
 	malloc_trim(1 << 20);
 }
 
-/* What the C library itself keeps is far below the bounds; what a storm loses is not. */
+/* The C library itself keeps far less than the bounds; a storm loses more. */
 int kinds_finish(unsigned long made)
 {
 	struct mallinfo2 info;

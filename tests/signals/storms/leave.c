@@ -4,7 +4,7 @@
  *
  * Idea      A victim allocates and frees until it is made to leave: cancelled, asynchronously or
  *           at a point of its own; by pthread_exit() in a handler; by siglongjmp() out of one.
- *           What it had in its hands is lost. After each round, when only main is left, main
+ *           The objects in its hands are lost. After each round, when only main is left, main
  *           drops what it knows of, empties the caches, and counts what is still in use.
  *           Victims also grow the heap to several MiB and let it shrink, so that they leave
  *           from where a free() empties caches and gives pages back as well.

@@ -109,7 +109,7 @@ static void rows_are_sorted_and_their_defaults_allowed(void **state)
 	}
 }
 
-/* What is shown for a value is accepted back and means the same: default, smallest, largest. */
+/* The text shown for a value is accepted back and means the same: default, smallest, largest. */
 static void shown_values_can_be_given_back(void **state)
 {
 	(void)state;

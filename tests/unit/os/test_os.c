@@ -246,7 +246,7 @@ static const struct CMUnitTest everywhere[] = {
 	cmocka_unit_test(a_second_rseq_area_is_refused),
 };
 
-/* What an emulator does not do as a kernel does. */
+/* Calls that an emulator does not do as a kernel does. */
 static const struct CMUnitTest on_a_kernel[] = {
 	cmocka_unit_test(the_address_limit_is_what_is_left_of_it),
 	cmocka_unit_test(the_barrier_works_once_registered),

@@ -97,7 +97,7 @@ static void nor_do_blocks_of_whole_areas(void **state)
 	assert_true(mapped() <= SLACK);
 }
 
-/* What lies between survivors goes as well, but for as much as is in use. */
+/* Areas between survivors go as well, but for as many as are in use. */
 static void survivors_do_not_hold_the_others(void **state)
 {
 	(void)state;

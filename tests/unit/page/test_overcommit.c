@@ -59,7 +59,7 @@ static void unless_the_system_promises_everything(void **state)
 	assert_true(granted(5 * RAM));
 }
 
-/* What this system says is one of three words. */
+/* This system says one of three words. */
 static void the_policy_is_read(void **state)
 {
 	(void)state;

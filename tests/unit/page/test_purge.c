@@ -227,7 +227,7 @@ static uint64_t light_work(uint64_t frames, double most)
 	return stele_dirty_free();
 }
 
-/* What was learnt holds while it is used, and for a while. */
+/* The lesson holds while it is used, and for a while. */
 static void what_nobody_wants_fades(void **state)
 {
 	uint64_t kept;

@@ -273,7 +273,7 @@ static void a_closed_slot_is_emptied_once(void **state)
 	}
 }
 
-/* What a step of the way up that is refused leads to for a slot in use (percpu/hotplug.c). */
+/* The end of a refused step on the way up, for a slot in use (percpu/hotplug.c). */
 static void a_slot_in_use_is_not_emptied_as_a_closed_one(void **state)
 {
 	uint64_t found[3] = { 0 };

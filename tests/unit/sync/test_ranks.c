@@ -382,7 +382,7 @@ static int nothing_is_held(void)
 	return stele_held_count() != 0;
 }
 
-/* What the parent held is nobody's here, and may be taken in any order. */
+/* The locks of the parent are free here, and may be taken in any order. */
 static int takes_the_outermost(void)
 {
 	uint32_t before = stele_held_reports();
