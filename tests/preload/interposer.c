@@ -105,8 +105,11 @@ SYSTEM_4(openat, openat64, fcntl, fcntl64)
 SYSTEM_4(fopen, fopen64, getenv, secure_getenv)
 SYSTEM_4(pthread_mutex_lock, pthread_mutex_unlock, pthread_once, pthread_getspecific)
 SYSTEM_4(get_nprocs, get_nprocs_conf, sched_getcpu, getcpu)
+SYSTEM_4(read, close, write, sbrk)
+SYSTEM_4(prctl, sigaltstack, dup, pipe2)
+SYSTEM_4(pthread_self, sem_post, uname, time)
 
-/* Those that only look at bytes: the drop-in may call them, in its start as well. */
+/* Those that only touch bytes: the drop-in may call them, in its start as well. */
 static void bytes(void)
 {
 	if (depth++ == 0) {
@@ -162,4 +165,64 @@ SHOWN void *memset(void *p, int byte, size_t n)
 	for (size_t i = 0; i < n; i++)
 		((volatile char *)p)[i] = (char)byte;
 	return p;
+}
+
+SHOWN void *memcpy(void *to, const void *from, size_t n)
+{
+	bytes();
+	for (size_t i = 0; i < n; i++)
+		((volatile char *)to)[i] = ((const char *)from)[i];
+	return to;
+}
+
+SHOWN void *memmove(void *to, const void *from, size_t n)
+{
+	volatile char *a = to;
+	const char *b = from;
+
+	bytes();
+	for (size_t i = 0; i < n; i++)
+		if (a < b)
+			a[i] = b[i];
+		else
+			a[n - 1 - i] = b[n - 1 - i];
+	return to;
+}
+
+SHOWN void *memchr(const void *p, int byte, size_t n)
+{
+	const unsigned char *c = p;
+
+	bytes();
+	for (; n; n--, c++)
+		if (*c == (unsigned char)byte)
+			return (void *)c;
+	return NULL;
+}
+
+SHOWN size_t strnlen(const char *s, size_t most)
+{
+	size_t n = 0;
+
+	bytes();
+	while (n < most && s[n])
+		n++;
+	return n;
+}
+
+SHOWN char *strchr(const char *s, int byte)
+{
+	bytes();
+	for (; *s != (char)byte; s++)
+		if (!*s)
+			return NULL;
+	return (char *)s;
+}
+
+SHOWN int strcmp(const char *a, const char *b)
+{
+	bytes();
+	for (; *a && *a == *b; a++, b++)
+		;
+	return (unsigned char)*a - (unsigned char)*b;
 }
