@@ -74,7 +74,7 @@ static __attribute__((unused)) void *fetch(unsigned from)
 	return reserve_fetch(&reserve, from);
 }
 
-/* Else a thread that is owed too much would look for it for ever. */
+/* Else a thread that is owed too much would look for it for ever, and the variant would not end. */
 static __attribute__((unused)) void *fetch_owed(void)
 {
 	for (int i = 0; i < FETCH_TRIES; i++)
@@ -87,7 +87,8 @@ static __attribute__((unused)) void *fetch_owed(void)
 
 static bool take(void **p)
 {
-#if defined(BROKEN_RESERVE_TAKE) || defined(BROKEN_RESERVE_FETCH) || defined(BROKEN_RESERVE_COUNT)
+#if defined(BROKEN_RESERVE_TAKE) || defined(BROKEN_RESERVE_FETCH) ||                               \
+	defined(BROKEN_RESERVE_COUNT) || defined(BROKEN_RESERVE_FALL)
 	uint64_t old = load_seq(&reserve.counts);
 	bool ok = counts_elements(old) > 0;
 
@@ -150,13 +151,19 @@ static void *from_outside(int me)
 
 static void *drop(void)
 {
-#ifdef BROKEN_RESERVE_DROP
+#if defined(BROKEN_RESERVE_DROP) || defined(BROKEN_RESERVE_FALL)
 	uint64_t old = load_seq(&reserve.counts);
 
 	if (counts_places(old) <= counts_limit(old) || !counts_elements(old))
 		return NULL;
 	STELE_POINT("model:drop");
+#ifdef BROKEN_RESERVE_DROP
 	store_seq(&reserve.counts, old - RESERVE_ELEMENT - RESERVE_PLACE);
+#else
+	if (!atomic_compare_exchange_strong(&reserve.counts, &old,
+					    old - RESERVE_ELEMENT - RESERVE_PLACE))
+		return NULL;
+#endif
 	return fetch_owed();
 #else
 	return reserve_drop(&reserve);
