@@ -48,7 +48,10 @@ static void round_once(void)
 {
 #ifdef BROKEN_GRACE_BEGUN
 	struct stele_grace_link *taken = grace_take(&grace.calls);
-	uint32_t round = grace_begin(&grace);
+	uint32_t round;
+
+	STELE_POINT("model:begun");
+	round = grace_begin(&grace);
 #else
 	uint32_t round = grace_begin(&grace);
 	struct stele_grace_link *taken = grace_take(&grace.calls);

@@ -62,7 +62,7 @@ static bool has_readers(void)
 }
 
 /* A reader that was taken for gone leaves a count that no one lowers: in a native run that ends. */
-#define WAITS 1000000ul
+#define WAITS 100000ul
 
 static void change(int me)
 {

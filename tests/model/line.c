@@ -92,6 +92,7 @@ static void close_and_open(int me)
 {
 #ifdef BROKEN_LINE_EARLY
 	empty_line(me);
+	STELE_POINT("model:early");
 	show_close(&entry, CLOSED);
 #else
 	show_close(&entry, CLOSED);

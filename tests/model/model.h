@@ -94,15 +94,29 @@ static inline bool model_chance(unsigned n)
 	return model_choice(n) == 0;
 }
 
-/* Mostly on, sometimes a short pause, sometimes a nap: then others get on for sure. */
+static _Atomic unsigned model_arrived; /* threads that are done with this round */
+
+/* Until the others of this round are done, or until they could have gone far. */
+static inline void model_hold(void)
+{
+	for (unsigned i = 1u << (2 + model_choice(6)); i; i--) {
+		if (load_relaxed(&model_arrived) >= MODEL_THREADS - 1)
+			return;
+		sched_yield();
+	}
+}
+
+/* Mostly on, sometimes a short pause, sometimes a nap or a hold: then others get on for sure. */
 static inline void model_point(const char *point)
 {
 	const struct timespec nap = { 0, 1 };
 	unsigned choice = model_choice(64);
 
 	(void)point;
-	if (choice < 4)
+	if (choice < 1)
 		nanosleep(&nap, NULL);
+	else if (choice < 4)
+		model_hold();
 	else if (choice < 12)
 		sched_yield();
 	else if (choice < 24)
@@ -221,7 +235,7 @@ static inline void model_run_thread(int me)
 
 #if MODEL_NATIVE
 /* The same threads in all rounds, so that they start each one together. Even: main's turn. */
-static _Atomic unsigned model_turns, model_arrived;
+static _Atomic unsigned model_turns;
 static bool model_over; /* plain: read after a turn has begun */
 
 static inline void model_wait_turn(unsigned turn)

@@ -84,7 +84,8 @@ static void use(int me)
 static void empty(int me)
 {
 	payload_take(&memory, me);
-	STELE_POINT("model:emptying");
+	for (int i = 0; i < (MODEL_NATIVE ? 8 : 1); i++) /* longer than a first use */
+		STELE_POINT("model:emptying");
 	payload_leave(&memory, me);
 }
 
@@ -131,6 +132,7 @@ static void look(int me)
 static void model_thread(int me)
 {
 	for (int step = 0; step < MODEL_STEPS; step++) {
+		STELE_POINT("model:next"); /* else the user is done before the others begin */
 		if (me == 1)
 			use(me);
 		else if (me == 2)
