@@ -12,6 +12,7 @@
  *   __GFP_THISNODE        memory of the named node or none
  *   __GFP_DIRECT_RECLAIM  the caller may wait: mempool_alloc() waits for an element
  *   __GFP_COMP            pages: a compound run, freed as one
+ *   __GFP_NOFAIL          never fails on purpose (<stele/fault.h>)
  * Bits accepted for source compatibility, without effect on user-space memory
  *   all the others (zones, reclaim hints, movability, reserves, accounting, __GFP_NOFAIL)
  */

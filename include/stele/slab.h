@@ -70,7 +70,7 @@ typedef unsigned int slab_flags_t;
 #define SLAB_POISON ((slab_flags_t)0x00000004u)
 #define SLAB_STORE_USER ((slab_flags_t)0x00000008u)
 #define SLAB_TRACE ((slab_flags_t)0x00000010u)
-#define SLAB_FAILSLAB ((slab_flags_t)0x00000020u) /* not accepted */
+#define SLAB_FAILSLAB ((slab_flags_t)0x00000020u) /* not accepted: see stele_fault_cache() */
 
 /* Layout. */
 #define SLAB_HWCACHE_ALIGN ((slab_flags_t)0x00000100u) /* objects on cache lines */

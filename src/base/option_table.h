@@ -50,10 +50,38 @@ enum stele_profile { STELE_PROFILE_DEFAULT, STELE_PROFILE_TINY, STELE_NR_PROFILE
 		"bytes of free pages that may stay resident at any time") \
 	STELE_OPTION(dirty_time, INT, 1000, 0, 3600000, \
 		"ms in which half of the free pages beyond that go back, if unused; 0 keeps none") \
+	STELE_OPTION(fail_fd, INT, 0, 3, 1048576, \
+		"for tools: tell this descriptor of the allocation of fail_nth, and stop") \
 	STELE_OPTION(fail_mempool_alloc, INT, 0, 0, 1000000, \
 		"every so many calls of a mempool's own allocation fail, for tests; 0 for none") \
 	STELE_OPTION(fail_mempool_alloc_bulk, INT, 0, 0, 1000000, \
 		"the same for mempool_alloc_bulk()") \
+	STELE_OPTION(fail_nth, INT, 0, 1, INT32_MAX, \
+		"the so manieth allocation fails, whatever its kind, for tests; 0 for none") \
+	STELE_OPTION(fail_of, INT, 0, 0, 4194304, \
+		"pid of the only process that fail_nth is for; 0 for each") \
+	STELE_OPTION(fail_page_alloc, INT, 0, 0, 100, \
+		"percent of the blocks with pages of their own that fail, for tests; 0 for none") \
+	STELE_OPTION(fail_page_alloc_interval, INT, 0, 0, INT32_MAX, \
+		"of those that may fail, every so manieth; 0 for each") \
+	STELE_OPTION(fail_page_alloc_order, INT, 0, 0, 10, \
+		"smaller blocks are spared: of less than 2 to the so manieth pages") \
+	STELE_OPTION(fail_page_alloc_space, SIZE, 0, 0, STELE_T(64), \
+		"bytes that succeed before the first failure") \
+	STELE_OPTION(fail_page_alloc_times, INT, 0, 0, INT32_MAX, \
+		"how many fail at most; 0 for no limit") \
+	STELE_OPTION(fail_seed, INT, 0, 0, INT32_MAX, \
+		"the same calls with the same number fail alike, where the percentage is below 100") \
+	STELE_OPTION(fail_spare_waiting, BOOL, 0, 0, 1, \
+		"spare requests that may wait, such as GFP_KERNEL: the kernel's ignore-gfp-wait") \
+	STELE_OPTION(failslab, INT, 0, 0, 100, \
+		"percent of the objects of caches, malloc() included, that fail, for tests; 0 for none") \
+	STELE_OPTION(failslab_interval, INT, 0, 0, INT32_MAX, \
+		"of those that may fail, every so manieth; 0 for each") \
+	STELE_OPTION(failslab_space, SIZE, 0, 0, STELE_T(64), \
+		"bytes that succeed before the first failure") \
+	STELE_OPTION(failslab_times, INT, 0, 0, INT32_MAX, \
+		"how many fail at most; 0 for no limit") \
 	STELE_OPTION(init_on_alloc, BOOL, 0, 0, 1, \
 		"clear all memory before it is handed out, as the kernel's option does") \
 	STELE_OPTION(init_on_free, BOOL, 0, 0, 1, \

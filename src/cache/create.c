@@ -139,7 +139,7 @@ static uint32_t wanted_align(const struct request *r)
 
 #define MERGE_NEVER                                                                                \
 	(SLAB_DEBUG_FLAGS | SLAB_TYPESAFE_BY_RCU | SLAB_NOLEAKTRACE | SLAB_NO_MERGE |              \
-	 SLAB_NO_SHEAVES)
+	 SLAB_NO_SHEAVES | SLAB_FAILSLAB)
 #define MERGE_SAME (SLAB_RECLAIM_ACCOUNT | SLAB_CACHE_DMA | SLAB_CACHE_DMA32 | SLAB_ACCOUNT)
 
 static bool mergeable(const struct request *r)
@@ -171,6 +171,7 @@ static void fill_cache(struct kmem_cache *s, const struct request *r, uint32_t a
 	s->ctor = r->args.ctor;
 	s->dtor = r->args.dtor;
 	s->grace = r->grace;
+	store_relaxed(&s->fault_marked, (r->flags & SLAB_FAILSLAB) != 0);
 	stele_slab_geometry(s, (uint32_t)r->size, align,
 			    r->flags | (r->args.sheaf_capacity || r->args.usersize ? SLAB_NO_MERGE
 										   : 0));

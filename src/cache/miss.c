@@ -28,6 +28,7 @@
 #include "cache/chores.h"
 #include "cache/clear.h"
 #include "cache/sheaves.h"
+#include "cache/fault.h"
 #include "cache/short.h"
 #include "page/where.h"
 #include "percpu/percpu.h"
@@ -164,8 +165,10 @@ void stele_cache_alloc_event(struct kmem_cache *s, void *p, gfp_t gfp, int node,
 void *stele_cache_alloc_at(struct kmem_cache *s, gfp_t gfp, int node, enum effort effort,
 			   const void *site)
 {
-	void *p = stele_alloc_at(s, gfp, node, effort);
+	void *p = NULL;
 
+	if (effort == EFFORT_BOUNDED || !slab_fails(s, gfp, site))
+		p = stele_alloc_at(s, gfp, node, effort);
 	stele_cache_alloc_event(s, p, gfp, node, site);
 	return p;
 }

@@ -75,7 +75,7 @@ static unsigned list_of(size_t frames)
 static bool watched(void)
 {
 	return trace_asked(STELE_TRACE_KMALLOC | STELE_TRACE_KFREE | STELE_TRACE_MM_PAGE_ALLOC |
-			   STELE_TRACE_MM_PAGE_FREE);
+			   STELE_TRACE_MM_PAGE_FREE | WATCH_ALL);
 }
 
 static inline bool run_fits(const struct run *run, size_t frames, size_t align)
@@ -182,8 +182,7 @@ static __attribute__((noinline)) void note_wanted(size_t frames)
 	unsigned list = list_of(frames);
 	uint32_t seen = load_relaxed(&freed_last[list]), n = load_relaxed(&misses[list]) + 1;
 
-	/* Blocks that rest go past the page floor, which clears them. */
-	if (!lists[list].words || trace_asked(WATCH_ALL))
+	if (!lists[list].words || watched())
 		return;
 	if ((seen & 0xffff) == frames || seen >> 16 == frames)
 		store_relaxed(&resting[frames], (uint16_t)lists[list].words);

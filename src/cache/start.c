@@ -26,6 +26,7 @@
 #include "sync/grace.h"
 #include "sync/held.h"
 #include "sync/mutex.h"
+#include "trace/fault.h"
 #include "trace/trace.h"
 #include <pthread.h>
 #include <stele/stats.h>
@@ -68,8 +69,9 @@ static void watch_for_options(void)
 	uint32_t watch = (stele_opt.init_on_alloc ? WATCH_CLEAR_NEW : 0) |
 			 (stele_opt.init_on_free ? WATCH_CLEAR_FREED : 0);
 
-	if (!trace_asked(watch))
+	if (watch && !trace_asked(watch))
 		stele_trace_watch(watch, 0);
+	stele_fault_by_options();
 }
 
 void stele_cache_start(void)

@@ -12,6 +12,7 @@
  */
 #include "kmalloc/kmalloc.h"
 #include "cache/fast.h"
+#include "cache/fault.h"
 #include "slab/kmem_cache.h"
 #include "trace/trace.h"
 
@@ -104,7 +105,9 @@ void kmem_buckets_destroy(kmem_buckets *b)
 
 static void *bucket_alloc(struct kmem_cache *s, const struct stele_request *r)
 {
-	return stele_request_report(r, slab_alloc(s, r->gfp), s->size);
+	void *p = slab_fails(s, r->gfp, r->site) ? NULL : slab_alloc(s, r->gfp);
+
+	return stele_request_report(r, p, s->size);
 }
 
 void *kmem_buckets_alloc(kmem_buckets *b, size_t size, gfp_t gfp)
@@ -131,7 +134,7 @@ void *kmem_buckets_valloc(kmem_buckets *b, size_t size, gfp_t gfp)
 		return kvmalloc(size, gfp);
 	s = b->cache[bucket_of(size)];
 	bytes = s->size;
-	p = slab_alloc(s, gfp);
+	p = slab_fails(s, gfp, r.site) ? NULL : slab_alloc(s, gfp);
 	if (!p && size > stele_page_size())
 		p = stele_request_pages(&r, &bytes);
 	return stele_request_report(&r, p, bytes);

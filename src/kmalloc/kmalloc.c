@@ -13,6 +13,7 @@
  */
 #include "kmalloc/kmalloc.h"
 #include "cache/fast.h"
+#include "cache/fault.h"
 #include "cache/free.h"
 #include "cache/miss.h"
 #include "cache/resting.h"
@@ -47,6 +48,8 @@ void *stele_request_pages(const struct stele_request *r, size_t *bytes)
 
 	/* Whole pages, so that a cleared allocation is clear up to ksize(). */
 	*bytes = STELE_ALIGN_UP(r->size, page);
+	if (pages_fail(*bytes, r->gfp, r->site))
+		return NULL;
 	return stele_block_take(*bytes, STELE_MAX(r->align, page), r->gfp, r->node);
 }
 
@@ -62,6 +65,8 @@ static size_t size_for_align(size_t size, size_t align)
 /* Where memory has several nodes, no fast path is open; where it has one, that gives. */
 static void *alloc_object(struct kmem_cache *s, const struct stele_request *r)
 {
+	if (slab_fails(s, r->gfp, r->site))
+		return NULL;
 	if (nodes_several() || (r->node > 0 && r->gfp & __GFP_THISNODE))
 		return stele_alloc_at(s, r->gfp, r->node, EFFORT_USUAL);
 	return slab_alloc(s, r->gfp);
@@ -116,6 +121,8 @@ static __attribute__((noinline)) void *kmalloc_slow(size_t size, gfp_t gfp, stru
 
 	if (!s)
 		return stele_request_alloc(&r);
+	if (slab_fails(s, gfp, site))
+		return stele_request_report(&r, NULL, s->size);
 	return stele_request_report(&r, stele_alloc_at(s, gfp, NUMA_NO_NODE, EFFORT_USUAL),
 				    s->size);
 }

@@ -10,15 +10,16 @@
  * Tests     tests/death/free_own.c
  */
 #include "kmalloc/kmalloc.h"
+#include "cache/fault.h"
 #include "cache/miss.h"
 #include "slab/kmem_cache.h"
 
 void *stele_own_alloc(gfp_t gfp, int node)
 {
 	stele_kmalloc_init(0);
-	return stele_cache_for(1)
-		       ? stele_alloc_at(&stele_own_cache, gfp | __GFP_ZERO, node, EFFORT_USUAL)
-		       : NULL;
+	if (!stele_cache_for(1) || slab_fails(&stele_own_cache, gfp, STELE_CALLER))
+		return NULL;
+	return stele_alloc_at(&stele_own_cache, gfp | __GFP_ZERO, node, EFFORT_USUAL);
 }
 
 void stele_own_free(void *p)

@@ -13,6 +13,7 @@
 #include "kmalloc/kmalloc.h"
 #include "base/options.h"
 #include "cache/free.h"
+#include "trace/fault.h"
 #include "page/where.h"
 #include "slab/kmem_cache.h"
 #include "slab/object.h"
@@ -102,7 +103,8 @@ static void *move_object(void *p, size_t usable, const struct stele_request *r)
 
 	if (was_freed(p, r->site))
 		return NULL;
-	if (is_page_run(p))
+	/* A second try would hide a failure on purpose. */
+	if (is_page_run(p) && !trace_asked(WATCH_FAIL))
 		roomy.size = STELE_MIN(large_roomy(usable, r->size), r->limit);
 	if (roomy.size > r->size)
 		q = stele_request_alloc(&roomy);
@@ -133,6 +135,8 @@ void *stele_request_resize(const void *old, const struct stele_request *r)
 	if (stele_likely(!elsewhere(p, r))) {
 		if (fits_in_place(p, usable, r))
 			return stay(p, usable, r);
+		if (is_page_run(p) && pages_fail(r->size, r->gfp, r->site))
+			return NULL;
 		q = grow_run(p, usable, r);
 		if (q)
 			return q;

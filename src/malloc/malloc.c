@@ -24,6 +24,7 @@
 #include "page/run.h"
 #include "percpu/system.h"
 #include "cache/fast.h"
+#include "cache/fault.h"
 #include "cache/free.h"
 #include "cache/miss.h"
 #include "cache/resting.h"
@@ -88,7 +89,7 @@ static void *with_event(void *p, size_t size, size_t bytes, const void *site)
 /* Nothing that fits rests in this slot. */
 static void *alloc_pages_of(size_t size, size_t align, bool zero, const void *site)
 {
-	void *p = stele_large_alloc(size, align, zero);
+	void *p = pages_fail(size, 0, site) ? NULL : stele_large_alloc(size, align, zero);
 
 	return with_event(p, size, p ? stele_usable(p) : size, site);
 }
@@ -105,7 +106,7 @@ void *stele_malloc_large(size_t size, size_t align, bool zero, const void *site)
 
 void *stele_malloc_small(struct kmem_cache *s, size_t size, const void *site)
 {
-	return with_event(slab_alloc(s, 0), size, s->size, site);
+	return with_event(slab_fails(s, 0, site) ? NULL : slab_alloc(s, 0), size, s->size, site);
 }
 
 void *stele_malloc_unstarted(size_t align, size_t size)
@@ -130,7 +131,8 @@ static __attribute__((noinline)) void *malloc_slow(size_t size, const void *site
 	if (size > KMALLOC_MAX_CACHE_SIZE)
 		return checked(alloc_pages_of(size, 1, false, site));
 	s = s ? s : stele_cache_for(size ? size : 1);
-	return checked(with_event(stele_alloc_anywhere(s, 0), size, s->size, site));
+	p = slab_fails(s, 0, site) ? NULL : stele_alloc_anywhere(s, 0);
+	return checked(with_event(p, size, s->size, site));
 }
 
 /* Above KMALLOC_MAX_CACHE_SIZE: a run that rests in this slot. */
@@ -159,22 +161,29 @@ static __attribute__((noinline)) void *malloc_above(size_t size, const void *sit
 	return p;
 }
 
-static inline __attribute__((always_inline)) void *alloc_fast(size_t size)
+/* @site: STELE_CALLER, which is taken where it is needed. */
+static inline __attribute__((always_inline)) void *alloc_fast(size_t size, const void *site)
 {
 	void *p;
 
 	if (stele_unlikely(size >= stele_hot.small_end))
-		return malloc_above(size, STELE_CALLER);
+		return malloc_above(size, site);
 	p = pcpu_pop(size_words()[size]);
 	if (stele_unlikely(!p))
-		return malloc_slow(size, STELE_CALLER);
+		return malloc_slow(size, site);
 	probe_kmalloc(p, size);
 	return p;
 }
 
 EXPORT void *malloc(size_t size)
 {
-	return alloc_fast(size);
+	return alloc_fast(size, STELE_CALLER);
+}
+
+/* malloc() for a call of another name. */
+static __attribute__((noinline)) void *malloc_for(size_t size, const void *site)
+{
+	return alloc_fast(size, site);
 }
 
 static __attribute__((noinline)) void free_slow(void *p, const void *site)
@@ -222,7 +231,7 @@ EXPORT void *calloc(size_t n, size_t size)
 			return checked(stele_malloc_unstarted(MALLOC_GRANULE, bytes));
 		return checked(stele_malloc_large(bytes, 1, true, STELE_CALLER));
 	}
-	p = alloc_fast(bytes);
+	p = alloc_fast(bytes, STELE_CALLER);
 	return p ? memset(p, 0, room_for(bytes)) : NULL;
 }
 
@@ -296,10 +305,11 @@ static void *resize_object(void *p, size_t old, size_t size, const void *site)
 	if (stele_unlikely(!run || object_is_free(run, p)))
 		return refuse_resize(p, "object was already free",
 				     run ? run_cache(run)->name : NULL, site);
-	if (size > old && size < old + old / 4)
-		new = malloc(old + old / 4);
+	/* A second try would hide a failure on purpose. */
+	if (size > old && size < old + old / 4 && !trace_asked(WATCH_FAIL))
+		new = malloc_for(old + old / 4, site);
 	if (!new)
-		new = malloc(size);
+		new = malloc_for(size, site);
 	if (!new)
 		return NULL;
 	memcpy(new, p, old < size ? old : size);
@@ -310,7 +320,7 @@ static void *resize_object(void *p, size_t old, size_t size, const void *site)
 /* Grows by a small step within an area: with room for the next steps, here or elsewhere. */
 static void *grow_roomy(void *p, size_t old, size_t size)
 {
-	size_t roomy = large_roomy(old, size);
+	size_t roomy = trace_asked(WATCH_FAIL) ? size : large_roomy(old, size);
 	void *new = NULL;
 
 	if (roomy != size)
@@ -329,6 +339,8 @@ static void *resize_large(void *p, size_t old, size_t size)
 	if (size > KMALLOC_MAX_CACHE_SIZE && !(stele_grow_by_moving && size > old)) {
 		if (large_stays(old, size))
 			return stay_with(p, size, old);
+		if (size > old && pages_fail(size, 0, STELE_CALLER))
+			return no_memory();
 		new = grow_roomy(p, old, size);
 		if (new)
 			return new;

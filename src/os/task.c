@@ -45,6 +45,16 @@ int stele_os_pid(void)
 	return (int)STELE_SYSCALL(SYS_getpid, 0);
 }
 
+void stele_os_stop(void)
+{
+	STELE_SYSCALL(SYS_kill, stele_os_pid(), SIGSTOP);
+}
+
+void stele_os_write(int fd, const char *text, size_t n)
+{
+	STELE_SYSCALL(SYS_write, fd, text, n);
+}
+
 static _Atomic uint32_t *wiped_page(size_t size)
 {
 	long p = STELE_SYSCALL(SYS_mmap, NULL, size, PROT_READ | PROT_WRITE,

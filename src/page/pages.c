@@ -15,6 +15,7 @@
 #include "page/run.h"
 #include "percpu/system.h"
 #include "sync/held.h"
+#include "trace/fault.h"
 #include "trace/trace.h"
 #include <stdlib.h>
 #include <stele/page.h>
@@ -56,11 +57,12 @@ struct page *virt_to_page(const void *p)
 	return (struct page *)stele_hot.refs + (offset >> FRAME_SHIFT);
 }
 
-static void *block_alloc(int node, size_t bytes, size_t align, gfp_t gfp)
+/* @site: where the call returns to; NULL: a call that never fails on purpose. */
+static void *block_alloc(int node, size_t bytes, size_t align, gfp_t gfp, const void *site)
 {
 	void *p;
 
-	if (stele_heap_start() != 0)
+	if (stele_heap_start() != 0 || (site && pages_fail(bytes, gfp, site)))
 		return NULL;
 	p = stele_large_take(bytes, align, gfp, node);
 	if (p) {
@@ -112,8 +114,8 @@ unsigned long __get_free_pages(gfp_t gfp, unsigned int order)
 {
 	if (order > MAX_PAGE_ORDER)
 		return 0;
-	return (unsigned long)block_alloc(NUMA_NO_NODE, order_bytes(order), order_bytes(order),
-					  gfp);
+	return (unsigned long)block_alloc(NUMA_NO_NODE, order_bytes(order), order_bytes(order), gfp,
+					  STELE_CALLER);
 }
 
 unsigned long get_zeroed_page(gfp_t gfp)
@@ -129,19 +131,24 @@ void free_pages(unsigned long address, unsigned int order)
 		report("free_pages", (void *)address, "order too large", STELE_CALLER);
 }
 
-struct page *alloc_pages(gfp_t gfp, unsigned int order)
-{
-	return alloc_pages_node(NUMA_NO_NODE, gfp, order);
-}
-
-struct page *alloc_pages_node(int node, gfp_t gfp, unsigned int order)
+static struct page *pages_alloc(int node, gfp_t gfp, unsigned int order, const void *site)
 {
 	void *p;
 
 	if (order > MAX_PAGE_ORDER)
 		return NULL;
-	p = block_alloc(node, order_bytes(order), order_bytes(order), gfp);
+	p = block_alloc(node, order_bytes(order), order_bytes(order), gfp, site);
 	return p ? virt_to_page(p) : NULL;
+}
+
+struct page *alloc_pages(gfp_t gfp, unsigned int order)
+{
+	return pages_alloc(NUMA_NO_NODE, gfp, order, STELE_CALLER);
+}
+
+struct page *alloc_pages_node(int node, gfp_t gfp, unsigned int order)
+{
+	return pages_alloc(node, gfp, order, STELE_CALLER);
 }
 
 void __free_pages(struct page *page, unsigned int order)
@@ -169,7 +176,7 @@ STELE_NEVER_WAITS struct page *alloc_pages_nolock(gfp_t gfp, int node, unsigned 
 
 	if (strange)
 		warn_flags(strange);
-	return alloc_pages_node(node, gfp | NOLOCK_IMPLIED, order);
+	return pages_alloc(node, gfp | NOLOCK_IMPLIED, order, NULL);
 }
 
 STELE_NEVER_WAITS void free_pages_nolock(struct page *page, unsigned int order)
@@ -193,16 +200,21 @@ static size_t exact_bytes(size_t size)
 	return STELE_ALIGN_UP(size, stele_page_size());
 }
 
-void *alloc_pages_exact_nid(int node, size_t size, gfp_t gfp)
+static void *exact_alloc(int node, size_t size, gfp_t gfp, const void *site)
 {
 	if (!size || size > PTRDIFF_MAX)
 		return NULL;
-	return block_alloc(node, exact_bytes(size), stele_page_size(), gfp);
+	return block_alloc(node, exact_bytes(size), stele_page_size(), gfp, site);
+}
+
+void *alloc_pages_exact_nid(int node, size_t size, gfp_t gfp)
+{
+	return exact_alloc(node, size, gfp, STELE_CALLER);
 }
 
 void *alloc_pages_exact(size_t size, gfp_t gfp)
 {
-	return alloc_pages_exact_nid(NUMA_NO_NODE, size, gfp);
+	return exact_alloc(NUMA_NO_NODE, size, gfp, STELE_CALLER);
 }
 
 void free_pages_exact(void *p, size_t size)

@@ -71,7 +71,8 @@ struct kmem_cache {
 	struct stele_stack partial __attribute__((aligned(64)));
 	/* {wait for readers:32, exist:32}: the first are some of the second. */
 	_Atomic uint64_t slabs;
-	_Atomic uint64_t in_rcu; /* sheaves and objects that wait for readers */
+	_Atomic uint64_t in_rcu;   /* sheaves and objects that wait for readers */
+	_Atomic bool fault_marked; /* stele_fault_cache() */
 	struct barn barn __attribute__((aligned(64)));
 
 	/* Under the list lock (cache/list.c). */

@@ -26,7 +26,10 @@ extern _Atomic uint32_t stele_trace_wanted __attribute__((visibility("hidden")))
 /* In the same word: what else the slow paths have to do while the fast paths are closed for it. */
 #define WATCH_CLEAR_NEW (1u << 24)   /* the option init_on_alloc */
 #define WATCH_CLEAR_FREED (1u << 25) /* the option init_on_free */
-#define WATCH_ALL (WATCH_CLEAR_NEW | WATCH_CLEAR_FREED)
+#define WATCH_FAIL_SLAB (1u << 26)   /* some objects are to fail (trace/fault.h) */
+#define WATCH_FAIL_PAGE (1u << 27)   /* some blocks of pages are */
+#define WATCH_FAIL (WATCH_FAIL_SLAB | WATCH_FAIL_PAGE)
+#define WATCH_ALL (WATCH_CLEAR_NEW | WATCH_CLEAR_FREED | WATCH_FAIL)
 _Static_assert(!(WATCH_ALL & (STELE_TRACE_ALL | STELE_TRACE_NESTED)), "bits of their own");
 
 /* Sets @on of the WATCH_ bits and clears @off, and opens or closes the fast paths. Any context. */
