@@ -85,8 +85,7 @@ static int refused(const char *command, const char *program, int err)
 	return err == ENOENT ? STELE_NOT_FOUND : STELE_NOT_RUNNABLE;
 }
 
-/* Returns only with a failure, already reported. */
-static int launch(const struct stele_launch *l, char **argv)
+int stele_launch(const struct stele_launch *l, char **argv)
 {
 	char drop_in[PATH_MAX];
 	const char *why;
@@ -177,7 +176,7 @@ int stele_launch_arguments(struct stele_launch *l, int argc, char **argv)
 	int status = STELE_OWN_FAILURE;
 
 	if (program >= 0 && name_process(l))
-		status = launch(l, argv + program);
+		status = stele_launch(l, argv + program);
 	free(l->options);
 	return status;
 }

@@ -22,6 +22,11 @@ const struct stele_command stele_commands[] = {
 	{ "run", STELE_LAUNCH_ARGUMENTS, "run a program with Stele as its malloc", stele_main_run },
 	{ "slabinfo", STELE_LAUNCH_ARGUMENTS,
 	  "the same, and at its exit write every cache to standard error", stele_main_slabinfo },
+	{ "fail-sweep",
+	  "[--from N] [--to N] [--seconds N] [--all] [--output] [--option NAME=VALUE]... [--] "
+	  "PROGRAM [ARGUMENT]...",
+	  "run a program again and again, each time with another allocation that fails",
+	  stele_main_sweep },
 	{ "doctor", "", "what this system offers, what Stele chose, and why", stele_main_doctor },
 	{ "help", "[options [--markdown] | COMMAND]", "this text, or every option",
 	  stele_main_help },

@@ -43,6 +43,7 @@ int stele_main_doctor(int argc, char **argv);
 int stele_main_help(int argc, char **argv);
 int stele_main_run(int argc, char **argv);
 int stele_main_slabinfo(int argc, char **argv);
+int stele_main_sweep(int argc, char **argv);
 int stele_main_version(int argc, char **argv);
 
 /* "usage: stele run ..." on standard error; returns @status. */
@@ -61,6 +62,9 @@ struct stele_launch {
 
 /* Checks "name=value" and adds it; false after a message. */
 bool stele_launch_option(struct stele_launch *l, const char *item);
+
+/* This process becomes the program @argv. Returns only with a failure, already reported. */
+int stele_launch(const struct stele_launch *l, char **argv);
 
 /*
  * Takes [--stats] [--children] [--option NAME=VALUE]... [--] PROGRAM [ARGUMENT]... and becomes the
