@@ -161,29 +161,36 @@ static __attribute__((noinline)) void *malloc_above(size_t size, const void *sit
 	return p;
 }
 
-/* @site: STELE_CALLER, which is taken where it is needed. */
-static inline __attribute__((always_inline)) void *alloc_fast(size_t size, const void *site)
+static inline __attribute__((always_inline)) void *alloc_fast(size_t size)
 {
 	void *p;
 
 	if (stele_unlikely(size >= stele_hot.small_end))
-		return malloc_above(size, site);
+		return malloc_above(size, STELE_CALLER);
 	p = pcpu_pop(size_words()[size]);
 	if (stele_unlikely(!p))
-		return malloc_slow(size, site);
+		return malloc_slow(size, STELE_CALLER);
 	probe_kmalloc(p, size);
 	return p;
 }
 
 EXPORT void *malloc(size_t size)
 {
-	return alloc_fast(size, STELE_CALLER);
+	return alloc_fast(size);
 }
 
 /* malloc() for a call of another name. */
 static __attribute__((noinline)) void *malloc_for(size_t size, const void *site)
 {
-	return alloc_fast(size, site);
+	void *p;
+
+	if (size >= stele_hot.small_end)
+		return malloc_above(size, site);
+	p = pcpu_pop(size_words()[size]);
+	if (stele_unlikely(!p))
+		return malloc_slow(size, site);
+	probe_kmalloc(p, size);
+	return p;
 }
 
 static __attribute__((noinline)) void free_slow(void *p, const void *site)
@@ -231,18 +238,23 @@ EXPORT void *calloc(size_t n, size_t size)
 			return checked(stele_malloc_unstarted(MALLOC_GRANULE, bytes));
 		return checked(stele_malloc_large(bytes, 1, true, STELE_CALLER));
 	}
-	p = alloc_fast(bytes, STELE_CALLER);
+	p = alloc_fast(bytes);
 	return p ? memset(p, 0, room_for(bytes)) : NULL;
 }
 
 /* ---- realloc ---- */
 
-/* It stays where it is. What is behind its new end may be asked for again. */
+/* A block stays where it is. What is behind its new end may be asked for again. */
+static __attribute__((noinline, cold)) void *clear_tail(void *p, size_t size, size_t usable)
+{
+	if (size < usable)
+		memset((char *)p + size, 0, usable - size);
+	return p;
+}
+
 static inline void *stay_with(void *p, size_t size, size_t usable)
 {
-	return trace_asked(WATCH_CLEAR_NEW) && size < usable
-		       ? (memset((char *)p + size, 0, usable - size), p)
-		       : p;
+	return trace_asked(WATCH_CLEAR_NEW) ? clear_tail(p, size, usable) : p;
 }
 
 static void *move_block(void *p, size_t old, size_t size)
