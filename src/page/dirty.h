@@ -16,6 +16,7 @@
 
 #include "base/bits.h"
 #include "page/area.h"
+#include <string.h>
 
 /* The caller owns [first, first+n). How many of them may not have read as zero. */
 static inline unsigned dirty_set(struct area *area, unsigned first, unsigned n)
@@ -34,6 +35,14 @@ static inline unsigned dirty_set(struct area *area, unsigned first, unsigned n)
 		first += here;
 	}
 	return already;
+}
+
+/* The caller owns [first, first+n) at @memory: all of it reads as zero then. */
+static inline void dirty_zero(struct area *area, unsigned first, unsigned n, char *memory)
+{
+	for (unsigned i = first; i < first + n; i++, memory += FRAME_SIZE)
+		if (load_relaxed(&area->dirty[i / 64]) >> i % 64 & 1)
+			memset(memory, 0, FRAME_SIZE);
 }
 
 /* The caller owns [first, end), which reads as zero. How many were dirty. */

@@ -139,6 +139,10 @@ bool stele_row_take(uint64_t frame, unsigned n);
 void stele_room_freed(uint32_t number, unsigned first, unsigned n);
 void stele_room_opened(uint32_t number);
 void stele_room_look(uint32_t number, unsigned class);
+/* The lowest free row of more frames than an area has, in areas that are open, or -1. It is looked for around
+ * area *from and above, which is moved behind the row. */
+int64_t stele_long_find(const struct stele_zone *zone, uint32_t *from, unsigned frames,
+			unsigned align);
 unsigned stele_free_at_end(uint32_t number);
 unsigned stele_free_at_start(uint32_t number);
 #define ROOM_BORDER 17u	      /* frames of a row that may lie over a border: longer than any slab */
@@ -249,6 +253,9 @@ bool stele_is_never_given(const void *p);
 struct run *stele_descriptor_take(void);
 void stele_run_begin(struct run *run, size_t bytes); /* in a descriptor; base is set already */
 void stele_run_unmap(struct run *run);
+/* Frames for one allocation, which are zero if @zero; up to an area, or (long) above. */
+struct run *stele_run_take_block(unsigned where, unsigned frames, unsigned align, bool zero);
+struct run *stele_run_take_long(unsigned where, unsigned frames, unsigned align, bool zero);
 void stele_run_trim(struct run *run, unsigned frames);
 void stele_run_extend(struct run *run, unsigned frames); /* frames are taken already */
 

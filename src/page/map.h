@@ -50,10 +50,12 @@ static inline void map_set(const struct run *run, size_t index, size_t n, uint32
 		store_relaxed(tag_entry(index + i), tag);
 }
 
-/* Only its first frame leads to a block of whole areas. */
+/* Only its first frame leads to a block of an area or more. */
 static inline size_t frames_mapped(const struct run *run)
 {
-	return run->kind == RUN_HUGE ? 1 : run->frames;
+	if (run->kind == RUN_HUGE)
+		return 1;
+	return run->frames >= AREA_FRAMES && run_is_large(run) ? 1 : run->frames;
 }
 
 static inline void run_map(const struct run *run)
@@ -75,7 +77,10 @@ static inline void run_unmap(const struct run *run)
 /* The frames from number @frames on are off the map; they are the caller's to give back. */
 static inline void run_cut(struct run *run, unsigned frames)
 {
-	map_set(run, map_index(run->base) + frames, run->frames - frames, 0, 0);
+	size_t mapped = frames_mapped(run);
+
+	if (mapped > frames)
+		map_set(run, map_index(run->base) + frames, mapped - frames, 0, 0);
 	run->frames = frames;
 	run->bytes = frames * FRAME_SIZE;
 }

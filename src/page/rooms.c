@@ -4,10 +4,13 @@
  *
  * Idea      see page/rooms.h. An area's word speaks of the rows within it, and from ROOM_BORDER
  *           frames on also of the row that ends in the area before it and goes on at its start.
+ *           A row that is longer than an area is the free end of one, areas that are empty, and the
+ *           free start of the next.
  * Order     ROOM.
  * Context   any.
- * Bound     each call looks at the words of three areas' bitmaps at most.
- * Tests     tests/unit/page/test_rooms.c
+ * Bound     each call looks at the words of three areas' bitmaps at most; a search for a long row looks
+ *           at LONG_LOOKS places, and at each area behind such a place once.
+ * Tests     tests/unit/page/test_rooms.c, tests/unit/page/test_long.c
  */
 #include "page/rooms.h"
 #include "base/options.h"
@@ -184,4 +187,56 @@ void stele_room_opened(uint32_t number)
 {
 	room_add(area_rooms(), number, room_mask(AREA_FRAMES));
 	add_border_above(number);
+}
+
+/* ---- rows that are longer than an area ---- */
+
+#define LONG_LOOKS 64u
+/* A border with so many free frames around it, or an empty area, may have a longer row around it. */
+#define LONG_CLASS (ROOM_WHOLE - 1)
+
+struct long_row {
+	uint64_t first; /* frames */
+	unsigned frames;
+	uint32_t behind; /* the area after the one where it ends */
+};
+
+/* The free row, up to @most frames long, that begins before the start of area @number. */
+static struct long_row row_around(const struct stele_zone *zone, uint32_t number, uint32_t high,
+				  unsigned most, unsigned align)
+{
+	uint64_t border = (uint64_t)number * AREA_FRAMES, end = border;
+	struct long_row row = { .first = border, .behind = number };
+	unsigned here = AREA_FRAMES;
+
+	if (number > zone->first && !area_is_full(number - 1))
+		row.first = STELE_ALIGN_UP(border - stele_free_at_end(number - 1), (uint64_t)align);
+	while (end - row.first < most && here == AREA_FRAMES && row.behind < high) {
+		here = area_is_full(row.behind) ? 0 : stele_free_at_start(row.behind);
+		end += here;
+		row.behind++;
+	}
+	row.frames = (unsigned)(end - row.first);
+	return row;
+}
+
+int64_t stele_long_find(const struct stele_zone *zone, uint32_t *from, unsigned frames,
+			unsigned align)
+{
+	/* ORDER(SPAN) acquire: the areas below were opened. */
+	uint32_t high = load_acquire(&((struct stele_zone *)zone)->high), number;
+
+	for (unsigned i = 0; i < LONG_LOOKS; i++) {
+		struct long_row row;
+
+		number = room_next(area_rooms(), *from, high, LONG_CLASS);
+		if (number == ROOM_NONE)
+			return -1;
+		row = row_around(zone, number, high, frames, align);
+		*from = STELE_MAX(row.behind, number + 1);
+		if (row.frames >= frames)
+			return (int64_t)row.first;
+		stele_room_look(number, LONG_CLASS);
+	}
+	return -1;
 }

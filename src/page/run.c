@@ -200,6 +200,17 @@ static unsigned mark_row_dirty(uint64_t frame, unsigned n)
 	return already;
 }
 
+static void zero_row(uint64_t frame, unsigned n)
+{
+	for (unsigned here; n; frame += here, n -= here) {
+		uint32_t number = (uint32_t)(frame / AREA_FRAMES);
+		unsigned first = frame % AREA_FRAMES;
+
+		here = frames_here(frame, n);
+		dirty_zero(area_at(number), first, here, area_memory(number) + first * FRAME_SIZE);
+	}
+}
+
 static inline unsigned row_was_taken(uint64_t frame, unsigned n)
 {
 	unsigned already = mark_row_dirty(frame, n);
@@ -370,26 +381,73 @@ static int64_t take_frames(unsigned where, unsigned frames, unsigned align)
 
 /* ---- runs ---- */
 
-struct run *stele_run_take_from(unsigned where, unsigned frames, unsigned align, bool *clean)
+/* The lowest row that is longer than an area; another thread may be faster. */
+static int64_t take_long_row(unsigned where, unsigned frames, unsigned align)
 {
-	struct run *run;
+	const struct stele_zone *zone = &stele_heap.zones[where_node(where)];
+	uint32_t from = zone->first;
+
+	for (unsigned i = 0; i < LOOKS; i++) {
+		int64_t frame = stele_long_find(zone, &from, frames, align);
+
+		if (frame < 0 || stele_row_take((uint64_t)frame, frames))
+			return frame;
+	}
+	return -1;
+}
+
+/* With frames; whether they read as zero is not known. */
+static struct run *run_with_frames(int64_t (*find)(unsigned where, unsigned frames, unsigned align),
+				   unsigned where, unsigned frames, unsigned align)
+{
+	struct run *run = stele_descriptor_take();
 	int64_t frame;
 
-	if (stele_page_fault_injected())
-		return NULL;
-	run = stele_descriptor_take();
 	if (!run)
 		return NULL;
 	STELE_POINT("run:descriptor");
-	frame = take_frames(where, frames, align);
+	frame = find(where, frames, align);
 	if (frame < 0) {
 		stele_run_return_descriptor(run);
 		return NULL;
 	}
-	*clean = row_was_taken((uint64_t)frame, frames) == 0;
 	run->base = (uintptr_t)area_memory(0) + (uint64_t)frame * FRAME_SIZE;
 	stele_run_begin(run, (size_t)frames * FRAME_SIZE);
 	return run;
+}
+
+struct run *stele_run_take_from(unsigned where, unsigned frames, unsigned align, bool *clean)
+{
+	struct run *run = NULL;
+
+	if (!stele_page_fault_injected())
+		run = run_with_frames(take_frames, where, frames, align);
+	if (run)
+		*clean = row_was_taken(frame_of(run->base), frames) == 0;
+	return run;
+}
+
+/* Its frames are marked dirty from now on; before that they are cleared if they are to be zero. */
+static struct run *begin_block(struct run *run, bool zero)
+{
+	if (!run)
+		return NULL;
+	if (zero)
+		zero_row(frame_of(run->base), run->frames);
+	row_was_taken(frame_of(run->base), run->frames);
+	return run;
+}
+
+struct run *stele_run_take_block(unsigned where, unsigned frames, unsigned align, bool zero)
+{
+	if (stele_page_fault_injected())
+		return NULL;
+	return begin_block(run_with_frames(take_frames, where, frames, align), zero);
+}
+
+struct run *stele_run_take_long(unsigned where, unsigned frames, unsigned align, bool zero)
+{
+	return begin_block(run_with_frames(take_long_row, where, frames, align), zero);
 }
 
 /* Returns frames that are off the map. */

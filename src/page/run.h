@@ -28,7 +28,7 @@ struct kmem_cache;
 enum run_kind {
 	RUN_NONE = 0,
 	RUN_SLAB,	     /* objects of a cache */
-	RUN_LARGE,	     /* one allocation within an area */
+	RUN_LARGE,	     /* one allocation of exact frames */
 	RUN_HUGE,	     /* one allocation of whole areas */
 	RUN_PAGES_FLAG = 16, /* added to the last two: pages of alloc_pages(), not for kfree() */
 	RUN_OWN_FLAG = 32,   /* added to them: the library's own, for no call of the user */
@@ -43,7 +43,7 @@ struct run {
 	size_t bytes;	  /* length of the run, or of the allocation in it */
 	uint32_t kind;	  /* enum run_kind */
 	uint32_t objects; /* slab: how many */
-	uint32_t frames;  /* of a run within an area; areas of a huge one */
+	uint32_t frames;  /* areas of a huge one */
 	uint32_t size;	  /* slab: of one object; huge: not 0 when it is a mapping of its own */
 	_Atomic uint64_t rests; /* large: free, but kept whole in a slot (cache/resting.c) */
 	/* Line 1: the slab floor's, see slab/bitmap.h; free descriptors use the link too. */
@@ -89,6 +89,19 @@ static inline struct run *stele_run_of(const void *p)
 	return ref ? (struct run *)(stele_hot.base + (uint64_t)ref * 8) : NULL;
 }
 
+/* The same for an address that lies in the heap; where no run is, the descriptor of "not ours", which is
+ * of no kind. */
+static inline struct run *stele_run_within(const void *p)
+{
+	uint64_t offset = (uintptr_t)p - (uintptr_t)stele_hot.first;
+
+	/* ORDER(PAGEMAP): reached through the address. */
+	return (struct run *)(stele_hot.base +
+			      (uint64_t)load_relaxed(&(
+				      (_Atomic uint32_t *)stele_hot.refs)[offset >> FRAME_SHIFT]) *
+				      8);
+}
+
 /*
  * Takes a run of @frames (1..512) aligned to @align frames (a power of two, at most 512), with
  * a descriptor whose base, bytes and frames are set. *clean says that it reads as zero.
@@ -110,6 +123,11 @@ bool stele_run_empty(struct run *run);
 static inline bool run_is_pages(const struct run *run)
 {
 	return run->kind & RUN_PAGES_FLAG;
+}
+
+static inline bool run_is_large(const struct run *run)
+{
+	return (run->kind & ~(uint32_t)(RUN_PAGES_FLAG | RUN_OWN_FLAG)) == RUN_LARGE;
 }
 
 /* Gives a run and its descriptor back. */
