@@ -41,6 +41,20 @@ static void expect_stop(int status, int signal)
 	}
 }
 
+/* To the first SIGSTOP. The library's start tries sequences with signals: they go to the program. */
+static void run_to_stop(pid_t child)
+{
+	int status, signal = 0;
+
+	do {
+		if (ptrace(PTRACE_CONT, child, NULL, (void *)(long)signal))
+			bench_die("PTRACE_CONT");
+		status = traced_wait(child);
+		signal = WIFSTOPPED(status) ? WSTOPSIG(status) : SIGSTOP;
+	} while (signal != SIGSTOP);
+	expect_stop(status, SIGSTOP);
+}
+
 /* Steps from here to the next SIGSTOP and returns the number of instructions. */
 static unsigned long step_to_stop(pid_t child, uintptr_t rseq_cs, unsigned long limit)
 {
@@ -81,9 +95,7 @@ int main(int argc, char **argv)
 	preload(argv[1]);
 	bind_to_this_cpu();
 	child = traced_start(program);
-	if (ptrace(PTRACE_CONT, child, NULL, NULL))
-		bench_die("PTRACE_CONT");
-	expect_stop(traced_wait(child), SIGSTOP);
+	run_to_stop(child);
 	rseq_cs = traced_rseq_cs(child);
 	once = step_to_stop(child, rseq_cs, limit);
 	twice = step_to_stop(child, rseq_cs, limit);

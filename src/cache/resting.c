@@ -41,53 +41,31 @@
 #include "trace/trace.h"
 #include <string.h>
 
-#define LEAST_FRAMES 9u	 /* above KMALLOC_MAX_CACHE_SIZE */
-#define MOST_FRAMES 256u /* 1 MiB */
-#define LISTS 5u	 /* up to 64 KiB, 128 KiB, ... */
+#define LISTS 5u /* up to 64 KiB, 128 KiB, ... */
 #define REST_MAX (512u << 10)
 #define REST_LEAST 2u
 #define REST_MOST 8u
 #define MISSES 4u
 
-_Static_assert((LEAST_FRAMES - 1) * FRAME_SIZE == KMALLOC_MAX_CACHE_SIZE, "buckets end there");
+_Static_assert((REST_FRAMES_LEAST - 1) * FRAME_SIZE == KMALLOC_MAX_CACHE_SIZE, "buckets end there");
 
 static struct kmem_cache lists[LISTS];
 
-/* By frames: the words of the list where such runs rest now; 0: none does. */
-static _Atomic uint16_t resting[MOST_FRAMES + 1];
+_Atomic uint16_t stele_resting_words[REST_FRAMES_MOST + 1];
 /* The sizes, in frames, that were freed to the page floor last; one entry for each list. */
 static _Atomic uint32_t freed_last[LISTS];
 /* Requests that went there. */
 static _Atomic uint32_t misses[LISTS];
 
-static bool may_rest(size_t frames)
-{
-	return frames - LEAST_FRAMES <= MOST_FRAMES - LEAST_FRAMES;
-}
-
 /* The list of runs of so many frames. */
 static unsigned list_of(size_t frames)
 {
-	return stele_ilog2(frames - 1) - stele_ilog2(LEAST_FRAMES - 1);
-}
-
-/* Whether events are asked for that a run which rests does not cause. */
-static bool watched(void)
-{
-	return trace_asked(STELE_TRACE_KMALLOC | STELE_TRACE_KFREE | STELE_TRACE_MM_PAGE_ALLOC |
-			   STELE_TRACE_MM_PAGE_FREE | WATCH_ALL);
+	return stele_ilog2(frames - 1) - stele_ilog2(REST_FRAMES_LEAST - 1);
 }
 
 static inline bool run_fits(const struct run *run, size_t frames, size_t align)
 {
 	return run->frames == frames && stele_is_aligned(run->base, align);
-}
-
-static inline void *in_use_again(struct run *run)
-{
-	store_relaxed(&run->rests, 0);
-	run_changed();
-	return (void *)run->base;
 }
 
 /* ---- the sizes that rest ---- */
@@ -105,7 +83,7 @@ static void note_freed(size_t frames)
 /* Nothing wanted this run: its size rests no more. */
 static void note_useless(uint64_t base)
 {
-	store_relaxed(&resting[stele_run_of((void *)(uintptr_t)base)->frames], 0);
+	store_relaxed(&stele_resting_words[stele_run_of((void *)(uintptr_t)base)->frames], 0);
 }
 
 /* ---- the slow ways: main in hand ---- */
@@ -182,10 +160,10 @@ static __attribute__((noinline)) void note_wanted(size_t frames)
 	unsigned list = list_of(frames);
 	uint32_t seen = load_relaxed(&freed_last[list]), n = load_relaxed(&misses[list]) + 1;
 
-	if (!lists[list].words || watched())
+	if (!lists[list].words || resting_is_watched())
 		return;
 	if ((seen & 0xffff) == frames || seen >> 16 == frames)
-		store_relaxed(&resting[frames], (uint16_t)lists[list].words);
+		store_relaxed(&stele_resting_words[frames], (uint16_t)lists[list].words);
 	store_relaxed(&misses[list], n);
 	if (!(n % MISSES))
 		drop_oldest(&lists[list]);
@@ -195,36 +173,36 @@ static __attribute__((noinline)) void note_wanted(size_t frames)
 static __attribute__((noinline)) void *take_slow(void *p, size_t frames, size_t align)
 {
 	struct kmem_cache *s = &lists[list_of(frames)];
-	struct run *run;
 
 	if (!p)
 		p = pcpu_pop_late(s->words);
 	if (p && !run_fits(stele_run_of(p), frames, align))
 		p = take_from_below(s, p, frames, align);
-	run = p ? stele_run_of(p) : NULL;
-	if (run)
-		return in_use_again(run);
+	if (p)
+		return resting_out(p);
 	note_wanted(frames);
+	return NULL;
+}
+
+void *stele_resting_take_late(void *p, size_t bytes, size_t align)
+{
+	size_t frames = frames_for(bytes);
+
+	if (p || (resting_words(frames) && !resting_is_watched()))
+		return take_slow(p, frames, align);
+	if (may_rest(frames))
+		note_wanted(frames);
 	return NULL;
 }
 
 void *stele_resting_take(size_t bytes, size_t align)
 {
-	size_t frames = (bytes + FRAME_SIZE - 1) / FRAME_SIZE;
-	unsigned words = may_rest(frames) ? load_relaxed(&resting[frames]) : 0;
-	struct run *run;
-	void *p;
+	size_t frames = frames_for(bytes);
+	void *p = resting_pop(frames);
 
-	if (stele_unlikely(!words || watched())) {
-		if (may_rest(frames))
-			note_wanted(frames);
-		return NULL;
-	}
-	p = pcpu_pop(words);
-	run = stele_likely(p) ? stele_run_of(p) : NULL;
-	if (stele_unlikely(!run || !run_fits(run, frames, align)))
-		return take_slow(p, frames, align);
-	return in_use_again(run);
+	if (stele_likely(p) && resting_fits(p, frames) && stele_is_aligned((uintptr_t)p, align))
+		return resting_out(p);
+	return stele_resting_take_late(p, bytes, align);
 }
 
 /* There is no main, or it is full. False: this slot can have none now. */
@@ -268,8 +246,8 @@ bool stele_resting_free(void *p)
 	if (!run || run->kind != RUN_LARGE || run->base != (uintptr_t)p || !may_rest(run->frames) ||
 	    run_rests(run) || run_is_given(run))
 		return false;
-	words = load_relaxed(&resting[run->frames]);
-	if (stele_unlikely(!words || watched() || is_remote(p))) {
+	words = load_relaxed(&stele_resting_words[run->frames]);
+	if (stele_unlikely(!words || resting_is_watched() || is_remote(p))) {
 		note_freed(run->frames);
 		return false;
 	}

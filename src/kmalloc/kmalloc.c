@@ -151,10 +151,16 @@ void *kmalloc_node(size_t size, gfp_t gfp, int node)
 	return stele_request_alloc(&r);
 }
 
-static __attribute__((noinline)) void kfree_slow(void *p, const void *site)
+static __attribute__((noinline)) void kfree_late(void *p, const void *site)
 {
 	if (!ZERO_OR_NULL_PTR(p) && !stele_resting_free(p))
 		stele_free_any("kfree", p, site, EFFORT_USUAL);
+}
+
+static __attribute__((noinline)) void kfree_slow(void *p, const void *site)
+{
+	if (stele_unlikely(!resting_free_fast(p)))
+		kfree_late(p, site);
 }
 
 void kfree(const void *p)

@@ -135,15 +135,26 @@ static __attribute__((noinline)) void *malloc_slow(size_t size, const void *site
 	return checked(with_event(p, size, s->size, site));
 }
 
-/* Above KMALLOC_MAX_CACHE_SIZE: a run that rests in this slot. */
-static __attribute__((noinline)) void *malloc_block(size_t size, const void *site)
+/* @p was popped, and does not fit; or NULL. */
+static __attribute__((noinline)) void *malloc_block_late(void *p, size_t size, const void *site)
 {
-	void *p = stele_likely(stele_hot.small_end) ? stele_resting_take(size, 1) : NULL;
-
+	p = stele_likely(stele_hot.small_end) ? stele_resting_take_late(p, size, 1) : NULL;
 	if (stele_unlikely(!p))
 		return malloc_slow(size, site);
 	probe_kmalloc(p, size);
 	return p;
+}
+
+/* Above KMALLOC_MAX_CACHE_SIZE: a run that rests in this slot. Before the start none does. */
+static __attribute__((noinline)) void *malloc_block(size_t size, const void *site)
+{
+	size_t frames = frames_for(size);
+	void *p = resting_pop(frames);
+
+	if (stele_unlikely(!p || !resting_fits(p, frames)))
+		return malloc_block_late(p, size, site);
+	probe_kmalloc(p, size);
+	return resting_out(p);
 }
 
 /* Sizes that are not in the table, and every size before the start. */
@@ -193,7 +204,7 @@ static __attribute__((noinline)) void *malloc_for(size_t size, const void *site)
 	return p;
 }
 
-static __attribute__((noinline)) void free_slow(void *p, const void *site)
+static __attribute__((noinline)) void free_late(void *p, const void *site)
 {
 	/* In the fallback every free comes here, and most are of objects: they go first. */
 	if (!stele_hot.by_thread && stele_resting_free(p))
@@ -202,6 +213,13 @@ static __attribute__((noinline)) void free_slow(void *p, const void *site)
 		stele_boot_free();
 	else if (p)
 		stele_free_any("free", p, site, EFFORT_USUAL);
+}
+
+/* No object, or its sheaf has no room: a block that can rest, first, and without a frame. */
+static __attribute__((noinline)) void free_slow(void *p, const void *site)
+{
+	if (stele_unlikely(!resting_free_fast(p)))
+		free_late(p, site);
 }
 
 EXPORT void free(void *p)
