@@ -200,7 +200,7 @@ static inline bool area_return(struct area *area, _Atomic uint32_t *count, unsig
 	return area_unclaim(count, n);
 }
 
-/* Takes a whole empty area for @state (AREA_FRAMES or AREA_HUGE). */
+/* Takes a whole empty area for @state. It is shown again by area_show() (page/open.h). */
 static inline bool area_take_whole(_Atomic uint32_t *count, uint32_t state)
 {
 	uint32_t empty = AREA_OPEN;
@@ -208,12 +208,6 @@ static inline bool area_take_whole(_Atomic uint32_t *count, uint32_t state)
 	/* ORDER(AREA) acquire: every bit is clear and every owner done. */
 	return atomic_compare_exchange_strong_explicit(count, &empty, state, ORDER_AREA_TAKE,
 						       memory_order_relaxed);
-}
-
-static inline void area_return_whole(_Atomic uint32_t *count)
-{
-	/* ORDER(AREA) release: the owner is done with all of it. */
-	atomic_store_explicit(count, AREA_OPEN, ORDER_AREA_RETURN);
 }
 
 #endif

@@ -94,6 +94,18 @@ static inline bool may_be_whole(uint32_t count)
 	return area_is_whole(count) || count == AREA_SOON;
 }
 
+/*
+ * Where a search goes on when an area of the row [first, first+n), which is at @number and whose count
+ * is @count, could not be had. @anywhere: also beside an area that is SOON free.
+ */
+static inline uint32_t row_go_on(uint32_t count, uint32_t number, uint32_t first, uint32_t n,
+				 bool anywhere)
+{
+	if (area_is_whole(count))
+		return first; /* another thread returned it meanwhile */
+	return count == AREA_SOON && !anywhere ? first + n : number + 1;
+}
+
 static inline void hint_clear(struct area_hints h, uint32_t number, _Atomic uint32_t *count)
 {
 	/* ORDER(AREA) acquire and release: if the bit was set anew before this, so was the count. */

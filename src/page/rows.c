@@ -119,14 +119,10 @@ static void skip_to(struct stele_zone *zone, uint32_t end)
 	raise_high(&zone->high, end);
 }
 
-/* Where a search goes on when area @number of the row [first, first+n) could not be had. */
+/* As row_go_on() (page/open.h). */
 static uint32_t go_on_behind(uint32_t number, uint32_t first, uint32_t n, unsigned how)
 {
-	uint32_t count = load_relaxed(area_count(number));
-
-	if (area_is_whole(count))
-		return first; /* another thread returned it meanwhile */
-	return count == AREA_SOON && !(how & ROW_ANYWHERE) ? first + n : number + 1;
+	return row_go_on(load_relaxed(area_count(number)), number, first, n, how & ROW_ANYWHERE);
 }
 
 /*

@@ -18,11 +18,12 @@
 #endif
 #ifdef BROKEN_AREA_RETURN
 #define ORDER_AREA_RETURN memory_order_relaxed
+#define ORDER_OPEN_SHOW memory_order_relaxed
 #endif
 enum { SCENE_NONE, SCENE_SAME, SCENE_LONG, SCENE_WHOLE, SCENES };
 #define MODEL_SCENES SCENES
 #include "model.h"
-#include "page/area.h"
+#include "page/open.h"
 
 static struct area area;
 static _Atomic uint32_t count = AREA_OPEN;
@@ -137,7 +138,7 @@ static void whole(int me)
 	hold(0, AREA_FRAMES, me);
 	STELE_POINT("model:whole");
 	leave(0, AREA_FRAMES, me);
-	area_return_whole(&count);
+	area_show(&count, AREA_OPEN);
 }
 
 /* True: this round is one. */

@@ -2,7 +2,7 @@
 /*
  * tests/model/open.c - page/open.h: a taken area is mapped, and no area is forgotten
  *
- * Idea      Two areas. Threads open them, take them as a whole, close them, and look for one by the
+ * Idea      A few areas. Threads open them, take them as a whole, close them, and look for one by the
  *           hints, which they clear where they were wrong. The mapping is a plain variable: written
  *           by the threads that open and close, and read by those that take.
  *           Walks end with every area that could be taken or opened having its hint.
@@ -11,9 +11,15 @@
  * Scenes    CLOSE   one closes while another takes, and opens again
  *           HINT    one clears a hint while another gives the area back
  *           SPAN    a pointer to a new area is passed on
+ *           SOON    one purges an empty area while another takes it and gives it back
+ *           ROW     one purges the first of four areas while another looks for a row of two: a
+ *                   row of two is left. The search is page/rows.c, restated around row_go_on().
  * Broken    OPEN_SHOW, OPEN_BEGIN  the order relaxed: the mapping is raced for (TSan)
  *           OPEN_EARLY     shown as open before it is mapped
  *           HINT_LOOK      cleared without a look at the count afterwards
+ *           SOON_STORE     an empty area is made SOON by a look and a store: it has two owners
+ *           SOON_NEXT      a search goes on in the middle of a row that has an area SOON
+ *           SOON_FRAMES    a purger takes frames, as of an area that is in use, and not SOON
  *           SPAN, SPAN_LATE  raised without order, looked at without the fence (a checker's)
  */
 #ifdef BROKEN_OPEN_SHOW
@@ -22,13 +28,14 @@
 #ifdef BROKEN_OPEN_BEGIN
 #define ORDER_OPEN_BEGIN memory_order_relaxed
 #endif
-enum { SCENE_NONE, SCENE_CLOSE, SCENE_HINT, SCENE_SPAN, SCENES };
+enum { SCENE_NONE, SCENE_CLOSE, SCENE_HINT, SCENE_SPAN, SCENE_SOON, SCENE_ROW, SCENES };
 #define MODEL_SCENES SCENES
 #define MODEL_THREADS 3
 #include "model.h"
 #include "page/open.h"
 
-#define AREAS 2u
+#define AREAS 4u
+#define WALKED 2u /* of these, by a walk */
 
 static _Atomic uint32_t counts[AREAS];
 static int mapped[AREAS]; /* plain */
@@ -70,7 +77,7 @@ static void take_one(uint32_t number, int me)
 	payload_take(&memory[number], me);
 	STELE_POINT("model:whole");
 	payload_leave(&memory[number], me);
-	area_return_whole(&counts[number]);
+	area_show(&counts[number], AREA_OPEN);
 	hint_set(hints, number);
 }
 
@@ -96,10 +103,92 @@ static void look(int me)
 		take_one(number, me);
 }
 
+/* ---- areas that are free soon ---- */
+
+static bool make_soon(uint32_t number)
+{
+#if defined(BROKEN_SOON_STORE)
+	bool empty = load_acquire(&counts[number]) == AREA_OPEN;
+
+	STELE_POINT("model:empty");
+	if (empty)
+		store_relaxed(&counts[number], AREA_SOON);
+	return empty;
+#elif defined(BROKEN_SOON_FRAMES)
+	return area_claim(&counts[number], AREA_FRAMES);
+#else
+	return area_take_whole(&counts[number], AREA_SOON);
+#endif
+}
+
+/* As page/purge.c: the pages of an empty area go back to the system. */
+static void purge_one(uint32_t number, int me)
+{
+	if (!make_soon(number))
+		return;
+	model_assert(mapped[number]);
+	payload_take(&memory[number], me);
+	STELE_POINT("model:soon");
+	payload_leave(&memory[number], me);
+	area_show(&counts[number], AREA_OPEN);
+	hint_set(hints, number);
+}
+
+static uint32_t go_on(uint32_t number, uint32_t first, uint32_t n)
+{
+#ifdef BROKEN_SOON_NEXT
+	bool anywhere = true;
+#else
+	bool anywhere = false;
+#endif
+	return row_go_on(load_relaxed(&counts[number]), number, first, n, anywhere);
+}
+
+#define PURGES (MODEL_NATIVE ? 8 : 1)
+#define ROW 2u
+#define TRIES 6 /* each other one is a lost race */
+
+/* The first area of a row, which is kept; AREAS: there was none. */
+static uint32_t take_row(void)
+{
+	uint32_t first = 0;
+
+	for (int i = 0; i < TRIES && first + ROW <= AREAS; i++) {
+		if (!area_take_whole(&counts[first + 1], AREA_HUGE)) {
+			first = go_on(first + 1, first, ROW);
+		} else if (!area_take_whole(&counts[first], AREA_HUGE)) {
+			uint32_t next = go_on(first, first, ROW);
+
+			area_show(&counts[first + 1], AREA_OPEN);
+			hint_set(hints, first + 1);
+			first = next;
+		} else {
+			return first;
+		}
+	}
+	return AREAS;
+}
+
+static void give_row(uint32_t first)
+{
+	uint32_t left = 0;
+
+	if (first == AREAS)
+		return;
+	/* The other areas still have a row. */
+	for (uint32_t i = 0; i + ROW <= AREAS; i++)
+		left += i + ROW <= first || i >= first + ROW;
+	model_assert(left);
+	for (uint32_t i = first; i < first + ROW; i++) {
+		area_show(&counts[i], AREA_OPEN);
+		hint_set(hints, i);
+	}
+}
+
 static void walk(int me)
 {
 	for (int step = 0; step < MODEL_STEPS; step++) {
-		uint32_t number = model_choice(AREAS);
+		uint32_t number = model_choice(WALKED);
 
 		switch (model_choice(4)) {
 		case 0:
@@ -125,6 +214,25 @@ static void closing(int me)
 		take_one(0, me);
 	else
 		open_one(0);
+}
+
+static void soon(int me)
+{
+	if (me == 1)
+		purge_one(0, me);
+	else if (me == 2)
+		take_one(0, me);
+	else if (MODEL_NATIVE)
+		look(me);
+}
+
+static void rows(int me)
+{
+	if (me == 2)
+		give_row(take_row());
+	else if (me == 1 || MODEL_NATIVE)
+		for (int i = 0; i < PURGES; i++)
+			purge_one(0, me);
 }
 
 static void hinting(int me)
@@ -172,6 +280,12 @@ static void model_thread(int me)
 		break;
 	case SCENE_HINT:
 		hinting(me);
+		break;
+	case SCENE_SOON:
+		soon(me);
+		break;
+	case SCENE_ROW:
+		rows(me);
 		break;
 	case SCENE_SPAN:
 		if (me == 1)
