@@ -15,12 +15,13 @@
 #ifndef STELE_BASE_OPTIONS_H
 #define STELE_BASE_OPTIONS_H
 
-#include "base/fmt.h"
 #include "base/option_table.h"
 
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+
+struct stele_out;
 
 #define STELE_FIELD_BOOL bool
 #define STELE_FIELD_TRISTATE int

@@ -18,6 +18,7 @@
 
 #include "cache/barn.h"
 #include "cache/sheaves.h"
+#include "percpu/percpu.h"
 
 /* Fills an empty sheaf from the slabs: with how many. */
 static unsigned sheaf_fill(struct kmem_cache *s, uint64_t top);

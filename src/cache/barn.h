@@ -11,29 +11,13 @@
 #ifndef STELE_CACHE_BARN_H
 #define STELE_CACHE_BARN_H
 
-#include "percpu/percpu.h"
+#include "percpu/sheaf.h"
 #include "slab/kmem_cache.h"
 #include "sync/stack.h"
 
 #ifndef BARN_FENCE
 #define BARN_FENCE() fence_release() /* a model shows what happens without */
 #endif
-
-/* Whether a slot's word may be replaced by a sheaf: it has one, or could have. Not when a taker has
- * marked it, nor before the slot's first use. */
-static inline bool word_attachable(uint64_t word)
-{
-	return stele_is_sheaf(word) || word == SHEAF_EMPTY;
-}
-
-/* The same for a caller that has time to mend the mark of a taker that is gone. The answer is still
- * no; the caller's next look finds the word mended. */
-static inline bool word_attachable_mend(uint64_t word)
-{
-	if (stele_unlikely(word == SHEAF_REMOTE))
-		stele_pcpu_mend();
-	return word_attachable(word);
-}
 
 /* As it was at one moment. */
 static inline bool barn_has(struct stele_stack *stack)

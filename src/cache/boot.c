@@ -13,6 +13,7 @@
 #include "cache/start.h"
 #include "slab/geometry.h"
 #include "slab/parts.h"
+#include "sync/mutex.h"
 
 void stele_cache_boot(struct kmem_cache *s, const char *name, uint32_t size, uint32_t align,
 		      uint32_t flags)

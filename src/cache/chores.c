@@ -14,6 +14,7 @@
 #include "cache/chores.h"
 #include "cache/cold.h"
 #include "cache/decay.h"
+#include "page/run.h"
 #include "slab/deferred.h"
 #include "slab/hooks.h"
 #include <stele/slab.h>

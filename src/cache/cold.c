@@ -23,6 +23,7 @@
 #include "os/os.h"
 #include "percpu/percpu.h"
 #include "percpu/system.h"
+#include "sync/in_hand.h"
 
 #define LOOK_SLOTS 16u
 #define COLD_AGE 3 /* looks */

@@ -24,6 +24,7 @@
 #include "slab/geometry.h"
 #include "slab/parts.h"
 #include "sync/grace.h"
+#include "sync/mutex.h"
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>

@@ -30,6 +30,7 @@
 #include "slab/report.h"
 #include "slab/slabs.h"
 #include "sync/grace.h"
+#include "sync/mutex.h"
 
 static _Atomic(struct kmem_cache *) put_off; /* destroyed, not emptied yet */
 

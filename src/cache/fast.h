@@ -11,7 +11,7 @@
 
 #include "cache/free.h"
 #include "cache/miss.h"
-#include "percpu/percpu.h"
+#include "percpu/step.h"
 #include "slab/object.h"
 #include "trace/probe.h"
 

@@ -12,7 +12,9 @@
 #include "cache/broken.h"
 #include "cache/sheaves.h"
 #include "os/os.h"
+#include "page/run.h"
 #include "percpu/cpus.h"
+#include "percpu/percpu.h"
 #include "slab/deferred.h"
 #include "slab/slabs.h"
 

@@ -13,6 +13,7 @@
  */
 #include "cache/list.h"
 #include "slab/dead.h"
+#include "sync/mutex.h"
 
 struct stele_mutex stele_walking = STELE_MUTEX(WALKING);
 struct stele_mutex stele_list_lock = STELE_MUTEX(LIST);

@@ -8,8 +8,8 @@
 #define STELE_CACHE_LIST_H
 
 #include "slab/kmem_cache.h"
-#include "sync/mutex.h"
 
+struct stele_mutex;
 extern struct stele_mutex stele_walking, stele_list_lock;
 extern struct kmem_cache *stele_caches; /* the first one */
 

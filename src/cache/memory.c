@@ -16,6 +16,7 @@
 #include "slab/geometry.h"
 #include "slab/parts.h"
 #include "slab/object.h"
+#include "sync/mutex.h"
 
 static struct kmem_cache cache_cache;
 static _Atomic bool cache_cache_ready;

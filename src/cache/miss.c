@@ -33,6 +33,7 @@
 #include "page/where.h"
 #include "percpu/percpu.h"
 #include "percpu/sheaf.h"
+#include "percpu/step.h"
 #include "slab/events.h"
 #include "slab/report.h"
 #include "slab/slabs.h"

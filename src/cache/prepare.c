@@ -12,6 +12,7 @@
 #include "page/run.h"
 #include "page/where.h"
 #include "slab/parts.h"
+#include "sync/mutex.h"
 
 static void make_parts(struct kmem_cache *s, void *arg)
 {

@@ -27,10 +27,12 @@
 #include "cache/sheaves.h"
 #include "os/os.h"
 #include "percpu/cpus.h"
+#include "percpu/percpu.h"
 #include "percpu/system.h"
 #include "slab/deferred.h"
 #include "slab/slabs.h"
 #include "sync/grace.h"
+#include "sync/in_hand.h"
 #include <stele/cpu.h>
 
 static struct in_hand handing;

@@ -6,7 +6,8 @@
 #define STELE_CACHE_RCU_H
 
 #include "slab/kmem_cache.h"
-#include "sync/in_hand.h"
+
+struct in_hand_name;
 
 /* Pushes @p where it waits for readers. False: not now, or never in this cache. Any context. */
 bool stele_rcu_push(struct kmem_cache *s, void *p);

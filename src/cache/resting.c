@@ -35,6 +35,7 @@
 #include "page/run.h"
 #include "page/where.h"
 #include "percpu/percpu.h"
+#include "percpu/step.h"
 #include "slab/kmem_cache.h"
 #include "slab/object.h"
 #include "slab/slabs.h"

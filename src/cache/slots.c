@@ -17,8 +17,11 @@
 #include "cache/rcu.h"
 #include "cache/sheaves.h"
 #include "cache/walk.h"
+#include "page/run.h"
 #include "percpu/cpus.h"
+#include "percpu/percpu.h"
 #include "slab/deferred.h"
+#include "sync/in_hand.h"
 
 static void empty_dead(struct kmem_cache *s, void *arg)
 {

@@ -22,6 +22,7 @@
 #include "page/run.h"
 #include "percpu/cpus.h"
 #include "percpu/nodes.h"
+#include "percpu/percpu.h"
 #include "slab/deferred.h"
 #include "sync/grace.h"
 #include "sync/held.h"

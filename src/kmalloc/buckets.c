@@ -13,6 +13,7 @@
 #include "kmalloc/kmalloc.h"
 #include "cache/fast.h"
 #include "cache/fault.h"
+#include "kmalloc/request.h"
 #include "slab/kmem_cache.h"
 #include "trace/trace.h"
 

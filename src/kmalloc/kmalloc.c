@@ -17,6 +17,7 @@
 #include "cache/free.h"
 #include "cache/miss.h"
 #include "cache/resting.h"
+#include "kmalloc/request.h"
 #include "percpu/nodes.h"
 #include "percpu/percpu.h"
 #include "slab/kmem_cache.h"

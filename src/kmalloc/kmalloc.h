@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * kmalloc/kmalloc.h - the size classes, and what the files of this floor share
+ * kmalloc/kmalloc.h - the size classes, and structures of the library that the user holds
  *
  * Idea      Every size up to KMALLOC_MAX_CACHE_SIZE has a class; a class is a static cache.
  *           Up to 1 KiB a byte table answers in one load, and its zero answers the rare
@@ -20,9 +20,6 @@
 #include "base/bits.h"
 #include "kmalloc/table.h"
 #include "slab/kmem_cache.h"
-#include "trace/probe.h"
-#include "trace/trace.h"
-#include "sync/atomic.h"
 
 /* Up to here the classes are by table, above by doublings of eight classes each. */
 #define STELE_TABLE_MAX 1024u
@@ -92,38 +89,6 @@ static inline struct kmem_cache *stele_cache_for(size_t size)
 
 /* ---- shared by the slow ways; not for the fast path ---- */
 
-/* An allocation with everything that can be asked for. */
-struct stele_request {
-	size_t size;
-	size_t align; /* a power of two; 0 and 1: as the size gives it */
-	size_t limit; /* refused above: KMALLOC_MAX_SIZE, or INT_MAX for the kvmalloc family */
-	gfp_t gfp;
-	int node;
-	const void *site; /* the caller */
-};
-
-/* A size of the kvmalloc family ends at INT_MAX. */
-#define STELE_KV_MAX ((size_t)INT32_MAX)
-
-/* Serves a request: a bucket that fits size and alignment, else a page run; NULL as kmalloc(). */
-void *stele_request_alloc(const struct stele_request *r);
-
-/* The same in two halves, for a caller that tries again in between: the first serves, and sets
- * *bytes to the bytes it gives; the second reports kmalloc, and returns @p. */
-void *stele_request_serve(const struct stele_request *r, size_t *bytes);
-
-/* The rest of it, when a callback asked for the event: apart, as it needs a frame. */
-void stele_kmalloc_event(const void *site, const void *p, size_t req, size_t alloc, gfp_t gfp,
-			 int node);
-
-static inline void *stele_request_report(const struct stele_request *r, void *p, size_t bytes)
-{
-	probe_kmalloc(p, r->size);
-	if (trace_asked(STELE_TRACE_KMALLOC))
-		stele_kmalloc_event(r->site, p, r->size, bytes, r->gfp, r->node);
-	return p;
-}
-
 /* ---- own.c: structures that the user holds and only the library frees ---- */
 #define STELE_OWN_MAX 384u
 extern __attribute__((
@@ -131,14 +96,5 @@ extern __attribute__((
 /* STELE_OWN_MAX bytes, zeroed. */
 void *stele_own_alloc(gfp_t gfp, int node);
 void stele_own_free(void *p); /* NULL is fine */
-
-/* The page-run half of serving. */
-void *stele_request_pages(const struct stele_request *r, size_t *bytes);
-
-/* False, after one message, for an alignment that is no power of two, or a size above the limit. */
-bool stele_request_valid(const struct stele_request *r);
-
-/* krealloc() and kvrealloc() of an allocation that exists. */
-void *stele_request_resize(const void *p, const struct stele_request *r);
 
 #endif

@@ -11,6 +11,7 @@
  */
 #include "kmalloc/kmalloc.h"
 #include "cache/free.h"
+#include "kmalloc/request.h"
 #include "trace/trace.h"
 
 #include <string.h>

@@ -19,6 +19,7 @@
 #include "cache/free.h"
 #include "cache/miss.h"
 #include "cache/nolock.h"
+#include "kmalloc/request.h"
 #include "percpu/percpu.h"
 #include "slab/kmem_cache.h"
 #include "trace/probe.h"

@@ -14,6 +14,7 @@
 #include "base/options.h"
 #include "cache/free.h"
 #include "trace/fault.h"
+#include "kmalloc/request.h"
 #include "page/where.h"
 #include "slab/kmem_cache.h"
 #include "slab/object.h"

@@ -11,10 +11,12 @@
  * Tests     tests/preload/
  */
 #include "kmalloc/kmalloc.h"
+#include "kmalloc/request.h"
 #include "malloc/malloc.h"
 #include "malloc/share.h"
+#include "page/run.h"
 #include "percpu/percpu.h"
-#include "percpu/system.h"
+#include "percpu/step.h"
 #include "trace/probe.h"
 #include <malloc.h>
 #include <stdlib.h>

@@ -17,12 +17,12 @@
  * Rest      aligned.c has the calls with an alignment.
  * Tests     tests/preload/, tests/apps/programs/
  */
+#include "kmalloc/request.h"
 #include "malloc/malloc.h"
 #include "malloc/share.h"
 #include "kmalloc/kmalloc.h"
 #include "os/os.h"
 #include "page/run.h"
-#include "percpu/system.h"
 #include "cache/fast.h"
 #include "cache/fault.h"
 #include "cache/free.h"

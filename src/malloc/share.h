@@ -6,12 +6,13 @@
 #define STELE_MALLOC_SHARE_H
 
 #include "base/bits.h"
-#include "page/heap.h"
-#include "slab/kmem_cache.h"
+#include "base/layout.h"
 #include <errno.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+
+struct kmem_cache;
 
 #define EXPORT __attribute__((visibility("default")))
 #define MALLOC_GRANULE 16 /* alignof(max_align_t), for every size */

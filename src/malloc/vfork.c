@@ -25,7 +25,6 @@
 #include "percpu/percpu.h"
 #include "percpu/system.h"
 #include "cache/cold.h"
-#include "slab/kmem_cache.h"
 #include "sync/mutex.h"
 #include <errno.h>
 

@@ -110,7 +110,7 @@ static size_t first_wrong(const unsigned char *at, size_t n)
 	return n;
 }
 
-static void report_poison(const mempool_t *pool, const unsigned char *at, size_t n, size_t wrong)
+static void report_poison(mempool_t *pool, const unsigned char *at, size_t n, size_t wrong)
 {
 	size_t from = wrong < 8 ? 0 : wrong - 8, to = STELE_MIN(wrong + 8, n);
 	char buf[128];
@@ -120,7 +120,8 @@ static void report_poison(const mempool_t *pool, const unsigned char *at, size_t
 		stele_fmt(&out, "0x%x ", at[i]);
 	stele_say("BUG: mempool element poison mismatch\nMempool %p size %zu\n nr=%u @ %p: "
 		  "%s%.*s%s\n",
-		  (const void *)pool, n, stele_mempool_curr_nr(pool), (const void *)at,
+		  (const void *)pool, n,
+		  counts_elements(load_relaxed(&inside(pool)->reserve.counts)), (const void *)at,
 		  from ? "... " : "", (int)out.len, out.buf, to < n ? "..." : "");
 	stele_reported();
 }

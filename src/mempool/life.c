@@ -11,6 +11,7 @@
  * Failure   an error code; a pool that could not be filled does not exist.
  * Tests     tests/contract/test_mempool.c, tests/stress/mempool.c
  */
+#include "base/fmt.h"
 #include "base/options.h"
 #include "kmalloc/kmalloc.h"
 #include "mempool/pool.h"

@@ -16,6 +16,7 @@
 #include "os/os.h"
 #include "cache/free.h"
 #include "percpu/percpu.h"
+#include "percpu/step.h"
 #include "slab/kmem_cache.h"
 #include "trace/probe.h"
 #include "trace/trace.h"

@@ -9,6 +9,7 @@
 #include "arch/call.h"
 #include "base/fmt.h"
 #include "os/os.h"
+#include "base/layout.h"
 
 #define POLICY_DEFAULT 0
 #define POLICY_PREFERRED 1

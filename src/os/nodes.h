@@ -10,7 +10,6 @@
 #ifndef STELE_OS_NODES_H
 #define STELE_OS_NODES_H
 
-#include "base/layout.h"
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>

@@ -21,6 +21,7 @@
  * Tests     tests/unit/page/test_areas.c, tests/model/open.c
  */
 #include "base/warn.h"
+#include "os/os.h"
 #include "page/areas.h"
 
 #define STEP_MAX 16u

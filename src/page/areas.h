@@ -5,10 +5,7 @@
 #ifndef STELE_PAGE_AREAS_H
 #define STELE_PAGE_AREAS_H
 
-#include "os/map.h"
-#include "os/os.h"
 #include "page/heap.h"
-#include "page/run.h"
 #include <errno.h>
 
 /* As BUSY: mapped by the thread that has it so, for a row that is not complete. */

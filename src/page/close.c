@@ -23,8 +23,9 @@
  * Failure   the system refuses, as at the limit of mappings: the areas are open again.
  * Tests     tests/unit/page/test_closing.c, tests/limits/space.c
  */
+#include "os/os.h"
 #include "page/areas.h"
-#include "percpu/system.h"
+#include "percpu/facts.h"
 
 #define SLACK 16u /* areas: 32 MiB */
 #define ROWS_MOST 16u

@@ -22,12 +22,14 @@
  * Context   any; the first caller starts the heap, others wait for it and lend it their
  *           priority. Signals are held back meanwhile; a call from within the start gets -ENOMEM.
  */
+#include "base/fmt.h"
 #include "page/heap.h"
 #include "base/options.h"
 #include "os/map.h"
 #include "os/os.h"
 #include "page/marks.h"
 #include "page/run.h"
+#include "percpu/percpu.h"
 #include "percpu/system.h"
 #include "sync/inject.h"
 #include "sync/mutex.h"

@@ -5,14 +5,14 @@
 #ifndef STELE_PAGE_HEAP_H
 #define STELE_PAGE_HEAP_H
 
-#include "os/os.h"
+#include "base/effort.h"
 #include "page/area.h"
 #include "page/open.h"
 #include "page/rooms.h"
-#include "page/run.h"
 #include "percpu/nodes.h"
-#include "percpu/percpu.h"
 #include "sync/stretch.h"
+
+struct run;
 
 /* The areas of one node: a stretch of the arena. */
 struct stele_zone {

@@ -11,7 +11,6 @@
  * Failure   NULL; areas taken so far are returned.
  * Tests     tests/unit/page/test_large.c
  */
-#include "base/options.h"
 #include "os/map.h"
 #include "os/os.h"
 #include "page/clear.h"
@@ -19,7 +18,7 @@
 #include "page/heap.h"
 #include "page/large.h"
 #include "page/where.h"
-#include "percpu/system.h"
+#include "percpu/facts.h"
 #include "trace/probe.h"
 #include "trace/trace.h"
 #include <stele/page.h>

@@ -13,7 +13,7 @@
 #include "os/os.h"
 #include "page/map.h"
 #include "page/run.h"
-#include "percpu/system.h"
+#include "percpu/facts.h"
 #include "sync/held.h"
 #include "trace/fault.h"
 #include "trace/trace.h"

@@ -21,10 +21,11 @@
  *           them that are too few for a run stay unused.
  * Tests     tests/unit/page/test_permanent.c
  */
+#include "os/os.h"
 #include "page/heap.h"
 #include "page/run.h"
 #include "page/where.h"
-#include "percpu/system.h"
+#include "percpu/facts.h"
 
 #define KEPT_SHARE 16u /* of a node's areas, one in so many */
 #define RESERVED 64u   /* frames */

@@ -20,6 +20,7 @@
  * Tests     tests/unit/page/test_rows.c, tests/unit/page/test_areas.c, tests/model/open.c
  */
 #include "page/areas.h"
+#include "page/run.h"
 
 /* ---- rows of whole areas ---- */
 

@@ -16,6 +16,7 @@
  * Failure   NULL; a claim that found no run is returned before the next area is tried.
  * Tests     tests/unit/page/test_run.c
  */
+#include "os/os.h"
 #include "page/run.h"
 #include "base/options.h"
 #include "page/clear.h"
@@ -24,8 +25,7 @@
 #include "page/map.h"
 #include "page/valid.h"
 #include "page/where.h"
-#include "percpu/system.h"
-#include "sync/mutex.h"
+#include "percpu/percpu.h"
 #include "sync/stack.h"
 
 #define HINTS 64

@@ -62,6 +62,15 @@ static inline struct run *run_of_link(struct stele_link *link)
 	return STELE_CONTAINER_OF(link, struct run, link);
 }
 
+/* The start of what @p points into, of a slab or large. */
+static inline void *run_start_of(const struct run *run, const void *p)
+{
+	uint64_t offset = (uintptr_t)p - run->base, size = run->size;
+
+	return (void *)(run->kind == RUN_SLAB && size ? run->base + offset / size * size
+						      : run->base);
+}
+
 /* Read while others raise it, a word at once. */
 static inline size_t stele_span(void)
 {

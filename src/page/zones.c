@@ -11,9 +11,11 @@
  *           near to the thread that touches them.
  * Tests     tests/unit/page/test_zones.c, tests/contract/test_node.c
  */
+#include "os/nodes.h"
 #include "page/heap.h"
+#include "page/run.h"
 #include "page/where.h"
-#include "percpu/system.h"
+#include "percpu/facts.h"
 #include <stele/gfp.h>
 #include <stele/page.h>
 #include <stele/topology.h>

@@ -20,12 +20,6 @@ bool stele_slot_is_shown(unsigned slot)
 	return load_acquire(slot_entry(slot)) == slot_memory(slot);
 }
 
-/* ORDER(SLOT_READY) acquire: the thread that closed it is done with the entry. */
-bool stele_slot_is_closed(unsigned slot)
-{
-	return load_acquire(slot_entry(slot)) == slot_closed();
-}
-
 /* ---- a slot whose CPU goes and comes; by the writer of the CPU set ---- */
 
 /* By the taker, so that no mark is anywhere and the slot is not paused. */
@@ -118,12 +112,6 @@ bool stele_slot_empty_cold(unsigned slot, void (*each)(unsigned, void *), void *
 		each(slot, arg);
 	stele_end_taking();
 	return true;
-}
-
-void stele_slots_end_pauses(void)
-{
-	for (unsigned slot = 0; slot < stele_slots.count; slot++)
-		show_again(slot_entry(slot), slot_paused(), slot_memory(slot));
 }
 
 void stele_slot_empty_held(unsigned slot, uint64_t words, uint64_t found[3])

@@ -13,9 +13,9 @@
  */
 #include "percpu/cpus.h"
 #include "base/fmt.h"
-#include "base/options.h"
 #include "os/os.h"
 #include "percpu/keep.h"
+#include "percpu/percpu.h"
 #include "percpu/system.h"
 #include "sync/held.h"
 #include "sync/inject.h"

@@ -25,7 +25,8 @@
 #ifndef STELE_PERCPU_CPUS_H
 #define STELE_PERCPU_CPUS_H
 
-#include "percpu/percpu.h"
+#include "base/layout.h"
+#include "sync/atomic.h"
 #include <stele/cpu.h>
 
 #define CPUS_WRITER 0x80000000u

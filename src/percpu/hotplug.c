@@ -19,7 +19,8 @@
 #include "base/options.h"
 #include "os/os.h"
 #include "percpu/cpus.h"
-#include "percpu/system.h"
+#include "percpu/facts.h"
+#include "percpu/percpu.h"
 #include "sync/inject.h"
 #include "sync/mutex.h"
 #include <errno.h>

@@ -6,11 +6,12 @@
  *           that have no memory yet. A search for memory passes over these.
  * Tests     tests/unit/percpu/test_nodes.c
  */
+#include "os/nodes.h"
 #include "percpu/nodes.h"
 #include "base/options.h"
 #include "os/os.h"
 #include "percpu/percpu.h"
-#include "percpu/system.h"
+#include "percpu/facts.h"
 
 struct stele_nodes stele_nodes = { .count = 1, .memory = 1 };
 
@@ -141,9 +142,9 @@ void stele_node_of_new_slot(unsigned slot)
 		set_slot(slot, stele_os_cpu());
 }
 
-unsigned stele_node_here_slow(void)
+unsigned stele_node_of_slot(unsigned slot)
 {
-	return load_relaxed(&node_of_slot[stele_slot_now()]);
+	return load_relaxed(&node_of_slot[slot]);
 }
 
 /* ---- choosing ---- */

@@ -16,7 +16,7 @@
 #define STELE_PERCPU_NODES_H
 
 #include "base/bits.h"
-#include "os/nodes.h"
+#include "base/layout.h"
 #include "sync/atomic.h"
 
 struct stele_nodes {
@@ -60,7 +60,9 @@ unsigned stele_node_of_cpu(unsigned cpu);
 /* A fallback slot is used for the first time. */
 void stele_node_of_new_slot(unsigned slot);
 
-unsigned stele_node_here_slow(void);
+/* The node that this slot takes memory from. */
+unsigned stele_node_of_slot(unsigned slot);
+unsigned stele_node_here_slow(void); /* slots.c */
 
 /* The node that this thread's slot takes memory from. */
 static inline unsigned stele_node_here(void)

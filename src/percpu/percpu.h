@@ -27,7 +27,6 @@
 #ifndef STELE_PERCPU_PERCPU_H
 #define STELE_PERCPU_PERCPU_H
 
-#include "arch/rseq.h"
 #include "base/bits.h"
 #include "base/layout.h"
 #include "percpu/sheaf.h"
@@ -36,42 +35,10 @@
 
 enum stele_word { WORD_MAIN = 0, WORD_SPARE = 8, WORD_RCU = 16, WORD_LOCK = 24 };
 
-/* Fast steps. NULL or false: take the slow way. */
-static inline __attribute__((always_inline)) void *pcpu_pop(uint64_t words)
-{
-	return step_pop(stele_hot.base, stele_hot.rseq, words);
-}
-
-static inline __attribute__((always_inline)) bool pcpu_push(uint64_t words, void *p)
-{
-	return step_push(stele_hot.base, stele_hot.rseq, words, p);
-}
-
-/* The same in every mode, tried again after an interruption. NULL or false: empty, full or busy. */
+/* Steps in every mode, tried again after an interruption. NULL or false: empty, full or busy. The fast
+ * ones: percpu/step.h. */
 void *stele_pcpu_pop(uint64_t words);
 bool stele_pcpu_push(uint64_t words, void *p);
-
-/*
- * The fast steps read mm_cid, and give up at once where slots are numbered otherwise: there a
- * slow way starts with these, which give up at once elsewhere.
- */
-static inline __attribute__((always_inline)) void *pcpu_pop_late(uint64_t words)
-{
-	long area = stele_hot.by_cpu;
-
-	if (area)
-		return step_pop_any(stele_hot.base, area, area + STELE_CPU_ID_OFFSET, words);
-	return stele_hot.by_thread ? stele_pcpu_pop(words) : NULL;
-}
-
-static inline __attribute__((always_inline)) bool pcpu_push_late(uint64_t words, void *p)
-{
-	long area = stele_hot.by_cpu;
-
-	if (area)
-		return step_push_any(stele_hot.base, area, area + STELE_CPU_ID_OFFSET, words, p);
-	return stele_hot.by_thread && stele_pcpu_push(words, p);
-}
 
 /* Sheaves in all slots, MAIN and SPARE: a racy look. */
 unsigned stele_pcpu_sheaves(uint64_t words);
@@ -80,10 +47,6 @@ unsigned stele_pcpu_sheaves(uint64_t words);
 bool stele_pcpu_on_top(uint64_t words, const void *p);
 
 /* The same for WORD_RCU. */
-static inline __attribute__((always_inline)) bool pcpu_push_rcu(uint64_t words, void *p)
-{
-	return step_push(stele_hot.base, stele_hot.rseq, words + WORD_RCU, p);
-}
 bool stele_pcpu_push_rcu(uint64_t words, void *p);
 bool stele_pcpu_on_top_rcu(uint64_t words, const void *p);
 
@@ -149,5 +112,21 @@ void stele_pcpu_thread_gone(uint32_t thread);
 
 /* In the child of fork(): slots held by threads that are gone are free again. */
 void stele_pcpu_after_fork(void);
+
+/* Whether a slot's word may be replaced by a sheaf: it has one, or could have. Not when a taker has
+ * marked it, nor before the slot's first use. */
+static inline bool word_attachable(uint64_t word)
+{
+	return stele_is_sheaf(word) || word == SHEAF_EMPTY;
+}
+
+/* The same for a caller that has time to mend the mark of a taker that is gone. The answer is still
+ * no; the caller's next look finds the word mended. */
+static inline bool word_attachable_mend(uint64_t word)
+{
+	if (stele_unlikely(word == SHEAF_REMOTE))
+		stele_pcpu_mend();
+	return word_attachable(word);
+}
 
 #endif

@@ -16,7 +16,6 @@
 #ifndef STELE_PERCPU_SHEAF_H
 #define STELE_PERCPU_SHEAF_H
 
-#include "arch/contract.h"
 #include "base/layout.h"
 #include "sync/links.h"
 

@@ -18,7 +18,6 @@
 #include "sync/inject.h"
 #include "sync/stretch.h"
 
-struct stele_hot stele_hot __attribute__((aligned(64)));
 struct stele_slots stele_slots = { .high = FIRST_WORDS };
 
 #define LINES (STELE_SLOT_SIZE / STELE_WORDS_SIZE)
@@ -121,6 +120,19 @@ static bool word_is_free(uint64_t value)
 	return !value || value == SHEAF_EMPTY;
 }
 
+bool stele_line_holder_is_gone(_Atomic uint64_t *lock, uint64_t seen)
+{
+	return stele_thread_is_gone(line_holder(seen)) && line_free_gone(lock, seen);
+}
+
+static bool line_is_unlocked(uint64_t line)
+{
+	word_t *lock = word_at(line, WORD_LOCK);
+	uint64_t seen = load_relaxed(lock);
+
+	return !seen || stele_line_holder_is_gone(lock, seen);
+}
+
 /* Whether nothing is left of the line in any slot. A taker that was refused the barrier leaves
  * sheaves there, and a thread that never came back leaves a lock until it is gone. */
 static bool line_is_free(uint64_t words)
@@ -131,7 +143,7 @@ static bool line_is_free(uint64_t words)
 		if (base && !(word_is_free(load_relaxed(word_at(line, WORD_MAIN))) &&
 			      word_is_free(load_relaxed(word_at(line, WORD_SPARE))) &&
 			      word_is_free(load_relaxed(word_at(line, WORD_RCU))) &&
-			      stele_line_is_unlocked(line)))
+			      line_is_unlocked(line)))
 			return false;
 	}
 	return true;
@@ -181,6 +193,17 @@ unsigned stele_slot_now(void)
 	unsigned slot = slots_by_sequence() ? step_slot(stele_rseq.id) : stele_thread_slot();
 
 	return stele_likely(slot < stele_slots.count) ? slot : 0;
+}
+
+unsigned stele_node_here_slow(void)
+{
+	return stele_node_of_slot(stele_slot_now());
+}
+
+/* ORDER(SLOT_READY) acquire: the thread that closed it is done with the entry. */
+bool stele_slot_is_closed(unsigned slot)
+{
+	return load_acquire(slot_entry(slot)) == slot_closed();
 }
 
 /* In the fallback: another slot than this closed one. False: there is none. */

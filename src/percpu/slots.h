@@ -126,10 +126,7 @@ void stele_end_taking(void);
 /* In the fallback: takes one line's sheaves under its lock. */
 void stele_take_locked(uint64_t line, const struct stele_words *which, bool wait, uint64_t *found);
 
-/* Whether the line at this address is unlocked, as it is when its holder is gone. */
-bool stele_line_is_unlocked(uint64_t line);
-
-/* close.c: pauses of a taker that is gone end. */
-void stele_slots_end_pauses(void);
+/* slots.c: whether the thread that locked a line, which then had @seen, is gone; it is unlocked then. */
+bool stele_line_holder_is_gone(_Atomic uint64_t *lock, uint64_t seen);
 
 #endif

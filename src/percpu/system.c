@@ -37,7 +37,6 @@ _Static_assert(offsetof(struct stele_dead_area, cpu_id) == offsetof(struct rseq_
 			       offsetof(struct rseq_area, rseq_cs),
 	       "where the steps look");
 
-struct stele_system stele_system_facts = { .why = "not started" };
 struct stele_rseq stele_rseq;
 
 static long own_area_offset(void)

@@ -49,11 +49,17 @@ static void clear_marks(uint64_t line, uint64_t unused)
 	take_clear_marks(line);
 }
 
+static void end_pauses(void)
+{
+	for (unsigned slot = 0; slot < stele_slots.count; slot++)
+		show_again(slot_entry(slot), slot_paused(), slot_memory(slot));
+}
+
 /* Ends the work that a taker which is gone had begun. */
 static void end_taking(void)
 {
 	each_line(0, clear_marks, 0);
-	stele_slots_end_pauses();
+	end_pauses();
 }
 
 bool stele_begin_taking(bool wait)
@@ -106,20 +112,6 @@ static void wait_for_line(unsigned waited)
 		stele_os_nap();
 }
 
-/* The line is unlocked now, as its holder is gone. */
-static bool holder_is_gone(word_t *lock, uint64_t seen)
-{
-	return stele_thread_is_gone(line_holder(seen)) && line_free_gone(lock, seen);
-}
-
-bool stele_line_is_unlocked(uint64_t line)
-{
-	word_t *lock = word_at(line, WORD_LOCK);
-	uint64_t seen = load_relaxed(lock);
-
-	return !seen || holder_is_gone(lock, seen);
-}
-
 /* False: another thread is inside, and with @wait it has stayed there for long. */
 static bool lock_line(word_t *lock, bool wait)
 {
@@ -128,7 +120,7 @@ static bool lock_line(word_t *lock, bool wait)
 	for (unsigned waited = 0; !line_trylock(lock, stele_thread_name());) {
 		uint64_t seen = load_relaxed(lock);
 
-		if (!seen || holder_is_gone(lock, seen))
+		if (!seen || stele_line_holder_is_gone(lock, seen))
 			continue;
 		if (seen & LINE_GIVEN_UP)
 			return false;

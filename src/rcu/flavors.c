@@ -23,11 +23,6 @@ static const struct rcu_flavor_struct *chosen, *suggested;
 /* From liburcu-memb or liburcu, where the program links it. */
 extern const struct rcu_flavor_struct urcu_memb_flavor __attribute__((weak, visibility("default")));
 
-bool stele_reading(const struct stele_grace *g)
-{
-	return g->flavor && flavor_of(g)->read_ongoing();
-}
-
 void stele_rcu_say_once(struct stele_grace *g, const char *what)
 {
 	if (!exchange_relaxed(&runner_of(g)->said, 1))
@@ -39,10 +34,16 @@ static const struct rcu_flavor_struct *process_flavor(void)
 	return chosen ? chosen : suggested ? suggested : &urcu_memb_flavor;
 }
 
+/* In the child of a fork. */
+static void after_fork(void)
+{
+	stele_mutex_after_fork(&starting);
+}
+
 /* Under `starting`. */
 static void set_flavor(struct stele_grace *g, const void *flavor)
 {
-	stele_rcu_watch_fork();
+	stele_rcu_watch_fork(after_fork);
 	stele_grace_use();
 	/* ORDER(RUNNER) release: a thread may find it without the lock. */
 	fence_release();
@@ -84,21 +85,13 @@ static struct stele_grace *find(const void *flavor)
 	return NULL;
 }
 
-static int start_for(const void *flavor, struct stele_grace **grace)
+int stele_flavor_grace(const void *flavor, struct stele_grace **grace)
 {
-	struct stele_grace *g;
-	int error;
-
 	if (stele_lock(&starting) != 0)
 		return -EDEADLK;
-	g = find(flavor);
+	*grace = find(flavor);
 	stele_unlock(&starting);
-	if (!g)
-		return -ENOSPC;
-	error = stele_runner_start(g);
-	/* Where no thread can be made, each waiter runs the rounds. */
-	*grace = g;
-	return error == -EINVAL ? error : 0;
+	return *grace ? 0 : -ENOSPC;
 }
 
 int stele_rcu_set_flavor(const struct rcu_flavor_struct *flavor)
@@ -125,25 +118,4 @@ void stele_rcu_suggest_flavor(const struct rcu_flavor_struct *flavor)
 				   "call stele_rcu_set_flavor()");
 	if (!suggested)
 		suggested = flavor;
-}
-
-void stele_flavors_after_fork(void)
-{
-	stele_mutex_after_fork(&starting);
-}
-
-/* ---- for the floors below ---- */
-
-static void serve(struct stele_grace *g)
-{
-	stele_runner_start(g);
-}
-
-static const struct stele_grace_runner door = { .start = start_for,
-						.barrier = stele_runner_barrier,
-						.serve = serve };
-
-static __attribute__((constructor(101))) void open_door(void)
-{
-	stele_grace_runner = &door;
 }

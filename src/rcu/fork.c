@@ -13,6 +13,7 @@
  * Tests     tests/contract/test_rcu_grace.c  tests/contract/test_rcu_trouble.c  tests/rcu/flavors.c
  */
 #include "base/options.h"
+#include "percpu/system.h"
 #include "sync/grace.h"
 #include "sync/in_hand.h"
 #include "os/os.h"
@@ -21,6 +22,7 @@
 #include <pthread.h>
 
 static _Thread_local struct in_hand_name forking;
+static void (*also_in_child)(void);
 
 /* Rounds leave liburcu and what they call, and stay out, unless they wait for this thread. */
 static void wait_outside(struct stele_grace *g)
@@ -108,15 +110,16 @@ static void forget_others(struct stele_grace *g)
 static void start_all_again(void)
 {
 	in_hand_after_fork(&stele_forks);
-	stele_flavors_after_fork();
+	also_in_child();
 	for (int i = 0; i < STELE_GRACES; i++)
 		forget_others(&stele_graces[i]);
 }
 
-void stele_rcu_watch_fork(void)
+void stele_rcu_watch_fork(void (*also)(void))
 {
 	static bool watched;
 
+	also_in_child = also;
 	stele_rank_in_child(STELE_RANK_RUNNER, start_all_again);
 	if (!watched && pthread_atfork(before_fork, after_fork_parent, NULL) == 0)
 		watched = true;

@@ -74,33 +74,6 @@ static void give_large(struct giving *giving, struct run *run)
 
 /* ---- objects of slabs ---- */
 
-/* The start of what @p points into, of a slab or large. */
-static void *base_of(const struct run *run, const void *p)
-{
-	uint64_t offset = (uintptr_t)p - run->base, size = run->size;
-
-	return (void *)(run->kind == RUN_SLAB && size ? run->base + offset / size * size
-						      : run->base);
-}
-
-uint64_t stele_rcu_head_done(struct stele_grace_link *link)
-{
-	struct run *run = stele_run_of(link);
-	struct kmem_cache *s;
-	uint64_t bytes;
-
-	if (!run || run->kind != RUN_SLAB) {
-		reported((struct stele_call){ "kfree_rcu", NULL }, link, STELE_NOT_OURS, NULL);
-		return 0;
-	}
-	bytes = run->size;
-	s = run_cache(run);
-	if (!stele_free("kfree_rcu", base_of(run, link), NULL))
-		bytes = 0;
-	stele_rcu_uncount(s);
-	return bytes;
-}
-
 /* Links the object through its own word. False: it has none. */
 static bool give_head(const struct giving *giving, const struct run *run)
 {
@@ -109,7 +82,7 @@ static bool give_head(const struct giving *giving, const struct run *run)
 	if (!giving->head)
 		return false;
 	if (load_relaxed(&g->heads.first) == giving->head)
-		return reported(giving->call, base_of(run, giving->head), STELE_GIVEN,
+		return reported(giving->call, run_start_of(run, giving->head), STELE_GIVEN,
 				run_cache(run)->name);
 	stele_rcu_count(run_cache(run));
 	stele_grace_head(g, giving->head, run->size);

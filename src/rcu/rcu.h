@@ -21,12 +21,9 @@ int stele_runner_synchronize(struct stele_grace *g);
  * it cannot be had. */
 int stele_runner_barrier(struct stele_grace *g, const struct kmem_cache *own);
 
-/* ---- flavors.c ---- */
-/* Whether this thread is between the read lock and unlock of these readers, as far as they say. */
-bool stele_reading(const struct stele_grace *g);
-
-/* ---- free.c: the runner calls this for a single object. Returns the bytes that it counted as; 0:
- * it was free already, and its word leads to no list any more. ---- */
+/* ---- done.c ---- */
+/* A round calls this for a single object. Returns the bytes that it counted as; 0: it was free
+ * already, and its word leads to no list any more. */
 uint64_t stele_rcu_head_done(struct stele_grace_link *link);
 
 #endif

@@ -5,7 +5,6 @@
 #ifndef STELE_RCU_ROUNDS_H
 #define STELE_RCU_ROUNDS_H
 
-#include "percpu/system.h"
 #include "rcu/flavor.h"
 #include "rcu/rcu.h"
 #include "rcu/runner.h"
@@ -27,6 +26,12 @@ static inline struct runner *runner_of(const struct stele_grace *g)
 static inline const struct rcu_flavor_struct *flavor_of(const struct stele_grace *g)
 {
 	return g->flavor;
+}
+
+/* Whether this thread is between the read lock and unlock of these readers, as far as they say. */
+static inline bool stele_reading(const struct stele_grace *g)
+{
+	return g->flavor && flavor_of(g)->read_ongoing();
 }
 
 static inline uint32_t bit_of(const struct stele_grace *g)
@@ -60,10 +65,11 @@ void stele_rcu_say_once(struct stele_grace *g, const char *what);
 /* Gives @g its flavour, if it has none. 0 or -errno. */
 int stele_flavor_find(struct stele_grace *g);
 
-void stele_flavors_after_fork(void);
+/* The grace periods of the readers of @flavor; NULL: of the process. 0, -ENOSPC or -EDEADLK. */
+int stele_flavor_grace(const void *flavor, struct stele_grace **grace);
 
 /* ---- fork.c ---- */
-/* Must have been called before the first grace period. */
-void stele_rcu_watch_fork(void);
+/* Must have been called before the first grace period. @also: called in a child, first. */
+void stele_rcu_watch_fork(void (*also)(void));
 
 #endif

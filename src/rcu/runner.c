@@ -17,6 +17,7 @@
  * Tests     tests/contract/test_rcu_leave.c  tests/contract/test_rcu_trouble.c  tests/model/sleep.c
  */
 #include "base/options.h"
+#include "percpu/system.h"
 #include "sync/grace.h"
 #include "os/os.h"
 #include "rcu/rounds.h"

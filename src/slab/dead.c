@@ -19,6 +19,7 @@
  * Limits    dead slabs below LIVE_MOST others that are in use stay where they are.
  * Tests     tests/unit/cache/test_short.c
  */
+#include "page/run.h"
 #include "slab/dead.h"
 #include "os/os.h"
 #include "percpu/nodes.h"

@@ -5,7 +5,11 @@
 #ifndef STELE_SLAB_DEAD_H
 #define STELE_SLAB_DEAD_H
 
-#include "page/run.h"
+#include <stdbool.h>
+
+struct kmem_cache;
+struct run;
+struct stele_stack;
 
 /* A slab of this stack was buried while it was listed: it, or another dead one, may be on top. */
 void stele_dead_buried(struct stele_stack *stack);

@@ -5,7 +5,10 @@
 #ifndef STELE_SLAB_DEFERRED_H
 #define STELE_SLAB_DEFERRED_H
 
-#include "page/run.h"
+#include "base/effort.h"
+#include <stdbool.h>
+
+struct run;
 
 #define PATIENCE 1000 /* naps, a second or so: how long what others have in hand is waited for */
 

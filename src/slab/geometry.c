@@ -13,7 +13,7 @@
 #include "slab/geometry.h"
 #include "base/fmt.h"
 #include "base/options.h"
-#include "percpu/system.h"
+#include "percpu/facts.h"
 #include "slab/object.h"
 #include "sync/mutex.h"
 #include "sync/ready.h"

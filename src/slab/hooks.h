@@ -11,7 +11,8 @@
 #ifndef STELE_SLAB_HOOKS_H
 #define STELE_SLAB_HOOKS_H
 
-#include "page/run.h"
+#include "base/effort.h"
+#include "sync/atomic.h"
 
 struct slab_hooks {
 	/* A slab was made, or has gone; not of caches that keep theirs. Any context. With

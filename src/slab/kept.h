@@ -7,7 +7,10 @@
 #ifndef STELE_SLAB_KEPT_H
 #define STELE_SLAB_KEPT_H
 
-#include "page/run.h"
+#include "base/effort.h"
+
+struct kmem_cache;
+struct run;
 
 /* The slab in this descriptor has just become idle. */
 void stele_kept_idle(struct run *run);

@@ -10,12 +10,14 @@
  * Context   any, but for tidying; a destructor of the user's runs here.
  * Tests     tests/unit/slab/  tests/contract/test_typesafe.c
  */
+#include "page/run.h"
 #include "slab/dead.h"
 #include "page/where.h"
 #include "percpu/nodes.h"
 #include "slab/events.h"
 #include "slab/hooks.h"
 #include "slab/kept.h"
+#include "slab/kmem_cache.h"
 #include "slab/partial.h"
 #include "slab/slabs.h"
 #include "sync/grace.h"

@@ -9,8 +9,12 @@
 #ifndef STELE_SLAB_SLABS_H
 #define STELE_SLAB_SLABS_H
 
-#include "page/run.h"
-#include "slab/kmem_cache.h"
+#include "base/effort.h"
+#include <stdint.h>
+
+struct kmem_cache;
+struct run;
+struct stele_grace;
 
 /* ---- take.c ---- */
 /* Up to @n objects into @out, highest address first where it can. How many; 0: there is no memory,

@@ -13,11 +13,13 @@
  * Failure   no frames: fewer objects, or none.
  * Tests     tests/model/partial.c, tests/unit/slab/
  */
+#include "page/run.h"
 #include "slab/bitmap.h"
 #include "page/where.h"
 #include "percpu/nodes.h"
 #include "slab/dead.h"
 #include "slab/hooks.h"
+#include "slab/kmem_cache.h"
 #include "slab/partial.h"
 #include "slab/slabs.h"
 

@@ -10,6 +10,7 @@
  *           command.
  * Tests     tests/tools/test_stele.sh
  */
+#include "base/fmt.h"
 #include "tools/tools.h"
 
 #include "base/bits.h"

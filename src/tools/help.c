@@ -6,6 +6,7 @@
  *           `stele help options --markdown`, and a test compares them.
  * Tests     tests/tools/test_stele.sh
  */
+#include "base/fmt.h"
 #include "tools/tools.h"
 
 #include "base/options.h"

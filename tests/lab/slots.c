@@ -20,7 +20,7 @@
 
 #include <stele/slab.h>
 
-#include "percpu/system.h"
+#include "percpu/facts.h"
 
 #ifndef AT_RSEQ_FEATURE_SIZE
 #define AT_RSEQ_FEATURE_SIZE 27

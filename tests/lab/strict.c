@@ -12,7 +12,7 @@
 
 #include <sys/mman.h>
 
-#include "percpu/system.h"
+#include "percpu/facts.h"
 
 #define MIB (1ul << 20)
 #define BLOCKS 4096

@@ -24,6 +24,7 @@
 #endif
 
 #include "model.h"
+#include "arch/contract.h"
 #include "slab/bitmap.h"
 #include "cache/barn.h"
 

@@ -9,6 +9,7 @@
 #ifndef STELE_TEST_EMULATED
 #define STELE_TEST_EMULATED 0
 #endif
+#include "base/fmt.h"
 #include "base/options.h"
 
 #include "stderr_of.h"

@@ -5,7 +5,7 @@
  */
 #include "base/options.h"
 #include "percpu/cpus.h"
-#include "percpu/system.h"
+#include "percpu/facts.h"
 #include "cache/cold.h"
 #include "page/run.h"
 #include "percpu/percpu.h"

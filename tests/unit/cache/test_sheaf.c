@@ -6,6 +6,7 @@
 #include "page/run.h"
 #include "cache/barn.h"
 #include "cache/sheaves.h"
+#include "percpu/step.h"
 
 #include "../unit.h"
 

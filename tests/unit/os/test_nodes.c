@@ -4,6 +4,7 @@
  * are return values, errno is nobody's business.
  */
 #include "os/nodes.h"
+#include "percpu/step.h"
 
 #include "../unit.h"
 

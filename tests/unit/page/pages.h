@@ -9,7 +9,7 @@
 #include "base/options.h"
 #include "page/heap.h"
 #include "page/run.h"
-#include "percpu/system.h"
+#include "percpu/facts.h"
 
 #include "../unit.h"
 

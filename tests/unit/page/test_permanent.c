@@ -4,8 +4,9 @@
  * gets a frame of, no more of them than their share; and debug builds know them.
  */
 #include "page/heap.h"
+#include "page/run.h"
 #include "page/where.h"
-#include "percpu/system.h"
+#include "percpu/facts.h"
 
 #include "../unit.h"
 

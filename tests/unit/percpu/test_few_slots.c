@@ -3,6 +3,7 @@
  * Tests of percpu/slots.c where the system told of fewer processors than there are, as /sys in a
  * container may: a thread in a slot that was never set up works without sheaves.
  */
+#include "percpu/step.h"
 #include "slots.h"
 
 #define THREADS 8

@@ -5,6 +5,7 @@
  */
 #include "base/options.h"
 #include "percpu/cpus.h"
+#include "percpu/step.h"
 #include "sync/held.h"
 #include "sync/mutex.h"
 #include "slots.h"
