@@ -5,7 +5,6 @@
  * Idea      The loop of pair64 against a typed cache, both calls out of line through the shared
  *           library as an application has them.
  */
-#include "slab/kmem_cache.h"
 #include "bench.h"
 
 #include <stele/gfp.h>

@@ -5,7 +5,6 @@
  * Idea      cache-life: an empty cache is made and destroyed. slot-down: a slot in which 100 caches
  *           keep sheaves is taken down; filling them again and bringing it up is not counted.
  */
-#include "slab/kmem_cache.h"
 #include "bench.h"
 
 #include <string.h>

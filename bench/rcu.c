@@ -10,7 +10,6 @@
  *                                      an ordinary cache
  * Idea      malloc is that of the preloaded library; liburcu is memb, with its one default thread.
  */
-#include "slab/kmem_cache.h"
 #include "bench.h"
 
 #include <errno.h>

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * base/valid.c - the end of a process whose structures are broken
+ *
+ * Tests     tests/unit/base/test_valid.c
  */
 #include "base/valid.h"
 #include "base/fmt.h"

@@ -6,6 +6,7 @@
  *           allocating, only for a clean fork and for the reports at exit. Those name the
  *           program and the process: a program's children inherit the wish for them, unless the
  *           option at_exit_of names one process.
+ * Tests     tests/tools/test_stele.sh  tests/stress/forks.c
  */
 #include "cache/start.h"
 #include "base/auxv.h"

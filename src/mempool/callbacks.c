@@ -3,6 +3,7 @@
  * mempool/callbacks.c - where the elements of slab, kmalloc and page pools come from
  *
  * Context   any.
+ * Tests     tests/contract/test_mempool.c
  */
 #include <stele/mempool.h>
 #include <stele/page.h>

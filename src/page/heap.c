@@ -21,6 +21,7 @@
  *           of the arena has its part of them, and are made writable as areas are opened.
  * Context   any; the first caller starts the heap, others wait for it and lend it their
  *           priority. Signals are held back meanwhile; a call from within the start gets -ENOMEM.
+ * Tests     tests/unit/page/test_zones.c  tests/limits/no_maps.c  tests/limits/space.c
  */
 #include "base/fmt.h"
 #include "page/heap.h"

@@ -6,6 +6,7 @@
  *           bits, and bits as there are objects. A thread that left in the middle of a call has
  *           objects claimed for good, so there may be more bits than are counted.
  * Context   ordinary threads; see valid.h.
+ * Tests     tests/unit/slab/test_valid.c
  */
 #include "slab/valid.h"
 #include "slab/bitmap.h"

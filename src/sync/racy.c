@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * sync/racy.c - debug builds: a racy read that leads into memory which others are given
+ *
+ * Tests     tests/death/racy_read.c
  */
 #include "sync/racy.h"
 #include "base/fmt.h"

@@ -10,6 +10,7 @@
 #define TESTS_ANY_CONTEXT_AREAS_H
 
 #include "page/heap.h"
+#include "sync/links.h"
 #include "trap.h"
 
 #include <sys/mman.h>

@@ -7,7 +7,6 @@
  *           busy with.
  * Nothing lost: as there; the drop-in's own count is asked through its hidden functions.
  */
-#include "percpu/step.h"
 #include "work.h"
 
 #include <errno.h>

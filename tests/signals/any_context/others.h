@@ -13,6 +13,7 @@
 #ifndef TESTS_ANY_CONTEXT_OTHERS_H
 #define TESTS_ANY_CONTEXT_OTHERS_H
 
+#include "arch/contract.h"
 #include "percpu/percpu.h"
 #include "sync/mutex.h"
 #include "trap.h"

@@ -4,7 +4,7 @@
  * are return values, errno is nobody's business.
  */
 #include "os/nodes.h"
-#include "percpu/step.h"
+#include "base/layout.h"
 
 #include "../unit.h"
 
