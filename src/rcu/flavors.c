@@ -94,7 +94,7 @@ int stele_flavor_grace(const void *flavor, struct stele_grace **grace)
 	return *grace ? 0 : -ENOSPC;
 }
 
-int stele_rcu_set_flavor(const struct rcu_flavor_struct *flavor)
+int stele_flavor_choose(const struct rcu_flavor_struct *flavor)
 {
 	int error = -EBUSY;
 
@@ -110,7 +110,7 @@ int stele_rcu_set_flavor(const struct rcu_flavor_struct *flavor)
 	return error;
 }
 
-void stele_rcu_suggest_flavor(const struct rcu_flavor_struct *flavor)
+void stele_flavor_suggest(const struct rcu_flavor_struct *flavor)
 {
 	if (suggested && suggested != flavor && !chosen)
 		stele_rcu_say_once(&stele_graces[0],

@@ -164,7 +164,7 @@ static __attribute__((noinline)) void give_slow(struct stele_call call, void *p,
 	give_any(&giving, p);
 	if (!giving.grace)
 		return;
-	if (stele_runner_start(giving.grace) == -EINVAL)
+	if (stele_rcu_serve(giving.grace) == -EINVAL)
 		no_flavor();
 	else if (giving.no_place)
 		wait_and_free(&giving, p);

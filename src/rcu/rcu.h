@@ -21,6 +21,10 @@ int stele_runner_synchronize(struct stele_grace *g);
  * it cannot be had. */
 int stele_runner_barrier(struct stele_grace *g, const struct kmem_cache *own);
 
+/* ---- door.c ---- */
+/* The same for the calls: this floor is then open to those below. */
+int stele_rcu_serve(struct stele_grace *g);
+
 /* ---- done.c ---- */
 /* A round calls this for a single object. Returns the bytes that it counted as; 0: it was free
  * already, and its word leads to no list any more. */

@@ -65,6 +65,9 @@ void stele_rcu_say_once(struct stele_grace *g, const char *what);
 /* Gives @g its flavour, if it has none. 0 or -errno. */
 int stele_flavor_find(struct stele_grace *g);
 
+/* The answers of stele_rcu_set_flavor() and stele_rcu_suggest_flavor(). */
+int stele_flavor_choose(const struct rcu_flavor_struct *flavor);
+void stele_flavor_suggest(const struct rcu_flavor_struct *flavor);
 /* The grace periods of the readers of @flavor; NULL: of the process. 0, -ENOSPC or -EDEADLK. */
 int stele_flavor_grace(const void *flavor, struct stele_grace **grace);
 
