@@ -11,6 +11,7 @@
  * Failure   NULL; areas taken so far are returned.
  * Tests     tests/unit/page/test_large.c
  */
+#include "base/options.h"
 #include "os/map.h"
 #include "os/os.h"
 #include "page/clear.h"
