@@ -9,7 +9,7 @@
 
 #include "page/map.h"
 #include "page/where.h"
-#include "percpu/percpu.h"
+#include "percpu/step.h"
 #include "slab/object.h"
 #include "trace/trace.h"
 #include <stele/gfp.h>
