@@ -100,8 +100,8 @@ static size_t lay_out_bits(struct stele_heap *h, size_t at, size_t areas)
 	size_t words = STELE_ALIGN_UP(areas + 1, (size_t)64 * ROOM_FAN) / 64;
 
 	h->bits_at = at;
-	h->marks_at = h->bits_at + MARKS_UPPER * 8;
-	h->hints_at = h->marks_at + MARKS_UPPER * 8 + words * 8;
+	h->marks_at = h->bits_at + (size_t)MARKS_UPPER * 8;
+	h->hints_at = h->marks_at + (size_t)MARKS_UPPER * 8 + words * 8;
 	h->groups_at = h->hints_at + words * 8;
 	return h->groups_at + words * 4;
 }

@@ -82,9 +82,11 @@ static const char after[] =
 	"## A new lock\n\n"
 	"Write a row where its waiters allow it, and `static struct stele_mutex name = "
 	"STELE_MUTEX(ROW)`; a lock within an\n"
-	"object is assigned `(struct stele_mutex)STELE_MUTEX(ROW)` where the object is made. A floor "
+	"object is assigned `(struct stele_mutex)STELE_MUTEX(ROW)` where the object is made. A "
+	"floor "
 	"hands its work in the\n"
-	"child of a fork to `stele_rank_in_child()`. A function that promises to wait for nothing has "
+	"child of a fork to `stele_rank_in_child()`. A function that promises to wait for nothing "
+	"has "
 	"`STELE_NEVER_WAITS` before it.\n"
 	"Then write this page anew:\n\n"
 	"    build/release/tests/tooling/house_locks >build/locks.md && mv build/locks.md docs/\n";
