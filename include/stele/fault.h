@@ -34,7 +34,7 @@ enum stele_fault_kind { STELE_FAULT_SLAB, STELE_FAULT_PAGE, STELE_FAULT_KINDS };
  */
 struct stele_fault {
 	unsigned int probability; /* percent of those that are left; 0: none fails, 100: all do */
-	unsigned int interval;	  /* of those that are left, every so manieth; 0 and 1: each */
+	unsigned int interval;	  /* of those that are left, every n-th; 0 and 1: each */
 	int times;		  /* how many fail at most; -1: without a limit. 0 is none */
 	size_t space;		  /* bytes that succeed before the first failure */
 	uint64_t seed;		  /* chance: the same calls with the same seed fail alike */

@@ -57,15 +57,15 @@ enum stele_profile { STELE_PROFILE_DEFAULT, STELE_PROFILE_TINY, STELE_NR_PROFILE
 	STELE_OPTION(fail_mempool_alloc_bulk, INT, 0, 0, 1000000, \
 		"the same for mempool_alloc_bulk()") \
 	STELE_OPTION(fail_nth, INT, 0, 1, INT32_MAX, \
-		"the so manieth allocation fails, whatever its kind, for tests; 0 for none") \
+		"the n-th allocation fails, whatever its kind, for tests; 0 for none") \
 	STELE_OPTION(fail_of, INT, 0, 0, 4194304, \
 		"pid of the only process that fail_nth is for; 0 for each") \
 	STELE_OPTION(fail_page_alloc, INT, 0, 0, 100, \
 		"percent of the blocks with pages of their own that fail, for tests; 0 for none") \
 	STELE_OPTION(fail_page_alloc_interval, INT, 0, 0, INT32_MAX, \
-		"of those that may fail, every so manieth; 0 for each") \
+		"of those that may fail, every n-th; 0 for each") \
 	STELE_OPTION(fail_page_alloc_order, INT, 0, 0, 10, \
-		"smaller blocks are spared: of less than 2 to the so manieth pages") \
+		"blocks of fewer than 2^N pages are spared") \
 	STELE_OPTION(fail_page_alloc_space, SIZE, 0, 0, STELE_T(64), \
 		"bytes that succeed before the first failure") \
 	STELE_OPTION(fail_page_alloc_times, INT, 0, 0, INT32_MAX, \
@@ -77,7 +77,7 @@ enum stele_profile { STELE_PROFILE_DEFAULT, STELE_PROFILE_TINY, STELE_NR_PROFILE
 	STELE_OPTION(failslab, INT, 0, 0, 100, \
 		"percent of the objects of caches, malloc() included, that fail, for tests; 0 for none") \
 	STELE_OPTION(failslab_interval, INT, 0, 0, INT32_MAX, \
-		"of those that may fail, every so manieth; 0 for each") \
+		"of those that may fail, every n-th; 0 for each") \
 	STELE_OPTION(failslab_space, SIZE, 0, 0, STELE_T(64), \
 		"bytes that succeed before the first failure") \
 	STELE_OPTION(failslab_times, INT, 0, 0, INT32_MAX, \

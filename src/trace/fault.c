@@ -43,7 +43,7 @@ static _Atomic bool nth_used;
 struct own_faults {
 	_Atomic uint32_t thread; /* 0: free */
 	/* Of that thread alone. */
-	uint32_t nth; /* the so manieth from now; 0: none */
+	uint32_t nth; /* which allocation from now fails; 0: none */
 	bool marked;
 };
 
