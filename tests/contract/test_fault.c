@@ -286,7 +286,7 @@ static void the_nth_of_a_thread_fails_and_no_other(void **state)
 }
 
 /* Two places to call from, one behind the other. */
-static __attribute__((noinline, noclone, section(".text.fault_here"))) bool fails_here(void)
+static __attribute__((noinline, section(".text.fault_here"))) bool fails_here(void)
 {
 	bool failed = fails(opaque(64), GFP_KERNEL);
 

@@ -36,7 +36,7 @@
 enum { SCENE_NONE, SCENE_FRESH, SCENE_REUSE, SCENE_SPENT, SCENE_TIDY, SCENE_IDLE, SCENES };
 #define MODEL_SCENES SCENES
 #include "model.h"
-static inline bool take_idle_blindly(_Atomic uint64_t *state);
+static __attribute__((unused)) bool take_idle_blindly(_Atomic uint64_t *state);
 #include "slab/partial.h"
 
 #define CACHES 2
@@ -57,7 +57,7 @@ static struct stele_stack partial[CACHES], pool;
 static _Atomic int started, retired;
 static unsigned held[MODEL_THREADS + 1]; /* an object, by thread, or 0 */
 
-static inline bool take_idle_blindly(_Atomic uint64_t *state)
+static __attribute__((unused)) bool take_idle_blindly(_Atomic uint64_t *state)
 {
 	bool idle = load_acquire(state) & STATE_IDLE;
 
