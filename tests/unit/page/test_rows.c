@@ -14,9 +14,10 @@ static void (*act)(void);
 
 static char *taken[2];
 
+/* Aligned to an area: whole areas, and no row of frames. */
 static char *take(size_t bytes)
 {
-	return stele_large_alloc(bytes, 1, false);
+	return stele_large_alloc(bytes, AREA_SIZE, false);
 }
 
 static void give_back(char *p)
