@@ -9,6 +9,7 @@
 #ifndef STELE_CACHE_FAST_H
 #define STELE_CACHE_FAST_H
 
+#include "cache/fault.h"
 #include "cache/free.h"
 #include "cache/miss.h"
 #include "percpu/step.h"
@@ -25,6 +26,12 @@ static inline __attribute__((always_inline)) void *slab_alloc(struct kmem_cache 
 	if (stele_unlikely(gfp & __GFP_ZERO))
 		stele_zero_object(s, p);
 	return p;
+}
+
+/* The same for a call that may be made to fail. @site: where the call returns to. */
+static inline void *slab_alloc_for(struct kmem_cache *s, gfp_t gfp, const void *site)
+{
+	return slab_fails(s, gfp, site) ? NULL : slab_alloc(s, gfp);
 }
 
 /* Frees an object of any cache by the @push step. False: take the slow way. */

@@ -12,7 +12,6 @@
  */
 #include "kmalloc/kmalloc.h"
 #include "cache/fast.h"
-#include "cache/fault.h"
 #include "kmalloc/request.h"
 #include "slab/kmem_cache.h"
 #include "trace/trace.h"
@@ -106,9 +105,7 @@ void kmem_buckets_destroy(kmem_buckets *b)
 
 static void *bucket_alloc(struct kmem_cache *s, const struct stele_request *r)
 {
-	void *p = slab_fails(s, r->gfp, r->site) ? NULL : slab_alloc(s, r->gfp);
-
-	return stele_request_report(r, p, s->size);
+	return stele_request_report(r, slab_alloc_for(s, r->gfp, r->site), s->size);
 }
 
 void *kmem_buckets_alloc(kmem_buckets *b, size_t size, gfp_t gfp)
@@ -135,7 +132,7 @@ void *kmem_buckets_valloc(kmem_buckets *b, size_t size, gfp_t gfp)
 		return kvmalloc(size, gfp);
 	s = b->cache[bucket_of(size)];
 	bytes = s->size;
-	p = slab_fails(s, gfp, r.site) ? NULL : slab_alloc(s, gfp);
+	p = slab_alloc_for(s, gfp, r.site);
 	if (!p && size > stele_page_size())
 		p = stele_request_pages(&r, &bytes);
 	return stele_request_report(&r, p, bytes);

@@ -11,13 +11,12 @@
  * Tests     tests/contract/test_krealloc.c
  */
 #include "kmalloc/kmalloc.h"
-#include "base/options.h"
 #include "cache/free.h"
-#include "trace/fault.h"
 #include "kmalloc/request.h"
 #include "page/where.h"
 #include "slab/kmem_cache.h"
 #include "slab/object.h"
+#include "trace/fault.h"
 #include "slab/report.h"
 #include "trace/trace.h"
 
@@ -35,7 +34,7 @@ static bool is_page_run(const void *p)
 
 static void clear_from(void *p, size_t from, size_t to, gfp_t gfp)
 {
-	if ((gfp & __GFP_ZERO || stele_opt.init_on_alloc) && from < to)
+	if ((gfp & __GFP_ZERO || trace_asked(WATCH_CLEAR_NEW)) && from < to)
 		memset((char *)p + from, 0, to - from);
 }
 

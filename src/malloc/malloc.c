@@ -17,10 +17,10 @@
  * Rest      aligned.c has the calls with an alignment.
  * Tests     tests/preload/, tests/apps/programs/
  */
-#include "kmalloc/request.h"
 #include "malloc/malloc.h"
-#include "malloc/share.h"
 #include "kmalloc/kmalloc.h"
+#include "kmalloc/request.h"
+#include "malloc/share.h"
 #include "os/os.h"
 #include "page/run.h"
 #include "cache/fast.h"
@@ -106,7 +106,7 @@ void *stele_malloc_large(size_t size, size_t align, bool zero, const void *site)
 
 void *stele_malloc_small(struct kmem_cache *s, size_t size, const void *site)
 {
-	return with_event(slab_fails(s, 0, site) ? NULL : slab_alloc(s, 0), size, s->size, site);
+	return with_event(slab_alloc_for(s, 0, site), size, s->size, site);
 }
 
 void *stele_malloc_unstarted(size_t align, size_t size)
@@ -172,36 +172,29 @@ static __attribute__((noinline)) void *malloc_above(size_t size, const void *sit
 	return p;
 }
 
-static inline __attribute__((always_inline)) void *alloc_fast(size_t size)
+/* @site: where the call returns to; NULL: this function's caller, which is then read at need alone. */
+static inline __attribute__((always_inline)) void *alloc_fast(size_t size, const void *site)
 {
 	void *p;
 
 	if (stele_unlikely(size >= stele_hot.small_end))
-		return malloc_above(size, STELE_CALLER);
+		return malloc_above(size, site ? site : STELE_CALLER);
 	p = pcpu_pop(size_words()[size]);
 	if (stele_unlikely(!p))
-		return malloc_slow(size, STELE_CALLER);
+		return malloc_slow(size, site ? site : STELE_CALLER);
 	probe_kmalloc(p, size);
 	return p;
 }
 
 EXPORT void *malloc(size_t size)
 {
-	return alloc_fast(size);
+	return alloc_fast(size, NULL);
 }
 
 /* malloc() for a call of another name. */
 static __attribute__((noinline)) void *malloc_for(size_t size, const void *site)
 {
-	void *p;
-
-	if (size >= stele_hot.small_end)
-		return malloc_above(size, site);
-	p = pcpu_pop(size_words()[size]);
-	if (stele_unlikely(!p))
-		return malloc_slow(size, site);
-	probe_kmalloc(p, size);
-	return p;
+	return alloc_fast(size, site);
 }
 
 static __attribute__((noinline)) void free_late(void *p, const void *site)
@@ -256,13 +249,13 @@ EXPORT void *calloc(size_t n, size_t size)
 			return checked(stele_malloc_unstarted(MALLOC_GRANULE, bytes));
 		return checked(stele_malloc_large(bytes, 1, true, STELE_CALLER));
 	}
-	p = alloc_fast(bytes);
+	p = alloc_fast(bytes, NULL);
 	return p ? memset(p, 0, room_for(bytes)) : NULL;
 }
 
 /* ---- realloc ---- */
 
-/* A block stays where it is. What is behind its new end may be asked for again. */
+/* A block stays where it is. Its owner may ask for the bytes behind the new end again. */
 static __attribute__((noinline, cold)) void *clear_tail(void *p, size_t size, size_t usable)
 {
 	if (size < usable)

@@ -23,8 +23,8 @@
  *           priority. Signals are held back meanwhile; a call from within the start gets -ENOMEM.
  * Tests     tests/unit/page/test_zones.c  tests/limits/no_maps.c  tests/limits/space.c
  */
-#include "base/fmt.h"
 #include "page/heap.h"
+#include "base/fmt.h"
 #include "base/options.h"
 #include "os/map.h"
 #include "os/os.h"

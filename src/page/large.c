@@ -130,27 +130,21 @@ struct run *stele_huge_run(size_t bytes, size_t align, unsigned how, unsigned wh
 	return run;
 }
 
-/* Zeroes the frames of @run that may hold something; the others cost nothing. */
-static void zero_dirty(struct run *run)
+/* Zeroes the frames of areas [first, first+n) that may hold something; the others cost nothing. */
+static void zero_dirty(uint32_t first, uint32_t n)
 {
-	uint32_t first = area_of(run->base);
-
-	for (uint32_t i = 0; i < run->frames * AREA_FRAMES; i++) {
-		struct area *area = area_at(first + i / AREA_FRAMES);
-		unsigned frame = i % AREA_FRAMES;
-
-		if (load_relaxed(&area->dirty[frame / 64]) >> frame % 64 & 1)
-			memset((char *)run->base + i * FRAME_SIZE, 0, FRAME_SIZE);
-	}
+	for (uint32_t i = first; i < first + n; i++)
+		dirty_zero(area_at(i), 0, AREA_FRAMES, area_memory(i));
 }
 
-/* What stele_huge_run() gave is ready for its user. */
+/* Makes the areas that stele_huge_run() gave ready for their user. */
 struct run *stele_huge_begin(struct run *run, bool zero)
 {
-	uint64_t dirty = stele_areas_dirty(area_of(run->base), run->frames);
+	uint32_t first = area_of(run->base);
+	uint64_t dirty = stele_areas_dirty(first, run->frames);
 
 	if (dirty && zero)
-		zero_dirty(run);
+		zero_dirty(first, run->frames);
 	stele_huge_taken(run->bytes / FRAME_SIZE, dirty);
 	stele_run_publish(run);
 	return run;
@@ -163,21 +157,25 @@ static void *huge_alloc(size_t bytes, size_t align, bool zero, unsigned where)
 	return run ? (void *)stele_huge_begin(run, zero)->base : NULL;
 }
 
-/* An exact row, or NULL. */
-static void *long_alloc(size_t bytes, size_t align, bool zero, unsigned where)
+/* Puts @run, which has exact frames, on the map for its user. NULL: there is none. */
+static void *exact_begin(struct run *run)
 {
-	size_t frames = bytes / FRAME_SIZE;
-	struct run *run;
-
-	if (frames > LONG_FRAMES || align > stele_system_facts.page_size)
-		return NULL;
-	run = stele_run_take_long(where, (unsigned)frames,
-				  (unsigned)(stele_system_facts.page_size / FRAME_SIZE), zero);
 	if (!run)
 		return NULL;
 	run->kind = RUN_LARGE;
 	stele_run_publish(run);
 	return (void *)run->base;
+}
+
+/* An exact row, or NULL. */
+static void *long_alloc(size_t bytes, size_t align, bool zero, unsigned where)
+{
+	size_t frames = bytes / FRAME_SIZE, page = stele_system_facts.page_size;
+
+	if (frames > LONG_FRAMES || align > page)
+		return NULL;
+	return exact_begin(
+		stele_run_take_long(where, (unsigned)frames, (unsigned)(page / FRAME_SIZE), zero));
 }
 
 /* Of an area and more. */
@@ -195,19 +193,14 @@ static void *areas_alloc(size_t bytes, size_t align, bool zero, unsigned where)
 static void *large_alloc(size_t bytes, size_t align, bool zero, unsigned where)
 {
 	size_t frames = (bytes + FRAME_SIZE - 1) / FRAME_SIZE, page = stele_system_facts.page_size;
-	struct run *run;
 
 	if (bytes > PTRDIFF_MAX || align > stele_system_facts.arena_bytes)
 		return NULL;
 	if (frames > LARGE_FRAMES || align > AREA_SIZE / 2)
 		return areas_alloc(bytes, align, zero, where);
 	align = align > page ? align : page;
-	run = stele_run_take_block(where, (unsigned)frames, (unsigned)(align / FRAME_SIZE), zero);
-	if (!run)
-		return NULL;
-	run->kind = RUN_LARGE;
-	stele_run_publish(run);
-	return (void *)run->base;
+	return exact_begin(stele_run_take_block(where, (unsigned)frames,
+						(unsigned)(align / FRAME_SIZE), zero));
 }
 
 /* ---- events ---- */

@@ -17,7 +17,7 @@
 #include "page/dirty.h"
 #include "page/large.h"
 #include "page/where.h"
-#include "percpu/system.h"
+#include "percpu/facts.h"
 #include <string.h>
 
 /* Frames of @run from @bytes to its end stay with it but were touched: they are not clean. */

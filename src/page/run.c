@@ -16,8 +16,8 @@
  * Failure   NULL; a claim that found no run is returned before the next area is tried.
  * Tests     tests/unit/page/test_run.c
  */
-#include "os/os.h"
 #include "page/run.h"
+#include "os/os.h"
 #include "base/options.h"
 #include "page/clear.h"
 #include "page/dirty.h"

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * rcu/door.c - grace periods for the floors below: what they call once this floor is there
+ * rcu/door.c - grace periods for the floors below, once this floor is there
  *
  * Idea      Caches ask for grace periods through a table of pointers (sync/grace.h), which this file
  *           fills in before main(). A static link takes this file along with each call that a program
@@ -42,14 +42,9 @@ int stele_rcu_serve(struct stele_grace *g)
 	return stele_runner_start(g);
 }
 
-static void serve(struct stele_grace *g)
-{
-	stele_runner_start(g);
-}
-
 static const struct stele_grace_runner door = { .start = start_for,
 						.barrier = stele_runner_barrier,
-						.serve = serve };
+						.serve = stele_rcu_serve };
 
 static __attribute__((constructor(101))) void open_door(void)
 {

@@ -206,8 +206,9 @@ struct stele_grace_runner {
 	/* Returns when all that was put there before is done, or all of the cache @own, if not NULL. 0
 	 * or -errno: it cannot be had. */
 	int (*barrier)(struct stele_grace *g, const struct kmem_cache *own);
-	/* Sees to it that a thread runs the rounds of @g, if one can be had. Ordinary threads. */
-	void (*serve)(struct stele_grace *g);
+	/* Sees to it that a thread runs the rounds of @g. 0 or -errno: none can be had. Ordinary
+	 * threads. */
+	int (*serve)(struct stele_grace *g);
 };
 extern const struct stele_grace_runner *stele_grace_runner __attribute__((visibility("hidden")));
 

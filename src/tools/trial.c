@@ -127,8 +127,7 @@ static void watch_program(struct stele_trial *trial, pid_t pid, int pipe)
 			nap();
 		}
 	}
-	trial->took = time_now() - start;
-	end_group(pid); /* what it left behind */
+	end_group(pid); /* its children, if it left any */
 }
 
 bool stele_trial_run(struct stele_trial *trial)

@@ -24,7 +24,6 @@ struct stele_trial {
 	size_t bytes;
 	char cache[64];
 	struct stele_place place; /* of the call; without a file: not known */
-	double took;		  /* seconds */
 };
 
 /* False after a message: the program could not be started. */

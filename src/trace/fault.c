@@ -2,7 +2,7 @@
 /*
  * trace/fault.c - allocations that fail on purpose
  *
- * Idea      The fields of a choice are words that any thread reads. What is counted down is counted by
+ * Idea      The fields of a choice are words that any thread reads. Threads count down by
  *           compare-and-swap: exactly so many allocations fail. Chance is a function of the seed and of
  *           the number of the allocation, so that a run can be repeated.
  * Objects   faults: the two choices. nth_left: the option fail_nth, for the whole process. threads: what
@@ -264,8 +264,7 @@ static void choose(struct choice *c, const struct stele_fault *how)
 	store_relaxed(&c->probability, 0); /* nothing fails by half a choice */
 	store_relaxed(&c->interval, how->interval);
 	store_relaxed(&c->times, how->times);
-	store_relaxed(&c->space,
-		      (int64_t)(how->space >> 1 > INT64_MAX / 2 ? INT64_MAX : how->space));
+	store_relaxed(&c->space, (int64_t)STELE_MIN(how->space, (uint64_t)INT64_MAX));
 	store_relaxed(&c->seed, how->seed);
 	store_relaxed(&c->min_bytes, how->min_order ? stele_os_page_size() << how->min_order : 0);
 	store_relaxed(&c->only_marked_caches, how->only_marked_caches);
