@@ -84,7 +84,7 @@ STELE_API bool stele_fault_cache(struct kmem_cache *s, bool marked);
  * stele_fault_nth - let the @n-th allocation of this thread fail, as /proc/self/fail-nth does
  * @n: counts allocations of both kinds, whatever else is chosen; 0: none; below 2^31
  *
- * Return: what was left of the last one: 0 when it has failed. -ENOSPC: as above.
+ * Return: the number that was left; 0: that allocation has failed. -ENOSPC: as above.
  */
 STELE_API int stele_fault_nth(unsigned int n);
 

@@ -42,8 +42,8 @@
 #define STELE_SIZES_OFFSET 1536
 #define STELE_FACTS_OFFSET 4096	      /* of the objects behind each line of words (slab/object.h) */
 #define STELE_DUMMY_OFFSET (1u << 19) /* percpu/slots.h */
-#define STELE_STEPPED_OFFSET                                                                       \
-	((1u << 19) + (1u << 18)) /* of threads that are stepped (percpu/slots.h) */
+/* The slot of threads that are stepped (percpu/slots.h). */
+#define STELE_STEPPED_OFFSET (3u << 18)
 #define STELE_TAGS_OFFSET (STELE_STEPPED_OFFSET + STELE_SLOT_SIZE)
 
 /* ---- the line that every fast path reads ---- */

@@ -8,8 +8,8 @@
  * Failure   see options.h: say it, leave the option as it was, go on.
  * Tests     tests/unit/base/test_options.c
  */
-#include "base/fmt.h"
 #include "base/options.h"
+#include "base/fmt.h"
 
 #include "base/auxv.h"
 #include "base/bits.h"

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * cache/fault.c - objects that fail on purpose: what the trace floor does not know of a cache
+ * cache/fault.c - objects that fail on purpose: the facts of a cache that the trace floor needs
  *
  * Context   any; marking: any.
  * Tests     tests/contract/test_fault.c

@@ -46,7 +46,7 @@ const char *__tsan_default_suppressions(void)
 	return "called_from_lib:libstele-malloc\n";
 }
 
-/* What the file with an address takes in memory. */
+/* The memory that a loaded file takes. */
 struct object {
 	uintptr_t begin, size;
 };

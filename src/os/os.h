@@ -114,7 +114,7 @@ struct timespec stele_os_now(void);
 int stele_os_pid(void);
 /* Stops this process, as SIGSTOP does, until somebody lets it go on. */
 void stele_os_stop(void);
-/* To a descriptor that was inherited. What cannot be written is lost. */
+/* To a descriptor that was inherited. A text that the system refuses is lost. */
 void stele_os_write(int fd, const char *text, size_t n);
 void stele_os_yield(void);
 void stele_os_nap(void); /* a millisecond or so; for the control path */

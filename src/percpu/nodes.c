@@ -6,8 +6,8 @@
  *           that have no memory yet. A search for memory passes over these.
  * Tests     tests/unit/percpu/test_nodes.c
  */
-#include "os/nodes.h"
 #include "percpu/nodes.h"
+#include "os/nodes.h"
 #include "base/options.h"
 #include "os/os.h"
 #include "percpu/percpu.h"

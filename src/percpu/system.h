@@ -24,9 +24,9 @@ extern struct stele_rseq stele_rseq __attribute__((visibility("hidden")));
 /* Chooses the mode; once, before any slot is used. */
 void stele_system_choose(void);
 
-/* Who has a reason to close the fast paths: they are open while no one has. */
+/* Reasons to close the fast paths, which are open while there is none. */
 #define FAST_TRACE 1u /* callbacks that want to see every call */
-#define FAST_WATCH 2u /* what else the slow paths have to do (trace/trace.h) */
+#define FAST_WATCH 2u /* other work for the slow paths (trace/trace.h) */
 
 /* Takes a reason back, or gives one: one store. Closed, every fast step gives up. One caller at a
  * time for each reason. Code that runs after the return sees it. */

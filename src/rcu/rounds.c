@@ -25,8 +25,8 @@
  * Tests     tests/contract/test_rcu_grace.c  tests/contract/test_rcu_leave.c
  *           tests/contract/test_rcu_stall.c  tests/model/runner.c
  */
-#include "percpu/system.h"
 #include "rcu/rounds.h"
+#include "percpu/system.h"
 #include "sync/grace.h"
 #include "sync/in_hand.h"
 #include "os/os.h"

@@ -19,8 +19,8 @@
  * Limits    dead slabs below LIVE_MOST others that are in use stay where they are.
  * Tests     tests/unit/cache/test_short.c
  */
-#include "page/run.h"
 #include "slab/dead.h"
+#include "page/run.h"
 #include "os/os.h"
 #include "percpu/nodes.h"
 #include "slab/bitmap.h"

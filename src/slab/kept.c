@@ -24,8 +24,8 @@
  *           serves all the same.
  * Tests     tests/unit/slab/test_kept.c, tests/contract/test_protected.c, tests/model/kept.c
  */
-#include "page/run.h"
 #include "slab/kept.h"
+#include "page/run.h"
 #include "page/where.h"
 #include "slab/bitmap.h"
 #include "slab/kept_notes.h"

@@ -10,8 +10,8 @@
  *           command.
  * Tests     tests/tools/test_stele.sh
  */
-#include "base/fmt.h"
 #include "tools/tools.h"
+#include "base/fmt.h"
 
 #include "base/bits.h"
 #include "base/options.h"

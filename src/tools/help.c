@@ -6,8 +6,8 @@
  *           `stele help options --markdown`, and a test compares them.
  * Tests     tests/tools/test_stele.sh
  */
-#include "base/fmt.h"
 #include "tools/tools.h"
+#include "base/fmt.h"
 
 #include "base/options.h"
 

@@ -17,9 +17,8 @@ struct fault_call {
 	const char *name; /* of the cache; NULL: pages */
 	size_t bytes;
 	gfp_t gfp;
-	bool marked; /* the cache is */
-	const void
-		*site; /* where the call returns to; NULL: the library's own structure for a user */
+	bool marked;	  /* the cache is */
+	const void *site; /* the caller; NULL: a structure of the library for a user */
 };
 
 bool stele_fault_hits(enum stele_fault_kind kind, const struct fault_call *call);
@@ -31,7 +30,7 @@ static inline bool pages_fail(size_t bytes, gfp_t gfp, const void *site)
 	return trace_asked(WATCH_FAIL_PAGE) && stele_fault_hits_pages(bytes, gfp, site);
 }
 
-/* What the options say, once they are known. */
+/* Makes the choices that the options name, once the options are known. */
 void stele_fault_by_options(void);
 
 #endif

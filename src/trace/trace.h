@@ -23,7 +23,7 @@
 
 extern _Atomic uint32_t stele_trace_wanted __attribute__((visibility("hidden")));
 
-/* In the same word: what else the slow paths have to do while the fast paths are closed for it. */
+/* In the same word: other work of the slow paths. The fast paths are closed for it. */
 #define WATCH_CLEAR_NEW (1u << 24)   /* the option init_on_alloc */
 #define WATCH_CLEAR_FREED (1u << 25) /* the option init_on_free */
 #define WATCH_FAIL_SLAB (1u << 26)   /* some objects are to fail (trace/fault.h) */
