@@ -14,7 +14,7 @@
  *           round that stalls, and all that waits for readers for a thread that stalls inside of
  *           liburcu. The number is printed.
  * Argument  seconds to run: cases in an order that a number chooses, as many as there is time for.
- *           `all`: each case once. `control`: one case that must fail.
+ *           `all`: each case once. `control`: one case, in which somebody must stand still.
  * Failure   a kind of call that stands still, a bad free, a crash, a point that was never fired at.
  * Builds    debug only, not with a sanitizer.
  */
@@ -28,7 +28,7 @@
 #include <sys/wait.h>
 
 #define STANDS_STILL 20 /* seconds that a call may stand still: the machine may be busy */
-#define FIND_MS 1000	/* how long the victim looks for its point */
+#define FIND_MS 1000	/* how long the victim looks for its point, but for the control's */
 #define SURVEY_MS 2500
 #define PROGRESS 2 /* so many calls of each kind must come back after the victim has gone */
 #define POINTS 200
@@ -157,7 +157,7 @@ static bool is_spared(unsigned kind)
 static int run_case(const char *point, enum leaving_way way, uintptr_t seed)
 {
 	unsigned long before[KINDS];
-	double end = seconds_now() + FIND_MS / 1000.0, begin;
+	double end = seconds_now() + (control ? STANDS_STILL : FIND_MS / 1000.0), begin;
 	unsigned spared = 0;
 
 	leaving_begin();
@@ -292,7 +292,7 @@ int main(int argc, char **argv)
 	setvbuf(stdout, NULL, _IOLBF, 0);
 	control = argc == 2 && !strcmp(argv[1], "control");
 	if (control)
-		_exit(run_case("cpus:writing", LEAVING_STALLS, 1) == 1);
+		_exit(run_case("cpus:writing", LEAVING_STALLS, 1) != 1);
 	if (argc == 4)
 		_exit((run_case(argv[1], (enum leaving_way)atoi(argv[2]),
 				(uintptr_t)atol(argv[3]))));
