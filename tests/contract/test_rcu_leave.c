@@ -91,12 +91,14 @@ static _Thread_local volatile bool may_leave;
 static _Atomic unsigned long left;
 static _Atomic bool stop;
 
+/* The next signal may come while this one leaves: handlers that leave must not pile up. */
 static void leave(int signal)
 {
 	(void)signal;
 	if (!may_leave)
 		return;
 	left++;
+	may_leave = false;
 	siglongjmp(out, 1);
 }
 
