@@ -6,13 +6,16 @@
  *           to no thread, or the threads there do something else. It is closed for a moment and
  *           emptied as one that goes (cache/slots.c); in the fallback, line by line under their locks.
  * Looks     When a slab is made, `cpu_look` milliseconds after the last look at the earliest, it is
- *           noted that one is due; the next ordinary slow call looks at LOOK_SLOTS slots. So does
- *           the watcher (percpu/watch.c), where a program has asked for one.
- * Objects   signatures, ages: by slot, under the turn of the thread that looks (`looking`). The next
- *           one takes the turn of a thread that is gone.
+ *           noted that one is due; the next ordinary slow call makes LOOK_STEPS steps, most often one
+ *           per slot. So does the watcher (percpu/watch.c), where a program has asked for one.
+ * Bound     A step sums up at most STEP_WORDS words of a slot, and empties at most STEP_CACHES caches
+ *           of it, however many caches there are. The next step goes on where it ended.
+ * Objects   sums, ages: by slot; step: where the last step ended. All of it is under the turn of the
+ *           thread that looks (`looking`). The next one takes the turn of a thread that is gone.
  * Order     COLD_LOOK, SLOT, HANDOVER.
  * Context   any; a look leaves busy slots alone.
- * Limits    A cold slot keeps the objects of caches with a destructor, as in decay.c.
+ * Limits    A cold slot keeps the objects of caches with a destructor, as in decay.c. A slot that comes
+ *           into use between two steps that empty it loses the rest of its sheaves once.
  * Tests     tests/unit/cache/test_cold.c
  */
 #include "cache/cold.h"
@@ -25,15 +28,23 @@
 #include "percpu/system.h"
 #include "sync/in_hand.h"
 
-#define LOOK_SLOTS 16u
+#define LOOK_STEPS 16u
+#define STEP_WORDS 4096u
+#define STEP_CACHES 64u
 #define COLD_AGE 3 /* looks */
 
 static _Atomic uint64_t last_look; /* ms */
 static _Atomic uint32_t due;
 static _Atomic uint32_t looking; /* the name of the thread that looks, or 0 */
-static uint64_t signatures[STELE_SLOTS_MAX];
+static uint64_t sums[STELE_SLOTS_MAX];
 static uint8_t ages[STELE_SLOTS_MAX];
-static unsigned next_slot;
+
+static struct {
+	unsigned slot;
+	uint32_t at;   /* the words of the slot below it are in `sum` */
+	uint64_t sum;  /* so far */
+	bool emptying; /* the slot is cold, and a round through the caches empties it */
+} step;
 
 void stele_cold_note(void)
 {
@@ -65,34 +76,54 @@ static void empty_cold(struct kmem_cache *s, void *arg)
 	stele_sheaf_dissolve_both(s, found);
 }
 
-static void empty_slot(unsigned slot, void *arg)
+static void empty_some(unsigned slot, void *arg)
 {
-	(void)arg;
 	STELE_POINT("cpus:cold");
-	stele_cache_try_each(empty_cold, &slot);
+	*(bool *)arg = stele_cache_try_some(ROUND_COLD, STEP_CACHES, empty_cold, &slot);
 }
 
-static void look_at_slot(unsigned slot)
+static bool is_cold(unsigned slot, uint64_t sum)
 {
-	uint64_t signature = stele_slot_signature(slot);
+	if (sum && sum == sums[slot])
+		return ++ages[slot] >= COLD_AGE;
+	sums[slot] = sum;
+	ages[slot] = 0;
+	return false;
+}
 
-	if (!signature || signature != signatures[slot]) {
-		signatures[slot] = signature;
-		ages[slot] = 0;
-	} else if (++ages[slot] >= COLD_AGE && stele_slot_empty_cold(slot, empty_slot, NULL)) {
-		ages[slot] = 0;
+static void go_to_next_slot(void)
+{
+	step.slot = (step.slot + 1) % stele_system_facts.slots;
+	step.at = 0;
+	step.sum = 0;
+	step.emptying = false;
+}
+
+/* A slot that could not be emptied now is as old at the next look. */
+static void make_step(void)
+{
+	bool over = true; /* also where the slot cannot be paused */
+
+	if (!step.emptying) {
+		if (!stele_slot_sum(step.slot, &step.at, STEP_WORDS, &step.sum))
+			return;
+		step.emptying = is_cold(step.slot, step.sum);
+	}
+	if (!step.emptying || !stele_slot_empty_cold(step.slot, empty_some, &over)) {
+		go_to_next_slot();
+	} else if (over) {
+		ages[step.slot] = 0;
+		go_to_next_slot();
 	}
 }
 
-static void look_at_slots(void)
+static void make_steps(void)
 {
-	unsigned slots = stele_system_facts.slots, most = STELE_MIN(slots, LOOK_SLOTS);
+	unsigned most = STELE_MIN(stele_system_facts.slots, LOOK_STEPS);
 
 	STELE_POINT("cpus:looking");
-	for (unsigned i = 0; i < most; i++) {
-		look_at_slot(next_slot % slots);
-		next_slot++;
-	}
+	for (unsigned i = 0; i < most; i++)
+		make_step();
 }
 
 void stele_cold_look(void)
@@ -104,7 +135,7 @@ void stele_cold_look(void)
 	/* ORDER(COLD_LOOK) acquire, and release at the end: one look sees what the last one noted. */
 	if ((!seen || stele_thread_is_gone(seen)) &&
 	    cas_acquire(&looking, &seen, stele_thread_name())) {
-		look_at_slots();
+		make_steps();
 		store_release(&looking, 0);
 	}
 	stele_os_signals_release(signals);

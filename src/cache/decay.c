@@ -56,7 +56,7 @@ bool stele_decay_pending(void)
 void stele_decay_go_on(void)
 {
 	if (stele_likely(!stele_decay_pending()) ||
-	    !stele_cache_try_some(AT_ONCE, empty_cache, NULL))
+	    !stele_cache_try_some(ROUND_DECAY, AT_ONCE, empty_cache, NULL))
 		return;
 	store_relaxed(&going, 0);
 	stele_kept_purge();

@@ -19,7 +19,7 @@ struct stele_mutex stele_walking = STELE_MUTEX(WALKING);
 struct stele_mutex stele_list_lock = STELE_MUTEX(LIST);
 struct kmem_cache *stele_caches;
 static struct kmem_cache *pinned;	 /* by the walk under way */
-static struct kmem_cache *next_of_round; /* NULL: a round begins at the first one */
+static struct kmem_cache *next_of[CACHE_ROUNDS]; /* NULL: a round begins at the first one */
 
 /* The child of a fork finds the list without the cache or with a complete one. */
 void stele_list_push(struct kmem_cache *s)
@@ -34,8 +34,9 @@ void stele_list_remove(struct kmem_cache *s)
 {
 	struct kmem_cache **at = &stele_caches;
 
-	if (next_of_round == s)
-		next_of_round = s->next;
+	for (int round = 0; round < CACHE_ROUNDS; round++)
+		if (next_of[round] == s)
+			next_of[round] = s->next;
 	while (*at && *at != s)
 		at = &(*at)->next;
 	if (*at)
@@ -70,16 +71,17 @@ void stele_cache_try_each(void (*each)(struct kmem_cache *, void *), void *arg)
 	stele_unlock(&stele_list_lock);
 }
 
-bool stele_cache_try_some(unsigned most, void (*each)(struct kmem_cache *, void *), void *arg)
+bool stele_cache_try_some(enum cache_round round, unsigned most,
+			  void (*each)(struct kmem_cache *, void *), void *arg)
 {
 	struct kmem_cache *s;
 
 	if (!stele_trylock(&stele_list_lock))
 		return false;
-	s = next_of_round ? next_of_round : stele_caches;
+	s = next_of[round] ? next_of[round] : stele_caches;
 	for (; s && most--; s = s->next)
 		each(s, arg);
-	next_of_round = s;
+	next_of[round] = s;
 	stele_unlock(&stele_list_lock);
 	return !s;
 }

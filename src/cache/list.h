@@ -25,8 +25,11 @@ struct kmem_cache *stele_list_next_pinned(struct kmem_cache *s, cache_question t
 /* Without waiting: nothing happens when another thread holds the list. Any context; @each must not
  * call anything that takes the list's lock. */
 void stele_cache_try_each(void (*each)(struct kmem_cache *, void *), void *arg);
-/* The same with the next @most caches of a round through the list. True: the round is over. */
-bool stele_cache_try_some(unsigned most, void (*each)(struct kmem_cache *, void *), void *arg);
+/* The same with the next @most caches of a round through the list. Each kind of round has a place of
+ * its own in the list. True: the round is over; the next call begins another one. */
+enum cache_round { ROUND_DECAY, ROUND_COLD, CACHE_ROUNDS };
+bool stele_cache_try_some(enum cache_round round, unsigned most,
+			  void (*each)(struct kmem_cache *, void *), void *arg);
 
 /* stele_dead_sweep() of all caches, without waiting. False: another thread holds the list. Any
  * context. */

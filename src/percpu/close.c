@@ -119,16 +119,17 @@ void stele_slot_empty_held(unsigned slot, uint64_t words, uint64_t found[3])
 	empty_line(slot, words, false, found);
 }
 
-uint64_t stele_slot_signature(unsigned slot)
+bool stele_slot_sum(unsigned slot, uint32_t *at, unsigned most, uint64_t *sum)
 {
-	uint64_t base = slot_memory_begun(slot), sum = 0;
-	uint32_t end = load_relaxed(&stele_slots.high);
+	uint64_t base = slot_memory_begun(slot);
+	uint32_t high = load_relaxed(&stele_slots.high), end = *at + most * 8;
 
-	for (uint32_t at = 0; base && at < end; at += 8) {
-		uint64_t word = load_relaxed(word_at(base, at));
+	end = STELE_MIN(end, high);
+	for (; base && *at < end; *at += 8) {
+		uint64_t word = load_relaxed(word_at(base, *at));
 
-		if (at % STELE_WORDS_SIZE != WORD_LOCK && stele_is_sheaf(word))
-			sum = (sum << 5 | sum >> 59) + word;
+		if (*at % STELE_WORDS_SIZE != WORD_LOCK && stele_is_sheaf(word))
+			*sum = (*sum << 5 | *sum >> 59) + word;
 	}
-	return sum;
+	return !base || end == high;
 }

@@ -97,8 +97,10 @@ void stele_slot_empty(unsigned slot, uint64_t words, uint64_t found[3]);
  */
 bool stele_slot_empty_cold(unsigned slot, void (*each)(unsigned slot, void *arg), void *arg);
 void stele_slot_empty_held(unsigned slot, uint64_t words, uint64_t found[3]);
-/* Another number when a sheaf was used, attached or detached there; 0 when it has none. */
-uint64_t stele_slot_signature(unsigned slot);
+/* Adds to @sum what at most @most words of @slot tell, from the offset *@at on, which it moves. True:
+ * the last word was among them. From offset 0 and sum 0 on, the sum is another one when a sheaf was
+ * used, attached or detached meanwhile; and 0 when the slot has none. */
+bool stele_slot_sum(unsigned slot, uint32_t *at, unsigned most, uint64_t *sum);
 
 /* Their memory where it is mapped as slots come into use; NULL: all of it is. */
 struct stele_stretch;

@@ -14,6 +14,7 @@
 
 #include "../unit.h"
 
+#include <stdio.h>
 #include <unistd.h>
 
 #define OBJECTS 200
@@ -47,7 +48,7 @@ static void *leave_in_slot(void *arg)
 
 static void look(unsigned times)
 {
-	/* Each looks at sixteen, in turn. */
+	/* Each makes a step in sixteen of them, in turn. */
 	for (unsigned i = 0; i < times * ((stele_system_facts.slots + 15) / 16); i++)
 		stele_cold_look();
 }
@@ -89,6 +90,56 @@ static void a_slot_in_use_keeps_its_objects(void **state)
 	}
 }
 
+/* ---- however many caches there are ---- */
+
+#define MANY 400
+#define STEP_CACHES 64u /* as cold.c says */
+
+static struct kmem_cache *many[MANY];
+
+static void *leave_in_many(void *arg)
+{
+	(void)arg;
+	for (int i = 0; i < MANY; i++)
+		kmem_cache_free(many[i], kmem_cache_alloc(many[i], 0));
+	return NULL;
+}
+
+static unsigned with_sheaves(void)
+{
+	unsigned n = 0;
+
+	for (int i = 0; i < MANY; i++)
+		n += stele_pcpu_sheaves(many[i]->words) > 0;
+	return n;
+}
+
+static void a_look_empties_no_more_than_it_may(void **state)
+{
+	unsigned most = STEP_CACHES * STELE_MIN(stele_system_facts.slots, 16u), left, before;
+
+	(void)state;
+	for (int i = 0; i < MANY; i++) {
+		char name[16];
+
+		snprintf(name, sizeof(name), "many-%d", i);
+		many[i] = kmem_cache_create(name, 64, 0, SLAB_NO_MERGE, NULL);
+		assert_non_null(many[i]);
+	}
+	in_threads(1, leave_in_many);
+	before = left = with_sheaves();
+	assert_int_equal(left, MANY);
+	for (int i = 0; i < 100 && left; i++) {
+		stele_cold_look();
+		left = with_sheaves();
+		assert_in_range(before - left, 0, most);
+		before = left;
+	}
+	assert_int_equal(left, 0);
+	for (int i = 0; i < MANY; i++)
+		kmem_cache_destroy(many[i]);
+}
+
 static void nothing_is_lost(void **state)
 {
 	(void)state;
@@ -115,6 +166,7 @@ int main(void)
 		cmocka_unit_test(objects_of_a_cold_slot_go_back),
 		cmocka_unit_test(a_quiet_program_has_a_watcher_for_it),
 		cmocka_unit_test(a_slot_in_use_keeps_its_objects),
+		cmocka_unit_test(a_look_empties_no_more_than_it_may),
 		cmocka_unit_test(nothing_is_lost),
 	};
 
