@@ -30,7 +30,7 @@
 
 #define LOOK_STEPS 16u
 #define STEP_WORDS 4096u
-#define STEP_CACHES 64u
+#define STEP_CACHES 16u
 #define COLD_AGE 3 /* looks */
 
 static _Atomic uint64_t last_look; /* ms */

@@ -6,27 +6,20 @@
  *           empty, dead and idle slabs. Some of its calls are stepped through, instruction by
  *           instruction, by its parent, and the longest counts. The work left to others is done
  *           in one call at the end: the proof that a long one would be seen.
- * The trap  A stepped restartable sequence is aborted at each step and would never end; so before
- *           each step rseq_cs is cleared, as in bench/count_insns.c.
  * Argument  of the stress tests; the mess is the same however long.
  * Builds    without sanitizers, which add instructions of their own.
  */
 #include "slab/kmem_cache.h"
-#include "stress.h"
+#include "stepped.h"
 
 #include <errno.h>
 #include <sys/mman.h>
-#include <sys/ptrace.h>
-#include <sys/wait.h>
 
 /* Instructions of a _nolock call. A debug build has more: it also checks whole structures on the way. */
 #define MOST (STELE_DEBUG ? 14000 : 4000)
 /* With several memory nodes a call may open an area of each, and map its part of the tables. */
 #define MOST_NODES (MOST + 1000)
 #define HELD 3000
-
-#define RSEQ_CS_OFFSET 8
-#define GET_RSEQ_CONFIGURATION 0x420f /* not in every libc's <sys/ptrace.h>; Linux 5.13 */
 
 enum { ALLOC, FREE, BARRIER, KINDS };
 static const char *const names[KINDS] = { "kmalloc_nolock", "kfree_nolock",
@@ -121,36 +114,10 @@ static void child(void)
 
 /* ---- the parent ---- */
 
-static uintptr_t rseq_cs_of(pid_t pid)
-{
-	struct {
-		uint64_t area;
-		uint32_t size, signature, flags, pad;
-	} found = { 0 };
-	long got = ptrace(GET_RSEQ_CONFIGURATION, pid, (void *)sizeof(found), &found);
-
-	return got >= 8 && found.area ? found.area + RSEQ_CS_OFFSET : 0;
-}
-
-static void step(pid_t pid, uintptr_t rseq_cs)
-{
-	int status;
-
-	if (rseq_cs && ptrace(PTRACE_PEEKDATA, pid, (void *)rseq_cs, NULL))
-		ptrace(PTRACE_POKEDATA, pid, (void *)rseq_cs, NULL);
-	MUST(ptrace(PTRACE_SINGLESTEP, pid, NULL, NULL) == 0);
-	MUST(waitpid(pid, &status, 0) == pid && WIFSTOPPED(status) && WSTOPSIG(status) == SIGTRAP);
-}
-
 static void step_through(pid_t pid)
 {
-	uintptr_t rseq_cs = rseq_cs_of(pid);
-	unsigned long n = 0;
+	unsigned long n = stepped_insns(pid, &shared->inside);
 
-	while (!atomic_load(&shared->inside))
-		step(pid, rseq_cs);
-	for (; atomic_load(&shared->inside); n++)
-		step(pid, rseq_cs);
 	shared->calls[shared->kind]++;
 	if (n > shared->longest[shared->kind])
 		shared->longest[shared->kind] = n;
@@ -159,7 +126,6 @@ static void step_through(pid_t pid)
 int main(void)
 {
 	bool good = true;
-	int status;
 	pid_t pid;
 	unsigned long most;
 
@@ -169,12 +135,7 @@ int main(void)
 	pid = fork();
 	if (pid == 0)
 		child();
-	while (waitpid(pid, &status, 0) == pid && WIFSTOPPED(status)) {
-		if (WSTOPSIG(status) == SIGSTOP)
-			step_through(pid);
-		MUST(ptrace(PTRACE_CONT, pid, NULL, NULL) == 0);
-	}
-	MUST(WIFEXITED(status) && WEXITSTATUS(status) == 0);
+	MUST(stepped_run(pid, step_through) == 0);
 	most = getenv("STELE_NODES") ? MOST_NODES : MOST;
 	for (int kind = 0; kind < KINDS; kind++) {
 		printf("%-22s %5lu calls, longest %lu instructions\n", names[kind],
