@@ -30,8 +30,8 @@ static inline char *slots_memory(unsigned slots)
 	return p == MAP_FAILED ? NULL : p;
 }
 
-/* Chooses the mode as the environment asks, and gives that many slots their memory, or as many as the
- * mode has for 0. */
+/* Chooses the mode as the environment asks, and gives that many slots their memory, or as many as
+ * the mode has for 0. */
 static inline int slots_start_with(unsigned n)
 {
 	char *base;
@@ -65,6 +65,11 @@ static inline uint64_t slots_start_up(unsigned n)
 	words = stele_pcpu_alloc();
 	for_each_possible_cpu(cpu) if (!cpu_online(cpu) && stele_cpu_up(cpu) != 0) return 0;
 	return words;
+}
+
+static inline void *object(uintptr_t i)
+{
+	return (void *)(i * 8 + 4096); /* neither 0 nor END; never dereferenced */
 }
 
 #define TEST_CAPACITY 6
