@@ -3,58 +3,10 @@
  * A thread leaves a call of a pool, stalls or dies there: the others still get what there is, and
  * change the pool's size. Each test is named by what its user would lose.
  */
-#include "contract.h"
+#include "left_pool.h"
 
-#include "../leaving.h"
-#include "base/options.h"
-#include "mempool/pool.h"
 #include <sched.h>
-#include <stdlib.h>
-#include <stele/mempool.h>
 #include <time.h>
-
-#define SECONDS_AT_MOST 20 /* seconds: the machine may be busy */
-
-/* ---- a pool of elements that exist from the start ---- */
-
-#define MOST 4
-
-static char elements[MOST][64];
-static unsigned given;
-static mempool_t pool;
-static void *mine[MOST];
-
-static void *give_once(gfp_t gfp, void *data)
-{
-	(void)gfp, (void)data;
-	return given < MOST ? elements[given++] : NULL;
-}
-
-static bool ends;
-
-/* While the pool is used, each element has its place. */
-static void free_at_the_end(void *p, void *data)
-{
-	(void)p, (void)data;
-	if (!ends)
-		abort();
-}
-
-static void end_pool(void)
-{
-	ends = true;
-	mempool_exit(&pool);
-	ends = false;
-}
-
-/* All of its @n elements are here. */
-static void make_pool(int n)
-{
-	given = (unsigned)(MOST - n);
-	assert_int_equal(mempool_init(&pool, n, give_once, free_at_the_end, NULL), 0);
-	for (int i = 0; i < n; i++)
-		mine[i] = mempool_alloc_preallocated(&pool);
-}
 
 /* ---- threads that wait ---- */
 
@@ -364,15 +316,6 @@ static void a_thread_that_stops_while_it_resizes_stops_no_other(void **state)
 				assert_int_equal(pool.min_nr, 2);
 			end_pool();
 		}
-}
-
-static int begin(void **state)
-{
-	(void)state;
-	kfree(kmalloc(8, GFP_KERNEL)); /* the options are read */
-	stele_opt.mempool_retry = 0;
-	leaving_begin();
-	return 0;
 }
 
 int main(void)

@@ -3,46 +3,9 @@
  * Threads leave calls of a pool again and again: the places of the table of waiters, and those of a
  * reserve, come to an end. Calls of other threads still come back, and are served.
  */
-#include "contract.h"
+#include "left_pool.h"
 
-#include "../leaving.h"
-#include "base/options.h"
-#include "mempool/pool.h"
-#include "mempool/queue.h"
-#include <stele/mempool.h>
 #include <time.h>
-
-#define SECONDS_AT_MOST 20 /* the machine may be busy */
-#define MOST 4
-
-static mempool_t pool;
-
-/* ---- a pool of one element, which is here ---- */
-
-static char element[64];
-static void *mine;
-static bool given;
-
-static void *give_once(gfp_t gfp, void *data)
-{
-	(void)gfp, (void)data;
-	if (given)
-		return NULL;
-	given = true;
-	return element;
-}
-
-static void keep(void *p, void *data)
-{
-	(void)p, (void)data;
-}
-
-static void make_pool(void)
-{
-	given = false;
-	assert_int_equal(mempool_init(&pool, 1, give_once, keep, NULL), 0);
-	mine = mempool_alloc_preallocated(&pool);
-}
 
 /* ---- many that leave, and pools that end ---- */
 
@@ -78,22 +41,22 @@ static void *leave_all_places(void *arg)
 
 static void one_more_has_a_place(void)
 {
-	make_pool();
+	make_pool(1);
 	entered = 0;
 	leaving_may = true;
 	if (sigsetjmp(leaving_out, 1) == 0)
 		wait_with_a_place();
 	leaving_may = false;
 	assert_int_equal(entered, 1);
-	mempool_free(mine, &pool);
-	mempool_exit(&pool);
+	mempool_free(mine[0], &pool);
+	end_pool();
 }
 
 static void all_leave(bool in_a_thread_that_ends)
 {
 	pthread_t thread;
 
-	make_pool();
+	make_pool(1);
 	leaving.way = LEAVING_JUMPS;
 	stele_inject = jump_from_each_wait;
 	entered = 0;
@@ -102,8 +65,8 @@ static void all_leave(bool in_a_thread_that_ends)
 	else if (pthread_create(&thread, NULL, leave_all_places, NULL) == 0)
 		pthread_join(thread, NULL);
 	assert_in_range(entered, 1, WAIT_PLACES);
-	mempool_free(mine, &pool);
-	mempool_exit(&pool);
+	mempool_free(mine[0], &pool);
+	end_pool();
 }
 
 static void places_in_pools_that_ended_are_used_again(void **state)
@@ -160,15 +123,6 @@ static void filling_a_pool_without_places_ends(void **state)
 	alarm(0);
 	assert_true(stele_mempool_curr_nr(&pool) < MOST);
 	mempool_exit(&pool);
-}
-
-static int begin(void **state)
-{
-	(void)state;
-	kfree(kmalloc(8, GFP_KERNEL)); /* the options are read */
-	stele_opt.mempool_retry = 0;
-	leaving_begin();
-	return 0;
 }
 
 int main(void)

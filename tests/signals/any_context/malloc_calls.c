@@ -231,18 +231,15 @@ static void vast(void)
 
 /* ---- others ---- */
 
-/* Somebody else holds what the data path tries to enter. */
-static void beside_others(void)
+static void decay_when_trimmed(void)
 {
 	malloc_trim(1 << 20);
-	other_enters(&others, &others.list->word);
 	decay();
-	other_leaves(&others.list->word);
-	malloc_trim(1 << 20);
-	other_enters(&others, &others.taking->word);
-	decay();
-	other_leaves(&others.taking->word);
-	with_holes(PLAIN);
+}
+
+static void beside_others(void)
+{
+	beside_others_of(decay_when_trimmed, PLAIN);
 }
 
 static uint64_t words_of(size_t size)
@@ -250,21 +247,14 @@ static uint64_t words_of(size_t size)
 	return ((uint16_t *)(others.hot->base + STELE_SIZES_OFFSET))[size];
 }
 
-/* A child of a fork that struck while others were inside, taking the sheaves of a cache. */
 static void inherited(void)
 {
-	for (int page = 0; page < 2; page++) {
-		malloc_trim(1 << 20);
-		other_enters(&others, &others.taking->word);
-		other_enters(&others, &others.list->word);
-		if (page)
-			others_mark(&others, words_of(1000));
-		others_fork(&others, page);
-		if (page)
-			many_of(PLAIN, 1000, 1, true);
-		else
-			decay();
-	}
+	malloc_trim(1 << 20);
+	inherit(0);
+	decay();
+	malloc_trim(1 << 20);
+	inherit(words_of(1000));
+	many_of(PLAIN, 1000, 1, true);
 }
 
 /* ---- events ---- */
@@ -367,22 +357,16 @@ static uint64_t in_use(void)
 
 int main(int argc, char **argv)
 {
-	const struct trap_plan plan = {
+	struct trap_plan plan = {
 		.name = "libstele-malloc",
-		.table = argc > 1 ? argv[1] : "",
 		.function = (const void *)malloc,
 		.function_name = "malloc",
 		.phases = PHASES,
 		.cheap = CHEAP,
 		.phase = run,
-		.between = between,
-		.handler = in_handler,
-		.settle = settle,
-		.share = 90,
 	};
 
-	trap_prepare(&plan);
-	find_library();
+	prepare(&plan, argc, argv);
 	read_stats = (void (*)(struct stele_stats *))trap_symbol("stele_stats_read");
 	at_start = in_use();
 	trap_run();

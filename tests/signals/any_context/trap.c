@@ -14,11 +14,10 @@
 #include "trap.h"
 #include "percpu/percpu.h"
 #include "percpu/system.h"
+#include "trap_table.h"
 
-#include <elf.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <link.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -33,11 +32,6 @@
 #ifndef STELE_TEST_DEBUG
 #define STELE_TEST_DEBUG 0
 #endif
-#define TEXT_MAX (1u << 18)
-#define PLACES_MAX 32768
-#define FUNCTIONS_MAX 512
-#define SEQUENCES_MAX 64
-#define TABLE_MAX (1u << 20)
 /* Debug builds inline less. scripts/frames bounds what release builds use. */
 #define STACK_BYTES (STELE_TEST_DEBUG ? 32768u : 16384u)
 #define PAINT 0xa5
@@ -46,45 +40,8 @@
 #define ERRNO_MARK 4242
 #define SETTLE_EVERY 128
 #define WATCH_SECONDS 60
-#define SOME_LESS 4 /* per cent that chance may add to what is not hit, where only some are looked at */
+#define SOME_LESS 4 /* per cent: where some are looked at, chance may miss more */
 
-enum {
-	BY_SEQUENCE = 1,
-	BY_LOCK = 2,
-	BY_CPU = 4,
-	BY_CID = 8,
-	INLINED_OUT = 16,
-	NEVER = 32,
-	WAITS = 64,
-};
-
-struct place {
-	unsigned char *at;
-	const char *function;
-	uint64_t phases; /* those that hit it when nothing disturbs them */
-	unsigned char byte;
-	unsigned char flags;
-	bool planted, hit, in_handler, skipped;
-};
-
-struct sequence {
-	uintptr_t start, end, abort;
-};
-
-/* As the compiler lays them out: the kernel's struct rseq_cs. */
-struct rseq_cs_words {
-	uint32_t version, flags;
-	uint64_t start, bytes, abort;
-};
-
-static char table_text[TABLE_MAX];
-static struct place places[PLACES_MAX];
-static unsigned places_count;
-static unsigned every = 1, first; /* of so many places one is looked at, from this one on */
-static uint16_t place_at[TEXT_MAX]; /* by offset: number of the place, plus one */
-static struct sequence sequences[SEQUENCES_MAX];
-static unsigned sequences_count;
-static unsigned char *library;
 static unsigned char *stack;
 static const struct trap_plan *plan;
 
@@ -96,13 +53,6 @@ static unsigned long traps, traps_at[DEEPEST + 1];
 unsigned trap_depth(void)
 {
 	return depth;
-}
-
-static void say_place(const struct place *place, const char *what)
-{
-	if (place)
-		dprintf(STDERR_FILENO, "  %s: %s, offset %#lx\n", what, place->function,
-			(unsigned long)(place->at - library));
 }
 
 void fail_at(int code, const char *file, int line, const char *what)
@@ -127,74 +77,6 @@ static void on_alarm(int number)
 	fail_at(EXIT_HANGS, __FILE__, __LINE__, "a phase ends");
 }
 
-/* ---- the table ---- */
-
-static void add_place(unsigned long offset, unsigned flags, const char *function)
-{
-	MUST(offset < TEXT_MAX && places_count < PLACES_MAX);
-	places[places_count] = (struct place){
-		.at = library + offset,
-		.function = function,
-		.flags = (unsigned char)flags,
-		.skipped = !(flags & BY_SEQUENCE) && places_count % every != first,
-	};
-	place_at[offset] = (uint16_t)++places_count;
-}
-
-static unsigned flags_of(const char *letters)
-{
-	unsigned flags = 0;
-
-	for (; *letters; letters++)
-		flags |= *letters == 'r'   ? BY_SEQUENCE
-			 : *letters == 'f' ? BY_LOCK
-			 : *letters == 'c' ? BY_CPU
-			 : *letters == 'm' ? BY_CID
-			 : *letters == 'o' ? INLINED_OUT
-					   : 0;
-	return flags;
-}
-
-static void add_sequences(unsigned long offset, unsigned long bytes)
-{
-	const struct rseq_cs_words *cs = (const void *)(library + offset);
-
-	for (unsigned long i = 0; i < bytes / sizeof(*cs); i++) {
-		MUST(sequences_count < SEQUENCES_MAX);
-		sequences[sequences_count++] = (struct sequence){
-			.start = cs[i].start,
-			.end = cs[i].start + cs[i].bytes,
-			.abort = cs[i].abort,
-		};
-	}
-}
-
-/* The words of one line, in place. */
-static unsigned split(char *line, char *words[3])
-{
-	unsigned n = 0;
-	char *rest = NULL, *word;
-
-	for (word = strtok_r(line, " ", &rest); word && n < 3; word = strtok_r(NULL, " ", &rest))
-		words[n++] = word;
-	return n;
-}
-
-struct symbol {
-	const char *name;
-	unsigned long offset;
-};
-static struct symbol symbols[4096];
-static unsigned symbols_count;
-
-static const struct symbol *find_symbol(const char *name)
-{
-	for (unsigned i = 0; i < symbols_count; i++)
-		if (!strcmp(symbols[i].name, name))
-			return &symbols[i];
-	return NULL;
-}
-
 void *trap_symbol_if(const char *name)
 {
 	const struct symbol *found = find_symbol(name);
@@ -210,64 +92,6 @@ void *trap_symbol(const char *name)
 		dprintf(STDERR_FILENO, "no symbol %s\n", name);
 	MUST(p);
 	return p;
-}
-
-/* The symbols come first: from then on it is known where the library lies. */
-static void find_library(void)
-{
-	const struct symbol *found = find_symbol(plan->function_name);
-
-	MUST(found);
-	library = (unsigned char *)plan->function - found->offset;
-}
-
-static void read_line(char *line)
-{
-	static const char *function = "?";
-	char *words[3] = { "", "", "" };
-	unsigned long offset;
-
-	MUST(split(line, words) >= 2);
-	if (!strcmp(words[0], "fn")) {
-		function = words[1];
-		return;
-	}
-	offset = strtoul(words[1], NULL, 16);
-	if (!strcmp(words[0], "symbol")) {
-		MUST(symbols_count < 4096);
-		symbols[symbols_count++] = (struct symbol){ words[2], offset };
-		return;
-	}
-	if (!library)
-		find_library();
-	if (!strcmp(words[0], "cs"))
-		add_sequences(offset, strtoul(words[2], NULL, 10));
-	else if (!strcmp(words[0], "never"))
-		add_place(offset, NEVER, words[2]);
-	else if (!strcmp(words[0], "waits"))
-		add_place(offset, WAITS, words[2]);
-	else
-		add_place(offset, flags_of(words[2]), function);
-}
-
-static void read_table(void)
-{
-	int file = open(plan->table, O_RDONLY | O_CLOEXEC);
-	ssize_t bytes = 0, more;
-	char *line = table_text, *end;
-
-	MUST(file >= 0);
-	while ((more = read(file, table_text + bytes, TABLE_MAX - (size_t)bytes)) > 0)
-		bytes += more;
-	MUST(more == 0 && bytes > 0 && bytes < TABLE_MAX);
-	close(file);
-	for (; line < table_text + bytes; line = end + 1) {
-		end = memchr(line, '\n', (size_t)(table_text + bytes - line));
-		MUST(end);
-		*end = '\0';
-		read_line(line);
-	}
-	MUST(places_count > 0);
 }
 
 /* ---- breakpoints ---- */
@@ -287,14 +111,6 @@ static void unplant(struct place *place)
 		return;
 	*place->at = place->byte;
 	place->planted = false;
-}
-
-static struct place *place_of(uintptr_t address)
-{
-	uintptr_t offset = address - (uintptr_t)library;
-	unsigned number = offset < TEXT_MAX ? place_at[offset] : 0;
-
-	return number && places[number - 1].planted ? &places[number - 1] : NULL;
 }
 
 static struct place *planted_between(uintptr_t from, uintptr_t to)
@@ -321,26 +137,11 @@ static struct place *fired(ucontext_t *context)
 	return place;
 }
 
-static bool plain(const struct place *place)
-{
-	return !(place->flags & (NEVER | WAITS)) && !place->skipped;
-}
-
 static void each_place(bool (*which)(const struct place *), void (*call)(struct place *))
 {
 	for (unsigned i = 0; i < places_count; i++)
 		if (which(&places[i]))
 			call(&places[i]);
-}
-
-static bool never(const struct place *place)
-{
-	return place->flags & NEVER;
-}
-
-static bool waits(const struct place *place)
-{
-	return place->flags & WAITS;
 }
 
 static void act(void)
@@ -447,17 +248,6 @@ static void note_handler(struct place *place)
 {
 	place->in_handler |= place->hit;
 	place->hit = false;
-}
-
-/* Apart from the others: planted together, these abort each other's sequences. */
-static bool in_sequence(const struct place *place)
-{
-	return place->flags & BY_SEQUENCE;
-}
-
-static bool outside(const struct place *place)
-{
-	return plain(place) && !in_sequence(place);
 }
 
 static void look_at(bool (*which)(const struct place *))
@@ -679,7 +469,7 @@ void trap_prepare(const struct trap_plan *what)
 	MUST(plan->phases <= 64);
 	every = some && atoi(some) > 1 ? (unsigned)atoi(some) : 1;
 	first = (unsigned)time(NULL) % every;
-	read_table();
+	read_table(plan);
 }
 
 void trap_run(void)

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * tests/signals/any_context/work.h - what both programs do at every instruction: make, drop, give, count
+ * tests/signals/any_context/work.h - what both programs do at every instruction: make, drop, give,
+ * count
  *
  * Idea      slab_calls.c and malloc_calls.c go through the same parts of the data path by other
  *           calls. A program says how an object is made, resized and dropped by each of its ways,
@@ -24,6 +25,7 @@ static void resize_to(struct object *o, size_t size);
 static void drop(const struct object *o);
 static void refill(void);     /* through the sheaves, the barn and the slabs, and back */
 static uint64_t in_use(void); /* bytes */
+static void in_handler(void);
 
 static struct basket for_handler, from_handler;
 static struct object many[MANY_MAX];
@@ -198,6 +200,30 @@ static inline void with_holes(unsigned way)
 		drop(&row[i]);
 }
 
+/* Another thread holds each of the two locks that the data path tries to enter. */
+static inline void beside_others_of(void (*work)(void), unsigned way)
+{
+	struct stele_mutex *const held[] = { others.list, others.taking };
+
+	for (unsigned i = 0; i < 2; i++) {
+		other_enters(&others, &held[i]->word);
+		work();
+		other_leaves(&held[i]->word);
+	}
+	with_holes(way);
+}
+
+/* A child of a fork that struck while others were inside, taking the sheaves of the cache with
+ * these @words, or of none. */
+static inline void inherit(uint64_t words)
+{
+	other_enters(&others, &others.taking->word);
+	other_enters(&others, &others.list->word);
+	if (words)
+		others_mark(&others, words);
+	others_fork(&others, words != 0);
+}
+
 /* ---- nothing lost ---- */
 
 static inline void empty(struct basket *basket)
@@ -224,6 +250,20 @@ static void settle(void)
 		bytes = in_use();
 	} while (for_handler.count || from_handler.count);
 	MUST_HOLD(bytes == at_start);
+}
+
+/* ---- the program ---- */
+
+/* What both programs plan alike; @plan has the library, the phases and how to run one. */
+static inline void prepare(struct trap_plan *plan, int argc, char **argv)
+{
+	plan->table = argc > 1 ? argv[1] : "";
+	plan->between = between;
+	plan->handler = in_handler;
+	plan->settle = settle;
+	plan->share = 90;
+	trap_prepare(plan);
+	find_library();
 }
 
 #endif
