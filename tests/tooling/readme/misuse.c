@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * tests/tooling/readme/misuse.c CASE - makes one mistake, so that docs/bad-input.md can quote the answer
+ * tests/tooling/readme/misuse.c CASE - makes one mistake, so that docs/bad-input.md can quote the
+ * answer
  *
- * Idea      Linked with the shared library like any program. tests/tooling/readme/check runs every case
- *           and compares what is said with what the page says. Cases named malloc-* are for the
- *           drop-in, which the checker preloads.
+ * Idea      Linked with the shared library like any program. tests/tooling/readme/check runs every
+ *           case and compares what is said with what the page says. Cases named malloc-* are for
+ *           the drop-in, which the checker preloads.
  * Output    standard error is the library's alone; without an argument, the names of all cases.
  * Exit      0: the program went on, as promised. 1: memory was not what it must be afterwards.
  */
