@@ -3,8 +3,8 @@
  * tests/protect.h - pages of the program's own, which it takes all access from
  *
  * Idea      A program may do with pages that it was given what the kernel lets it do; mprotect(2)
- *           has that as its example. So a thread that reads them without owning them dies. Pages that
- *           lie side by side are changed by one call.
+ *           has that as its example. So a thread that reads them without owning them dies. Pages
+ *           that lie side by side are changed by one call.
  * Failure   false: the system refuses (too many mappings); the caller gives up the round.
  */
 #ifndef TESTS_PROTECT_H

@@ -2,10 +2,10 @@
 /*
  * tests/toy_flavor.h - readers and grace periods in a few lines of C11
  *
- * Idea      What stele/rcu.h asks of a flavour, so that the tests run where there is no liburcu, under
- *           ThreadSanitizer, and with grace periods that the test can see, hold and break. A reader
- *           notes the epoch it began in; a grace period raises the epoch and waits for all that
- *           noted an older one.
+ * Idea      What stele/rcu.h asks of a flavour, so that the tests run where there is no liburcu,
+ *           under ThreadSanitizer, and with grace periods that the test can see, hold and break. A
+ *           reader notes the epoch it began in; a grace period raises the epoch and waits for all
+ *           that noted an older one.
  * Broken    toy_broken: a grace period ends at once.
  */
 #ifndef STELE_TESTS_TOY_FLAVOR_H

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Contract 24, 29 and 30: a slot goes beside a create, a destroy or a shrink, at every step of either side. One thread is held
- * at a named point of a change or of a create, destroy or shrink; the other runs against it.
+ * Contract 24, 29 and 30: a slot goes beside a create, a destroy or a shrink, at every step of
+ * either side. One thread is held at a named point of a change or of a create, destroy or shrink;
+ * the other runs against it.
  * Controls  with STELE_BROKEN_LIST_EARLY or STELE_BROKEN_FLUSH_UNHELD in cache/broken.h set, this
  *           program must fail.
  */
@@ -112,7 +113,8 @@ static void create(void)
 		wrong++;
 }
 
-/* Objects that rest in MAIN and SPARE of whatever slot this thread runs in, @waiting of them in RCU. */
+/* Objects that rest in MAIN and SPARE of whatever slot this thread runs in, @waiting of them in
+ * RCU. */
 static void rest_in_slot(struct kmem_cache *s, int waiting)
 {
 	struct item *p[OBJECTS];

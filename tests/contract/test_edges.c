@@ -3,8 +3,8 @@
  * Numbers at the ends of their types: sizes, counts, orders, alignments, negative ones given as
  * unsigned.
  *
- * Idea      No call may take one for a small number, by a sum or a product that wraps or by a type that
- *           cuts it. It says no: NULL, an error, the number itself.
+ * Idea      No call may take one for a small number, by a sum or a product that wraps or by a type
+ *           that cuts it. It says no: NULL, an error, the number itself.
  */
 #include "contract.h"
 

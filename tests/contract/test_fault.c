@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Contract of <stele/fault.h>: just the allocations fail that were chosen, and no memory is lost by it.
+ * Contract of <stele/fault.h>: just the allocations fail that were chosen, and no memory is lost by
+ * it.
  */
 #include "contract.h"
 #include <errno.h>

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Contract of the options init_on_alloc and init_on_free: no byte of a former owner is ever handed out.
- * The program is run with each of them, and with both. Without either every case about clear memory
- * must fail, and a run of that is expected to.
+ * Contract of the options init_on_alloc and init_on_free: no byte of a former owner is ever handed
+ * out. The program is run with each of them, and with both. Without either every case about clear
+ * memory must fail, and a run of that is expected to.
  */
 #include "../toy_flavor.h"
 #include "contract.h"

@@ -2,8 +2,8 @@
 /*
  * Calls of kmalloc_nolock() and kin in the middle of other calls: a hook at every named point of
  * the protocols plays the handler that interrupts a holder there (contract 8, 10), or holds
- * a thread there. Debug builds only: release has no points. Signals at every instruction (contract 7) are
- * in tests/stress/sweep.c and tests/signals/storms/.
+ * a thread there. Debug builds only: release has no points. Signals at every instruction (contract
+ * 7) are in tests/stress/sweep.c and tests/signals/storms/.
  */
 #include "watched.h"
 

@@ -146,7 +146,8 @@ static void mightsleep_needs_no_member(void **state)
 	assert_true(is_free(small) && is_free(large));
 }
 
-/* Contract 32: with a reader inside, nothing of what is given away comes back, whatever is allocated. */
+/* Contract 32: with a reader inside, nothing of what is given away comes back, whatever is
+ * allocated. */
 static void nothing_returns_while_a_reader_is_inside(void **state)
 {
 	enum { MANY = 2000 };

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Contract of grace periods: a limit bounds the memory that waits, no thread waits that must not, caches end only when
- * everything is back, and a fork finds it as it was. The readers are the test's own.
+ * Contract of grace periods: a limit bounds the memory that waits, no thread waits that must not,
+ * caches end only when everything is back, and a fork finds it as it was. The readers are the
+ * test's own.
  *
  * The argument "broken" lets nobody be held back: then memory must be seen to grow past its limit,
  * and a run of that is expected to fail.
@@ -110,7 +111,8 @@ static void *read_under_lock(void *arg)
 	return NULL;
 }
 
-/* A flooding thread holds the lock that a reader waits for: patience ends it, once per grace period. */
+/* A flooding thread holds the lock that a reader waits for: patience ends it, once per grace
+ * period. */
 static void a_lock_that_readers_need_is_no_deadlock(void **state)
 {
 	int64_t max = stele_opt.rcu_max, wait = stele_opt.rcu_wait;
@@ -142,7 +144,8 @@ static void give_large(int n)
 	}
 }
 
-/* Below rcu_expedite objects gather; past it a grace period is asked for, without anybody waiting. */
+/* Below rcu_expedite objects gather; past it a grace period is asked for, without anybody waiting.
+ * */
 static void few_objects_share_a_grace_period_and_many_hurry_it(void **state)
 {
 	uint64_t periods;
@@ -265,7 +268,8 @@ static void hold_points(void)
 	stele_inject = hold_at_detached;
 }
 
-/* Contract 33: a sheaf that is in somebody's hands, between the slot and the queue, is waited for. */
+/* Contract 33: a sheaf that is in somebody's hands, between the slot and the queue, is waited for.
+ * */
 static void a_barrier_waits_for_a_sheaf_between_slot_and_queue(void **state)
 {
 	struct kmem_cache *s =

@@ -2,8 +2,9 @@
 /*
  * Contract of a thread that stalls in a round of grace periods: in a user's destructor, or (debug
  * builds) at a named point. Objects that other threads give to kfree_rcu() are freed all the same,
- * and rcu_max bounds them; their caches end. A barrier over everything waits for a destructor that runs, and gives
- * up on a thread that stands still elsewhere. The readers are the test's own. Each case has half a minute.
+ * and rcu_max bounds them; their caches end. A barrier over everything waits for a destructor that
+ * runs, and gives up on a thread that stands still elsewhere. The readers are the test's own. Each
+ * case has half a minute.
  */
 #include "../nap.h"
 #include "../toy_flavor.h"

@@ -99,7 +99,8 @@ static void *give_in_period(void *arg)
 	return NULL;
 }
 
-/* A thread that waits runs a round, and is then no runner any more: a thread that came meanwhile must see that. */
+/* A thread that waits runs a round, and is then no runner any more: a thread that came meanwhile
+ * must see that. */
 static void without_a_runner_all_waiters_get_their_rounds(void **state)
 {
 	(void)state;

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * The test passes the library's own structure behind a user's thing (a cache, a pool, a set of
- * buckets, a prefilled sheaf) to every call that frees or resizes: each reports it and does nothing,
- * and the thing works on.
+ * buckets, a prefilled sheaf) to every call that frees or resizes: each reports it and does
+ * nothing, and the thing works on.
  */
 #include "death.h"
 

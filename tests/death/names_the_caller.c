@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* A bad free, by every kind of call: the report names the file and the place in the function that made
- * the call. */
+/* A bad free, by every kind of call: the report names the file and the place in the function that
+ * made the call. */
 #include "death.h"
 
 #include <dlfcn.h>

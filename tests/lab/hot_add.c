@@ -2,10 +2,10 @@
 /*
  * tests/lab/hot_add.c - the machine gets a CPU that it never had
  *
- * Idea      A virtual machine may grow. The CPU's number is possible from the start and not present;
- *           it comes, is turned on, and is used by a thread of its own, beside threads elsewhere
- *           that hand it objects; then it is turned off. The library's set and a step's book
- *           must agree with the kernel at each of these.
+ * Idea      A virtual machine may grow. The CPU's number is possible from the start and not
+ *           present; it comes, is turned on, and is used by a thread of its own, beside threads
+ *           elsewhere that hand it objects; then it is turned off. The library's set and a step's
+ *           book must agree with the kernel at each of these.
  * Wish      written on the port on which results are told: the host's part is machine.py.
  * Agree     as in slots_follow.c.
  * Needs     root, a machine with room for one more CPU.

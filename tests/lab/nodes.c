@@ -5,8 +5,8 @@
  * Idea      move_pages() without a target says of each page on which node it is. For every node:
  *           objects of a cache, of kmalloc() small and large, and pages, asked for by node, from a
  *           CPU of every node; then without a node, which means the one whose CPU asks. An
- *           object freed on another node's CPU must not come back as this node's. At last numa_maps must
- *           count as many pages of the node where those objects are.
+ *           object freed on another node's CPU must not come back as this node's. At last numa_maps
+ *           must count as many pages of the node where those objects are.
  * Argument  "wrong" for the control: every answer is compared with another node.
  * Needs     two nodes or more with free memory, CPUs in each, and a kernel that does not move pages
  *           by itself (numa_balancing off).
@@ -149,7 +149,8 @@ static void memory_on(int node, gfp_t gfp)
 	}
 }
 
-/* No node is named: the one whose CPU asks. By thread, a slot stays with the node of its first use. */
+/* No node is named: the one whose CPU asks. By thread, a slot stays with the node of its first use.
+ * */
 static void local_memory(int node)
 {
 	struct page *page = had(alloc_pages(GFP_KERNEL, 4), "alloc_pages");

@@ -5,8 +5,8 @@
  * Idea      A step installed with cpuhp_setup_state() keeps a book of its own: which slots it was
  *           told of. CPUs go offline and online through sysfs, a cpuset takes them away and gives
  *           them back. Then the library's CPU set, the book and the kernel must agree: after
- *           stele_cpu_refresh(), and with stele_cpu_watch() by itself after a while. Last, all of it
- *           beside caches that are created, used and destroyed (traffic.h).
+ *           stele_cpu_refresh(), and with stele_cpu_watch() by itself after a while. Last, all of
+ *           it beside caches that are created, used and destroyed (traffic.h).
  * Agree     by CPU number, a slot is online when its CPU is. By mm_cid, as many as CPUs that the
  *           process may run on, from 0. Without restartable sequences all are, always.
  * Arguments seconds, and "leak" for the control, which must be seen to fail.
@@ -72,7 +72,8 @@ static unsigned of_library(void)
 	return bits;
 }
 
-/* Others may use more of the compact slots than there are CPUs for: a number is kept for a while. */
+/* Others may use more of the compact slots than there are CPUs for: a number is kept for a while.
+ * */
 static void expect_agreement(void)
 {
 	unsigned want = wanted(), is = of_library();

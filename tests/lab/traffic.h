@@ -3,9 +3,9 @@
  * tests/lab/traffic.h - caches that come and go and objects that change hands, while a test
  *                       takes CPUs away
  *
- * Idea      Workers exchange objects of lasting caches through a table, so that the freeing thread is
- *           rarely the one that allocated. Makers create a cache, leave its objects to a worker to be
- *           freed, and destroy it. The test changes the machine beside all this.
+ * Idea      Workers exchange objects of lasting caches through a table, so that the freeing thread
+ *           is rarely the one that allocated. Makers create a cache, leave its objects to a worker
+ *           to be freed, and destroy it. The test changes the machine beside all this.
  * Conserved an object's every byte says which one it is, from its allocation to its end, so one
  *           handed out twice is seen; every object is freed, and then a cache has no slab left. A
  *           cache that still has objects when it is destroyed says so on standard error, where

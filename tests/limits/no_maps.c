@@ -3,9 +3,9 @@
  * tests/limits/no_maps.c - the process has as many mappings as the kernel allows
  *
  * Idea      Every second page of a range gets other rights, until the kernel has no mapping left
- *           to give. A heap that is in use then still grows: the kernel enlarges its mappings. A heap
- *           that has not begun, or that begins under RLIMIT_DATA, may give NULL to every call: it
- *           cannot have a first mapping. Once there are mappings again it must begin.
+ *           to give. A heap that is in use then still grows: the kernel enlarges its mappings. A
+ *           heap that has not begun, or that begins under RLIMIT_DATA, may give NULL to every call:
+ *           it cannot have a first mapping. Once there are mappings again it must begin.
  */
 #include "weather.h"
 

@@ -6,7 +6,8 @@
  *           the difference that the library makes: a child that allocates nothing is the control.
  * Cases     the size of a process that allocates little; memory locked by mlockall(); what a core
  *           file would hold; RLIMIT_AS that comes after the start, also when a burst is over, and
- *           for one block that needs all that is empty; blocks that grow near the limit of mappings; memory that is promised after a trim.
+ *           for one block that needs all that is empty; blocks that grow near the limit of
+ *           mappings; memory that is promised after a trim.
  */
 #include "../proc_kib.h"
 #include "weather.h"
@@ -126,7 +127,8 @@ static int later(void)
 
 #define BURST 2000u
 
-/* Everything that was taken is freed, and no trim is asked for: other callers find nearly all the room. */
+/* Everything that was taken is freed, and no trim is asked for: other callers find nearly all the
+ * room. */
 static int burst(void)
 {
 	static void *p[BURST];
@@ -154,7 +156,8 @@ static int burst(void)
 
 #define PIECES 8
 
-/* Areas that are empty in two places, and no more to be had: they serve one block that needs both. */
+/* Areas that are empty in two places, and no more to be had: they serve one block that needs both.
+ * */
 static int apart(void)
 {
 	void *p[PIECES], *all;

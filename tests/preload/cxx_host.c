@@ -2,8 +2,9 @@
 /*
  * tests/preload/cxx_host.c - a C program that opens a C++ plugin, which runs out of memory
  *
- * Idea      When this program starts there is no C++ library, and later only the plugin sees one, as
- *           in an interpreter with extension modules. The promises of the language hold there, too.
+ * Idea      When this program starts there is no C++ library, and later only the plugin sees one,
+ *           as in an interpreter with extension modules. The promises of the language hold there,
+ *           too.
  * Arguments the plugin, tests/preload/cxx_plugin.cc; then "all" where memory is little: the plugin
  *           takes all of it.
  */

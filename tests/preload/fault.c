@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * tests/preload/fault.c - each allocation of an unmodified program can fail, and is errno ENOMEM then
+ * tests/preload/fault.c - each allocation of an unmodified program can fail, and is errno ENOMEM
+ * then
  *
  * The argument "options": the program was started with failslab=100 and failslab_times=5.
  */

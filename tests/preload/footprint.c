@@ -2,13 +2,13 @@
 /*
  * tests/preload/footprint.c - what others see of a program under the drop-in, beside glibc's malloc
  *
- * Idea      This program runs itself, with the drop-in and without. Each child does one thing and tells
- *           one number; the two numbers are compared.
- * Cases     the address space of a program that allocates little; the memory that mlockall() locks; a
- *           core file's length and what is resident; how much a program gets under RLIMIT_AS and
+ * Idea      This program runs itself, with the drop-in and without. Each child does one thing and
+ *           tells one number; the two numbers are compared.
+ * Cases     the address space of a program that allocates little; the memory that mlockall() locks;
+ *           a core file's length and what is resident; how much a program gets under RLIMIT_AS and
  *           RLIMIT_DATA, set before the start and later.
- * Core      the file itself where the kernel writes one into this directory. Else what would be in it:
- *           the mappings that have private pages, in whole.
+ * Core      the file itself where the kernel writes one into this directory. Else what would be in
+ *           it: the mappings that have private pages, in whole.
  * Failure   the case, and both numbers.
  */
 #include "drop_in.h"

@@ -2,9 +2,9 @@
 /*
  * tests/preload/growing.c - blocks that grow together by small steps are copied now and then only
  *
- * Measure   how often a block moves on its way, by steps of a page, up to SIZE / 16, SIZE / 4 and SIZE.
- *           With exact sizes each step moves a block whose neighbour is another such block, so the
- *           bytes copied grow with the square of the size.
+ * Measure   how often a block moves on its way, by steps of a page, up to SIZE / 16, SIZE / 4 and
+ *           SIZE. With exact sizes each step moves a block whose neighbour is another such block,
+ *           so the bytes copied grow with the square of the size.
  */
 #include "drop_in.h"
 

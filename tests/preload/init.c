@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * tests/preload/init.c - under init_on_alloc or init_on_free a program finds no byte of a former owner
+ * tests/preload/init.c - under init_on_alloc or init_on_free a program finds no byte of a former
+ * owner
  *
  * It is run with each of the options. Without both it must fail.
  */

@@ -2,9 +2,10 @@
 /*
  * tests/preload/interposed.c - the drop-in beside a library that replaces the C library's functions
  *
- * Idea      interposer.c allocates in each function that it stands in for. Everything that has a slow
- *           way is done here: the start, large and huge blocks, growth, trimming, reports, threads,
- *           children. The drop-in must have called nothing of the system, or it would not come back.
+ * Idea      interposer.c allocates in each function that it stands in for. Everything that has a
+ *           slow way is done here: the start, large and huge blocks, growth, trimming, reports,
+ *           threads, children. The drop-in must have called nothing of the system, or it would not
+ *           come back.
  * Environment  LD_PRELOAD of both; an option, so that the start has words to look at.
  */
 #include "drop_in.h"

@@ -3,10 +3,10 @@
  * tests/preload/interposer.c - preloaded beside the drop-in: other people's functions
  *
  * Idea      As profilers and message-passing libraries do, it stands in for functions of the C
- *           library. When one is first called it looks up the real one, and one that does not exist,
- *           for which the loader allocates. Then every call allocates in a callback. For those of the
- *           system it notes whether the drop-in called; it must not, or the two call each other for
- *           ever.
+ *           library. When one is first called it looks up the real one, and one that does not
+ *           exist, for which the loader allocates. Then every call allocates in a callback. For
+ *           those of the system it notes whether the drop-in called; it must not, or the two call
+ *           each other for ever.
  * Failure   a callback that gets no memory ends the process.
  */
 #include <dlfcn.h>

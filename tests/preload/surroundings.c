@@ -2,11 +2,12 @@
 /*
  * tests/preload/surroundings.c - a process that changed what is around it goes on allocating
  *
- * Idea      Each child changes one thing at run time, then allocates, grows and frees blocks of all kinds.
- * Cases     a root without /proc, a daemon, another user, no descriptors, limits of stack, processes,
- *           data and files, mlockall() in its variants, an alternate stack, plugins that come and go,
- *           personality(), no environment, no core, children of children. Those that only root may
- *           have change nothing for others.
+ * Idea      Each child changes one thing at run time, then allocates, grows and frees blocks of all
+ *           kinds.
+ * Cases     a root without /proc, a daemon, another user, no descriptors, limits of stack,
+ *           processes, data and files, mlockall() in its variants, an alternate stack, plugins that
+ *           come and go, personality(), no environment, no core, children of children. Those that
+ *           only root may have change nothing for others.
  * Failure   the case, and the status of its child.
  */
 #include "drop_in.h"

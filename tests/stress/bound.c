@@ -15,7 +15,8 @@
 #include <errno.h>
 #include <sys/mman.h>
 
-/* Instructions of a _nolock call. A debug build has more: it also checks whole structures on the way. */
+/* Instructions of a _nolock call. A debug build has more: it also checks whole structures on the
+ * way. */
 #define MOST (STELE_DEBUG ? 14000 : 4000)
 /* With several memory nodes a call may open an area of each, and map its part of the tables. */
 #define MOST_NODES (MOST + 1000)

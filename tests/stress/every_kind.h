@@ -4,7 +4,8 @@
  *
  * Idea      Each kind is made as often as one likes, by any number of threads, and counted when it
  *           comes back. Each object is signed, and the sign looked at before it is freed.
- * Pool      Its elements exist from the start, and its own allocation gives no more: so threads wait.
+ * Pool      Its elements exist from the start, and its own allocation gives no more: so threads
+ *           wait.
  */
 #ifndef STELE_TESTS_STRESS_EVERY_KIND_H
 #define STELE_TESTS_STRESS_EVERY_KIND_H

@@ -2,12 +2,13 @@
 /*
  * tests/stress/hostile.c - a neighbour that maps into the range does no harm and costs no memory
  *
- * Idea      In a small arena threads allocate, grow and free blocks of all kinds. Neighbours map pieces
- *           wherever nothing is, in the arena and right behind the tables, write to them, and unmap
- *           them later. NULL is a good answer meanwhile.
- * Judged    blocks and pieces keep their contents. When the neighbours have gone, as many areas can be
- *           had as before they came, and no area is left out.
- * Control   the neighbours must have met: areas were left out, and moves and openings went past them.
+ * Idea      In a small arena threads allocate, grow and free blocks of all kinds. Neighbours map
+ *           pieces wherever nothing is, in the arena and right behind the tables, write to them,
+ *           and unmap them later. NULL is a good answer meanwhile.
+ * Judged    blocks and pieces keep their contents. When the neighbours have gone, as many areas can
+ *           be had as before they came, and no area is left out.
+ * Control   the neighbours must have met: areas were left out, and moves and openings went past
+ *           them.
  */
 #include "page/heap.h"
 #include "page/run.h"

@@ -9,8 +9,8 @@
  *           is off, and waiters do not look by themselves: a lost wake-up stops everything, and
  *           the watch says so.
  * At rest   contract 39: no more elements than min_nr, none lost, none that nobody made.
- * Turns     the order of service is for tests/contract/test_mempool.c: a waiter that was told and is
- *           not run for a while may be passed over here.
+ * Turns     the order of service is for tests/contract/test_mempool.c: a waiter that was told and
+ *           is not run for a while may be passed over here.
  * Argument  seconds to run.
  */
 #include "stress.h"

@@ -6,8 +6,8 @@
  *           <stele/rcu.h>; its next allocation has another token. Readers look at what they found
  *           for a while: its token must stay. Beside them: a type-stable cache whose
  *           freed objects must keep theirs, caches that come, give and go, shrinking, barriers,
- *           handlers that give and read, and forks. In debug builds threads are held for a moment at the
- *           named points.
+ *           handlers that give and read, and forks. In debug builds threads are held for a moment
+ *           at the named points.
  * Argument  seconds to run.
  */
 #include "stress.h"
@@ -179,7 +179,8 @@ static void control(uint64_t random, unsigned number)
 	}
 }
 
-/* ---- a handler in each thread, wherever it is: what it gives and reads is like any other's ---- */
+/* ---- a handler in each thread, wherever it is: what it gives and reads is like any other's ----
+ * */
 
 static _Thread_local uint64_t handlers_random;
 

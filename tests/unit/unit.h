@@ -77,7 +77,8 @@ static inline bool all_bytes(const void *p, size_t n, unsigned char value)
 	return true;
 }
 
-/* The mappings of ThreadSanitizer and of an emulator come to lie anywhere, also in the heap's range. */
+/* The mappings of ThreadSanitizer and of an emulator come to lie anywhere, also in the heap's
+ * range. */
 #if defined(__SANITIZE_THREAD__) || STELE_TEST_EMULATED
 #define RANGE_IS_OURS 0
 #else

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 /*
- * tests/apps/kernel_clients/adapter.c - the test controls that the kernel's own test programs expect
+ * tests/apps/kernel_clients/adapter.c - the test controls that the kernel's own test programs
+ * expect
  *
  * Idea      the programs are linked with --wrap for the calls below: what they call is counted
  *           and limited here, and done by the library.

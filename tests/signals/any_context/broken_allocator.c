@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * tests/signals/any_context/broken_allocator.c - what the test must find: a free list that is not re-entrant
+ * tests/signals/any_context/broken_allocator.c - what the test must find: a free list that is not
+ * re-entrant
  *
- * Idea      One list of blocks of 64 bytes, its head in a plain variable: a thread that is interrupted
- *           between reading the head and writing it back hands out a block twice.
+ * Idea      One list of blocks of 64 bytes, its head in a plain variable: a thread that is
+ *           interrupted between reading the head and writing it back hands out a block twice.
  */
 #include "broken_allocator.h"
 

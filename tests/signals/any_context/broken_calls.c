@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * tests/signals/any_context/broken_calls.c - TABLE: the same test on an allocator that cannot pass it
+ * tests/signals/any_context/broken_calls.c - TABLE: the same test on an allocator that cannot pass
+ * it
  *
  * Idea      A child runs it. Exit 0 here when the child found wrong contents: not when it crashed,
  *           hung, passed, or failed otherwise.

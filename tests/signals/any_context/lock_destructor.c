@@ -3,8 +3,8 @@
  * tests/signals/any_context/lock_destructor.c - a destructor creates, shrinks, trims and destroys
  *
  * Idea      Destructors run when a slab is given back: by shrinking, trimming and destroying, which
- *           hold locks, and by the thread that allocates next after kfree_nolock() has emptied one, which
- *           may be the creation of a cache, or the resizing of a mempool. Each such call of a
+ *           hold locks, and by the thread that allocates next after kfree_nolock() has emptied one,
+ *           which may be the creation of a cache, or the resizing of a mempool. Each such call of a
  *           destructor must come back, also for its own cache and the one that is being destroyed.
  * Failure   a hang (the alarm), a report, or a destructor that never ran.
  */

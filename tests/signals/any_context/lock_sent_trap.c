@@ -2,10 +2,10 @@
 /*
  * tests/signals/any_context/lock_sent_trap.c - a handler of a sent SIGTRAP leaves a control call
  *
- * Idea      docs/any-context.md, "Signals that are not held back": one thread shrinks and trims, and
- *           is left by siglongjmp() at any moment, perhaps inside of a lock. From then on its own
- *           control calls must come back, and all threads must go on to allocate and free. When it
- *           has ended, control calls of others work again.
+ * Idea      docs/any-context.md, "Signals that are not held back": one thread shrinks and trims,
+ *           and is left by siglongjmp() at any moment, perhaps inside of a lock. From then on its
+ *           own control calls must come back, and all threads must go on to allocate and free. When
+ *           it has ended, control calls of others work again.
  * Failure   a hang (the alarm), or an allocation that fails.
  */
 #include "../../stress/stress.h"

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * tests/signals/any_context/lock_start_fork.c - a child is made while another thread starts the heap
+ * tests/signals/any_context/lock_start_fork.c - a child is made while another thread starts the
+ * heap
  *
  * Idea      A hook holds one thread in the middle of the start. The main thread then makes two
  *           children, by fork() and by a bare clone(): neither has that thread, and both must be

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * tests/signals/any_context/others.h - as if there were other threads, and this were a child of a fork
+ * tests/signals/any_context/others.h - as if there were other threads, and this were a child of a
+ * fork
  *
  * Idea      What the data path does when somebody else is inside of a lock, waits for one, or was
  *           inside when this process was forked cannot happen with one thread. So the words say
@@ -32,7 +33,8 @@ struct others {
 	_Atomic(_Atomic uint32_t *) *number;
 };
 
-/* Without the C library, as the allocator shall not know: a process that sleeps as long as this lives. */
+/* Without the C library, as the allocator shall not know: a process that sleeps as long as this
+ * lives. */
 static inline uint32_t others_sleeper(void)
 {
 	long number = syscall(SYS_fork);

@@ -1,14 +1,16 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * tests/signals/any_context/stepped.c - a program that a debugger steps through allocates at a bearable cost
+ * tests/signals/any_context/stepped.c - a program that a debugger steps through allocates at a
+ * bearable cost
  *
  * Idea      A debugger with a software watchpoint stops after every instruction, which interrupts
  *           every restartable sequence. This program does so to itself and counts the instructions
  *           of a pair of malloc() and free(), after some pairs by which the library may notice. The
  *           contents are checked. Then it lets the program run, which must go on as well.
- * Bound     MOST instructions a pair, MOST_BY_CPU where slots are CPU numbers: there each call tries
- *           one step more before it takes the lock. Each step that failed and was done in the longest way took
- *           4,700; a pair that is not stepped takes 64; glibc's, stepped or not, 139.
+ * Bound     MOST instructions a pair, MOST_BY_CPU where slots are CPU numbers: there each call
+ *           tries one step more before it takes the lock. Each step that failed and was done in the
+ *           longest way took 4,700; a pair that is not stepped takes 64; glibc's, stepped or not,
+ *           139.
  * Runs      with the drop-in preloaded, in both modes.
  */
 #define _GNU_SOURCE

@@ -152,7 +152,8 @@ static void on_tick(int signal)
 	int saved = errno;
 
 	(void)signal;
-	/* A handler that takes longer than a tick is interrupted for ever; at the end it must not be. */
+	/* A handler that takes longer than a tick is interrupted for ever; at the end it must not
+	 * be. */
 	for (int i = 0; i < 4 && !atomic_load(&stop); i++)
 		step(&handler_random);
 	atomic_fetch_add(&handled, 1);

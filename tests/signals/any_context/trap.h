@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * tests/signals/any_context/trap.h - a signal at every instruction of a library, one after the other
+ * tests/signals/any_context/trap.h - a signal at every instruction of a library, one after the
+ * other
  *
  * Idea      A breakpoint is planted on an instruction, a piece of work runs, the instruction is
  *           hit and restored, and the handler does work of its own, at just that point. An

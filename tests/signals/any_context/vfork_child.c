@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * tests/signals/any_context/vfork_child.c - a child of vfork() allocates beside its parent's threads
+ * tests/signals/any_context/vfork_child.c - a child of vfork() allocates beside its parent's
+ * threads
  *
  * Idea      Threads and the child each allocate, write who they are into the block, and look
  *           again before they free it: a block with two owners shows. The child runs in the

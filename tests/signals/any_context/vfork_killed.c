@@ -5,8 +5,8 @@
  * Idea      The child churns and trims; a callback kills it at its n-th event, for many n, so that
  *           it dies with this lock or that one in its hands. It has its parent's thread-local
  *           variables and pthread_self(): its parent must not take the lock for its own, and
- *           nobody may wait for it. A child of a child does the same. Afterwards the parent's thread,
- *           then another thread, must find that malloc_trim() gives memory back.
+ *           nobody may wait for it. A child of a child does the same. Afterwards the parent's
+ *           thread, then another thread, must find that malloc_trim() gives memory back.
  * Runs      with the drop-in preloaded.
  */
 #define _GNU_SOURCE

@@ -3,10 +3,11 @@
  * tests/signals/any_context/vfork_shadow.c - vfork() where return addresses are kept a second time
  *
  * Idea      A shadow stack (CET of x86) is shared by the child of vfork() and its parent. This
- *           program follows both, instruction by instruction, from the call of vfork() until each is
- *           back, and keeps the shadow stack itself: a call pushes, a `ret` must find its address
- *           on top. The child must come back with the address of its call still there, for its
- *           next calls would overwrite it. The parent comes back by a `ret`, which takes it off.
+ *           program follows both, instruction by instruction, from the call of vfork() until each
+ *           is back, and keeps the shadow stack itself: a call pushes, a `ret` must find its
+ *           address on top. The child must come back with the address of its call still there, for
+ *           its next calls would overwrite it. The parent comes back by a `ret`, which takes it
+ *           off.
  * Control   "ret": the same for a vfork() whose child returns by `ret`. It must be found.
  * Runs      with the drop-in preloaded. x86-64.
  */

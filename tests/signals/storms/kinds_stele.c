@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * tests/signals/storms/kinds_stele.c - the calls of the kernel's contract, each with the frees it allows
+ * tests/signals/storms/kinds_stele.c - the calls of the kernel's contract, each with the frees it
+ * allows
  */
 #include "kinds.h"
 

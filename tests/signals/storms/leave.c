@@ -10,7 +10,8 @@
  *           from where a free() empties caches and gives pages back as well.
  * Bound     per event, of the typed cache: one sheaf, and the objects that the victim's own code
  *           holds. Without restartable sequences a thread that is gone may hold its slot's line
- *           for good, with the two sheaves in it. A thread that leaves at points of its own loses nothing.
+ *           for good, with the two sheaves in it. A thread that leaves at points of its own loses
+ *           nothing.
  * Then      caches can be created, shrunk and destroyed, and memory given back: no thread waits
  *           for one that is gone.
  * Failure   more is lost than that; wrong contents; a bad free seen; the alarm.

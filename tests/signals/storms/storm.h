@@ -3,9 +3,9 @@
  * tests/signals/storms/storm.h - objects that prove who owns them, and the ways to make them
  *
  * Idea      Every object carries a token over its whole length: the first word says owner, kind
- *           and size, the others follow from it. The thread that is about to free it checks all of it.
- *           The place where it was kept (a word of the table) repeats some bits of the owner, so
- *           that two owners of one object are found although each wrote a token that is right.
+ *           and size, the others follow from it. The thread that is about to free it checks all of
+ *           it. The place where it was kept (a word of the table) repeats some bits of the owner,
+ *           so that two owners of one object are found although each wrote a token that is right.
  * Objects   struct actor: a thread, or one level of its handlers; never shared, so
  *           its counts are plain.
  * Context   any; a handler interrupts any of it.

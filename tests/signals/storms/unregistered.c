@@ -5,9 +5,9 @@
  * Idea      A thread may take its registration back, and a thread made by clone() itself never
  *           had one. Nothing may then be done by sequence: such threads work beside ordinary ones
  *           on one table, with handlers at 20 kHz in all of them. The cloned thread has its
- *           maker's TLS, as clone() leaves it; the maker is unregistered, and waits. (With a maker that
- *           is registered it would be the child of a vfork(), which must not allocate.)
- *           A thread that registers again goes on as before.
+ *           maker's TLS, as clone() leaves it; the maker is unregistered, and waits. (With a maker
+ *           that is registered it would be the child of a vfork(), which must not allocate.) A
+ *           thread that registers again goes on as before.
  * Failure   an object that is not its owner's; a count that is off; the alarm.
  * Argument  seconds to run.
  */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Tests of base/fmt.c. The judge is the C library's snprintf() wherever both know a conversion; guard
- * bytes around the buffer show a write outside of it.
+ * Tests of base/fmt.c. The judge is the C library's snprintf() wherever both know a conversion;
+ * guard bytes around the buffer show a write outside of it.
  */
 #ifndef _GNU_SOURCE
 #define _GNU_SOURCE

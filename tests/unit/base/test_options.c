@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Tests of base/options.c: good values arrive, bad ones are named exactly and change nothing. Walks the
- * table where a rule holds for every row, so that a new row is tested without a new test.
+ * Tests of base/options.c: good values arrive, bad ones are named exactly and change nothing. Walks
+ * the table where a rule holds for every row, so that a new row is tested without a new test.
  */
 #ifndef _GNU_SOURCE
 #define _GNU_SOURCE

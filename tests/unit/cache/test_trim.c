@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Tests of cache/shrink.c and cache/decay.c: what trimming costs. It does not grow with the number of
- * caches, only with the caches that have something to give; and one free of a shrinking program
+ * Tests of cache/shrink.c and cache/decay.c: what trimming costs. It does not grow with the number
+ * of caches, only with the caches that have something to give; and one free of a shrinking program
  * looks at a bounded number of caches.
  *
  * Measure   system calls: each hold of signals is two, each barrier one.

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Tests of page/rooms.c: blocks above an area lie side by side in areas that are open, to the frame,
- * and keep their contents when they grow and shrink.
+ * Tests of page/rooms.c: blocks above an area lie side by side in areas that are open, to the
+ * frame, and keep their contents when they grow and shrink.
  */
 #include "page/large.h"
 #include "pages.h"

@@ -3,8 +3,8 @@
  * Tests of page/large.c: more than the machine has is refused, unless the system is told to promise
  * everything.
  *
- * Idea      The machine's memory and its policy are made up (-Wl,--wrap), so that nobody has to change
- *           those of this one.
+ * Idea      The machine's memory and its policy are made up (-Wl,--wrap), so that nobody has to
+ *           change those of this one.
  */
 #include "pages.h"
 

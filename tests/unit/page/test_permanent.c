@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Tests of page/permanent.c: runs that are never returned lie side by side in areas that nobody else
- * gets a frame of, no more of them than their share; and debug builds know them.
+ * Tests of page/permanent.c: runs that are never returned lie side by side in areas that nobody
+ * else gets a frame of, no more of them than their share; and debug builds know them.
  */
 #include "page/heap.h"
 #include "page/run.h"

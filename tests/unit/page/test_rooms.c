@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Tests of page/rooms.h and page/rooms.c: a search for frames costs the same in a small and in a large
- * heap, and a row that is free is found.
+ * Tests of page/rooms.h and page/rooms.c: a search for frames costs the same in a small and in a
+ * large heap, and a row that is free is found.
  */
 #include "pages.h"
 

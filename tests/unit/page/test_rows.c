@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Tests of page/rows.c: two blocks that fill the arena have room in it, whatever another thread does
- * between two steps of a search. At a named point the test does what that thread would do.
+ * Tests of page/rows.c: two blocks that fill the arena have room in it, whatever another thread
+ * does between two steps of a search. At a named point the test does what that thread would do.
  */
 #include "pages.h"
 

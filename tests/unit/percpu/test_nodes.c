@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Tests of percpu/nodes.c, on machines that are pretended: which node is near to which, whose memory a
- * slot takes, what a node without memory stands for.
+ * Tests of percpu/nodes.c, on machines that are pretended: which node is near to which, whose
+ * memory a slot takes, what a node without memory stands for.
  */
 #include "base/options.h"
 #include "os/os.h"

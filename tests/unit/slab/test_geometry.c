@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Tests of slab/geometry.c: caches of the library that several threads need first at the same time are
- * filled in by one of them, and no thread finds them half filled in.
+ * Tests of slab/geometry.c: caches of the library that several threads need first at the same time
+ * are filled in by one of them, and no thread finds them half filled in.
  */
 #include "page/run.h"
 #include "percpu/system.h"

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Tests of slab/take.c, give.c, new.c, retire.c and geometry.c: objects come from slabs and go back to
- * them, and an empty slab is gone.
+ * Tests of slab/take.c, give.c, new.c, retire.c and geometry.c: objects come from slabs and go back
+ * to them, and an empty slab is gone.
  */
 #include "page/run.h"
 #include "percpu/nodes.h"

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Tests of sync/stretch.h: memory that was asked for can be used, whichever thread mapped it, and a neighbour ends it.
+ * Tests of sync/stretch.h: memory that was asked for can be used, whichever thread mapped it, and a
+ * neighbour ends it.
  */
 #include "sync/stretch.h"
 
