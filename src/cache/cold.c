@@ -65,7 +65,7 @@ bool stele_cold_due(void)
 static void empty_cold(struct kmem_cache *s, void *arg)
 {
 	uint64_t found[3] = { 0 };
-	struct in_hand_name name;
+	struct name name;
 
 	if (!s->capacity || s->dtor || !stele_rcu_hold(&name))
 		return;

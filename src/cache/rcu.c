@@ -35,7 +35,7 @@
 #include "sync/in_hand.h"
 #include <stele/cpu.h>
 
-static struct in_hand handing;
+static struct names handing = { .is_gone = stele_thread_is_gone };
 static _Atomic uint64_t sheaves; /* that wait */
 
 uint64_t stele_rcu_sheaves(void)
@@ -100,8 +100,8 @@ static void replace_rcu(struct kmem_cache *s, uint64_t old, uint64_t new)
 {
 	uint64_t signals = stele_os_signals_hold();
 	/* ORDER(HANDOVER): a barrier that finds the sheaf gone sees the name. */
-	struct in_hand_name name;
-	bool named = in_hand_enter(&handing, stele_thread_token(), &name);
+	struct name name;
+	bool named = in_hand_enter(&handing, stele_thread_name(), &name);
 
 	if (!named || !stele_pcpu_cas(s->words, WORD_RCU, old, new)) {
 		stele_sheaf_put(s, new, EFFORT_USUAL);
@@ -154,12 +154,12 @@ static void queue_taken(uint64_t top, void *arg)
 		stele_sheaf_put(s, top, EFFORT_USUAL);
 }
 
-bool stele_rcu_hold(struct in_hand_name *name)
+bool stele_rcu_hold(struct name *name)
 {
-	return in_hand_enter(&handing, stele_thread_token(), name);
+	return in_hand_enter(&handing, stele_thread_name(), name);
 }
 
-void stele_rcu_let_go(const struct in_hand_name *name)
+void stele_rcu_let_go(const struct name *name)
 {
 	in_hand_leave(name);
 }
@@ -183,7 +183,7 @@ static void queue_own_slot(struct kmem_cache *s)
 static int empty_slots(struct kmem_cache *s)
 {
 	uint64_t signals = stele_os_signals_hold();
-	struct in_hand_name name;
+	struct name name;
 	int error;
 
 	if (!STELE_BROKEN_FLUSH_UNHELD)
@@ -226,7 +226,7 @@ int stele_rcu_flush(struct kmem_cache *s)
 	error = empty_slots(s);
 	/* ORDER(HANDOVER) acquire: the slots were empty, so what was in one is in hand or queued. */
 	fence_acquire();
-	in_hand_wait(&handing, stele_thread_token(), stele_os_nap, PATIENCE);
+	in_hand_wait(&handing, stele_thread_name(), stele_thread_nap, PATIENCE);
 	return error;
 }
 
@@ -240,5 +240,5 @@ int stele_rcu_barrier(struct kmem_cache *s)
 
 void stele_rcu_after_fork(void)
 {
-	in_hand_after_fork(&handing);
+	names_after_fork(&handing);
 }

@@ -7,7 +7,7 @@
 
 #include "slab/kmem_cache.h"
 
-struct in_hand_name;
+struct name;
 
 /* Pushes @p where it waits for readers. False: not now, or never in this cache. Any context. */
 bool stele_rcu_push(struct kmem_cache *s, void *p);
@@ -37,8 +37,8 @@ void stele_rcu_after_fork(void);
 
 /* Around taking such a sheaf from a slot and giving it: a barrier waits meanwhile. Signals are
  * held back by the caller. False: the sheaf must stay where it is for now. */
-bool stele_rcu_hold(struct in_hand_name *name);
-void stele_rcu_let_go(const struct in_hand_name *name);
+bool stele_rcu_hold(struct name *name);
+void stele_rcu_let_go(const struct name *name);
 void stele_rcu_give_sheaf(struct kmem_cache *s, uint64_t top);
 
 #endif

@@ -74,6 +74,13 @@ int stele_os_map_writable(void *p, size_t size)
 	return (int)STELE_SYSCALL(SYS_mprotect, p, size, PROT_READ | PROT_WRITE);
 }
 
+void *stele_os_map_anywhere(size_t size)
+{
+	long p = STELE_SYSCALL(SYS_mmap, NULL, size, PROT_READ | PROT_WRITE, FLAGS, -1, 0);
+
+	return is_error(p) ? NULL : (void *)p;
+}
+
 char *stele_os_find_room(size_t size)
 {
 	long p = STELE_SYSCALL(SYS_mmap, NULL, size, PROT_NONE, FLAGS, -1, 0);

@@ -24,6 +24,8 @@ int stele_os_map(void *p, size_t size);
 int stele_os_map_readable(void *p, size_t size);
 /* Makes a part of the latter writable. Idempotent. 0 or -errno. */
 int stele_os_map_writable(void *p, size_t size);
+/* Maps @size bytes, readable and writable, where the system wants. NULL: it refuses. */
+void *stele_os_map_anywhere(size_t size);
 /* Where the system would map @size bytes by itself, or NULL. Nothing stays mapped. */
 char *stele_os_find_room(size_t size);
 /* 0; -errno, and all is as it was: at the limit of mappings none can be divided. */

@@ -31,8 +31,19 @@ void (*stele_cpus_left)(void);
 
 static struct stele_mutex changing = STELE_MUTEX(CPUS);
 static struct stele_mutex first_look = STELE_MUTEX(FIRST_LOOK);
-static struct keep keep; /* `left` is a futex for the writer */
 static _Atomic uint32_t ready;
+
+/* Asked when its name is waited for, or no place is left. */
+static bool reader_is_gone(uint32_t name)
+{
+	if (!stele_thread_is_gone(name))
+		return false;
+	stele_held_gone(name);
+	return true;
+}
+
+static struct keep keep = { .readers.is_gone =
+				    reader_is_gone }; /* `left` is a futex for the writer */
 
 _Static_assert(STELE_OS_CPUS == STELE_SLOTS_MAX, "one mask for both");
 
@@ -156,9 +167,14 @@ static void leave(void)
 		stele_os_futex_wake(&keep.left, 1);
 }
 
-/* Until the writer is gone. One that never left its mutex has left this behind. */
+/* Until the writer is gone. One that never left its mutex has left this behind. Where there is none, no
+ * memory was there for a name. */
 static void wait_for_writer(void)
 {
+	if (!load_relaxed(&keep.writing)) {
+		stele_os_nap();
+		return;
+	}
 	if (stele_lock(&changing) != 0)
 		return;
 	/* ORDER(CPUS) release: the set is as it will be. */
@@ -181,7 +197,8 @@ static void do_what_waited(void)
 }
 
 /* Signals are held back while the place and the thread's own word differ: a handler that never came
- * back would leave a reader for good, and in the child of one that forks they would not agree. */
+ * back would leave a reader for good, and in the child of one that forks they would not agree. They
+ * come in while the thread waits. */
 void cpus_read_lock(void)
 {
 	uint32_t *mine = stele_thread_cpus();
@@ -189,13 +206,15 @@ void cpus_read_lock(void)
 
 	if (deepen(mine))
 		return;
-	signals = stele_os_signals_hold();
 	stele_held_wait(&changing, STELE_FRAME);
+	signals = stele_os_signals_hold();
 	while (!keep_enter(&keep, stele_thread_name())) {
 		leave();
+		stele_os_signals_release(signals);
 		wait_for_writer();
+		signals = stele_os_signals_hold();
 	}
-	*mine = 1;
+	++*mine;
 	stele_held_add(&changing, STELE_FRAME);
 	stele_os_signals_release(signals);
 }
@@ -264,14 +283,6 @@ bool stele_cpus_are_held(void)
 	return *stele_thread_cpus();
 }
 
-static bool reader_is_gone(uint32_t name)
-{
-	if (!stele_thread_is_gone(name))
-		return false;
-	stele_held_gone(name);
-	return true;
-}
-
 #define PATIENT_WAITS 10
 #define WAIT_MS 10
 
@@ -282,11 +293,11 @@ static bool readers_leave(void)
 	for (int i = 0; i < PATIENT_WAITS; i++) {
 		uint32_t left = load_seq(&keep.left);
 
-		if (!keep_count(&keep, reader_is_gone))
+		if (!keep_count(&keep))
 			return true;
 		stele_os_futex_wait_ms(&keep.left, left, WAIT_MS);
 	}
-	return !keep_count(&keep, reader_is_gone);
+	return !keep_count(&keep);
 }
 
 /* Between two tries new readers come in, and this thread's signals: a reader may stay for good.
@@ -402,7 +413,7 @@ void stele_cpus_after_fork(void)
 		return; /* this thread is the writer, and goes on */
 	if (mine) {
 		stele_held_again(&changing);
-		keep_take_place(&keep, stele_thread_name());
+		keep_enter(&keep, stele_thread_name());
 	}
 	if (exchange_acq_rel(&keep.writing, 0) && load_relaxed(&ready))
 		mend_set();

@@ -138,6 +138,12 @@ bool stele_thread_is_gone(uint32_t name)
 	return names_process == stele_os_process() && stele_os_thread_is_gone(name);
 }
 
+bool stele_thread_nap(uint32_t name)
+{
+	stele_os_nap();
+	return !stele_thread_is_gone(name);
+}
+
 /* ---- threads that are stepped ---- */
 
 #define FAILED_IN_A_ROW 2

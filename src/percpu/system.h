@@ -96,6 +96,8 @@ uint32_t stele_thread_rename(void);
 /* Whether a thread that has entered this name somewhere is gone. A child that ran no fork handlers
  * cannot tell, and says no: it knows its own thread by the number in its parent. */
 bool stele_thread_is_gone(uint32_t name);
+/* Waits for a moment. False: that thread is gone. */
+bool stele_thread_nap(uint32_t name);
 
 /* Whether this thread's next step is done by lock, as its sequences never end (percpu/steps.c); and
  * what tells: a step that was interrupted each time it was tried, and one that was done. */

@@ -21,20 +21,20 @@
 #include "sync/ranks.h"
 #include <pthread.h>
 
-static _Thread_local struct in_hand_name forking;
+static _Thread_local struct name forking;
 static void (*also_in_child)(void);
 
 /* Rounds leave liburcu and what they call, and stay out, unless they wait for this thread. */
 static void wait_outside(struct stele_grace *g)
 {
 	if (!stele_reading(g))
-		runner_wait_outside(runner_of(g), stele_thread_token(), stele_os_nap,
+		runner_wait_outside(runner_of(g), stele_thread_name(), stele_thread_nap,
 				    (int)stele_opt.rcu_wait);
 }
 
 static void before_fork(void)
 {
-	runner_announce_fork(&stele_forks, stele_thread_token(), &forking);
+	runner_announce_fork(&stele_forks, stele_thread_name(), &forking);
 	for (int i = 0; i < STELE_GRACES && !stele_rounds_inside; i++)
 		if (stele_graces[i].flavor)
 			wait_outside(&stele_graces[i]);
@@ -79,12 +79,13 @@ static void start_again(struct stele_grace *g, bool inside)
  * as well. */
 static void keep_own_hand(struct stele_grace *g, uint64_t me)
 {
+	uint32_t before = stele_thread_rename(); /* its name in the parent */
+
 	for (unsigned i = 0; i < RUNNER_HANDS; i++) {
 		struct hand *h = &runner_of(g)->hand[i];
 		uint64_t owner = load_relaxed(&h->owner);
 
-		if (me && owner && owner != OWNER_LEFT &&
-		    (uint32_t)h->name.word == stele_thread_token())
+		if (me && owner && owner != OWNER_LEFT && (uint32_t)h->name.word == before)
 			store_relaxed(&h->owner, me);
 		else
 			empty_hand(g, h);
@@ -96,9 +97,9 @@ static void forget_others(struct stele_grace *g)
 	struct runner *r = runner_of(g);
 	bool inside = stele_rounds_inside & bit_of(g);
 
-	r->broken |= in_hand_is_held(&r->syncing);
-	in_hand_after_fork(&r->syncing);
-	in_hand_after_fork(&r->busy);
+	r->broken |= names_are_held(&r->syncing);
+	names_after_fork(&r->syncing);
+	names_after_fork(&r->busy);
 	keep_own_hand(g, inside ? stele_owner_me() : 0);
 	if (inside && load_relaxed(&r->serving) == stele_thread_token())
 		store_relaxed(&r->owner, stele_owner_me());
@@ -109,7 +110,7 @@ static void forget_others(struct stele_grace *g)
 /* In the child, with the other locks. */
 static void start_all_again(void)
 {
-	in_hand_after_fork(&stele_forks);
+	names_after_fork(&stele_forks);
 	also_in_child();
 	for (int i = 0; i < STELE_GRACES; i++)
 		forget_others(&stele_graces[i]);

@@ -32,8 +32,10 @@
 #include "os/os.h"
 #include <pthread.h>
 
-struct runner stele_runners[STELE_GRACES];
-struct in_hand stele_forks;
+struct runner stele_runners[STELE_GRACES] = {
+	[0 ... STELE_GRACES - 1] = { .busy.is_gone = stele_thread_is_gone },
+};
+struct names stele_forks = { .is_gone = stele_thread_is_gone };
 _Thread_local uint32_t stele_rounds_inside;
 _Thread_local bool stele_in_period;
 
@@ -103,14 +105,16 @@ static void got_on(struct runner *r, struct hand *h)
 
 #define FORK_PATIENCE 5000 /* naps: for a thread that left fork() half way, once */
 
-static void get_busy(struct runner *r, struct in_hand_name *name)
+static void get_busy(struct runner *r, struct name *name)
 {
-	runner_get_busy(r, &stele_forks, stele_thread_token(), name, stele_os_nap, FORK_PATIENCE);
+	runner_get_busy(r, &stele_forks, stele_thread_name(), name, stele_thread_nap,
+			FORK_PATIENCE);
 }
 
 static void let_fork(struct runner *r, struct hand *h)
 {
-	runner_pause(r, &stele_forks, stele_thread_token(), &h->name, stele_os_nap, FORK_PATIENCE);
+	runner_pause(r, &stele_forks, stele_thread_name(), &h->name, stele_thread_nap,
+		     FORK_PATIENCE);
 }
 
 /* The caller is busy. */
@@ -118,9 +122,11 @@ static void synchronize(struct stele_grace *g)
 {
 	struct runner *r = runner_of(g);
 	uint32_t me = stele_thread_token();
-	struct in_hand_name name;
+	struct name name;
 
-	in_hand_forget(&r->syncing, me);
+	/* A place of a thread that died inside stays, as it may hold liburcu's lock: a child of
+	 * fork() sees it. So the name is no number that the kernel gives out again. */
+	names_leave_all(&r->syncing, me);
 	while (!in_hand_enter(&r->syncing, me, &name))
 		stele_os_nap();
 	STELE_POINT("runner:syncing");
@@ -133,10 +139,10 @@ static void synchronize(struct stele_grace *g)
 void stele_period_here(struct stele_grace *g)
 {
 	struct runner *r = runner_of(g);
-	struct in_hand_name name = { NULL, 0 };
+	struct name name = { NULL, 0 };
 
 	if (!(stele_rounds_inside & bit_of(g))) {
-		in_hand_forget(&r->busy, stele_thread_token());
+		names_leave_all(&r->busy, stele_thread_name());
 		get_busy(r, &name);
 	}
 	synchronize(g);
@@ -228,10 +234,10 @@ void stele_round_run(struct stele_grace *g)
 {
 	struct runner *r = runner_of(g);
 	uint64_t me = stele_owner_me();
-	struct in_hand_name name;
+	struct name name;
 	struct hand *h;
 
-	in_hand_forget(&r->busy, stele_thread_token());
+	names_leave_all(&r->busy, stele_thread_name());
 	get_busy(r, &name);
 	h = claim_hand(r, me);
 	if (!h) {
@@ -270,10 +276,10 @@ static struct turn begin_turn(struct stele_grace *g, struct hand *again)
 {
 	struct runner *r = runner_of(g);
 	struct turn turn = { .me = stele_owner_me(), .signals = stele_os_signals_hold() };
-	struct in_hand_name name;
+	struct name name;
 
-	in_hand_forget(&r->busy, stele_thread_token());
-	if (!runner_try_busy(r, &stele_forks, stele_thread_token(), &name))
+	names_leave_all(&r->busy, stele_thread_name());
+	if (!runner_try_busy(r, &stele_forks, stele_thread_name(), &name))
 		return turn;
 	if (!again)
 		turn.hand = claim_hand(r, turn.me);
@@ -292,7 +298,7 @@ static struct turn begin_turn(struct stele_grace *g, struct hand *again)
 static void end_turn(const struct turn *turn, uint64_t next)
 {
 	if (turn->hand) {
-		struct in_hand_name name = turn->hand->name;
+		struct name name = turn->hand->name;
 
 		hand_let_go(turn->hand, turn->me, next);
 		in_hand_leave(&name);

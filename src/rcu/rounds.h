@@ -12,7 +12,7 @@
 /* ---- rounds.c ---- */
 extern struct runner stele_runners[STELE_GRACES] __attribute__((visibility("hidden")));
 /* Threads that are forking. */
-extern struct in_hand stele_forks __attribute__((visibility("hidden")));
+extern struct names stele_forks __attribute__((visibility("hidden")));
 /* Rounds that this thread owns now, a bit per flavour: it is called from inside of them. */
 extern _Thread_local uint32_t stele_rounds_inside __attribute__((visibility("hidden")));
 /* This thread is in a grace period of its own: a handler must not start another. */

@@ -73,9 +73,9 @@ struct hand {
 	_Atomic bool away; /* the owner is in a callback, inside of liburcu, or lets a fork in */
 	struct looks seen;
 	/* The owner's. */
-	bool readers_left;	  /* of what is in hand */
-	uint32_t filled;	  /* so often entries were added */
-	struct in_hand_name name; /* the owner's, in `busy` */
+	bool readers_left; /* of what is in hand */
+	uint32_t filled;   /* so often entries were added */
+	struct name name;  /* the owner's, in `busy` */
 };
 
 /* Beside each of stele_graces[]. */
@@ -83,8 +83,8 @@ struct runner {
 	_Atomic uint64_t owner;	  /* the thread that serves */
 	_Atomic uint32_t serving; /* its token */
 	struct hand hand[RUNNER_HANDS];
-	struct in_hand busy;	/* threads in a round, and not just letting a fork in */
-	struct in_hand syncing; /* threads inside of liburcu */
+	struct names busy;    /* threads in a round, and not just letting a fork in */
+	struct names syncing; /* threads inside of liburcu */
 	/* Any thread's. */
 	_Atomic uint32_t overlaps; /* rounds that began while another one had begun */
 	_Atomic uint32_t steps;	   /* of all rounds; stands still when none gets on */
@@ -285,9 +285,9 @@ static inline bool runner_is_over(struct runner *r, struct stele_grace *g, struc
 
 /* ---- forks ---- */
 
-/* False: a fork is under way, or the table is full. @me: the thread's name. */
-static inline bool runner_try_busy(struct runner *r, struct in_hand *forks, uint32_t me,
-				   struct in_hand_name *name)
+/* False: a fork is under way, or no memory for its name. @me: the thread's name. */
+static inline bool runner_try_busy(struct runner *r, struct names *forks, uint32_t me,
+				   struct name *name)
 {
 	if (!in_hand_enter(&r->busy, me, name))
 		return false;
@@ -304,18 +304,18 @@ static inline bool runner_try_busy(struct runner *r, struct in_hand *forks, uint
 
 /* Returns when no fork is under way, and keeps forks out until the caller leaves r->busy, or pauses.
  * @nap is called while it waits; @most: how often for one fork. */
-static inline void runner_get_busy(struct runner *r, struct in_hand *forks, uint32_t me,
-				   struct in_hand_name *name, void (*nap)(void), int most)
+static inline void runner_get_busy(struct runner *r, struct names *forks, uint32_t me,
+				   struct name *name, in_hand_nap nap, int most)
 {
 	while (!runner_try_busy(r, forks, me, name)) {
 		in_hand_wait(forks, me, nap, most);
-		nap();
+		nap(me);
 	}
 }
 
 /* Between two steps of a round: lets a fork in. */
-static inline void runner_pause(struct runner *r, struct in_hand *forks, uint32_t me,
-				struct in_hand_name *name, void (*nap)(void), int most)
+static inline void runner_pause(struct runner *r, struct names *forks, uint32_t me,
+				struct name *name, in_hand_nap nap, int most)
 {
 	/* ORDER(RUNNER) a look: runner_try_busy() decides. */
 	if (stele_likely(!in_hand_is_busy(forks, me)))
@@ -326,8 +326,7 @@ static inline void runner_pause(struct runner *r, struct in_hand *forks, uint32_
 }
 
 /* Before a fork; the caller then waits for `busy`. */
-static inline void runner_announce_fork(struct in_hand *forks, uint32_t me,
-					struct in_hand_name *name)
+static inline void runner_announce_fork(struct names *forks, uint32_t me, struct name *name)
 {
 	in_hand_enter(forks, me, name);
 	STELE_POINT("runner:forks");
@@ -336,7 +335,7 @@ static inline void runner_announce_fork(struct in_hand *forks, uint32_t me,
 }
 
 /* No thread is busy that was before; one that comes now sees the fork. */
-static inline void runner_wait_outside(struct runner *r, uint32_t me, void (*nap)(void), int most)
+static inline void runner_wait_outside(struct runner *r, uint32_t me, in_hand_nap nap, int most)
 {
 	in_hand_wait(&r->busy, me, nap, most);
 }

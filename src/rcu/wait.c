@@ -49,7 +49,7 @@ static uint32_t now_ms(void)
 static bool stand_still(struct runner *r, struct looks *seen, uint32_t steps, bool may)
 {
 	uint32_t now = now_ms();
-	bool moved = may || steps != load_relaxed(&seen->steps) || in_hand_is_held(&r->syncing) ||
+	bool moved = may || steps != load_relaxed(&seen->steps) || names_are_held(&r->syncing) ||
 		     now - load_relaxed(&seen->last) > APART_MS;
 
 	store_relaxed(&seen->last, now);

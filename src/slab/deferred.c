@@ -32,7 +32,7 @@
 #include "sync/later.h"
 
 static struct stele_later_list later;
-static struct in_hand draining;
+static struct names draining = { .is_gone = stele_thread_is_gone };
 
 /* In one ordinary call: others may be noting while it drains. */
 #define RETIRE_MOST 64
@@ -73,8 +73,8 @@ static bool retire_one(enum effort effort)
 {
 	uint64_t signals = stele_os_signals_hold();
 	/* ORDER(DRAINED): a barrier that finds the note gone sees the name. */
-	struct in_hand_name name;
-	bool named = in_hand_enter(&draining, stele_thread_token(), &name);
+	struct name name;
+	bool named = in_hand_enter(&draining, stele_thread_name(), &name);
 	struct stele_later *note = named ? later_take(&later, base_of_links()) : NULL;
 	bool open = false;
 
@@ -104,7 +104,7 @@ void stele_deferred_wait(void)
 {
 	stele_deferred_retire_all();
 	/* ORDER(DRAINED) acquire: the slabs in another drainer's hand are done. */
-	in_hand_wait(&draining, stele_thread_token(), stele_os_nap, PATIENCE);
+	in_hand_wait(&draining, stele_thread_name(), stele_thread_nap, PATIENCE);
 	/* There may have been no place for this thread's name. */
 	if (!later_is_empty(&later))
 		stele_deferred_retire_all();
@@ -112,5 +112,5 @@ void stele_deferred_wait(void)
 
 void stele_deferred_after_fork(void)
 {
-	in_hand_after_fork(&draining);
+	names_after_fork(&draining);
 }

@@ -3,20 +3,18 @@
  * sync/in_hand.h - which threads hold something that no other thread can find
  *
  * Idea      A thread that takes a thing out of one place and puts it into another holds it for a
- *           moment where no other thread can find it. The thread enters its name in a table before
- *           it takes the thing, and removes the name when the thing has arrived. A barrier first
- *           sees the first place empty, and then waits until every name that it finds is gone.
- *           A name and not a count: a count that one thread leaves too high stays too high for
- *           all. A name can be told from the next one, and can be given up on, alone and once.
- * Objects   a place: {turn:31, given up:1, thread:32}; thread 0: free. The turn is raised by each
- *           use of the place, so a waiter sees that a place has changed hands.
+ *           moment where no other thread can find it. The thread enters its name in a table
+ *           (sync/names.h) before it takes the thing, and frees the place when the thing has
+ *           arrived. A barrier first sees the first place empty, and then waits until every name
+ *           that it finds is gone.
  * States    free -> held -> free; held -> given up -> free. A barrier that has waited in vain for
- *           a long time gives up on the name: no later barrier waits for it.
+ *           a long time gives up on the name: no later barrier waits for it. A barrier that
+ *           finds the thread gone frees the place at once: the thing is lost.
  * Order     IN_HAND: entering is a fence of release before the taking; leaving is a release; a
  *           barrier acquires the empty place first, then the names.
  * Context   entering and leaving: any; bounded. Signals are held back in between where that is
  *           possible, so that no handler can leave there by siglongjmp().
- * Failure   all places are taken: the caller does not take the thing now.
+ * Failure   no place can be had: the caller does not take the thing now.
  * Fork      the threads that had entered are not in the child: it forgets them. A thread that
  *           forked while it was inside finds its place changed, and leaves it alone.
  * Tests     tests/model/in_hand.c  tests/model/handover.pml  tests/contract/test_rcu_leave.c
@@ -24,32 +22,16 @@
 #ifndef STELE_SYNC_IN_HAND_H
 #define STELE_SYNC_IN_HAND_H
 
-#include "sync/atomic.h"
-#include "sync/inject.h"
-#include <stddef.h>
+#include "sync/names.h"
 
-#ifndef ORDER_IN_HAND_LEAVE
-#define ORDER_IN_HAND_LEAVE memory_order_release
-#endif
 #ifndef IN_HAND_FENCE
 #define IN_HAND_FENCE() fence_release()
 #endif
-#ifndef IN_HAND_PLACES
-#define IN_HAND_PLACES 64u
-#endif
 
-#define IN_HAND_GIVEN_UP (1ull << 32)
-#define IN_HAND_TURN (1ull << 33)
+#define IN_HAND_GIVEN_UP NAMES_MARK
 
-struct in_hand {
-	_Atomic uint64_t place[IN_HAND_PLACES];
-};
-
-/* A thread keeps it between entering and leaving. */
-struct in_hand_name {
-	_Atomic uint64_t *place; /* NULL: it has not entered */
-	uint64_t word;
-};
+/* Waits for a moment. False: that thread is gone. */
+typedef bool (*in_hand_nap)(uint32_t thread);
 
 /* Whether a barrier has to wait for this word; @me: its own thread, which it need not wait for. */
 static inline bool in_hand_is_other(uint64_t word, uint32_t me)
@@ -57,47 +39,19 @@ static inline bool in_hand_is_other(uint64_t word, uint32_t me)
 	return (uint32_t)word && (uint32_t)word != me && !(word & IN_HAND_GIVEN_UP);
 }
 
-/* @me is the thread's name, not 0. False: no place is free, and leaving does nothing. */
-static inline bool in_hand_enter(struct in_hand *in_hand, uint32_t me, struct in_hand_name *name)
+/* @me is the thread's name, not 0. False: it can not enter now, and leaving does nothing. */
+static inline bool in_hand_enter(struct names *in_hand, uint32_t me, struct name *name)
 {
-	name->place = NULL;
-	name->word = 0;
-	for (unsigned i = 0; i < IN_HAND_PLACES; i++) {
-		_Atomic uint64_t *place = &in_hand->place[(me + i) % IN_HAND_PLACES];
-		uint64_t seen = load_relaxed(place);
-		uint64_t mine = (seen & ~(IN_HAND_TURN - 1)) + IN_HAND_TURN + me;
+	bool entered = names_enter(in_hand, me, name);
 
-		if ((uint32_t)seen || !cas_relaxed(place, &seen, mine))
-			continue;
-		/* ORDER(IN_HAND) release: a barrier that finds the thing gone sees the name. */
-		IN_HAND_FENCE();
-		name->place = place;
-		name->word = mine;
-		return true;
-	}
-	return false;
+	/* ORDER(IN_HAND) release: a barrier that finds the thing gone sees the name. */
+	IN_HAND_FENCE();
+	return entered;
 }
 
-static inline void in_hand_leave(const struct in_hand_name *name)
+static inline void in_hand_leave(const struct name *name)
 {
-	uint64_t seen = name->word, left = seen & ~(IN_HAND_TURN - 1);
-
-	/* ORDER(IN_HAND) release: the thing has arrived. */
-	while (name->place && (seen & ~IN_HAND_GIVEN_UP) == name->word &&
-	       !atomic_compare_exchange_weak_explicit(name->place, &seen, left, ORDER_IN_HAND_LEAVE,
-						      memory_order_relaxed))
-		;
-}
-
-/* A thread that comes here again without having left was thrown out by a handler's jump. */
-static inline void in_hand_forget(struct in_hand *in_hand, uint32_t me)
-{
-	for (unsigned i = 0; i < IN_HAND_PLACES; i++) {
-		uint64_t seen = load_relaxed(&in_hand->place[i]);
-
-		if ((uint32_t)seen == me)
-			cas_relaxed(&in_hand->place[i], &seen, seen & ~(IN_HAND_TURN - 1));
-	}
+	names_leave(name);
 }
 
 /* A barrier has waited for @seen for as long as it wants to. */
@@ -106,56 +60,51 @@ static inline void in_hand_give_up(_Atomic uint64_t *place, uint64_t seen)
 	cas_relaxed(place, &seen, seen | IN_HAND_GIVEN_UP);
 }
 
+/* For the thread in @seen. @most: how often it naps. */
+static inline void in_hand_wait_for(_Atomic uint64_t *place, uint64_t seen, in_hand_nap nap,
+				    int most)
+{
+	/* ORDER(IN_HAND) acquire: this thread sees all that the holder did. */
+	while (load_acquire(place) == seen) {
+		if (most-- <= 0) {
+			in_hand_give_up(place, seen);
+			return;
+		}
+		if (!nap((uint32_t)seen))
+			name_free(place, seen);
+	}
+}
+
 /*
  * Waits until everything is done that others had in hand before this, where the place that they
  * took it from was seen empty by an acquire. @nap is called while it waits; @most: how often for
  * one name, before the barrier gives up on it.
  */
-static inline void in_hand_wait(struct in_hand *in_hand, uint32_t me, void (*nap)(void), int most)
+static inline void in_hand_wait(struct names *in_hand, uint32_t me, in_hand_nap nap, int most)
 {
-	for (unsigned i = 0; i < IN_HAND_PLACES; i++) {
-		_Atomic uint64_t *place = &in_hand->place[i];
+	struct names_walk w = names_begin(in_hand);
+	_Atomic uint64_t *place;
+
+	while ((place = names_next(&w))) {
 		/* ORDER(IN_HAND) acquire: this thread sees all that the holder did. */
 		uint64_t seen = load_acquire(place);
-		int left = most;
 
-		/* ORDER(IN_HAND) acquire: the same. */
-		while (in_hand_is_other(seen, me) && load_acquire(place) == seen && left-- > 0)
-			nap();
-		if (left < 0)
-			in_hand_give_up(place, seen);
+		if (in_hand_is_other(seen, me))
+			in_hand_wait_for(place, seen, nap, most);
 	}
 }
 
 /* Whether others hold something; a look. */
-static inline bool in_hand_is_busy(struct in_hand *in_hand, uint32_t me)
+static inline bool in_hand_is_busy(struct names *in_hand, uint32_t me)
 {
-	for (unsigned i = 0; i < IN_HAND_PLACES; i++)
+	struct names_walk w = names_begin(in_hand);
+	_Atomic uint64_t *place;
+
+	while ((place = names_next(&w)))
 		/* ORDER(RUNNER) sequentially consistent: see rcu/rounds.c. */
-		if (in_hand_is_other(load_seq(&in_hand->place[i]), me))
+		if (in_hand_is_other(load_seq(place), me))
 			return true;
 	return false;
-}
-
-/* Whether a thread is still inside, even one that a barrier gave up on. */
-static inline bool in_hand_is_held(struct in_hand *in_hand)
-{
-	for (unsigned i = 0; i < IN_HAND_PLACES; i++)
-		if ((uint32_t)load_relaxed(&in_hand->place[i]))
-			return true;
-	return false;
-}
-
-static inline void in_hand_after_fork(struct in_hand *in_hand)
-{
-	for (unsigned i = 0; i < IN_HAND_PLACES; i++) {
-		uint64_t seen = load_relaxed(&in_hand->place[i]);
-
-		/* The turn too: a thread that forked inside does not take the place for its own. */
-		if ((uint32_t)seen)
-			store_relaxed(&in_hand->place[i],
-				      (seen & ~(IN_HAND_TURN - 1)) + IN_HAND_TURN);
-	}
 }
 
 #endif

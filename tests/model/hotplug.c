@@ -4,8 +4,8 @@
  *
  * Idea      One thread changes the set, a plain payload, again and again; two keep it, look at it
  *           twice, and let it go. One of these may die while it keeps the set. There is one place:
- *           a reader that finds it taken is counted. Runs the shipped code, with a turn given away
- *           instead of a futex.
+ *           a reader that finds it taken frees it, if that one died, or adds more. Runs the shipped
+ *           code, with a turn given away instead of a futex.
  * Broken    CPUS_COUNT  a reader looks for a writer, then enters its name
  *           CPUS_LOOK   a writer says so, and does not wait for the readers that were there
  *           CPUS_GONE   the writer takes a reader for gone that is still there
@@ -13,19 +13,30 @@
  *                       here it takes luck.
  */
 #ifdef BROKEN_CPUS_ORDER
-#define ORDER_CPUS memory_order_relaxed
+#define CPUS_FENCE() ((void)0)
 #endif
-#define KEEP_PLACES 1u
+#define NAMES_PLACES 1u
 #define MODEL_DICE 1
 #include "model.h"
+#include "names.h"
 #include "percpu/keep.h"
 
 #define MORTAL 2
 
-static struct keep keeping;
 static struct payload set;		/* held by the writer while it changes it */
 static volatile uint64_t first, second; /* always the same, but for a change */
 static _Atomic bool gone;		/* as the system says it of MORTAL */
+
+static bool is_gone(uint32_t name)
+{
+#ifdef BROKEN_CPUS_GONE
+	return name == MORTAL;
+#else
+	return name == MORTAL && load_acquire(&gone);
+#endif
+}
+
+static struct keep keeping = { .readers.is_gone = is_gone };
 
 #ifdef BROKEN_CPUS_COUNT
 static bool enter(int me)
@@ -42,38 +53,20 @@ static bool enter(int me)
 }
 #endif
 
-static bool is_gone(uint32_t name)
-{
-#ifdef BROKEN_CPUS_GONE
-	return name == MORTAL;
-#else
-	return name == MORTAL && load_acquire(&gone);
-#endif
-}
-
 static bool has_readers(void)
 {
 #ifdef BROKEN_CPUS_LOOK
-	(void)is_gone;
 	return false;
 #else
-	return keep_count(&keeping, is_gone);
+	return keep_count(&keeping);
 #endif
 }
 
-/* A reader that was taken for gone leaves a count that no one lowers: in a native run that ends. */
-#define WAITS 100000ul
-
 static void change(int me)
 {
-	unsigned long waits = 0;
-
 	keep_out(&keeping);
-	while (has_readers()) {
+	while (has_readers())
 		STELE_POINT("model:waits");
-		if (MODEL_NATIVE)
-			model_assert(++waits < WAITS);
-	}
 	payload_take(&set, me);
 	first++;
 	STELE_POINT("model:half");
@@ -82,13 +75,7 @@ static void change(int me)
 	keep_let_in(&keeping);
 }
 
-static bool has_place(int me)
-{
-	return (uint32_t)load_relaxed(&keeping.place[0]) == (uint32_t)me;
-}
-
-/* As often as it takes would be for ever where a checker follows every turn. False: it died. A thread
- * that is counted may not die: its count would stay. */
+/* As often as it takes would be for ever where a checker follows every turn. False: it died. */
 static bool keep(int me)
 {
 	if (enter(me)) {
@@ -98,7 +85,7 @@ static bool keep(int me)
 		model_assert(set.holder == 0);
 		model_assert(seen == second);
 	}
-	if (me == MORTAL && has_place(me) && model_chance(16)) {
+	if (me == MORTAL && model_chance(16)) {
 		store_release(&gone, true);
 		return false;
 	}
@@ -118,7 +105,7 @@ static void model_thread(int me)
 
 static void model_setup(void)
 {
-	keep_nobody(&keeping);
+	model_names_reset(&keeping.readers);
 	atomic_store(&keeping.writing, 0);
 	atomic_store(&gone, false);
 }
@@ -126,6 +113,6 @@ static void model_setup(void)
 static void model_check(void)
 {
 	model_assert(first == second);
-	model_assert(!load_relaxed(&keeping.crowd));
-	model_assert(!(uint32_t)load_relaxed(&keeping.place[0]) || load_relaxed(&gone));
+	names_bury(&keeping.readers);
+	model_assert(!names_are_held(&keeping.readers));
 }

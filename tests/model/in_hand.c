@@ -7,12 +7,16 @@
  *           first place empty, waits for the names, and must find the thing in the second place,
  *           and all that its mover did to it. Now and then the barrier gives up on the names; then
  *           it may claim nothing, and the place is free again when its holder leaves.
+ * Scenes    ROOM   there are places enough
+ *           GROW   the one place has a name that was given up on: the table grows
+ *           DEAD   the one place has the name of a thread that is gone
  * Broken    NAME_LATE    a mover enters its name after it has taken the thing
  *           NO_WAIT      the barrier does not wait
  *           ONE_NAME     the barrier looks at one name only
  *           GIVEN_UP     a mover does not leave a place that was given up on
  *           LEAVE        leaving relaxed: the mover's work is not seen (TSan)
  *           ENTER        no fence after entering (GenMC)
+ *           NAMES_STORE, NAMES_ADD  see names.h
  */
 #ifdef BROKEN_LEAVE
 #define ORDER_IN_HAND_LEAVE memory_order_relaxed
@@ -20,37 +24,52 @@
 #ifdef BROKEN_ENTER
 #define IN_HAND_FENCE() ((void)0)
 #endif
-#define IN_HAND_PLACES 2u
+#define NAMES_PLACES 1u
+enum { SCENE_ROOM, SCENE_GROW, SCENE_DEAD, SCENES };
+#define MODEL_SCENES SCENES
 #include "model.h"
+#include "names.h"
 #include "sync/in_hand.h"
+
+#define DEAD 9u
+#define STALLED 8u
 
 #define BARRIER MODEL_THREADS
 #if MODEL_NATIVE
 #define PATIENCE (1 << 30)
-static void nap(void)
+static bool nap(uint32_t thread)
 {
+	(void)thread;
 	sched_yield();
+	return true;
 }
 #else
 #define PATIENCE 1
 /* Where a barrier has to wait, another order of the same steps shows what comes after. */
-static void nap(void)
+static bool nap(uint32_t thread)
 {
+	(void)thread;
 	__VERIFIER_assume(0);
+	return true;
 }
 #endif
 
-static struct in_hand table;
+static bool is_dead(uint32_t thread)
+{
+	return thread == DEAD;
+}
+
+static struct names table = { .is_gone = is_dead };
 static _Atomic int source;
 static int arrived; /* plain: the mover's work */
 
-static void leave(const struct in_hand_name *name)
+static void leave(const struct name *name)
 {
 #ifdef BROKEN_GIVEN_UP
 	uint64_t mine = name->word;
 
 	if (name->place)
-		cas_release(name->place, &mine, mine & ~(IN_HAND_TURN - 1));
+		cas_release(name->place, &mine, mine & ~(NAMES_TURN - 1));
 #else
 	in_hand_leave(name);
 #endif
@@ -58,7 +77,7 @@ static void leave(const struct in_hand_name *name)
 
 static void move(int me)
 {
-	struct in_hand_name name;
+	struct name name;
 #ifdef BROKEN_NAME_LATE
 	int taken = atomic_exchange_explicit(&source, 0, memory_order_acq_rel);
 
@@ -87,7 +106,7 @@ static void wait_for_names(int me, int patience)
 
 	(void)patience;
 	while (in_hand_is_other(seen, (uint32_t)me) && load_acquire(place) == seen)
-		nap();
+		nap((uint32_t)seen);
 #else
 	in_hand_wait(&table, (uint32_t)me, nap, patience);
 #endif
@@ -115,8 +134,13 @@ static void model_thread(int me)
 
 static void model_setup(void)
 {
-	for (unsigned i = 0; i < IN_HAND_PLACES; i++)
-		store_relaxed(&table.place[i], 0);
+	model_names_reset(&table);
+	if (model_scene == SCENE_ROOM)
+		stele_names_room(&table);
+	if (model_scene == SCENE_GROW)
+		store_relaxed(&table.place[0], NAMES_TURN + STALLED + IN_HAND_GIVEN_UP);
+	if (model_scene == SCENE_DEAD)
+		store_relaxed(&table.place[0], NAMES_TURN + DEAD);
 	arrived = 0;
 	store_relaxed(&source, 1);
 }
@@ -124,5 +148,7 @@ static void model_setup(void)
 static void model_check(void)
 {
 	model_assert(arrived != 0);
-	model_assert(!in_hand_is_held(&table));
+	names_leave_all(&table, STALLED);
+	names_bury(&table);
+	model_assert(!names_are_held(&table));
 }

@@ -40,11 +40,12 @@
 #ifdef BROKEN_PAUSE_LEAVE
 #define ORDER_IN_HAND_LEAVE memory_order_relaxed
 #endif
-#define IN_HAND_PLACES 3u
+#define NAMES_PLACES 3u
 #define RUNNER_HANDS 2u
 enum { SCENE_ROUNDS, SCENE_BESIDE, SCENE_ADOPT, SCENE_FORK, SCENE_PAUSE, SCENES };
 #define MODEL_SCENES SCENES
 #include "model.h"
+#include "names.h"
 #include "rcu/runner.h"
 #include <limits.h>
 #include <string.h>
@@ -246,10 +247,10 @@ static void adopt_setup(void)
 
 /* ---- fork ---- */
 
-static struct in_hand forks;
+static struct names forks;
 static _Atomic int lock; /* liburcu's */
 
-static bool try_busy(int me, struct in_hand_name *name)
+static bool try_busy(int me, struct name *name)
 {
 #ifdef BROKEN_RUNNER_EARLY
 	if (in_hand_is_busy(&forks, (uint32_t)me))
@@ -263,7 +264,7 @@ static bool try_busy(int me, struct in_hand_name *name)
 
 static void go_inside(int me)
 {
-	struct in_hand_name name;
+	struct name name;
 
 	if (!try_busy(me, &name))
 		return;
@@ -275,7 +276,7 @@ static void go_inside(int me)
 
 static void fork_once(int me)
 {
-	struct in_hand_name name;
+	struct name name;
 
 	runner_announce_fork(&forks, (uint32_t)me, &name);
 	if (!in_hand_is_busy(&r.busy, (uint32_t)me)) {
@@ -293,13 +294,15 @@ static void fork_once(int me)
 
 static _Thread_local int naps;
 
-static void nap(void)
+static bool nap(uint32_t thread)
 {
+	(void)thread;
 	AWAIT(MODEL_NATIVE || ++naps <= NAPS);
 	STELE_POINT("model:naps");
+	return true;
 }
 
-static void pause_for_forks(int me, struct in_hand_name *name)
+static void pause_for_forks(int me, struct name *name)
 {
 #ifdef BROKEN_PAUSE_STAY
 	if (!in_hand_is_busy(&forks, (uint32_t)me))
@@ -312,7 +315,7 @@ static void pause_for_forks(int me, struct in_hand_name *name)
 #endif
 }
 
-static void pause_here(int me, struct hand *h, struct in_hand_name *name)
+static void pause_here(int me, struct hand *h, struct name *name)
 {
 #ifdef BROKEN_PAUSE_TAKEN
 	struct stele_grace_link *taken = exchange_acq_rel(&h->calls, NULL);
@@ -329,7 +332,7 @@ static void pause_here(int me, struct hand *h, struct in_hand_name *name)
 static void round_that_pauses(int me)
 {
 	struct hand *h = &r.hand[0];
-	struct in_hand_name name;
+	struct name name;
 
 	naps = 0;
 	runner_get_busy(&r, &forks, (uint32_t)me, &name, nap, INT_MAX);
@@ -357,7 +360,7 @@ static void copy(void)
 /* As before_fork() and after_fork_parent(). */
 static void fork_and_wait(int me)
 {
-	struct in_hand_name name;
+	struct name name;
 
 	naps = 0;
 	runner_announce_fork(&forks, (uint32_t)me, &name);
@@ -419,7 +422,7 @@ static void model_check(void)
 
 		model_assert(!owner || owner == OWNER_LEFT);
 	}
-	model_assert(!in_hand_is_held(&r.busy) && !in_hand_is_held(&forks));
+	model_assert(!names_are_held(&r.busy) && !names_are_held(&forks));
 	if (model_scene == SCENE_ADOPT || model_scene == SCENE_PAUSE)
 		model_assert(load_relaxed(&grace.done) == 1 && object.value == 0);
 }

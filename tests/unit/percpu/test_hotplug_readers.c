@@ -94,7 +94,7 @@ static void a_reader_that_is_gone_stops_no_change(void **state)
 	}
 }
 
-#define CROWD 70 /* more than there are places for names */
+#define CROWD 70 /* more than a table of names has places at first */
 
 static _Atomic bool crowd_may_go;
 
@@ -130,6 +130,27 @@ static void any_number_of_readers_is_waited_for(void **state)
 	assert_int_equal(atomic_load(&inside), 0);
 	for (int i = 0; i <= CROWD; i++)
 		pthread_join(threads[i], NULL);
+	assert_int_equal(stele_cpu_up(1), 0);
+}
+
+static void readers_that_die_in_a_crowd_stop_no_change(void **state)
+{
+	pthread_t threads[CROWD], thread;
+
+	(void)state;
+	atomic_store(&crowd_may_go, false);
+	for (int i = 0; i < CROWD; i++)
+		assert_int_equal(pthread_create(&threads[i], NULL, read_in_a_crowd, NULL), 0);
+	while (atomic_load(&inside) < CROWD)
+		usleep(1000);
+	for (int i = 0; i < CROWD; i++) {
+		assert_int_equal(pthread_create(&thread, NULL, read_and_go, NULL), 0);
+		pthread_join(thread, NULL);
+	}
+	atomic_store(&crowd_may_go, true);
+	for (int i = 0; i < CROWD; i++)
+		pthread_join(threads[i], NULL);
+	assert_int_equal(stele_cpu_down(1), 0);
 	assert_int_equal(stele_cpu_up(1), 0);
 }
 
