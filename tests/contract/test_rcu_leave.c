@@ -24,7 +24,7 @@
 #include <unistd.h>
 
 #if STELE_DEBUG
-#include "sync/inject.h"
+#include "../leaving.h"
 #endif
 
 struct item {
@@ -410,6 +410,40 @@ static void without_a_runner_a_thread_that_leaves_a_grace_period_stops_nobody(vo
 	no_threads = false;
 }
 
+#if STELE_DEBUG
+/* ---- threads that die in rounds ---- */
+
+#define MANY 70 /* more than a table of names has places at first */
+
+static struct kmem_cache *dying;
+
+static void wait_for_all(void)
+{
+	give(dying);
+	kvfree_rcu_barrier_on_cache(dying);
+}
+
+static void threads_that_die_in_rounds_keep_nobody_out(void **state)
+{
+	static const char *const points[] = { "runner:busy", "runner:syncing" };
+	pthread_t thread;
+
+	(void)state;
+	no_threads = true;
+	dying = cache_of("dying", &asking_nobody, NULL);
+	for (unsigned i = 0; i < 2 * MANY; i++) {
+		leaving_at(points[i % 2], LEAVING_DIES);
+		assert_true(leaving_thread(&thread, wait_for_all));
+		leaving_join(thread);
+		assert_int_equal(atomic_load(&leaving.fired), 1);
+	}
+	wait_for_all();
+	assert_int_equal(load_relaxed(&stele_grace_of(dying)->waiting), 0);
+	kmem_cache_destroy(dying);
+	no_threads = false;
+}
+#endif
+
 /* ---- a destructor ends the runner ---- */
 
 static _Atomic bool exit_in_destructor;
@@ -705,6 +739,9 @@ int main(int argc, char **argv)
 			without_a_runner_a_thread_that_leaves_a_grace_period_stops_nobody, each),
 		cmocka_unit_test_setup(without_a_runner_a_thread_ended_in_a_round_stops_nobody,
 				       each),
+#if STELE_DEBUG
+		cmocka_unit_test_setup(threads_that_die_in_rounds_keep_nobody_out, each),
+#endif
 		cmocka_unit_test_setup(a_runner_that_is_ended_is_made_anew, each),
 		cmocka_unit_test_setup(a_thread_that_destroys_a_cache_can_be_interrupted, each),
 		cmocka_unit_test_setup(so_can_one_whose_destructor_does, each),
