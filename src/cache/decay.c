@@ -20,6 +20,7 @@
 #include "cache/list.h"
 #include "cache/sheaves.h"
 #include "slab/kept.h"
+#include "sync/inject.h"
 
 #define MARK_MIN ((2u << 20) / FRAME_SIZE)
 #define AT_ONCE 16u
@@ -67,7 +68,11 @@ void stele_decay_shrunk(unsigned less)
 {
 	uint64_t now = sub_relaxed(&frames, less) - less, seen = load_relaxed(&mark);
 
-	if (stele_unlikely(seen >= MARK_MIN && now < seen / 2) && cas_relaxed(&mark, &seen, now))
+	if (stele_unlikely(seen >= MARK_MIN && now < seen / 2)) {
+		/* First: a thread that leaves in between costs a round too many, and not one too few. */
 		store_relaxed(&going, 1);
+		STELE_POINT("decay:crossed");
+		cas_relaxed(&mark, &seen, now);
+	}
 	stele_decay_go_on();
 }

@@ -50,12 +50,11 @@ int stele_cache_flush(struct kmem_cache *s, enum effort effort)
 
 int stele_cache_empty(struct kmem_cache *s)
 {
-	uint64_t signals = stele_os_signals_hold();
+	/* Until a slot that goes has gone, another thread has its objects in hand. */
+	uint64_t signals = STELE_BROKEN_FLUSH_UNHELD ? stele_os_signals_hold()
+						     : stele_cpus_read_held();
 	int error;
 
-	/* Until a slot that goes has gone, another thread has its objects in hand. */
-	if (!STELE_BROKEN_FLUSH_UNHELD)
-		cpus_read_lock();
 	stele_deferred_retire_all();
 	stele_purge_due();
 	error = stele_cache_flush(s, EFFORT_WAITING);

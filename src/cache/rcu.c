@@ -182,12 +182,11 @@ static void queue_own_slot(struct kmem_cache *s)
  * barrier that finds the slots empty meanwhile waits for this one. */
 static int empty_slots(struct kmem_cache *s)
 {
-	uint64_t signals = stele_os_signals_hold();
+	uint64_t signals = STELE_BROKEN_FLUSH_UNHELD ? stele_os_signals_hold()
+						     : stele_cpus_read_held();
 	struct name name;
 	int error;
 
-	if (!STELE_BROKEN_FLUSH_UNHELD)
-		cpus_read_lock();
 	while (!stele_rcu_hold(&name))
 		stele_os_nap();
 	error = stele_pcpu_take_rcu(s->words, queue_taken, s);

@@ -28,10 +28,9 @@ static struct kmem_cache *walk_on(struct kmem_cache *s, cache_question that)
 void stele_cache_each_that(cache_question that, void (*each)(struct kmem_cache *, void *),
 			   void *arg)
 {
-	uint64_t signals = stele_os_signals_hold();
+	uint64_t signals = stele_cpus_read_held();
 	struct kmem_cache *s = NULL;
 
-	cpus_read_lock();
 	/* Refused: a destructor wants to walk from within a walk, which does its work as well. */
 	if (stele_list_begin_walking()) {
 		while ((s = walk_on(s, that))) {

@@ -105,6 +105,11 @@ uint64_t stele_os_ms(void)
 	return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
 }
 
+struct timespec stele_os_wall_clock(void)
+{
+	return read_clock(CLOCK_REALTIME);
+}
+
 struct timespec stele_os_now(void)
 {
 	return read_clock(CLOCK_MONOTONIC);

@@ -91,8 +91,9 @@ void stele_os_signals_release(uint64_t held);
 /* The other way about: lets this one signal in until stele_os_signals_release(). */
 uint64_t stele_os_signal_open(int signal);
 
-/* A futex whose word names its holder, which inherits the priority of its waiters. 0 or -errno. */
-int stele_os_futex_lock(_Atomic uint32_t *word);
+/* A futex whose word names its holder, which inherits the priority of its waiters. 0 or -errno:
+ * -ETIMEDOUT after about @ms, by a clock that may be set. */
+int stele_os_futex_lock(_Atomic uint32_t *word, unsigned ms);
 /* Never waits. -ESRCH: the holder is gone. */
 int stele_os_futex_trylock(_Atomic uint32_t *word);
 int stele_os_futex_unlock(_Atomic uint32_t *word);
@@ -108,6 +109,8 @@ bool stele_os_futex_wait_until(_Atomic uint32_t *word, uint32_t value,
 int stele_os_priority(void); /* of the calling thread among real-time ones, 1 to 100; else 0 */
 /* CLOCK_MONOTONIC in milliseconds, as of the last tick: without a system call where it can be. */
 uint64_t stele_os_ms(void);
+/* CLOCK_REALTIME. */
+struct timespec stele_os_wall_clock(void);
 /* CLOCK_MONOTONIC, as stele_os_futex_wait_until() takes it. */
 struct timespec stele_os_now(void);
 /* The caller's process, as kill() takes it. */

@@ -231,9 +231,17 @@ static int futex(_Atomic uint32_t *word, int call, uint32_t value)
 	return futex_until(word, call, value, NULL);
 }
 
-int stele_os_futex_lock(_Atomic uint32_t *word)
+int stele_os_futex_lock(_Atomic uint32_t *word, unsigned ms)
 {
-	return futex(word, FUTEX_LOCK_PI, 0);
+	struct timespec until = stele_os_wall_clock();
+
+	until.tv_sec += ms / 1000;
+	until.tv_nsec += ms % 1000 * 1000000l;
+	if (until.tv_nsec >= 1000000000) {
+		until.tv_nsec -= 1000000000;
+		until.tv_sec++;
+	}
+	return futex_until(word, FUTEX_LOCK_PI, 0, &until);
 }
 
 int stele_os_futex_trylock(_Atomic uint32_t *word)

@@ -199,15 +199,14 @@ static void do_what_waited(void)
 /* Signals are held back while the place and the thread's own word differ: a handler that never came
  * back would leave a reader for good, and in the child of one that forks they would not agree. They
  * come in while the thread waits. */
-void cpus_read_lock(void)
+uint64_t stele_cpus_read_held(void)
 {
 	uint32_t *mine = stele_thread_cpus();
-	uint64_t signals;
+	uint64_t signals = stele_os_signals_hold();
 
 	if (deepen(mine))
-		return;
+		return signals;
 	stele_held_wait(&changing, STELE_FRAME);
-	signals = stele_os_signals_hold();
 	while (!keep_enter(&keep, stele_thread_name())) {
 		leave();
 		stele_os_signals_release(signals);
@@ -216,7 +215,13 @@ void cpus_read_lock(void)
 	}
 	++*mine;
 	stele_held_add(&changing, STELE_FRAME);
-	stele_os_signals_release(signals);
+	return signals;
+}
+
+void cpus_read_lock(void)
+{
+	if (!deepen(stele_thread_cpus()))
+		stele_os_signals_release(stele_cpus_read_held());
 }
 
 int cpus_read_trylock(void)

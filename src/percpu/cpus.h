@@ -75,6 +75,9 @@ bool stele_cpus_is_writer(void);
 /* Either: it may not wait for a thread that may want to read. */
 bool stele_cpus_are_held(void);
 
+/* cpus_read_lock(), after which signals are held back; they come in while it waits. For
+ * stele_os_signals_release(). */
+uint64_t stele_cpus_read_held(void);
 /*
  * cpus_read_unlock() in two steps, for a caller that holds signals back: it lets them in between the
  * two, so that what was put off, which may wait for long, does not hold them back.

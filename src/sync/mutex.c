@@ -21,6 +21,8 @@ void (*volatile stele_inject)(const char *point);
 /* The half that the kernel knows is the low one, wherever that lies. */
 #define FUTEX_HALF (__BYTE_ORDER__ == __ORDER_BIG_ENDIAN__)
 
+#define WAIT_MS 50 /* for so long a thread that waits holds its signals back */
+
 static _Atomic uint32_t *futex_of(struct stele_mutex *mutex)
 {
 	return (_Atomic uint32_t *)&mutex->word + FUTEX_HALF;
@@ -55,16 +57,17 @@ static void was_passed(struct stele_mutex *mutex)
 	and_relaxed(&mutex->word, ~(uint64_t)FUTEX_OWNER_DIED);
 }
 
-/* Sleeps by a plain futex until a thread has left; from then on every leaving wakes one. */
-static void wait_plainly(struct stele_mutex *mutex, uint64_t *me)
+/* Sleeps by a plain futex until a thread has left, or it is time for signals; from then on every
+ * leaving wakes one. */
+static void wait_plainly(struct stele_mutex *mutex, uint32_t *slept)
 {
 	uint64_t seen = load_relaxed(&mutex->word), marked = seen | FUTEX_WAITERS;
 
 	if (!is_held(seen))
 		return;
 	if (seen == marked || cas_relaxed(&mutex->word, &seen, marked))
-		stele_os_futex_wait(futex_of(mutex), (uint32_t)marked);
-	*me |= FUTEX_WAITERS;
+		stele_os_futex_wait_ms(futex_of(mutex), (uint32_t)marked, WAIT_MS);
+	*slept = FUTEX_WAITERS;
 }
 
 /* A thread that is gone had our number. */
@@ -86,26 +89,26 @@ static bool try_held(struct stele_mutex *mutex, uint64_t seen, uint64_t me)
 			      take_over_lock(mutex, now, me));
 }
 
-static void wait_and_enter(struct stele_mutex *mutex, uint64_t me)
+/* Waits for a while. True: this thread has the lock. @slept: FUTEX_WAITERS once it has slept by a plain
+ * futex, else 0. */
+static bool wait_and_enter(struct stele_mutex *mutex, uint32_t *slept)
 {
-	while (!enter(mutex, me)) {
-		uint64_t seen = load_relaxed(&mutex->word);
-		int error;
+	uint64_t me = stele_os_own(stele_os_thread()) | *slept, seen;
+	int error;
 
-		if (!is_held(seen))
-			continue;
-		error = stele_os_futex_lock(futex_of(mutex));
-		if (error == 0) {
-			was_passed(mutex);
-			return;
-		}
-		if (error == -ESRCH || is_recycled(seen, me)) {
-			if (take_over_lock(mutex, seen, me))
-				return;
-		} else if (error != -EAGAIN && error != -EINTR) {
-			wait_plainly(mutex, &me);
-		}
-	}
+	if (enter(mutex, me))
+		return true;
+	seen = load_relaxed(&mutex->word);
+	if (!is_held(seen))
+		return false;
+	error = stele_os_futex_lock(futex_of(mutex), WAIT_MS);
+	if (error == 0)
+		was_passed(mutex);
+	else if (error == -ESRCH || is_recycled(seen, me))
+		return take_over_lock(mutex, seen, me);
+	else if (error != -EAGAIN && error != -EINTR && error != -ETIMEDOUT)
+		wait_plainly(mutex, slept);
+	return !error;
 }
 
 /* Where children of vfork() were inside of a lock, by rank: the last one. */
@@ -138,15 +141,21 @@ bool stele_trylock(struct stele_mutex *mutex)
 	return true;
 }
 
+/* Between two waits signals come in: the holder may be in a user's function, for as long as it likes.
+ * A handler may fork there. */
 int stele_lock(struct stele_mutex *mutex)
 {
+	uint32_t slept = 0;
 	uint64_t signals;
 
 	if (is_inside(mutex))
 		return -EDEADLK;
 	signals = stele_os_signals_hold();
 	stele_held_wait(mutex, STELE_FRAME);
-	wait_and_enter(mutex, stele_os_own(stele_os_thread()));
+	while (!wait_and_enter(mutex, &slept)) {
+		stele_os_signals_release(signals);
+		signals = stele_os_signals_hold();
+	}
 	entered(mutex, signals, STELE_FRAME);
 	return 0;
 }

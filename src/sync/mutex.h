@@ -17,6 +17,8 @@
  * Leaving   A handler of SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGTRAP or SIGSYS can run inside, since
  *           these are not held back (docs/any-context.md says why). If it leaves by siglongjmp(),
  *           the lock stays held until its thread ends: that thread gets -EDEADLK, others wait.
+ * Waiting   Signals are held back for WAIT_MS at a time, as the kernel gives the lock to a thread that
+ *           sleeps. In between they come in.
  * Context   ordinary threads; never waited for in a signal handler or on the data path.
  * Fork      nobody waits for it before fork(). A child finds it abandoned, unless its thread is
  *           inside (a constructor or destructor forked): then it goes back there and leaves it.

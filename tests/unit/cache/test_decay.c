@@ -4,8 +4,10 @@
  * the sheaves of its other caches; a small one is left alone.
  */
 #include "cache/boot.h"
+#include "cache/decay.h"
 #include "page/run.h"
 #include "slab/kmem_cache.h"
+#include "sync/inject.h"
 
 #include "../unit.h"
 
@@ -61,6 +63,43 @@ static void resting_objects_go_when_the_program_shrinks(void **state)
 	assert_int_equal(load_relaxed(&resting.slabs), 0);
 }
 
+#if STELE_DEBUG
+static sigjmp_buf out;
+
+static void jump_once(const char *point)
+{
+	if (strcmp(point, "decay:crossed") != 0)
+		return;
+	stele_inject = NULL;
+	siglongjmp(out, 1);
+}
+
+/* A handler that does not come back strikes just when the line is crossed. */
+static void others_go_on_where_a_thread_left(void **state)
+{
+	static volatile unsigned at;
+
+	(void)state;
+	for (at = 0; at < MOST; at++)
+		objects[at] = kmem_cache_alloc(&busy, 0);
+	rest_one();
+	at = 0;
+	if (sigsetjmp(out, 1) == 0) {
+		stele_inject = jump_once;
+		while (at < MOST)
+			kmem_cache_free(&busy, objects[at++]);
+	}
+	assert_null(stele_inject);
+	assert_in_range(at, 1, MOST - 1000);
+	assert_true(stele_decay_pending());
+	for (int i = 0; i < 1000; i++)
+		kmem_cache_free(&busy, objects[at++]);
+	assert_int_equal(load_relaxed(&resting.slabs), 0);
+	while (at < MOST)
+		kmem_cache_free(&busy, objects[at++]);
+}
+#endif
+
 static void nothing_in_use_is_lost(void **state)
 {
 	uint64_t *kept = kmem_cache_alloc(&resting, 0);
@@ -80,6 +119,9 @@ int main(void)
 		cmocka_unit_test(a_small_program_keeps_its_sheaves),
 		cmocka_unit_test(resting_objects_go_when_the_program_shrinks),
 		cmocka_unit_test(nothing_in_use_is_lost),
+#if STELE_DEBUG
+		cmocka_unit_test(others_go_on_where_a_thread_left),
+#endif
 	};
 
 	return cmocka_run_group_tests(tests, setup, NULL);

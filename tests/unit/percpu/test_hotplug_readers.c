@@ -239,6 +239,52 @@ static void a_signal_comes_through_to_a_thread_that_waits_for_readers(void **sta
 	assert_int_equal(load_relaxed(&wrong), 0);
 }
 
+static _Atomic bool step_waits, step_may_go;
+
+static int wait_in_step(unsigned cpu)
+{
+	(void)cpu;
+	step_waits = true;
+	while (!step_may_go)
+		usleep(1000);
+	return 0;
+}
+
+static void *read_and_let_go(void *arg)
+{
+	cpus_read_lock();
+	cpus_read_unlock();
+	return arg;
+}
+
+/* A step may wait for what the handler does. */
+static void a_signal_comes_through_to_a_reader_that_waits_for_a_step(void **state)
+{
+	pthread_t writer, reader;
+	bool came;
+	int number = cpuhp_setup_state_nocalls(CPUHP_AP_ONLINE_DYN, "waits", NULL, wait_in_step);
+
+	(void)state;
+	signal(SIGUSR1, on_signal);
+	handled = false;
+	assert_int_equal(pthread_create(&writer, NULL, take_one_down, NULL), 0);
+	while (!step_waits)
+		usleep(1000);
+	assert_int_equal(pthread_create(&reader, NULL, read_and_let_go, NULL), 0);
+	usleep(20000); /* mostly it waits by then */
+	pthread_kill(reader, SIGUSR1);
+	for (int i = 0; i < LONG_MS && !handled; i++)
+		usleep(1000);
+	came = handled;
+	step_may_go = true;
+	pthread_join(writer, NULL);
+	pthread_join(reader, NULL);
+	assert_true(came);
+	assert_int_equal(stele_cpu_up(1), 0);
+	cpuhp_remove_state_nocalls((enum cpuhp_state)number);
+	assert_int_equal(load_relaxed(&wrong), 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -248,7 +294,9 @@ int main(void)
 #endif
 		cmocka_unit_test(a_reader_that_is_gone_stops_no_change),
 		cmocka_unit_test(any_number_of_readers_is_waited_for),
+		cmocka_unit_test(readers_that_die_in_a_crowd_stop_no_change),
 		cmocka_unit_test(a_signal_comes_through_to_a_thread_that_waits_for_readers),
+		cmocka_unit_test(a_signal_comes_through_to_a_reader_that_waits_for_a_step),
 	};
 
 	return cmocka_run_group_tests(tests, four_slots, NULL);

@@ -134,6 +134,40 @@ static void no_handler_runs_while_a_thread_is_inside(void **state)
 	assert_int_equal(handled, 1);
 }
 
+static void *wait_for_it(void *arg)
+{
+	add_relaxed(&arrived, 1);
+	if (stele_lock(&mutex) != 0)
+		abort();
+	stele_unlock(&mutex);
+	return arg;
+}
+
+#define LONG_MS 60000
+
+/* The holder may be in a user's function, which waits for what the handler does. */
+static void a_signal_comes_through_to_a_thread_that_waits(void **state)
+{
+	pthread_t thread;
+	bool came;
+
+	(void)state;
+	handled = 0;
+	assert_int_equal(stele_lock(&mutex), 0);
+	store_relaxed(&arrived, 0);
+	pthread_create(&thread, NULL, wait_for_it, NULL);
+	while (!load_relaxed(&arrived))
+		sched_yield();
+	usleep(20000); /* mostly it waits by then */
+	pthread_kill(thread, SIGUSR1);
+	for (int i = 0; i < LONG_MS && !handled; i++)
+		usleep(1000);
+	came = handled;
+	stele_unlock(&mutex);
+	pthread_join(thread, NULL);
+	assert_true(came);
+}
+
 /* ---- holders that are gone ---- */
 
 static _Atomic bool may_leave;
@@ -469,6 +503,7 @@ int main(void)
 	};
 	const struct CMUnitTest native[] = {
 		cmocka_unit_test(no_handler_runs_while_a_thread_is_inside),
+		cmocka_unit_test(a_signal_comes_through_to_a_thread_that_waits),
 		cmocka_unit_test(a_child_does_not_wait_for_a_thread_it_does_not_have),
 		cmocka_unit_test(trying_takes_a_lock_of_a_dead_thread_too),
 		cmocka_unit_test(a_lock_of_a_killed_vfork_child_can_be_had),
