@@ -82,10 +82,9 @@ static inline void in_hand_wait_for(_Atomic uint64_t *place, uint64_t seen, in_h
  */
 static inline void in_hand_wait(struct names *in_hand, uint32_t me, in_hand_nap nap, int most)
 {
-	struct names_walk w = names_begin(in_hand);
 	_Atomic uint64_t *place;
 
-	while ((place = names_next(&w))) {
+	for (unsigned i = 0; (place = names_at(in_hand, i)); i++) {
 		/* ORDER(IN_HAND) acquire: this thread sees all that the holder did. */
 		uint64_t seen = load_acquire(place);
 
@@ -97,10 +96,9 @@ static inline void in_hand_wait(struct names *in_hand, uint32_t me, in_hand_nap 
 /* Whether others hold something; a look. */
 static inline bool in_hand_is_busy(struct names *in_hand, uint32_t me)
 {
-	struct names_walk w = names_begin(in_hand);
 	_Atomic uint64_t *place;
 
-	while ((place = names_next(&w)))
+	for (unsigned i = 0; (place = names_at(in_hand, i)); i++)
 		/* ORDER(RUNNER) sequentially consistent: see rcu/rounds.c. */
 		if (in_hand_is_other(load_seq(place), me))
 			return true;

@@ -66,31 +66,19 @@ bool stele_names_room(struct names *names);
 
 /* ---- all places ---- */
 
-struct names_walk {
-	_Atomic(struct names_part *) *more;
-	_Atomic uint64_t *at;
-	unsigned left;
-};
-
-static inline struct names_walk names_begin(struct names *names)
-{
-	return (struct names_walk){ &names->more, names->place, NAMES_PLACES };
-}
-
-/* NULL: there is none any more. */
-static inline _Atomic uint64_t *names_next(struct names_walk *w)
+/* The @i-th one; NULL: there are fewer. */
+static inline _Atomic uint64_t *names_at(struct names *names, unsigned i)
 {
 	struct names_part *part;
 
-	if (!w->left) {
-		/* ORDER(IN_HAND) acquire: the part's places are free. */
-		part = load_acquire(w->more);
-		if (!part)
-			return NULL;
-		*w = (struct names_walk){ &part->more, part->place, NAMES_MORE };
-	}
-	w->left--;
-	return w->at++;
+	if (i < NAMES_PLACES)
+		return &names->place[i];
+	i -= NAMES_PLACES;
+	/* ORDER(IN_HAND) acquire: the part's places are free. */
+	part = load_acquire(&names->more);
+	for (; part && i >= NAMES_MORE; i -= NAMES_MORE)
+		part = load_acquire(&part->more);
+	return part ? &part->place[i] : NULL;
 }
 
 /* ---- one place ---- */
@@ -114,7 +102,6 @@ static inline bool name_take(_Atomic uint64_t *place, uint32_t me, struct name *
 /* The thread in @seen left by a jump, or is gone. False: another thread was faster. */
 static inline bool name_free(_Atomic uint64_t *place, uint64_t seen)
 {
-	STELE_POINT("names:frees");
 	/* ORDER(IN_HAND) release: as its thread would have freed it. */
 	return atomic_compare_exchange_strong_explicit(place, &seen, name_free_word(seen),
 						       ORDER_IN_HAND_LEAVE, memory_order_relaxed);
@@ -124,13 +111,12 @@ static inline bool name_free(_Atomic uint64_t *place, uint64_t seen)
 
 static inline bool names_try(struct names *names, uint32_t me, struct name *name)
 {
-	struct names_walk w = names_begin(names);
 	_Atomic uint64_t *place;
 
 	for (unsigned i = 0; i < NAMES_PLACES; i++)
 		if (name_take(&names->place[(me + i) % NAMES_PLACES], me, name))
 			return true;
-	for (w.left = 0; (place = names_next(&w));)
+	for (unsigned i = NAMES_PLACES; (place = names_at(names, i)); i++)
 		if (name_take(place, me, name))
 			return true;
 	return false;
@@ -139,7 +125,8 @@ static inline bool names_try(struct names *names, uint32_t me, struct name *name
 /* @me is the thread's name, not 0. False: no place can be had, and leaving does nothing. */
 static inline bool names_enter(struct names *names, uint32_t me, struct name *name)
 {
-	*name = (struct name){ NULL, 0 };
+	name->place = NULL;
+	name->word = 0;
 	while (!names_try(names, me, name))
 		if (!stele_names_room(names))
 			return false;
@@ -160,10 +147,9 @@ static inline void names_leave(const struct name *name)
 /* Frees each place with this name, of the caller's own. */
 static inline void names_leave_all(struct names *names, uint32_t me)
 {
-	struct names_walk w = names_begin(names);
 	_Atomic uint64_t *place;
 
-	while ((place = names_next(&w))) {
+	for (unsigned i = 0; (place = names_at(names, i)); i++) {
 		uint64_t seen = load_relaxed(place);
 
 		while ((uint32_t)seen == me && !name_free(place, seen))
@@ -176,10 +162,9 @@ static inline void names_leave_all(struct names *names, uint32_t me)
 /* Whether any thread is inside; a look. */
 static inline bool names_are_held(struct names *names)
 {
-	struct names_walk w = names_begin(names);
 	_Atomic uint64_t *place;
 
-	while ((place = names_next(&w)))
+	for (unsigned i = 0; (place = names_at(names, i)); i++)
 		if ((uint32_t)load_relaxed(place))
 			return true;
 	return false;
@@ -188,11 +173,10 @@ static inline bool names_are_held(struct names *names)
 /* How many threads are inside, but for those that are gone: their places are free then. */
 static inline uint32_t names_count(struct names *names)
 {
-	struct names_walk w = names_begin(names);
 	_Atomic uint64_t *place;
 	uint32_t n = 0;
 
-	while ((place = names_next(&w))) {
+	for (unsigned i = 0; (place = names_at(names, i)); i++) {
 		/* ORDER(IN_HAND) acquire: what a thread did inside that has left. */
 		uint64_t seen = load_acquire(place);
 
@@ -208,11 +192,10 @@ static inline uint32_t names_count(struct names *names)
 /* Frees the places of threads that are gone. True: there was one. */
 static inline bool names_bury(struct names *names)
 {
-	struct names_walk w = names_begin(names);
 	_Atomic uint64_t *place;
 	bool any = false;
 
-	while (names->is_gone && (place = names_next(&w))) {
+	for (unsigned i = 0; names->is_gone && (place = names_at(names, i)); i++) {
 		uint64_t seen = load_relaxed(place);
 
 		if (!(uint32_t)seen || (names->is_gone((uint32_t)seen) && name_free(place, seen)))
@@ -238,10 +221,9 @@ static inline void names_add(struct names *names, struct names_part *part)
  * take the place for its own. */
 static inline void names_after_fork(struct names *names)
 {
-	struct names_walk w = names_begin(names);
 	_Atomic uint64_t *place;
 
-	while ((place = names_next(&w))) {
+	for (unsigned i = 0; (place = names_at(names, i)); i++) {
 		uint64_t seen = load_relaxed(place);
 
 		if ((uint32_t)seen)

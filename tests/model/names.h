@@ -23,11 +23,10 @@ static _Atomic unsigned model_parts_used;
 #ifdef BROKEN_NAMES_STORE
 static bool model_bury(struct names *names)
 {
-	struct names_walk w = names_begin(names);
 	_Atomic uint64_t *place;
 	bool any = false;
 
-	while (names->is_gone && (place = names_next(&w))) {
+	for (unsigned i = 0; names->is_gone && (place = names_at(names, i)); i++) {
 		uint64_t seen = load_relaxed(place);
 
 		if ((uint32_t)seen && !names->is_gone((uint32_t)seen))

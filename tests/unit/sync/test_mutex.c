@@ -136,6 +136,8 @@ static void no_handler_runs_while_a_thread_is_inside(void **state)
 
 static void *wait_for_it(void *arg)
 {
+	while (!is_held())
+		sched_yield();
 	add_relaxed(&arrived, 1);
 	if (stele_lock(&mutex) != 0)
 		abort();
@@ -153,9 +155,10 @@ static void a_signal_comes_through_to_a_thread_that_waits(void **state)
 
 	(void)state;
 	handled = 0;
-	assert_int_equal(stele_lock(&mutex), 0);
 	store_relaxed(&arrived, 0);
+	/* Before: it would begin with signals held back. */
 	pthread_create(&thread, NULL, wait_for_it, NULL);
+	assert_int_equal(stele_lock(&mutex), 0);
 	while (!load_relaxed(&arrived))
 		sched_yield();
 	usleep(20000); /* mostly it waits by then */
