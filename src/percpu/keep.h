@@ -45,6 +45,7 @@ static inline bool keep_enter(struct keep *keep, uint32_t me)
 /* True: a writer may wait for this. */
 static inline bool keep_leave(struct keep *keep, uint32_t me)
 {
+	STELE_POINT("cpus:leaves");
 	names_leave_all(&keep->readers, me);
 	/* ORDER(CPUS) sequentially consistent: left, then looked. */
 	fence_seq();

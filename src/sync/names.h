@@ -198,6 +198,7 @@ static inline bool names_bury(struct names *names)
 	for (unsigned i = 0; names->is_gone && (place = names_at(names, i)); i++) {
 		uint64_t seen = load_relaxed(place);
 
+		STELE_POINT("names:buries");
 		if (!(uint32_t)seen || (names->is_gone((uint32_t)seen) && name_free(place, seen)))
 			any = true;
 	}

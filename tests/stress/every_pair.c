@@ -141,8 +141,9 @@ static bool is_spared(unsigned kind)
 		return false;
 	if (stalls && atomic_load(&locks_held))
 		return true;
+	/* It keeps the set, or has its name in the table just before and just after that. */
 	if (kind == CPUS && stalls)
-		return atomic_load(&reads_cpus) || is_at("cpus:counted");
+		return atomic_load(&reads_cpus) || is_at("cpus:counted") || is_at("cpus:leaves");
 	if (kind == TRACE && stalls)
 		return is_at("trace:leaves");
 	/* In a callback, or inside of liburcu. */
