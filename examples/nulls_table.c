@@ -13,8 +13,7 @@
  * Writer    fills an entry in that old readers may still look at: hence no kmem_cache_zalloc(), no
  *           memset(); then lets users in (a release that pairs with the acquire of step 2), then
  *           links it. Writers of one chain exclude each other.
- * Build     cc -O2 nulls_table.c table_stress.c -o nulls_table $(pkg-config --cflags --libs
- *           stele-kernel) -lurcu -pthread
+ * Build     cc -O2 nulls_table.c table_stress.c -o nulls_table $(pkg-config --cflags --libs stele-kernel) -lurcu -pthread
  * Use       ./nulls_table 5       the stress of table_stress.c for so many seconds
  * Wrong     -DWRONG=1 without step 3, 2 without step 4, 3 with a reference to what had none: the
  *           stress must notice each.

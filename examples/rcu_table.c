@@ -7,8 +7,7 @@
  *           and look once. nulls_table.c is the other way: there an entry is freed at once.
  * Which     this one, unless entries come and go so fast that what waits matters, or are held for
  *           long (a reader here must not sleep while it looks at one).
- * Build     cc -O2 rcu_table.c table_stress.c -o rcu_table $(pkg-config --cflags --libs
- *           stele-kernel) -lurcu -pthread
+ * Build     cc -O2 rcu_table.c table_stress.c -o rcu_table $(pkg-config --cflags --libs stele-kernel) -lurcu -pthread
  * Use       ./rcu_table 5         the stress of table_stress.c for so many seconds
  * Wrong     -DWRONG=1 frees without waiting for readers: the stress must notice.
  */

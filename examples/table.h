@@ -25,8 +25,8 @@ static inline unsigned long table_sum(unsigned long key, unsigned long serial)
 bool table_create(void);
 void table_destroy(void);
 
-/* False: no memory. The key must not be there; adding and removing a key is one thread's business.
- * */
+/* False: no memory. The key must not be there; adding and removing a key is one thread's
+ * business. */
 bool table_add(unsigned long key, unsigned long serial);
 
 /* False: it is not there. */

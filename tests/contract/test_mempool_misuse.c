@@ -152,8 +152,8 @@ static void a_foreign_or_misaligned_element_harms_nothing(void **state)
 	kfree(foreign);
 }
 
-/* An element that an allocation callback made up is not freed into the cache, and not lost either.
- * */
+/* An element that an allocation callback made up is not freed into the cache, and not lost
+ * either. */
 static void *made_up;
 
 static void *make_up(gfp_t gfp, void *cache)

@@ -144,8 +144,8 @@ static void give_large(int n)
 	}
 }
 
-/* Below rcu_expedite objects gather; past it a grace period is asked for, without anybody waiting.
- * */
+/* Below rcu_expedite objects gather; past it a grace period is asked for, without anybody
+ * waiting. */
 static void few_objects_share_a_grace_period_and_many_hurry_it(void **state)
 {
 	uint64_t periods;
@@ -268,8 +268,8 @@ static void hold_points(void)
 	stele_inject = hold_at_detached;
 }
 
-/* Contract 33: a sheaf that is in somebody's hands, between the slot and the queue, is waited for.
- * */
+/* Contract 33: a sheaf that is in somebody's hands, between the slot and the queue, is waited
+ * for. */
 static void a_barrier_waits_for_a_sheaf_between_slot_and_queue(void **state)
 {
 	struct kmem_cache *s =

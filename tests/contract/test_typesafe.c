@@ -247,8 +247,8 @@ static void count_unmade(void *p)
 	unmade++;
 }
 
-/* Contract 22 with readers: constructed once per slab, and taken apart when nobody looks any more.
- * */
+/* Contract 22 with readers: constructed once per slab, and taken apart when nobody looks any
+ * more. */
 static void constructors_run_once_and_destructors_after_readers(void **state)
 {
 	struct kmem_cache_args args = { .ctor = count_made, .dtor = count_unmade };

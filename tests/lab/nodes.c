@@ -149,8 +149,8 @@ static void memory_on(int node, gfp_t gfp)
 	}
 }
 
-/* No node is named: the one whose CPU asks. By thread, a slot stays with the node of its first use.
- * */
+/* No node is named: the one whose CPU asks. By thread, a slot stays with the node of its first
+ * use. */
 static void local_memory(int node)
 {
 	struct page *page = had(alloc_pages(GFP_KERNEL, 4), "alloc_pages");

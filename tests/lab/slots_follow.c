@@ -72,8 +72,8 @@ static unsigned of_library(void)
 	return bits;
 }
 
-/* Others may use more of the compact slots than there are CPUs for: a number is kept for a while.
- * */
+/* Others may use more of the compact slots than there are CPUs for: a number is kept for a
+ * while. */
 static void expect_agreement(void)
 {
 	unsigned want = wanted(), is = of_library();

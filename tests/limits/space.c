@@ -156,8 +156,8 @@ static int burst(void)
 
 #define PIECES 8
 
-/* Areas that are empty in two places, and no more to be had: they serve one block that needs both.
- * */
+/* Areas that are empty in two places, and no more to be had: they serve one block that needs
+ * both. */
 static int apart(void)
 {
 	void *p[PIECES], *all;

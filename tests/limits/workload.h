@@ -242,8 +242,8 @@ static inline void resize_thing(struct workload *w, struct thing *t)
 	w->given++;
 	kept = n < t->size ? n : t->size;
 	t->p = p;
-	/* The bytes that were written depend on the size then; within one kind of stride all agree.
-	 * */
+	/* The bytes that were written depend on the size then; within one kind of stride all
+	 * agree. */
 	if (stride(n) == stride(t->size) && !has_content(p, kept, t->number, kept == t->size))
 		workload_wrong(w, "realloc lost its contents", t);
 	t->size = n;

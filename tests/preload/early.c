@@ -108,8 +108,8 @@ static void at_exit(void)
 	check_and_free(3);
 }
 
-/* The slot's words, and the thread's token. The C library keeps some 500 bytes for all libraries.
- * */
+/* The slot's words, and the thread's token. The C library keeps some 500 bytes for all
+ * libraries. */
 #define TLS_MAX 72
 
 static int is_drop_in(struct dl_phdr_info *info, size_t size, void *seen)

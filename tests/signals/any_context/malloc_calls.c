@@ -231,15 +231,14 @@ static void vast(void)
 
 /* ---- others ---- */
 
-static void decay_when_trimmed(void)
+static void trim(void)
 {
 	malloc_trim(1 << 20);
-	decay();
 }
 
 static void beside_others(void)
 {
-	beside_others_of(decay_when_trimmed, PLAIN);
+	beside_others_of(trim, decay, PLAIN);
 }
 
 static uint64_t words_of(size_t size)
@@ -249,10 +248,10 @@ static uint64_t words_of(size_t size)
 
 static void inherited(void)
 {
-	malloc_trim(1 << 20);
+	trim();
 	inherit(0);
 	decay();
-	malloc_trim(1 << 20);
+	trim();
 	inherit(words_of(1000));
 	many_of(PLAIN, 1000, 1, true);
 }

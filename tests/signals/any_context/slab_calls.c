@@ -238,7 +238,7 @@ static void deferred(void)
 
 static void beside_others(void)
 {
-	beside_others_of(decay, BY_SIZE);
+	beside_others_of(NULL, decay, BY_SIZE);
 }
 
 static void inherited(void)

@@ -200,12 +200,15 @@ static inline void with_holes(unsigned way)
 		drop(&row[i]);
 }
 
-/* Another thread holds each of the two locks that the data path tries to enter. */
-static inline void beside_others_of(void (*work)(void), unsigned way)
+/* Another thread holds each of the two locks that the data path tries to enter. @first comes before
+ * that: it may wait for them. */
+static inline void beside_others_of(void (*first)(void), void (*work)(void), unsigned way)
 {
 	struct stele_mutex *const held[] = { others.list, others.taking };
 
 	for (unsigned i = 0; i < 2; i++) {
+		if (first)
+			first();
 		other_enters(&others, &held[i]->word);
 		work();
 		other_leaves(&held[i]->word);

@@ -107,8 +107,8 @@ static unsigned calls_to_free(unsigned n)
 static void many_frees_share_a_call(void **state)
 {
 	(void)state;
-	/* Rows of 25 frames have no more calls than a tick allows; then they have grown together.
-	 * */
+	/* Rows of 25 frames have no more calls than a tick allows; then they have grown
+	 * together. */
 	assert_true(calls_to_free(64) <= SHORT_CALLS + 64 / 8);
 	assert_true(calls_to_free(256) <= SHORT_CALLS + 256 / 8);
 	assert_true(calls_to_free(1024) <= SHORT_CALLS + 1024 / 8);

@@ -58,8 +58,8 @@ static void nobody_loses_memory_to_the_purger(void **state)
 	assert_int_equal(stele_dirty_free(), 0);
 }
 
-/* The count is made anew each time, with threads held up anywhere: right again when all is still.
- * */
+/* The count is made anew each time, with threads held up anywhere: right again when all is
+ * still. */
 static void nor_to_one_who_counts_anew(void **state)
 {
 	(void)state;
