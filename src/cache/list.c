@@ -18,7 +18,7 @@
 struct stele_mutex stele_walking = STELE_MUTEX(WALKING);
 struct stele_mutex stele_list_lock = STELE_MUTEX(LIST);
 struct kmem_cache *stele_caches;
-static struct kmem_cache *pinned;	 /* by the walk under way */
+static struct kmem_cache *pinned;		 /* by the walk under way */
 static struct kmem_cache *next_of[CACHE_ROUNDS]; /* NULL: a round begins at the first one */
 
 /* The child of a fork finds the list without the cache or with a complete one. */

@@ -62,7 +62,8 @@ static int stepped_run(pid_t pid, void (*count)(pid_t pid))
 		if (number == SIGSTOP)
 			count(pid);
 		/* Any other signal is the child's own: it may end by it. */
-		MUST(ptrace(PTRACE_CONT, pid, NULL, (void *)(intptr_t)(number == SIGSTOP ? 0 : number)) == 0);
+		MUST(ptrace(PTRACE_CONT, pid, NULL,
+			    (void *)(intptr_t)(number == SIGSTOP ? 0 : number)) == 0);
 	}
 	return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
 }
