@@ -87,7 +87,8 @@ static void drop(const struct object *o)
 
 static void resize_to(struct object *o, size_t size)
 {
-	void *p = checked(realloc(o->p, size), errno);
+	int saved = errno;
+	void *p = checked(realloc(o->p, size), saved);
 
 	if (!p)
 		return;
