@@ -7,10 +7,10 @@
  *           ./write_ahead_log plain FILE RECORDS    without pools: stops where memory ends
  *           (ulimit -v 200000; ./write_ahead_log ...)  a real end; without a limit, one is made up
  * Idea      A commit needs a record and a block to write it from. Writers take both from pools: two
- *           records and a block each are kept aside. When memory has ended, a writer waits for
- *           what another one, or it itself, gave back after its write; so one of them always gets
- *           on. A record and a block are of different pools: a thread that holds one may wait for
- *           the other.
+ *           records and a block each are kept aside. When memory has ended, a writer waits until
+ *           a record or a block comes back after a write, its own or another's. So one of them
+ *           always gets on. A record and a block are of different pools: a thread that holds one
+ *           may wait for the other.
  * End       After a third of the records all memory is taken: by allocations until they fail, up to
  *           the limit of address space, if one is set; else by failures made up in the callbacks.
  * Format    a record is "number sum\n"; FILE is checked at the end.

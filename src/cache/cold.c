@@ -16,6 +16,8 @@
  * Context   any; a look leaves busy slots alone.
  * Limits    A cold slot keeps the objects of caches with a destructor, as in decay.c. A slot that comes
  *           into use between two steps that empty it loses the rest of its sheaves once.
+ *           If another thread is taking just then, the next cold slot gets the rest of the round;
+ *           both slots get whole rounds after COLD_AGE more looks.
  * Tests     tests/unit/cache/test_cold.c
  */
 #include "cache/cold.h"

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: MIT */
+/* sync/names.c - room for more names, where a table is full; the theory is in sync/names.h */
 #include "sync/names.h"
 #include "os/map.h"
 #include "os/os.h"

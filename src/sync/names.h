@@ -137,7 +137,7 @@ static inline void names_leave(const struct name *name)
 {
 	uint64_t seen = name->word, left = name_free_word(seen);
 
-	/* ORDER(IN_HAND) release: what the thread did inside. */
+	/* ORDER(IN_HAND) release: others see the work of the thread inside. */
 	while (name->place && (seen & ~NAMES_MARK) == name->word &&
 	       !atomic_compare_exchange_weak_explicit(name->place, &seen, left, ORDER_IN_HAND_LEAVE,
 						      memory_order_relaxed))
@@ -177,7 +177,7 @@ static inline uint32_t names_count(struct names *names)
 	uint32_t n = 0;
 
 	for (unsigned i = 0; (place = names_at(names, i)); i++) {
-		/* ORDER(IN_HAND) acquire: what a thread did inside that has left. */
+		/* ORDER(IN_HAND) acquire: the work of a thread that has left. */
 		uint64_t seen = load_acquire(place);
 
 		if ((uint32_t)seen &&

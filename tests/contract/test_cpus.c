@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Contract of slots that come and go (contract 24, 30, 31; stele/cpu.h): what rested in a slot that
- * is taken down is allocated elsewhere, waits for its readers, or goes back; nothing is lost.
+ * Contract of slots that come and go (contract 24, 30, 31; stele/cpu.h): a slot is taken
+ * down, and its objects are allocated elsewhere, wait for their readers, or go back. None is lost.
  */
 #include "cpus.h"
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * kmalloc_nolock() and kfree_nolock() as a user meets them: what they refuse, and a handler that
- * uses them. What they leave to others: tests/contract/test_nolock.c.
+ * kmalloc_nolock() and kfree_nolock() as a user meets them: their refusals, and a handler that
+ * uses them. tests/contract/test_nolock.c has the work that they leave to other calls.
  */
 #include "contract.h"
 

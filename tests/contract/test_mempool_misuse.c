@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Reserves: what is wrong is said, and nothing is lost; and the option mempool_debug. Each test is
- * named by what its user would lose.
+ * Reserves: each mistake is reported, and nothing is lost; and the option mempool_debug. Each
+ * test is named by its user's loss.
  */
 #include "pools.h"
 

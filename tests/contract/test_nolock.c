@@ -178,8 +178,7 @@ static void freed_pages_are_purged_by_others(void **state)
 	size_t budget = stele_opt.dirty_min, time = stele_opt.dirty_time;
 
 	(void)state;
-	/* Nothing may stay: what else may stay depends on the clock and on what was wanted
-	 * before. */
+	/* Nothing may stay: the rest depends on the clock and on earlier requests. */
 	stele_opt.dirty_min = 0;
 	stele_opt.dirty_time = 0;
 	for (int i = 0; i < BLOCKS; i++) {

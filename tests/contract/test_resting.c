@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Page runs that rest in a slot (cache/resting.c): a size that comes back is served from there,
- * what rests is nobody's until then, is bounded, and goes back when memory is asked for.
+ * the runs belong to nobody until then, are bounded, and go back when memory is asked for.
  */
 #include "contract.h"
 

@@ -179,8 +179,7 @@ static void control(uint64_t random, unsigned number)
 	}
 }
 
-/* ---- a handler in each thread, wherever it is: what it gives and reads is like any other's
- * ---- */
+/* ---- a handler in each thread, wherever it is, gives and reads like any other code ---- */
 
 static _Thread_local uint64_t handlers_random;
 

@@ -257,7 +257,8 @@ static void settle(void)
 
 /* ---- the program ---- */
 
-/* What both programs plan alike; @plan has the library, the phases and how to run one. */
+/* Fills in the part of a plan that both programs share; @plan has the library, the phases and how
+ * to run one. */
 static inline void prepare(struct trap_plan *plan, int argc, char **argv)
 {
 	plan->table = argc > 1 ? argv[1] : "";

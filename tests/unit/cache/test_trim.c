@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Tests of cache/shrink.c and cache/decay.c: what trimming costs. It does not grow with the number
+ * Tests of cache/shrink.c and cache/decay.c: the cost of trimming does not grow with the number
  * of caches, only with the caches that have something to give; and one free of a shrinking program
  * looks at a bounded number of caches.
  *
