@@ -347,6 +347,19 @@ static void a_child_has_the_slot_open_that_was_looked_at(void **state)
 	assert_int_equal(wrong, 0);
 }
 
+/* A floor with a mistake may hang the tests after the one that fails: the first failure is the last. */
+static int run_until_one_fails(const struct CMUnitTest *tests, size_t n)
+{
+	int failed = 0;
+
+	for (size_t i = 0; i < n && !failed; i++) {
+		const struct CMUnitTest one[] = { tests[i] };
+
+		failed = cmocka_run_group_tests_name(one->name, one, setup, NULL);
+	}
+	return failed;
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -355,12 +368,9 @@ int main(void)
 		cmocka_unit_test(nothing_remains_of_a_cache_destroyed_while_its_slot_goes),
 		cmocka_unit_test(nothing_remains_when_the_slot_goes_while_it_is_destroyed),
 		cmocka_unit_test(a_shrink_beside_a_slot_that_goes_leaves_nothing),
-	};
-	const struct CMUnitTest forking[] = {
 		cmocka_unit_test(a_child_has_the_slot_open_that_was_looked_at),
 	};
-	int failed = cmocka_run_group_tests(tests, setup, NULL);
+	size_t n = sizeof(tests) / sizeof(tests[0]);
 
-	return failed || !FORKS_BESIDE_THREADS ? failed
-					       : cmocka_run_group_tests(forking, setup, NULL);
+	return run_until_one_fails(tests, FORKS_BESIDE_THREADS ? n : n - 1);
 }
