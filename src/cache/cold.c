@@ -31,7 +31,7 @@
 #include "sync/in_hand.h"
 
 #define LOOK_STEPS 16u
-#define STEP_WORDS 4096u
+#define STEP_WORDS 512u
 #define STEP_CACHES 16u
 #define COLD_AGE 3 /* looks */
 

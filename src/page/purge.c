@@ -13,7 +13,7 @@
  *           and gives less, so SHORT_CALLS of them go per tick at most.
  * Bound     one call looks at VISITS areas at most and purges STEP frames and twice what its caller
  *           returned at most, in STEP / LONG_ROW + SHORT_STEP system calls. The next call goes on where it
- *           stopped. stele_purge() has no such bound: it looks at every area.
+ *           stopped. stele_purge() looks at every marked area; if more is to go, at all.
  * Context   any. Signals are held back while frames are owned, so that a handler cannot leave with them.
  * Failure   the system refuses, as it does for locked memory: the frames stay dirty, and no thread
  *           tries again for a second, except on request.
@@ -194,10 +194,10 @@ static unsigned take_calls(unsigned most)
 	return mine;
 }
 
-/* Purges area after area, the highest marked one first. */
-static void walk(struct step *step, uint32_t highest)
+/* Purges area after area, the highest marked one first, @most areas. */
+static void walk(struct step *step, uint32_t highest, uint32_t most)
 {
-	for (unsigned visits = 0; visits < VISITS && excess(step) && !step->refused; visits++) {
+	while (most-- && excess(step) && !step->refused) {
 		uint32_t number = marks_take(area_marks(), highest);
 
 		if (number == MARKS_NONE) {
@@ -226,7 +226,7 @@ void stele_purge_some(uint64_t keep, uint64_t returned, uint64_t closed)
 	step.calls = take_calls(SHORT_STEP);
 	signals = stele_os_signals_hold();
 	stele_areas_in_hand(1);
-	walk(&step, highest);
+	walk(&step, highest, VISITS);
 	stele_areas_in_hand(-1);
 	if (step.refused)
 		store_relaxed(&refused, stele_os_ms());
@@ -283,13 +283,17 @@ static void count_anew(void)
 	stele_counts_mend(seen, dirty_by_counting());
 }
 
+/* Where something may stay, the marked areas are most often enough. */
 static void purge_all(uint64_t keep)
 {
 	struct step step = { .keep = keep, .frames = UINT64_MAX, .calls = UINT32_MAX };
+	uint32_t highest = areas_below(AREA_NONE);
 	uint64_t signals = stele_os_signals_hold();
 
 	stele_areas_in_hand(1);
-	for (uint32_t number = areas_below(AREA_NONE); number != AREA_NONE;
+	if (keep && highest != AREA_NONE)
+		walk(&step, highest, highest + 1);
+	for (uint32_t number = highest; number != AREA_NONE && excess(&step);
 	     number = areas_below(number))
 		purge_area(number, &step);
 	stele_areas_in_hand(-1);
