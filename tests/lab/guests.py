@@ -112,6 +112,7 @@ GUESTS = [
     Guest("plain", "plain", (
         *SLOTS, *CPUS, *CPUS_CONTROLS, QUICK,
         *NODES,
+        lab("memcg", "memcg", expected="quiet"),
         lab("cpus-unregistered", "cpus", "{s}", expected="quiet", env=UNREGISTERED),
         Known(("stress_quick/tokens-quick",), env=UNREGISTERED),
         ALL,
