@@ -10,7 +10,8 @@
 
 #include <stdbool.h>
 
-/* What a reader may look at while it holds an entry; it does not change meanwhile. */
+/* The part of an entry that a reader may look at while it holds the entry; it does not change
+ * meanwhile. */
 struct content {
 	unsigned long key;
 	unsigned long serial; /* how often the key was added before */

@@ -21,7 +21,8 @@
 #include "../unit/base/stderr_of.h"
 #include "page/run.h"
 
-/* Neither ThreadSanitizer nor an emulator bears a fork that other threads are in the middle of. */
+/* ThreadSanitizer and an emulator fail in a child of fork() when other threads were inside of
+ * calls. */
 #ifdef __SANITIZE_THREAD__
 #define FORKS_BESIDE_THREADS 0
 #else
@@ -121,7 +122,8 @@ static inline void *through_sizes(void *p, size_t had, void *(*resize)(void *p, 
 	return p;
 }
 
-/* No new pages from here to memory_back(); what caches hold already still counts. */
+/* From here to memory_back() there are no new pages. Memory that caches hold already can still be
+ * allocated. */
 static inline void memory_gone(void)
 {
 	stele_inject_page_fail = -1;

@@ -243,8 +243,8 @@ static size_t head_length(void)
 	return (size_t)(strchr(strchr(text, '\n') + 1, '\n') + 1 - text);
 }
 
-/* A pipe of one page with room for the head: a thread that writes slabinfo to it waits at the first
- * cache. */
+/* A pipe of one page, with room for the head: a thread that writes slabinfo to it waits at its
+ * first line of a cache. */
 static void narrow_pipe(int ends[2])
 {
 	static char fill[65536];

@@ -207,7 +207,7 @@ static void *free_them(void *arg)
 	return NULL;
 }
 
-/* Contract 2: what one thread allocates and another frees is all there again. */
+/* Contract 2: objects that one thread allocates and another frees can all be allocated again. */
 static void objects_freed_elsewhere_come_back(void **state)
 {
 	struct relay *relay = malloc(sizeof(*relay));

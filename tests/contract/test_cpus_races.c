@@ -25,7 +25,7 @@
 #include <time.h>
 
 #define OBJECTS 200
-#define HELD_MS 30 /* a thread that has to wait for the held one gets that long to show otherwise */
+#define HELD_MS 30 /* if a thread does not wait for the held one, it shows so by then */
 
 /* ---- one is held, the other runs ---- */
 

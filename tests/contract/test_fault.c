@@ -110,7 +110,8 @@ static void every_call_for_pages_can_fail(void **state)
 	kfree(p);
 }
 
-/* What is promised never to fail does not, and a short call is no place for it. */
+/* Calls that are promised never to fail do not fail on purpose, and neither do calls without a
+ * lock. */
 static void some_calls_never_fail(void **state)
 {
 	struct kmem_cache *s = kmem_cache_create("never", 100, NULL, 0);
@@ -366,7 +367,7 @@ static void the_first_failures_are_told(void **state)
 	assert_silent(&t);
 }
 
-/* Whatever fails on the way, a pool and a cache that were not made leave nothing behind. */
+/* A pool or a cache that could not be made leaves nothing behind, whichever step failed. */
 static void what_could_not_be_made_leaves_nothing(void **state)
 {
 	struct stele_stats before, after;

@@ -354,7 +354,7 @@ static void the_caches_have_the_kernels_names(void **state)
 
 static void no_memory_is_null_and_passes(void **state)
 {
-	/* Of the last one a run or two may rest in this slot. */
+	/* One or two runs of the last size may rest in this slot. */
 	static const size_t sizes[] = { 8, 100, 1000, 20000, 32768, 50000 };
 
 	(void)state;

@@ -37,7 +37,7 @@ static void construct(void *p)
 	memset(p, 1, 8);
 }
 
-/* Every call with @pool, which is none; the message begins with the call's name. */
+/* Makes every call with @pool, which is not a pool. Each message begins with the call's name. */
 static void assert_no_pool(mempool_t *pool, const char *what)
 {
 	void *object = kmalloc(64, GFP_KERNEL), *p = NULL;

@@ -27,7 +27,8 @@ static void the_first_waiter_is_served_first(void **state)
 	done_with(pool);
 }
 
-/* Nor does a newcomer that may sleep run ahead; one that may not takes the elements there. */
+/* A newcomer that may sleep does not run ahead, either. A newcomer that may not takes the elements
+ * that are there. */
 static void a_waiter_that_needs_fewer_passes_one_that_needs_more(void **state)
 {
 	mempool_t *pool = pool_of(3);

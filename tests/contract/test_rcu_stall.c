@@ -101,7 +101,8 @@ static uint64_t waiting_bytes(void)
 	return load_relaxed(&stele_graces[0].waiting);
 }
 
-/* At the end less waits than may: each call waited for that, or another one did. */
+/* In the end no more objects wait than rcu_max allows: each call waited for that, or another call
+ * did. */
 static void flood(struct kmem_cache *s)
 {
 	time_t end = time(NULL) + SECONDS_AT_MOST;
@@ -327,7 +328,7 @@ static void a_runner_that_stalls_is_replaced(void **state)
 	kmem_cache_destroy(s);
 }
 
-/* Where it waits for nobody, barriers give up on it, once. */
+/* The runner stalls at a point where it waits for nobody: barriers give up on it, once. */
 static void a_barrier_gives_up_on_a_runner_that_stalls(void **state)
 {
 	struct kmem_cache *s = kmem_cache_create("given", sizeof(struct item), NULL, SLAB_NO_MERGE);

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Page runs that rest in a slot (cache/resting.c): a size that comes back is served from there,
- * the runs belong to nobody until then, are bounded, and go back when memory is asked for.
+ * Page runs that rest in a slot (cache/resting.c): the next request of that size is served from
+ * there. Until then nobody owns a resting run. Few may rest, and they go back when memory is asked
+ * for.
  */
 #include "contract.h"
 
@@ -31,7 +32,7 @@ static void *until_it_rests(size_t size)
 	return p;
 }
 
-/* An interruption, or another CPU, and it goes back after all. */
+/* After an interruption, or on another CPU, the block goes back after all. */
 static bool rests_when_freed(void *p)
 {
 	uint64_t used = stele_page_stats().used;

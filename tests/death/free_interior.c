@@ -11,7 +11,7 @@ static int by_address(const void *a, const void *b)
 	return (x > y) - (x < y);
 }
 
-/* Frees what follows the last object of each slab: it is one more step on, but no object. */
+/* Frees the address behind the last object of each slab, where a further object would begin. */
 static int behind_the_last(struct kmem_cache *s)
 {
 	static char *p[MANY + 1];

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A callback of an event creates a cache, which may wait for a lock: debug builds say where, once,
- * and end the program where that is asked for.
+ * An event's callback creates a cache, and that may wait for a lock. A debug build reports the
+ * place once, and ends the program if the option abort_on_order is set.
  */
 #include "death.h"
 

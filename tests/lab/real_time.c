@@ -94,8 +94,8 @@ static void sleep_until(struct timespec *when, struct urgent *u)
 	clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, when, NULL);
 	late = seconds_now() - (double)when->tv_sec - (double)when->tv_nsec * 1e-9;
 	u->latest = late > u->latest ? late : u->latest;
-	/* A thread that is a period late or more does not catch up: that would leave nobody else
-	 * any time. */
+	/* A thread that is a period late or more does not catch up: the other threads would get no
+	 * time. */
 	if (late > PERIOD_NS * 1e-9)
 		clock_gettime(CLOCK_MONOTONIC, when);
 }

@@ -93,7 +93,7 @@ static inline void write_content(void *p, size_t n, unsigned number)
 		((unsigned char *)p)[n - 1] = content(number, n - 1);
 }
 
-/* The last byte is known only while the size is what it was when written. */
+/* The last byte is known only while the size has not changed. */
 static inline bool has_content(const void *p, size_t n, unsigned number, bool with_last)
 {
 	for (size_t i = 0; i < n; i += stride(n))
@@ -339,8 +339,9 @@ static inline void workload_run(struct workload *w)
 	kmem_cache_destroy(w->made);
 }
 
-/* Bytes of slabs and large memory that are held once everything was freed and trimmed. As much as
- * at the start: where memory has several nodes, what the library's own caches have for each. */
+/* Bytes of slabs and large memory that are held after all was freed and trimmed. The end must show
+ * as much as the start; with several nodes that is what the library's own caches have for each
+ * node. */
 static inline uint64_t held_after_trim(void)
 {
 	struct stele_stats stats;

@@ -63,7 +63,8 @@ static _Noreturn void wait_for_ever(int ready)
 	_exit(3);
 }
 
-/* A thread that reads waits for itself, which is its mistake; it can be ended. */
+/* A thread that waits for readers while it reads waits for itself. That is a mistake of the
+ * program; SIGTERM still ends it. */
 static int sigterm_ends_it(void)
 {
 	int ends[2], status;

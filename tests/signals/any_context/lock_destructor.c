@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * tests/signals/any_context/lock_destructor.c - a destructor creates, shrinks, trims and destroys
- *
- * Idea      Destructors run when a slab is given back: by shrinking, trimming and destroying, which
- *           hold locks, and by the thread that allocates next after kfree_nolock() has emptied one,
- *           which may be the creation of a cache, or the resizing of a mempool. Each such call of a
- *           destructor must come back, also for its own cache and the one that is being destroyed.
+ * Idea      Destructors run when a slab is given back. Shrinking, trimming and destroying give
+ *           slabs back, and hold locks meanwhile. After kfree_nolock() has emptied a slab, the next
+ *           thread that allocates gives it back; that thread may be creating a cache or resizing a
+ *           mempool. Each of these calls must come back when a destructor makes it, also for its
+ *           own cache and for the one that is being destroyed.
  * Failure   a hang (the alarm), a report, or a destructor that never ran.
  */
 #include "../../stress/stress.h"

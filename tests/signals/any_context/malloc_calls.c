@@ -30,7 +30,8 @@ struct phase {
 static const struct phase *now;
 static void (*read_stats)(struct stele_stats *);
 
-/* NULL only with ENOMEM, and only where frames are refused; errno is as before then, too. */
+/* A call returns NULL only with ENOMEM, and only while frames are refused. Puts errno back to
+ * @saved. */
 static void *checked(void *p, int saved)
 {
 	if (p)
@@ -214,7 +215,8 @@ static void huge(void)
 	many_of(ZEROED, 5u << 20, 1, true);
 }
 
-/* So large that it goes back at once, and that the system is asked how much there is. */
+/* Blocks so large that a free returns them to the system at once, and that the library asks the
+ * system how much memory there is. */
 static void vast(void)
 {
 	struct object o;
@@ -259,7 +261,7 @@ static void inherited(void)
 
 /* ---- events ---- */
 
-/* In the middle of whatever it is: allocates, writes, frees. */
+/* Runs in the middle of any call: allocates, writes, frees. */
 static void on_event(const struct stele_trace_event *event, void *arg)
 {
 	struct object o;

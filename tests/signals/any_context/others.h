@@ -2,11 +2,10 @@
 /*
  * tests/signals/any_context/others.h - as if there were other threads, and this were a child of a
  * fork
- *
- * Idea      What the data path does when somebody else is inside of a lock, waits for one, or was
- *           inside when this process was forked cannot happen with one thread. So the words say
- *           what they would say then. Nobody waits for a lock on the data path, so that the
- *           thread that is pretended need not ever run.
+ * Idea      Some paths run only when another thread is inside of a lock, waits for one, or was
+ *           inside when this process was forked. So the test writes into the words of the locks
+ *           what they would say then. The data path waits for no lock; the pretended thread need
+ *           never run.
  * States    inside: a lock is held, in this process, by a thread that is not there.
  *           waiting: the thread that leaves the lock finds that another one waits.
  *           forked: this process has another number, so that what was held is nobody's.

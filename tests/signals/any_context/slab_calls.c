@@ -193,7 +193,8 @@ static void huge(void)
 	}
 }
 
-/* So large that it goes back at once, and that the system is asked how much there is. */
+/* Blocks so large that a free returns them to the system at once, and that the library asks the
+ * system how much memory there is. */
 static void vast(void)
 {
 	struct object o;
@@ -255,7 +256,7 @@ static void inherited(void)
 
 /* ---- events ---- */
 
-/* In the middle of whatever it is: allocates, writes, frees. */
+/* Runs in the middle of any call: allocates, writes, frees. */
 static void on_event(const struct stele_trace_event *event, void *arg)
 {
 	struct object o;

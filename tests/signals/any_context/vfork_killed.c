@@ -80,7 +80,7 @@ static long resident(void)
 	return (long)(info.arena / 1024);
 }
 
-/* What was in use and is free again goes back to the system. */
+/* Memory that was in use and is free again goes back to the system. */
 static void *trims(void *arg)
 {
 	static void *block[2][BLOCKS];

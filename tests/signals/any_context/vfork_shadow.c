@@ -116,7 +116,8 @@ static bool follow(pid_t pid, struct shadow *shadow)
 	return true;
 }
 
-/* The first call of @pid at or behind where it is that leads to @to. Its shadow stack is empty. */
+/* Finds the next call instruction of @pid, from its present place on, that leads to @to. The shadow
+ * stack is empty there. */
 static void step_into(pid_t pid, uint64_t to, struct shadow *shadow)
 {
 	struct user_regs_struct regs;
@@ -149,7 +150,7 @@ static bool follow_back(pid_t pid, struct shadow *shadow, uint64_t back)
 	return false;
 }
 
-/* Steps up to the system call that makes the child; the child, stopped. */
+/* Steps to the system call that makes the child, and returns the child, stopped. */
 static pid_t follow_until_child(pid_t pid, struct shadow *shadow)
 {
 	unsigned long child = 0;

@@ -26,9 +26,10 @@ struct kind {
 extern const struct kind kinds[];
 extern const unsigned kinds_count;
 
-/* Before the first object; wrong() when the allocator is not the one that is meant. */
+/* Runs before the first object, and calls wrong() when another allocator serves than this list is
+ * for. */
 void kinds_start(const char *argument);
-/* After the last of @made objects was dropped: nothing may be left. */
+/* Runs after the last of @made objects was dropped: nothing may be left. */
 int kinds_finish(unsigned long made);
 /* Takes cached memory away, as malloc_trim() does. */
 void kinds_trim(void);

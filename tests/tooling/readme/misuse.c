@@ -20,7 +20,7 @@
 #include <stele/page.h>
 #include <stele/slab.h>
 
-/* What a compiler must not see through, or it warns of the mistake or leaves it out. */
+/* Hides a value from the compiler, which would else warn of the mistake or leave it out. */
 static void *hidden(void *p)
 {
 	__asm__("" : "+r"(p));

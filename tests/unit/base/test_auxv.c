@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Tests of base/auxv.c: what the kernel told is found, also where a program has written over its
- * first stack.
+ * Tests of base/auxv.c: the values that the kernel passed at start are found, also after the
+ * program has written over its first stack.
  *
  * Idea      The answer is kept, so each case has a child of its own, which asks first.
  */

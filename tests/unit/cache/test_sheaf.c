@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Tests of cache/barn.h: one word says which sheaf and how full; a barn keeps sheaves whole
- * and no more of them than it may.
+ * Tests of cache/barn.h: one word names a sheaf and the number of its objects; a barn keeps sheaves
+ * whole, and no more of them than it may.
  */
 #include "page/run.h"
 #include "cache/barn.h"

@@ -101,7 +101,7 @@ static void a_long_name_is_cut_and_the_offset_is_not(void **state)
 		 "%s/a name - with blanks, of more than thirty-one characters.so", folder);
 	p = mapped(path, &head);
 	assert_string_equal(stele_os_place(p + 0x11, text), "a name - with blanks, of more t+0x10");
-	/* What the file is of a second mapping, too. */
+	/* The offset is that in the file, in a second mapping of the file, too. */
 	assert_int_equal(mprotect(p + page, (size_t)page, PROT_NONE), 0);
 	stele_os_place(p + page + 1, text);
 	assert_int_equal(strtoul(strchr(text, '+') + 1, NULL, 16), page);

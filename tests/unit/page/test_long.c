@@ -163,7 +163,8 @@ static void it_is_copied_once_and_then_moves_by_pages(void **state)
 	give_back(wall);
 }
 
-/* What replaces blocks of mixed sizes at random takes hardly more than was live at once. */
+/* A program that replaces blocks of mixed sizes at random takes hardly more memory than was live at
+ * once. */
 static void replacing_blocks_leaves_few_holes(void **state)
 {
 	size_t live = 0, most = 0, dirty;

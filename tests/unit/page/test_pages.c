@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Tests of page/pages.c: the public page calls, and what they say to a wrong free.
+ * Tests of page/pages.c: the public page calls, and their answers to a wrong free.
  */
 #include "pages.h"
 

@@ -7,9 +7,9 @@
 
 #define THREADS 4
 static _Atomic uint32_t wrong;
-static bool kept; /* something, by the purges below */
+static bool kept; /* whether the purges below keep some frames */
 
-/* Two purge while the others take, fill, check and return. */
+/* Two threads purge while the others take, fill, check and return runs. */
 static void *use_or_purge(void *arg)
 {
 	uint32_t me = (uint32_t)(uintptr_t)arg, seed = me + 1;
@@ -58,8 +58,8 @@ static void nobody_loses_memory_to_the_purger(void **state)
 	assert_int_equal(stele_dirty_free(), 0);
 }
 
-/* The count is made anew each time, with threads held up anywhere: right again when all is
- * still. */
+/* Each purge counts anew, while other threads stand anywhere. The count is right again once all
+ * are still. */
 static void nor_to_one_who_counts_anew(void **state)
 {
 	(void)state;
@@ -73,7 +73,8 @@ static void nor_to_one_who_counts_anew(void **state)
 	assert_int_equal(dirty_by_counting(), 0);
 }
 
-/* As by threads that left between returning frames and counting them, and the other way round. */
+/* As if threads had left a call: after it had purged frames, or returned some, and before it
+ * counted them. */
 static void what_was_never_counted_is_mended(void **state)
 {
 	(void)state;
@@ -108,7 +109,8 @@ static void *purge_and_stop(void *arg)
 	return arg;
 }
 
-/* It has one area in its hand; all others are purged without it, and the time brings that one. */
+/* The purger that stops holds one area. Other threads purge all other areas, and after some time
+ * that one, too. */
 static void a_purger_that_stops_holds_nobody_up(void **state)
 {
 	enum { FEW = 30 }; /* so few areas that they stay mapped when they are empty */

@@ -314,7 +314,7 @@ static void trying_and_starting_may_be_anywhere(void **state)
 	assert_nothing_said();
 }
 
-/* As a handler does that interrupts such a call and never comes back. */
+/* As when a handler interrupts such a call and never comes back. */
 static void a_call_that_was_left_is_over(void **state)
 {
 	(void)state;
@@ -347,7 +347,8 @@ static void *hold_heap(void *arg)
 	return arg;
 }
 
-/* @fork: as the library's handler does; else a child that runs none. */
+/* @fork_now is fork(), whose child runs the library's handler, or a bare system call, whose child
+ * runs none. */
 static int in_child(pid_t (*fork_now)(void), int (*look)(void))
 {
 	int status = -1;
