@@ -37,7 +37,7 @@ static const char before[] =
 	"other. The table feeds the\n"
 	"ranks themselves, the check in debug builds, what the child of a fork does, and this "
 	"page, which is the output of\n"
-	"`tests/tooling/locks.c`; a test compares them, and `scripts/check-locks` looks for locks "
+	"`tests/tooling/locks.c`; a test compares them, and `scripts/rules locks` looks for locks "
 	"without a row.\n\n"
 	"| rank | lock | in | guards | is waited for by |\n|---|---|---|---|---|\n";
 

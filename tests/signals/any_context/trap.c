@@ -32,7 +32,7 @@
 #ifndef STELE_TEST_DEBUG
 #define STELE_TEST_DEBUG 0
 #endif
-/* Debug builds inline less. scripts/frames bounds what release builds use. */
+/* Debug builds inline less. The rule `frames` bounds what release builds use. */
 #define STACK_BYTES (STELE_TEST_DEBUG ? 32768u : 16384u)
 #define PAINT 0xa5
 #define INT3 0xcc

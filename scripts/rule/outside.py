@@ -1,11 +1,10 @@
-#!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
-"""scripts/outside LIBRARY WHICH [LIST] - which symbols of other libraries does a library need?
+"""scripts/rules outside LIBRARY WHICH [LIST] - which symbols of other libraries does a library need?
 
 Idea      A preloaded library may replace any function of the C library, look up the real one when it
           is first called, and allocate for that. An allocator that calls such a function in its start
           or on a slow path then calls itself. So the list of what it may call is closed: LIST
-          (scripts/outside.txt) has a line for each symbol, with the libraries that may need it and
+          (scripts/rule/outside.txt) has a line for each symbol, with the libraries that may need it and
           the reason why that does no harm.
 WHICH     "drop-in" or "library", as the second column of the list says; "both" there means either.
 Failure   each offence is one line; exit 1: a symbol that is not listed, and a listed one that is not
@@ -14,22 +13,17 @@ Failure   each offence is one line; exit 1: a symbol that is not listed, and a l
 Tests     tests/tooling/frames/outside_selfcheck runs this on libraries that are wrong on purpose.
 """
 import pathlib
-import subprocess
-import sys
+
+from rule.binary import symbols_of
+from rule.tree import lines_of
 
 LIST = pathlib.Path(__file__).with_name("outside.txt")
-
-
-def needed(library):
-    text = subprocess.run(["nm", "-D", "--undefined-only", library], check=True, text=True,
-                          stdout=subprocess.PIPE).stdout
-    return {line.split()[-1].split("@")[0] for line in text.splitlines()}
 
 
 def listed(path, which):
     """{name: whether it must be needed}, and complaints about the list."""
     names, bad = {}, []
-    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
+    for number, line in enumerate(lines_of(path), 1):
         if not line or line.startswith("#"):
             continue
         name, who, must, *reason = line.split(None, 3)
@@ -40,21 +34,16 @@ def listed(path, which):
     return names, bad
 
 
-def main():
-    library, which = sys.argv[1:3]
-    path = pathlib.Path(sys.argv[3]) if len(sys.argv) > 3 else LIST
-    found = needed(library)
+def check(library, which, listing=LIST):
+    path = pathlib.Path(listing)
+    found = symbols_of(library, "--undefined-only")
     names, bad = listed(path, which)
+    yield from bad
     if not found:
-        bad.append(f"{library}: no symbol of another library is needed, which cannot be")
-    bad += [f"{library}: needs {name}, which is not in {path.name}" for name in sorted(found - set(names))]
-    bad += [f"{path.name}: {name} is not needed by {library}"
-            for name, must in sorted(names.items()) if must and name not in found]
-    for offence in bad:
-        print(offence)
-    print(f"outside: {len(found)} symbols, {len(bad)} offences")
-    return 1 if bad else 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())
+        yield f"{library}: no symbol of another library is needed, which cannot be"
+    for name in sorted(found - set(names)):
+        yield f"{library}: needs {name}, which is not in {path.name}"
+    for name, must in sorted(names.items()):
+        if must and name not in found:
+            yield f"{path.name}: {name} is not needed by {library}"
+    return f"{len(found)} symbols"

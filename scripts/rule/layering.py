@@ -1,6 +1,5 @@
-#!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
-"""scripts/layering [ROOT] - does every file see only what its floor may see?
+"""scripts/rules layering [ROOT] - does every file see only what its floor may see?
 
 Idea      A folder under src/ is a floor. A file may include its own floor's headers and
           those of lower floors; never a higher one, never a neighbour of equal rank.
@@ -13,9 +12,9 @@ Rules     "floor/file.h"      own floor or lower; always written with its floor
 Failure   each offence is one line "file:line: what"; exit 1. No source found is an offence.
 Tests     tests/tooling/layering/selfcheck runs this on trees that are wrong on purpose.
 """
-import pathlib
 import re
-import sys
+
+from rule.tree import c_files, lines_of, root_of, text_of
 
 # Lowest first; floors in one tuple are neighbours.
 RANKS = [("arch",), ("base",), ("os",), ("sync",), ("percpu",), ("trace",), ("page",), ("slab",),
@@ -27,16 +26,15 @@ LICENCE = "SPDX-License-Identifier: MIT"
 C_SUFFIXES = {".c", ".h", ".cc", ".S"}
 
 
-def c_files(top):
+def files_of(top):
     """The C files under top, but for the trees that are wrong on purpose."""
     fixtures = top / "tooling" / "layering"
-    return sorted(p for p in top.rglob("*")
-                  if p.suffix in C_SUFFIXES and fixtures not in p.parents)
+    return [path for path in c_files(top, C_SUFFIXES) if fixtures not in path.parents]
 
 
 def includes(path):
     """Yields (line number, '<' or '"', what is included)."""
-    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
+    for number, line in enumerate(lines_of(path), 1):
         match = INCLUDE.match(line)
         if match:
             yield number, match.group(1), match.group(2)
@@ -68,7 +66,7 @@ def offence_in_public(quote, target):
 
 
 def check_floors(root):
-    for path in c_files(root / "src"):
+    for path in files_of(root / "src"):
         floor = path.relative_to(root / "src").parts[0]
         if floor not in RANK_OF:
             yield path, 1, f"{floor} is not a floor"
@@ -80,7 +78,7 @@ def check_floors(root):
 
 
 def check_public(root):
-    for path in c_files(root / "include"):
+    for path in files_of(root / "include"):
         for number, quote, target in includes(path):
             offence = offence_in_public(quote, target)
             if offence:
@@ -94,14 +92,12 @@ def named_in_meson(root, path):
     stem = re.sub(r"^test_", "", path.stem)
     word = re.compile(r"['/](test_)?" + re.escape(stem) + r"(\.[a-z]+)?'")
     for script in (path.parent / "run", path.with_suffix("")):
-        if script.is_file() and f'"{path.name}"' in script.read_text(encoding="utf-8"):
+        if f'"{path.name}"' in text_of(script):
             return True
-    table = path.parent / "models"
-    if table.is_file() and re.search(f"^{stem} ", table.read_text(encoding="utf-8"), re.M):
+    if re.search(f"^{stem} ", text_of(path.parent / "models"), re.M):
         return True
     for folder in path.parents:
-        build = folder / "meson.build"
-        if build.is_file() and word.search(build.read_text(encoding="utf-8")):
+        if word.search(text_of(folder / "meson.build")):
             return True
         if folder == root:
             return False
@@ -110,32 +106,25 @@ def named_in_meson(root, path):
 
 def check_listed(root):
     for top in ("src", "tests", "bench"):
-        for path in c_files(root / top):
+        for path in files_of(root / top):
             if path.suffix in (".c", ".cc") and not named_in_meson(root, path):
                 yield path, 1, "is in no meson.build"
 
 
 def check_licence(root):
     for top in ("src", "include", "tests", "bench"):
-        for path in c_files(root / top):
+        for path in files_of(root / top):
             with path.open(encoding="utf-8") as file:
                 if LICENCE not in file.readline():
                     yield path, 1, "first line is not the licence line"
 
 
-def main():
-    root = pathlib.Path(sys.argv[1] if len(sys.argv) > 1 else pathlib.Path(__file__).parent.parent)
-    root = root.resolve()
-    files = len(c_files(root / "src"))
-    offences = [*check_floors(root), *check_public(root), *check_listed(root),
-                *check_licence(root)]
+def check(*words):
+    root = root_of(words)
+    files = len(files_of(root / "src"))
     if files == 0:
-        offences.append((root / "src", 0, "no source here"))
-    for path, number, what in offences:
-        print(f"{path.relative_to(root)}:{number}: {what}")
-    print(f"layering: {files} files on the floors, {len(offences)} offences")
-    return 1 if offences else 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())
+        yield "src:0: no source here"
+    for look in (check_floors, check_public, check_listed, check_licence):
+        for path, number, what in look(root):
+            yield f"{path.relative_to(root)}:{number}: {what}"
+    return f"{files} files on the floors"

@@ -1,12 +1,11 @@
-#!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
-"""scripts/frames LIBRARY ROOT... - how deep does the data path go, and whom does it call?
+"""scripts/rules frames LIBRARY ROOT... - how deep does the data path go, and whom does it call?
 
 Idea      Read from the machine code: the frame of each function, whom it calls, and so all that
           the named functions can reach. Each frame there is at most FRAME_MAX bytes; the deepest
           chain, which is printed, leaves room on an alternate stack of 16 KiB (CHAIN_MAX; the
           kernel's own frame for a signal takes the rest); and each symbol of another library is
-          one of OUTSIDE, none of which allocates, waits or uses stdio. scripts/outside has the list
+          one of OUTSIDE, none of which allocates, waits or uses stdio. The rule `outside` has the list
           for the whole libraries, with reasons.
 Frames    the return address, the registers pushed, what is subtracted from the stack pointer
           (the largest where a function has several) and what is used below it (the red zone). A
@@ -21,8 +20,8 @@ Tests     tests/tooling/frames/selfcheck runs this on objects that are wrong on 
 """
 import collections
 import re
-import subprocess
-import sys
+
+from rule.binary import output_of
 
 FRAME_MAX = 512
 CHAIN_MAX = 4096
@@ -68,8 +67,7 @@ def plain(name):
 
 def disassemble(library):
     """Yields (address, name, instructions)."""
-    text = subprocess.run(["objdump", "-d", "--no-show-raw-insn", library], check=True, text=True,
-                          stdout=subprocess.PIPE).stdout
+    text = output_of("objdump", "-d", "--no-show-raw-insn", library)
     address, name, body = None, None, []
     for line in text.splitlines():
         head = HEAD.match(line)
@@ -209,8 +207,14 @@ class Walk:
         return result
 
 
-def main():
-    library, roots = sys.argv[1], sys.argv[2:]
+def report(reached, best):
+    print("outside: " + " ".join(sorted(set().union(*(f.outside for f in reached)))))
+    print("largest frames: " + ", ".join(f"{f.name} {f.frame}" for f in sorted(
+        reached, key=lambda f: -f.frame)[:8]))
+    print(f"deepest chain, {best[0]} bytes: " + " > ".join(best[1]))
+
+
+def check(library, *roots):
     functions = read(library)
     walk = Walk(functions)
     best = (0, [])
@@ -222,15 +226,6 @@ def main():
     if best[0] > CHAIN_MAX:
         walk.offences[f"the deepest chain takes {best[0]} bytes, more than {CHAIN_MAX}"] = True
     reached = [functions[address] for address in {address for address, _ in walk.seen}]
-    for offence in walk.offences:
-        print(offence)
-    print("outside: " + " ".join(sorted(set().union(*(f.outside for f in reached)))))
-    print("largest frames: " + ", ".join(f"{f.name} {f.frame}" for f in sorted(
-        reached, key=lambda f: -f.frame)[:8]))
-    print(f"deepest chain, {best[0]} bytes: " + " > ".join(best[1]))
-    print(f"frames: {len(reached)} functions, {len(walk.offences)} offences")
-    return 1 if walk.offences else 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())
+    report(reached, best)
+    yield from walk.offences
+    return f"{len(reached)} functions"

@@ -1,16 +1,15 @@
-#!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
-"""scripts/check-contract [ROOT] - do docs/contract.md, its tests and the comments that cite it agree?
+"""scripts/rules contract [--self-test] [ROOT] - do docs/contract.md, its tests and citations agree?
 
-Idea      Each numbered promise of the page names its tests: a file, or a file with functions of it. Numbers
-          follow each other. Every "contract N" in a comment is one of them.
-Failure   each offence is one line; exit 1. A page without promises, and a tree in which no comment cites
-          one, are offences, too.
+Idea      Each numbered promise of the page names its tests: a file, or a file with functions of it.
+          Numbers follow each other. Every "contract N" in a comment is one of them.
+Failure   each offence is one line; exit 1. A page without promises is an offence, and so is a tree
+          in which no comment cites one.
 Tests     --self-test spoils a copy of the page and of a source; each must be found.
 """
-import pathlib
 import re
-import sys
+
+from rule.tree import c_files, root_of, text_of
 
 PROMISE = re.compile(r"^(\d+)\. (.*?)(?=^\d+\. |^## |\Z)", re.M | re.S)
 TEST = re.compile(r"`(tests/[\w./-]+)`(?::\s+((?:`\w+`(?:,\s+)?)+))?")
@@ -20,9 +19,8 @@ FOLDERS = ("src", "include", "tests")
 
 def sources(root):
     for folder in FOLDERS:
-        for path in sorted((root / folder).rglob("*")):
-            if path.suffix in (".c", ".h", ".cc", ".py") and path.is_file():
-                yield path, path.read_text(encoding="utf-8")
+        for path in c_files(root / folder, (".c", ".h", ".cc", ".py")):
+            yield path, text_of(path)
 
 
 def check_tests(root, number, text):
@@ -33,13 +31,13 @@ def check_tests(root, number, text):
         if not (root / name).is_file():
             yield f"docs/contract.md: {number}: no such test {name}"
             continue
-        test = (root / name).read_text(encoding="utf-8")
+        test = text_of(root / name)
         for function in re.findall(r"`(\w+)`", functions):
             if not re.search(rf"^static [^;\n]*\b{function}\([^;]*$", test, re.M):
                 yield f"docs/contract.md: {number}: no {function} in {name}"
 
 
-def check(root, page, trees):
+def judge(root, page, trees):
     promises = PROMISE.findall(page)
     numbers = {int(number) for number, _ in promises}
     if [int(number) for number, _ in promises] != list(range(1, len(promises) + 1)) or not promises:
@@ -59,29 +57,27 @@ def check(root, page, trees):
 
 def self_test(root, page):
     spoilt = [
-        (page.replace("`every_byte_has_one_owner`", "`every_byte_has_two`"), [], "no every_byte_has_two"),
-        (page.replace("`tests/death/free_interior.c`", "`tests/death/nothing.c`"), [], "no such test"),
+        (page.replace("`every_byte_has_one_owner`", "`every_byte_has_two`"), [],
+         "no every_byte_has_two"),
+        (page.replace("`tests/death/free_interior.c`", "`tests/death/nothing.c`"), [],
+         "no such test"),
         (page.replace("\n2. ", "\n3. "), [], "not numbered"),
-        (re.sub(r"\n\n## Any context.*", "\n41. **Nothing** shows this.\n", page, flags=re.S), [], "names no test"),
+        (re.sub(r"\n\n## Any context.*", "\n41. **Nothing** shows this.\n", page, flags=re.S), [],
+         "names no test"),
         (page, [("a.c", "/* contract 99 */")], "contract 99"),
         (page, [("a.c", "/* Contract 1, 98 and 2: */")], "contract 98"),
         (page, [("a.c", "")], "no comment cites"),
     ]
     for text, trees, expected in spoilt:
-        if not any(expected in line for line in check(root, text, trees)):
+        if not any(expected in line for line in judge(root, text, trees)):
             yield f"self-test: nothing says {expected!r}"
 
 
-def main():
-    words = [word for word in sys.argv[1:] if word != "--self-test"]
-    root = pathlib.Path(words[0] if words else ".")
-    page = (root / "docs" / "contract.md").read_text(encoding="utf-8")
-    offences = list(self_test(root, page) if "--self-test" in sys.argv else check(root, page, sources(root)))
-    for line in offences:
-        print(line)
-    print(f"contract: {len(PROMISE.findall(page))} promises, {len(offences)} offences")
-    return 1 if offences else 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())
+def check(*words):
+    root = root_of([word for word in words if word != "--self-test"])
+    page = text_of(root / "docs" / "contract.md")
+    if "--self-test" in words:
+        yield from self_test(root, page)
+    else:
+        yield from judge(root, page, sources(root))
+    return f"{len(PROMISE.findall(page))} promises"

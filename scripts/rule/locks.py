@@ -1,6 +1,5 @@
-#!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
-"""scripts/check-locks [ROOT] - every lock has a row in the table of ranks, and every row its lock
+"""scripts/rules locks [ROOT] - every lock has a row in the table of ranks, and every row its lock
 
 Idea      src/sync/ranks.h has a row STELE_RANK(NAME, "name", "file", ...) for each lock. A
           `struct stele_mutex` that is defined in src/ is STELE_MUTEX(NAME), there or, within an
@@ -9,9 +8,9 @@ Failure   exit 1; each offence on a line: a lock without a rank, a rank that is 
           whose lock is elsewhere or gone ("-": none is expected), a row for two locks.
 Tests     tests/tooling/locks_selfcheck
 """
-import pathlib
 import re
-import sys
+
+from rule.tree import c_files, lines_of, root_of, text_of
 
 ROW = re.compile(r'\bSTELE_RANK\((\w+), "[^"]*", "([^"]*)", (\w+)')
 LOCK = re.compile(r"^(\s*)(?:static )?struct stele_mutex (\w+)(?: = STELE_MUTEX\((\w+)\))?[;,]")
@@ -22,25 +21,24 @@ OWN = "sync"  # the lock itself, and its table
 
 def rows_in(table):
     """NAME -> (file, kind)"""
-    text = table.read_text(encoding="utf-8") if table.is_file() else ""
-    return {name: (file, kind) for name, file, kind in ROW.findall(text)}
+    return {name: (file, kind) for name, file, kind in ROW.findall(text_of(table))}
 
 
 def given_in(folder):
     """member -> rank, for locks within objects"""
     found = {}
     for path in sorted(folder.glob("*.[ch]")):
-        found.update(GIVEN.findall(path.read_text(encoding="utf-8")))
+        found.update(GIVEN.findall(text_of(path)))
     return found
 
 
 def locks_in(src):
     """Yields (file, line, name, rank or None)."""
-    for path in sorted(src.rglob("*.[ch]")):
+    for path in c_files(src):
         if path.parent.name == OWN:
             continue
         given = given_in(path.parent)
-        for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
+        for number, line in enumerate(lines_of(path), 1):
             match = LOCK.match(line)
             if match:
                 indented, name, rank = match.groups()
@@ -48,7 +46,8 @@ def locks_in(src):
                        None if MANY.match(line) else rank or (given.get(name) if indented else None))
 
 
-def offences(root):
+def check(*words):
+    root = root_of(words)
     rows, seen = rows_in(root / "src/sync/ranks.h"), {}
     for file, number, name, rank in locks_in(root / "src"):
         place = f"src/{file}:{number}"
@@ -68,16 +67,4 @@ def offences(root):
             yield f"src/sync/ranks.h: {rank}: there is no src/{file}"
     if not rows:
         yield "no row in src/sync/ranks.h"
-
-
-def main():
-    root = pathlib.Path(sys.argv[1] if len(sys.argv) > 1 else pathlib.Path(__file__).parent.parent)
-    found = list(offences(root.resolve()))
-    for offence in found:
-        print(offence)
-    print(f"check-locks: {len(rows_in(root / 'src/sync/ranks.h'))} rows, {len(found)} offences")
-    return 1 if found else 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())
+    return f"{len(rows)} rows"

@@ -1,6 +1,5 @@
-#!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
-"""scripts/check-floors LIBRARY... - do calls go down only, between floors and inside each?
+"""scripts/rules floors LIBRARY... - do calls go down only, between floors and inside each?
 
 Idea      Read from what the compiler made, one static library for each floor, lowest first. A file
           may refer to what its own floor or a lower one defines, whatever it includes; so a
@@ -16,8 +15,8 @@ Tests     tests/tooling/layering/floors-selfcheck compiles floors that are wrong
 import collections
 import pathlib
 import re
-import subprocess
-import sys
+
+from rule.binary import output_of
 
 # Files in circles, by floor.
 KNOWN = {"page": 11}
@@ -29,9 +28,8 @@ WANTED = re.compile(r"^[^:]+:([^:]+):\s+[Uuw] (\S+)$")
 
 def read(library, option, pattern):
     """[(file, symbol)]"""
-    text = subprocess.run(["nm", "-A", option, library], check=True, text=True,
-                          stdout=subprocess.PIPE, stderr=subprocess.DEVNULL).stdout
-    found = [match.groups() for match in map(pattern.match, text.splitlines()) if match]
+    lines = output_of("nm", "-A", option, library).splitlines()
+    found = [match.groups() for match in map(pattern.match, lines) if match]
     return [(MEMBER.sub(r"\1", file), symbol) for file, symbol in found]
 
 
@@ -63,7 +61,9 @@ def judge(floor, files, calls):
         yield f"{floor}: {inside} of {len(files)} files are in circles, not {KNOWN[floor]}"
 
 
-def check(libraries):
+def check(*libraries):
+    if not libraries:
+        yield "no library is named"
     floors = [(re.sub(r"^libstele_|\.a$", "", pathlib.Path(library).name), library)
               for library in libraries]
     home = {}
@@ -84,17 +84,4 @@ def check(libraries):
         print(f"{floor}: {len(files)} files, {sum(map(len, calls.values()))} references inside, "
               f"{sum(map(len, circles(calls)))} files in circles")
         yield from judge(floor, files, calls)
-
-
-def main():
-    offences = list(check(sys.argv[1:]))
-    if not sys.argv[1:]:
-        offences.append("no library is named")
-    for offence in offences:
-        print(offence)
-    print(f"check-floors: {len(sys.argv) - 1} floors, {len(offences)} offences")
-    return 1 if offences else 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())
+    return f"{len(libraries)} floors"

@@ -1,6 +1,5 @@
-#!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
-"""scripts/check-orders [ROOT] - every ordered operation in src/ has its ORDER(TAG), and every
+"""scripts/rules orders [ROOT] - every ordered operation in src/ has its ORDER(TAG), and every
 tag its paragraph, a test, and its models
 
 Idea      docs/memory-model.md has a section "## TAG" for each tag that src/ uses. A section
@@ -17,9 +16,9 @@ Failure   exit 1; each offence on a line: an operation without a tag, a tag with
           without a row, a row whose tag, model or variant is gone, a variant without a row, a
           reason of less than REASON words. No tag at all is an offence too.
 """
-import pathlib
 import re
-import sys
+
+from rule.tree import c_files, lines_of, root_of, text_of
 
 TAG = re.compile(r"\bORDER\(([A-Z][A-Z0-9_]*)\)")
 SECTION = re.compile(r"^## ([A-Z][A-Z0-9_]*)$", re.M)
@@ -43,8 +42,8 @@ ORDERED = re.compile(
 def tags_in(src):
     """tag -> first place that uses it"""
     tags = {}
-    for path in sorted(src.rglob("*.[ch]")):
-        for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
+    for path in c_files(src):
+        for number, line in enumerate(lines_of(path), 1):
             for tag in TAG.findall(line):
                 tags.setdefault(tag, f"{path.relative_to(src.parent)}:{number}")
     tags.pop(EXAMPLE, None)
@@ -72,7 +71,7 @@ def comment_above(lines, at):
 
 def untagged_in(path):
     """(number, line) of every ordered operation without a tag"""
-    lines = path.read_text(encoding="utf-8").splitlines()
+    lines = lines_of(path)
     for at, line in enumerate(lines):
         if line.startswith("#") or not ORDERED.search(COMMENT.sub("", line)):
             continue
@@ -81,7 +80,7 @@ def untagged_in(path):
 
 
 def untagged(root):
-    for path in sorted((root / "src").rglob("*.[ch]")):
+    for path in c_files(root / "src"):
         name = str(path.relative_to(root))
         found = [] if name.endswith(DEFINES) else list(untagged_in(path))
         for number, line in found:
@@ -97,15 +96,14 @@ def sections_in(text):
 def variants_of_models(where):
     """model -> its broken variants"""
     variants = {}
-    table = where / "models"
-    for line in table.read_text(encoding="utf-8").splitlines() if table.is_file() else []:
+    for line in lines_of(where / "models"):
         words = line.partition("#")[0].split()
         if words:
             named = words[3 if words[1] == "scene" else 2:]
             variants.setdefault(words[0], set()).update(
                 word for word in named if not word.startswith("-"))
     for path in where.glob("*.pml"):
-        variants[path.name] = set(PROMELA.findall(path.read_text(encoding="utf-8")))
+        variants[path.name] = set(PROMELA.findall(text_of(path)))
     return variants
 
 
@@ -136,14 +134,15 @@ def offences_of_rows(rows, tags, variants):
 
 def offences_of_models(root, tags):
     page = root / "tests" / "model" / "README.md"
-    rows = ROW.findall(page.read_text(encoding="utf-8")) if page.is_file() else []
+    rows = ROW.findall(text_of(page))
     yield from offences_of_rows(rows, tags, variants_of_models(page.parent))
 
 
-def offences(root):
+def check(*words):
+    root = root_of(words)
     page = root / "docs" / "memory-model.md"
     tags = tags_in(root / "src")
-    sections = sections_in(page.read_text(encoding="utf-8")) if page.is_file() else {}
+    sections = sections_in(text_of(page))
     if not tags:
         yield "src: no ORDER(TAG) here"
     yield from untagged(root)
@@ -160,16 +159,4 @@ def offences(root):
         for test in tests:
             if not (root / test).exists():
                 yield f"docs/memory-model.md: {tag}: there is no {test}"
-
-
-def main():
-    root = pathlib.Path(sys.argv[1] if len(sys.argv) > 1 else pathlib.Path(__file__).parent.parent)
-    found = list(offences(root.resolve()))
-    for what in found:
-        print(what)
-    print(f"check-orders: {len(found)} offences")
-    return 1 if found else 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())
+    return f"{len(tags)} tags"

@@ -1,6 +1,5 @@
-#!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
-"""scripts/check-names [ROOT] - no two files of src/ have a static function of one name
+"""scripts/rules names [ROOT] - no two files of src/ have a static function of one name
 
 Idea      A reader who searches for a function finds one. Folders under src/arch/ answer the same
           contract each, and so may share names among them.
@@ -8,9 +7,9 @@ Failure   each offence is one line; exit 1. No function found is an offence.
 Tests     tests/tooling/layering/selfcheck runs this on trees that are wrong on purpose.
 """
 import collections
-import pathlib
 import re
-import sys
+
+from rule.tree import c_files, lines_of, root_of
 
 STATIC = re.compile(r"^(?:[A-Z_]+ )?static\b.*?(\w+)\([^;]*$")
 ATTRIBUTE = re.compile(r"__attribute__\(\(.*?\)\)+ ?")
@@ -19,7 +18,7 @@ ATTRIBUTE = re.compile(r"__attribute__\(\(.*?\)\)+ ?")
 def functions(path):
     """The static functions that a file defines: a head ends before a line that is `{`."""
     head = []
-    for line in path.read_text(encoding="utf-8").splitlines():
+    for line in lines_of(path):
         if line == "{":
             match = STATIC.match(ATTRIBUTE.sub("", " ".join(head)))
             if match:
@@ -30,23 +29,16 @@ def functions(path):
             head.append(line.strip())
 
 
-def main():
-    root = pathlib.Path(sys.argv[1] if len(sys.argv) > 1 else pathlib.Path(__file__).parent.parent)
+def check(*words):
+    root = root_of(words)
     places = collections.defaultdict(set)
-    for path in sorted((root / "src").rglob("*.[ch]")):
+    for path in c_files(root / "src"):
         group = path.relative_to(root / "src")
         for name in functions(path):
             places[name].add("arch" if group.parts[0] == "arch" else str(group))
-    clashes = {name: sorted(files) for name, files in places.items() if len(files) > 1}
-    offences = [f"{name} is in {', '.join(files)}" for name, files in sorted(clashes.items())]
+    for name, files in sorted(places.items()):
+        if len(files) > 1:
+            yield f"{name} is in {', '.join(sorted(files))}"
     if not places:
-        offences.append("no function here")
-    for offence in offences:
-        print(offence)
-    print(f"check-names: {len(places)} static functions, {len(clashes)} clashes, "
-          f"{len(offences)} offences")
-    return 1 if offences else 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())
+        yield "no function here"
+    return f"{len(places)} static functions"
