@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""scripts/rules exports HEADERS LIBSTELE MAP LIBSTELE_MALLOC - does each library let out what it says?
+"""scripts/rules exports HEADERS LIBSTELE MAP LIBSTELE_MALLOC - does a library export the right names?
 
 Idea      libstele exports exactly the functions that the public headers declare STELE_API;
           libstele-malloc exactly the names of its map, none of them a floor's.

@@ -5,8 +5,8 @@ Idea      Read from the machine code: the frame of each function, whom it calls,
           the named functions can reach. Each frame there is at most FRAME_MAX bytes; the deepest
           chain, which is printed, leaves room on an alternate stack of 16 KiB (CHAIN_MAX; the
           kernel's own frame for a signal takes the rest); and each symbol of another library is
-          one of OUTSIDE, none of which allocates, waits or uses stdio. The rule `outside` has the list
-          for the whole libraries, with reasons.
+          one of OUTSIDE, none of which allocates, waits or uses stdio. The rule `outside` has the
+          list for the whole libraries, with reasons.
 Frames    the return address, the registers pushed, what is subtracted from the stack pointer
           (the largest where a function has several) and what is used below it (the red zone). A
           tail call counts like a call.

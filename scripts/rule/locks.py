@@ -43,7 +43,7 @@ def locks_in(src):
             if match:
                 indented, name, rank = match.groups()
                 yield (path.relative_to(src).as_posix(), number, name,
-                       None if MANY.match(line) else rank or (given.get(name) if indented else None))
+                       None if MANY.match(line) else rank or (indented and given.get(name)) or None)
 
 
 def check(*words):

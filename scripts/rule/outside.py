@@ -1,15 +1,15 @@
 # SPDX-License-Identifier: MIT
-"""scripts/rules outside LIBRARY WHICH [LIST] - which symbols of other libraries does a library need?
+"""scripts/rules outside LIBRARY WHICH [LIST] - which symbols of other libraries does it need?
 
-Idea      A preloaded library may replace any function of the C library, look up the real one when it
-          is first called, and allocate for that. An allocator that calls such a function in its start
-          or on a slow path then calls itself. So the list of what it may call is closed: LIST
-          (scripts/rule/outside.txt) has a line for each symbol, with the libraries that may need it and
-          the reason why that does no harm.
+Idea      A preloaded library may replace any function of the C library, look up the real one when
+          it is first called, and allocate for that. An allocator that calls such a function in its
+          start or on a slow path then calls itself. So the list of what it may call is closed: LIST
+          (scripts/rule/outside.txt) has a line for each symbol, with the libraries that may need it
+          and the reason why that does no harm.
 WHICH     "drop-in" or "library", as the second column of the list says; "both" there means either.
-Failure   each offence is one line; exit 1: a symbol that is not listed, and a listed one that is not
-          needed (but for those marked "may", which depend on the compiler). Nothing needed at all is
-          an offence.
+Failure   each offence is one line; exit 1: a symbol that is not listed, and a listed one that is
+          not needed (but for those marked "may", which depend on the compiler). Nothing needed at
+          all is an offence.
 Tests     tests/tooling/frames/outside_selfcheck runs this on libraries that are wrong on purpose.
 """
 import pathlib
