@@ -4,7 +4,7 @@
  *
  * Idea      A reader sees at the call which order is meant; a model checker sees
  *           plain C11. Every use with an order carries an ORDER(TAG) comment and
- *           docs/memory-model.md has a paragraph for the tag; scripts/check-orders looks.
+ *           docs/memory-model.md has a paragraph for the tag; `scripts/rules orders` looks.
  * Context   any.
  */
 #ifndef STELE_SYNC_ATOMIC_H

@@ -20,7 +20,7 @@
  * Same      a thread that holds a lock of a row waits for no other lock of that row.
  * Fork      In the child, innermost first: the locks that an outer row's work takes are whole by
  *           then.
- * Tests     tests/unit/sync/test_ranks.c  tests/death/lock_order.c  scripts/check-locks
+ * Tests     tests/unit/sync/test_ranks.c  tests/death/lock_order.c  scripts/rule/locks.py
  */
 #ifndef STELE_SYNC_RANKS_H
 #define STELE_SYNC_RANKS_H
