@@ -304,6 +304,22 @@ static __attribute__((noinline)) bool is_kept(void)
 	       now.st_rdev == kept_file.st_rdev && now.st_mode == kept_file.st_mode;
 }
 
+/* What went into a buffer one character too long is cut. */
+static void mark_long(struct stele_out *o)
+{
+	if (o->len <= STELE_SAY_MAX)
+		return;
+	o->len = STELE_SAY_MAX - 4;
+	stele_out_str(o, "...\n");
+}
+
+void stele_say_out(struct stele_out *o)
+{
+	mark_long(o);
+	if (!try_write(STDERR_FILENO, o) && is_kept())
+		(void)try_write(kept_fd, o);
+}
+
 void stele_say(const char *fmt, ...)
 {
 	char buf[STELE_SAY_MAX + 2]; /* one character more than fits, to see that it was cut */
@@ -314,10 +330,5 @@ void stele_say(const char *fmt, ...)
 	va_start(ap, fmt);
 	format(&o, fmt, &ap);
 	va_end(ap);
-	if (o.len > STELE_SAY_MAX) {
-		o.len = STELE_SAY_MAX - 4;
-		stele_out_str(&o, "...\n");
-	}
-	if (!try_write(STDERR_FILENO, &o) && is_kept())
-		(void)try_write(kept_fd, &o);
+	stele_say_out(&o);
 }

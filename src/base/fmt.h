@@ -57,6 +57,9 @@ void stele_vfmt(struct stele_out *o, const char *fmt, va_list ap)
  */
 void stele_say(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 
+/* The same of text that is there already, in a buffer of STELE_SAY_MAX + 2 bytes. */
+void stele_say_out(struct stele_out *o);
+
 /**
  * stele_say_keep - keep a way to standard error for what is said at exit
  *

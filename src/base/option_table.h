@@ -12,6 +12,9 @@
  *                    INT       a decimal number from min to max
  *                    SIZE      bytes from min to max, with k, m, g or t behind for powers of 1024
  *                    POW2      a SIZE that is a power of two
+ *                    ACTION    one word of STELE_ACTION_WORDS, stored as its index
+ *                    TEXT      any text of up to STELE_TEXT_MAX bytes; none is NULL. One with a
+ *                              comma in it needs the variable.
  *           A number of 0 is allowed also below min where it is the default: "choose for me".
  *           meaning  one line, for the user
  * Order     alphabetical: it is the order in which the user reads them.
@@ -20,8 +23,23 @@
 #ifndef STELE_BASE_OPTION_TABLE_H
 #define STELE_BASE_OPTION_TABLE_H
 
-#define STELE_PROFILE_WORDS "default|tiny"
-enum stele_profile { STELE_PROFILE_DEFAULT, STELE_PROFILE_TINY, STELE_NR_PROFILES };
+#define STELE_PROFILE_WORDS "default|tiny|debug"
+enum stele_profile {
+	STELE_PROFILE_DEFAULT,
+	STELE_PROFILE_TINY,
+	STELE_PROFILE_DEBUG,
+	STELE_NR_PROFILES
+};
+
+#define STELE_ACTION_WORDS "continue|abort|stop"
+enum stele_action {
+	STELE_ACTION_CONTINUE,
+	STELE_ACTION_ABORT,
+	STELE_ACTION_STOP,
+	STELE_NR_ACTIONS
+};
+
+#define STELE_TEXT_MAX 255
 
 #define STELE_K(n) ((int64_t)(n) << 10)
 #define STELE_M(n) ((int64_t)(n) << 20)
@@ -46,6 +64,12 @@ enum stele_profile { STELE_PROFILE_DEFAULT, STELE_PROFILE_TINY, STELE_NR_PROFILE
 		"bytes per cache that may rest in barns, between CPUs") \
 	STELE_OPTION(cpu_look, INT, 1000, 0, 3600000, \
 		"ms between looks at slots that nobody uses, whose objects go back; 0 for never") \
+	STELE_OPTION(debug, TEXT, 0, 0, 0, \
+		"checks of objects, as the kernel's slab_debug: F Z P U T A O, ',cache', ';' between blocks") \
+	STELE_OPTION(debug_all, BOOL, 0, 0, 1, \
+		"report every fault of an object in whole; otherwise each place once, and then count") \
+	STELE_OPTION(debug_stack, INT, 16, 1, 16, \
+		"most callers that are kept of an allocation and of a free, where U asks for them") \
 	STELE_OPTION(dirty_min, SIZE, STELE_K(512), 0, STELE_T(64), \
 		"bytes of free pages that may stay resident at any time") \
 	STELE_OPTION(dirty_time, INT, 1000, 0, 3600000, \
@@ -98,10 +122,12 @@ enum stele_profile { STELE_PROFILE_DEFAULT, STELE_PROFILE_TINY, STELE_NR_PROFILE
 		"for tests: of those pretended, how many have no memory until they are prepared") \
 	STELE_OPTION(nomerge, BOOL, 0, 0, 1, \
 		"give every cache its own slabs, even where two could share") \
+	STELE_OPTION(on_error, ACTION, STELE_ACTION_CONTINUE, 0, STELE_NR_ACTIONS - 1, \
+		"after a report: continue, abort, or stop until a debugger or SIGCONT lets it go on") \
 	STELE_OPTION(page_size, POW2, 0, STELE_K(4), STELE_K(64), \
 		"for tests: pretend a larger system page; 0 takes the real one") \
 	STELE_OPTION(profile, PROFILE, STELE_PROFILE_DEFAULT, 0, STELE_NR_PROFILES - 1, \
-		"what to save: default balances speed and memory, tiny saves memory") \
+		"default balances speed and memory, tiny saves memory, debug checks every object (FZPU)") \
 	STELE_OPTION(quiet, BOOL, 0, 0, 1, \
 		"no warnings on standard error; bad frees and bad options are still reported") \
 	STELE_OPTION(rcu_delay, INT, 5, 0, 10000, \
@@ -112,6 +138,8 @@ enum stele_profile { STELE_PROFILE_DEFAULT, STELE_PROFILE_TINY, STELE_NR_PROFILE
 		"bytes waiting for a grace period from which on callers that may sleep wait for it") \
 	STELE_OPTION(rcu_wait, INT, 1000, 0, 1000000, \
 		"milliseconds for which kfree_rcu() waits at most past rcu_max, per grace period") \
+	STELE_OPTION(report, TEXT, 0, 0, 0, \
+		"file to which reports of bad frees and faults are added; standard error otherwise") \
 	STELE_OPTION(rseq, TRISTATE, -1, -1, 1, \
 		"restartable sequences: 0 never, auto and 1 where the system has them and they work") \
 	STELE_OPTION(selftest, BOOL, 1, 0, 1, \

@@ -70,6 +70,8 @@ static const struct kind kinds[STELE_NR_OPTION_KINDS] = {
 	[STELE_OPTION_INT] = { NULL, { NULL }, "a number" },
 	[STELE_OPTION_SIZE] = { NULL, { NULL }, "a size" },
 	[STELE_OPTION_POW2] = { NULL, { NULL }, "0 or a power of two" },
+	[STELE_OPTION_ACTION] = { STELE_ACTION_WORDS, { NULL }, "one of " STELE_ACTION_WORDS },
+	[STELE_OPTION_TEXT] = { NULL, { NULL }, NULL },
 };
 
 static bool same(struct text a, const char *s, size_t n)
@@ -146,8 +148,30 @@ static int read_number(const struct stele_option_row *row, struct text t, int64_
 	return *value < row->min || *value > row->max ? -ERANGE : 0;
 }
 
+/* Where texts lie: the environment may change. */
+static char texts[4 * (STELE_TEXT_MAX + 1)];
+static size_t texts_used;
+
+static int read_text(struct text t, int64_t *value)
+{
+	char *copy = texts + texts_used;
+
+	*value = 0;
+	if (!t.n)
+		return 0;
+	if (t.n > STELE_TEXT_MAX || sizeof(texts) - texts_used <= t.n)
+		return -EINVAL;
+	memcpy(copy, t.s, t.n);
+	copy[t.n] = 0;
+	texts_used += t.n + 1;
+	*value = (int64_t)(intptr_t)copy;
+	return 0;
+}
+
 static int read_value(const struct stele_option_row *row, struct text t, int64_t *value)
 {
+	if (row->kind == STELE_OPTION_TEXT)
+		return read_text(t, value);
 	return kinds[row->kind].words ? read_word(row, t, value) : read_number(row, t, value);
 }
 
@@ -162,6 +186,9 @@ static void store(const struct stele_option_row *row, int64_t value)
 	case STELE_OPTION_SIZE:
 	case STELE_OPTION_POW2:
 		*(size_t *)field = (size_t)value;
+		break;
+	case STELE_OPTION_TEXT:
+		*(const char **)field = (const char *)(intptr_t)value;
 		break;
 	default:
 		*(int *)field = (int)value;
@@ -178,6 +205,8 @@ int64_t stele_option_get(const struct stele_option_row *row)
 	case STELE_OPTION_SIZE:
 	case STELE_OPTION_POW2:
 		return (int64_t) * (const size_t *)field;
+	case STELE_OPTION_TEXT:
+		return (int64_t)(intptr_t) * (const char *const *)field;
 	default:
 		return *(const int *)field;
 	}
@@ -200,6 +229,10 @@ void stele_option_show_value(struct stele_out *o, const struct stele_option_row 
 {
 	const char *word = kinds[row->kind].words;
 
+	if (row->kind == STELE_OPTION_TEXT) {
+		stele_out_str(o, value ? (const char *)(intptr_t)value : "");
+		return;
+	}
 	if (!word) {
 		if (row->kind == STELE_OPTION_INT)
 			stele_out_i64(o, value);
@@ -218,6 +251,10 @@ void stele_option_show_range(struct stele_out *o, const struct stele_option_row 
 		stele_out_str(o, kinds[row->kind].words);
 		return;
 	}
+	if (row->kind == STELE_OPTION_TEXT) {
+		stele_out_str(o, "a text");
+		return;
+	}
 	if (row->init == 0 && row->min > 0)
 		stele_out_str(o, "0 or ");
 	stele_option_show_value(o, row, row->min);
@@ -230,6 +267,11 @@ static int complain(const struct stele_option_row *row, struct text value, int e
 	char range[64];
 	struct stele_out o;
 
+	if (row->kind == STELE_OPTION_TEXT) {
+		stele_say("stele: option '%s': the text is longer than %d bytes\n", row->name,
+			  STELE_TEXT_MAX);
+		return err;
+	}
 	if (err == -EINVAL) {
 		stele_say("stele: option '%s': '%.*s' is not %s\n", row->name, (int)value.n,
 			  value.s, kinds[row->kind].is);
@@ -408,5 +450,6 @@ void stele_options_parse(char **envp)
 void stele_options_reset(void)
 {
 	stele_opt = (struct stele_options)DEFAULTS;
+	texts_used = 0;
 	parsed = false;
 }

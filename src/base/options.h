@@ -29,6 +29,8 @@ struct stele_out;
 #define STELE_FIELD_INT int
 #define STELE_FIELD_SIZE size_t
 #define STELE_FIELD_POW2 size_t
+#define STELE_FIELD_ACTION int
+#define STELE_FIELD_TEXT const char *
 
 #define STELE_OPTION_FIELD(name, kind, init, min, max, meaning) STELE_FIELD_##kind name;
 struct stele_options {
@@ -59,6 +61,8 @@ enum stele_option_kind {
 	STELE_OPTION_INT,
 	STELE_OPTION_SIZE,
 	STELE_OPTION_POW2,
+	STELE_OPTION_ACTION,
+	STELE_OPTION_TEXT,
 	STELE_NR_OPTION_KINDS
 };
 
@@ -85,7 +89,8 @@ extern const size_t stele_nr_option_rows;
  */
 int stele_option_set(const char *where, const char *item, size_t n);
 
-/* The value an option has now; words are stored as numbers, see option_table.h. */
+/* The value an option has now; words are stored as numbers, see option_table.h. Of a TEXT, its address
+ * in memory that stays. */
 int64_t stele_option_get(const struct stele_option_row *row);
 
 /* A value and the values allowed, as the user would write them: "1m", "0..4096", "auto|0|1". */

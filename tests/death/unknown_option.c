@@ -24,7 +24,7 @@ int main(int argc, char **argv)
 		     "(see 'stele help options')\n"
 		     "stele: STELE_OPTIONS: unknown option 'dirty_mni', did you mean 'dirty_min'? "
 		     "(see 'stele help options')\n"
-		     "stele: option 'profile': 'huge' is not one of default|tiny\n"
+		     "stele: option 'profile': 'huge' is not one of default|tiny|debug\n"
 		     "stele: option 'slots': '5000' is out of range 0..4096\n"
 		     "stele: option 'arena_size': '4k' is out of range 0 or 16m..4032g\n"
 		     "stele: STELE_OPTIONS: option 'nomerge' has no value (write nomerge=VALUE)\n");
