@@ -1,0 +1,80 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * stele/debug.h - finding the mistakes of programs that use objects
+ *
+ * Idea      A cache with one of SLAB_DEBUG_FLAGS checks its objects. The flags are given when the cache is
+ *           made, or by STELE_DEBUG in the environment, which has the syntax of the kernel's slab_debug:
+ *           "FZPU" for all caches, "ZU,mine,kmalloc-*" for some, ";" between blocks; the first
+ *           block that names the cache counts, else the last one without names. F checks at each
+ *           allocation and free, Z red zones, P poison, U who allocated and freed, T traces each call,
+ *           A no effect here, O no layout that makes a slab longer, "-" nothing.
+ * Source    Linux slab_debug, validate_slab_cache(), lib/slub_kunit.c.
+ * See       docs/debugging.md
+ */
+#ifndef STELE_DEBUG_H
+#define STELE_DEBUG_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include <stele/compiler.h>
+
+STELE_EXTERN_C_BEGIN
+
+struct kmem_cache;
+
+/**
+ * stele_cache_debug - give a cache its debug flags at run time
+ * @s:     a cache of which no object is in use
+ * @flags: some of SLAB_DEBUG_FLAGS; 0 for none
+ *
+ * The layout of objects follows from the flags, so only a cache without slabs can change it: the
+ * call empties the cache first. SLAB_CONSISTENCY_CHECKS and SLAB_TRACE can be changed at any time where the
+ * cache has another of the flags before and after.
+ *
+ * Return:  0; -EBUSY when objects are in use; -EINVAL for other flags, or a cache that is shared.
+ * Context: an ordinary thread; no other thread uses the cache meanwhile.
+ */
+STELE_API int stele_cache_debug(struct kmem_cache *s, unsigned int flags);
+
+/**
+ * validate_slab_cache - check every object of a cache, free or in use
+ *
+ * Faults are reported and repaired, as when an object is freed. A cache without debug flags has nothing
+ * to check.
+ * Return:  slabs that were looked at.
+ * Context: an ordinary thread. Other threads may use the cache.
+ */
+STELE_API long validate_slab_cache(struct kmem_cache *s);
+
+/**
+ * stele_slab_validate - the same for all caches, and for large blocks
+ *
+ * Return: faults found by this call.
+ */
+STELE_API long stele_slab_validate(void);
+
+/** stele_slab_errors - faults of objects found so far, also those that were counted only */
+STELE_API uint64_t stele_slab_errors(void);
+
+/**
+ * stele_slab_errors_into - count this thread's faults instead of reporting them
+ * @counter: each fault adds one, and so does each repair; NULL: report again
+ *
+ * For tests that cause faults, as the kernel's own: one overwritten byte counts 2. Bad frees that do
+ * not concern the contents of an object are still reported.
+ */
+STELE_API void stele_slab_errors_into(int *counter);
+
+/* What takes reports: @line ends in a newline, and is called in any context. */
+struct stele_report_to {
+	void (*line)(void *arg, const char *text);
+	void *arg;
+};
+
+/** stele_report_to - send reports to @to, which stays where it is; NULL: back to the file or stderr */
+STELE_API void stele_report_to(const struct stele_report_to *to);
+
+STELE_EXTERN_C_END
+
+#endif

@@ -1,0 +1,69 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * os/report.c - where reports of faults go
+ *
+ * Idea      A report is some lines. Each goes out on its own: to a callback of the program, else to the
+ *           file that the option `report` names, else to standard error. The file is opened for each
+ *           line, to be added to: no descriptor stays open that a program might close or take over, and
+ *           a child of fork() writes whole lines as well.
+ * Context   any; errno is kept. A callback runs where the fault was found, in a handler, too.
+ * Failure   a file that cannot be opened: standard error.
+ * Tests     tests/contract/test_debug_report.c
+ */
+#include "os/report.h"
+#include "arch/call.h"
+#include "base/fmt.h"
+#include "base/options.h"
+#include "os/os.h"
+#include <fcntl.h>
+#include <signal.h>
+#include <stdatomic.h>
+
+/* ORDER(REPORT_TO) release: what the program wrote into it is there for a thread that reports. */
+static _Atomic(const struct stele_report_to *) program;
+
+void stele_report_to(const struct stele_report_to *to)
+{
+	/* ORDER(REPORT_TO) release */
+	atomic_store_explicit(&program, to, memory_order_release);
+}
+
+/* False: there is no file. */
+static bool write_to_file(const struct stele_out *line)
+{
+	int fd = -1;
+
+	if (stele_opt.report)
+		fd = (int)STELE_SYSCALL(SYS_openat, AT_FDCWD, stele_opt.report,
+					O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0600);
+	if (fd < 0)
+		return false;
+	STELE_SYSCALL(SYS_write, fd, line->buf, line->len);
+	stele_os_close(fd);
+	return true;
+}
+
+void stele_report(const char *fmt, ...)
+{
+	char buf[STELE_SAY_MAX + 2];
+	/* ORDER(REPORT_TO) acquire */
+	const struct stele_report_to *to = atomic_load_explicit(&program, memory_order_acquire);
+	struct stele_out line;
+	va_list ap;
+
+	stele_out_init(&line, buf, sizeof(buf));
+	va_start(ap, fmt);
+	stele_vfmt(&line, fmt, ap);
+	va_end(ap);
+	if (to)
+		to->line(to->arg, buf);
+	else if (!write_to_file(&line))
+		stele_say_out(&line);
+}
+
+void stele_report_stop(void)
+{
+	stele_report("stele: stopped: attach a debugger (gdb -p %d), or send SIGCONT\n",
+		     stele_os_pid());
+	STELE_SYSCALL(SYS_kill, stele_os_pid(), SIGSTOP);
+}

@@ -1,0 +1,16 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * os/report.h - where reports of faults go (report.c)
+ */
+#ifndef STELE_OS_REPORT_H
+#define STELE_OS_REPORT_H
+
+#include <stele/debug.h>
+
+/* Stops this process until a debugger, or SIGCONT, lets it go on. */
+void stele_report_stop(void);
+/* A piece of a report, which ends in a newline: to the callback, else to the file, else to standard
+ * error. As stele_say(). */
+void stele_report(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
+
+#endif

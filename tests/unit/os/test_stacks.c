@@ -1,0 +1,82 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Tests of os/stack.c: callers with frame pointers are found, and wild ones are not followed.
+ */
+#include "os/stack.h"
+
+#include "../unit.h"
+
+#define FRAMES                                                                                     \
+	__attribute__((noinline, noclone,                                                          \
+		       optimize("no-omit-frame-pointer", "no-optimize-sibling-calls")))
+#define STAY() __asm__ volatile("" ::: "memory")
+
+static uintptr_t stack[STELE_STACK_MAX];
+static unsigned found;
+
+FRAMES static void innermost(unsigned most)
+{
+	found = stele_os_stack(__builtin_return_address(0), stack, most);
+	STAY();
+}
+
+FRAMES static void middle(unsigned most)
+{
+	innermost(most);
+	STAY();
+}
+
+FRAMES static void outer(unsigned most)
+{
+	middle(most);
+	STAY();
+}
+
+static bool lies_in(uintptr_t code, void (*function)(unsigned))
+{
+	return code > (uintptr_t)function && code < (uintptr_t)function + 200;
+}
+
+static void callers_are_found_the_nearest_first(void **state)
+{
+	(void)state;
+	outer(STELE_STACK_MAX);
+	assert_true(found >= 2);
+	assert_true(lies_in(stack[0], middle));
+	assert_true(lies_in(stack[1], outer));
+}
+
+static void no_more_than_asked_for(void **state)
+{
+	(void)state;
+	outer(1);
+	assert_int_equal(found, 1);
+	assert_true(lies_in(stack[0], middle));
+	outer(2);
+	assert_int_equal(found, 2);
+}
+
+/* Words that look like frames lead nowhere, or to the end of the mapping. */
+static void wild_words_on_the_stack_do_no_harm(void **state)
+{
+	volatile uintptr_t wild[64];
+
+	(void)state;
+	for (unsigned i = 0; i < 64; i++)
+		wild[i] = i % 3 ? (uintptr_t)&wild[i] + 4096ul * i : ~0ul - 7;
+	outer(STELE_STACK_MAX);
+	assert_true(found >= 1 && wild[0] == ~0ul - 7);
+	assert_true(stele_os_stack((void *)1, stack, STELE_STACK_MAX) >= 1);
+	assert_int_equal(stack[0], 1);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(callers_are_found_the_nearest_first),
+		cmocka_unit_test(no_more_than_asked_for),
+		cmocka_unit_test(wild_words_on_the_stack_do_no_harm),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
