@@ -11,6 +11,7 @@
 #include "cache/sheaves.h"
 #include "cache/sizing.h"
 #include "cache/start.h"
+#include "slab/chosen.h"
 #include "slab/geometry.h"
 #include "slab/parts.h"
 #include "sync/mutex.h"
@@ -19,7 +20,7 @@ void stele_cache_boot(struct kmem_cache *s, const char *name, uint32_t size, uin
 		      uint32_t flags)
 {
 	stele_cache_start();
-	stele_slab_boot(s, name, size, align, flags);
+	stele_slab_boot(s, name, size, align, stele_debug_chosen(name, flags));
 	if (!s->words)
 		stele_cache_sheaves(s, 0);
 }

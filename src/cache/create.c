@@ -21,6 +21,7 @@
 #include "cache/start.h"
 #include "os/os.h"
 #include "page/run.h"
+#include "slab/chosen.h"
 #include "slab/geometry.h"
 #include "slab/parts.h"
 #include "sync/grace.h"
@@ -231,30 +232,6 @@ static void warn_name(const struct request *r)
 			  r->name, problem);
 }
 
-/* Flags whose checks do not exist yet. They only take the cache's sheaves away, so that every free
- * is looked at. */
-static void warn_create_flags(const struct request *r)
-{
-	static const struct {
-		slab_flags_t flag;
-		const char *name;
-	} idle[] = { { SLAB_RED_ZONE, "SLAB_RED_ZONE" },
-		     { SLAB_POISON, "SLAB_POISON" },
-		     { SLAB_STORE_USER, "SLAB_STORE_USER" },
-		     { SLAB_TRACE, "SLAB_TRACE" } };
-	char text[80];
-	struct stele_out out;
-
-	stele_out_init(&out, text, sizeof(text));
-	for (size_t i = 0; i < STELE_ARRAY_SIZE(idle); i++)
-		if (r->flags & idle[i].flag)
-			stele_fmt(&out, "%s%s", out.len ? ", " : "", idle[i].name);
-	if (out.len)
-		STELE_WARN_ONCE("stele: kmem_cache_create(%s): no checks yet behind %s; the cache "
-				"is made without sheaves\n",
-				r->name, text);
-}
-
 /* Takes the list's lock when a node that got memory meanwhile has what it needs in *memory. */
 static int lock_with_nodes(struct kmem_cache **memory)
 {
@@ -277,7 +254,6 @@ static struct kmem_cache *find_or_make(struct request *r, int *error)
 	*error = lock_with_nodes(&memory);
 	if (!*error) {
 		warn_name(r);
-		warn_create_flags(r);
 		s = create_locked(r, memory);
 		stele_unlock(&stele_list_lock);
 		*error = s ? 0 : -ENOMEM;
@@ -316,6 +292,8 @@ struct kmem_cache *kmem_cache_create_args(const char *name, size_t size,
 	error = stele_heap_start();
 	if (!error)
 		error = check_request(&r);
+	if (!error)
+		r.flags = stele_debug_chosen(r.name, r.flags);
 	if (!error)
 		error = find_grace(&r);
 	if (!error)

@@ -29,6 +29,7 @@
 #include "slab/object.h"
 #include "slab/report.h"
 #include "slab/slabs.h"
+#include "slab/watch.h"
 #include "sync/grace.h"
 #include "sync/mutex.h"
 
@@ -48,11 +49,12 @@ static STELE_RACY_LOOK void report_slab(struct run *run, void *arg)
 	if (run->kind != RUN_SLAB || run->cache != left->s || !run->recip)
 		return;
 	for (uint32_t i = 0; i < run->objects; i++) {
-		uintptr_t p = run->base + (uintptr_t)i * run->size;
+		uintptr_t p = (uintptr_t)object_at(run, i);
 
 		if (object_is_free(run, (void *)p) || left->printed++ >= REPORTED_OBJECTS)
 			continue;
 		stele_say("stele: Object %p @offset=%zu\n", (void *)p, (size_t)(p - run->base));
+		stele_watch_tracks(left->s, (void *)p);
 	}
 }
 
@@ -77,8 +79,7 @@ static STELE_RACY_LOOK void count_live(struct run *run, void *arg)
 	if (run->kind != RUN_SLAB || run->cache != left->s || !run->recip)
 		return;
 	for (uint32_t i = 0; i < run->objects; i++)
-		left->printed +=
-			!object_is_free(run, (void *)(run->base + (uintptr_t)i * run->size));
+		left->printed += !object_is_free(run, object_at(run, i));
 }
 
 /*

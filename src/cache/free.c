@@ -13,6 +13,7 @@
 #include "cache/resting.h"
 #include "page/where.h"
 #include "slab/report.h"
+#include "slab/watch.h"
 #include "trace/trace.h"
 
 /* An object of another node's memory goes to its slab, not onto a sheaf of this node. */
@@ -54,6 +55,7 @@ static bool may_free(struct stele_call call, struct run *run, void *p)
 		return report_inside(call, p, run);
 	if (!stele_seen_free(run, p))
 		return true;
+	stele_watch_twice(run_cache(run), run, p);
 	stele_report_free(call, p, "object was already free", run_cache(run)->name);
 	return false;
 }
@@ -66,6 +68,9 @@ static bool free_object(struct stele_call call, struct run *run, void *p,
 		return false;
 	if (stele_unlikely(event))
 		stele_trace_call(event);
+	if (stele_unlikely(run_cache(run)->flags & SLAB_DEBUG_FLAGS) &&
+	    !stele_watch_give(call, run_cache(run), run, p))
+		return false;
 	return stele_free_object(run_cache(run), p, effort);
 }
 
@@ -96,6 +101,8 @@ static bool free_run(struct stele_call call, void *p, const struct stele_trace_e
 		stele_report_free(call, p, STELE_GIVEN, NULL);
 		return false;
 	}
+	if (watching() && !stele_watch_large_give(call, run))
+		return false;
 	if (event)
 		stele_trace_call(event);
 	if (!stele_resting_free(p))
@@ -129,6 +136,19 @@ bool stele_free(const char *name, void *p, const void *site)
 	return slab_free_fast(p) || stele_free_any(name, p, site, EFFORT_USUAL);
 }
 
+/* What is behind the bytes that were asked for is red zone, where there is one. */
+static size_t room_of(const struct run *run, const void *p)
+{
+	const struct kmem_cache *s = run_cache(run);
+
+	size_t asked;
+
+	if (stele_likely(!s->meta))
+		return run->size;
+	asked = stele_watch_asked(s, p);
+	return asked ? asked : 1; /* there is an object, even if none of it may be used */
+}
+
 size_t stele_usable(const void *p)
 {
 	struct run *run = stele_heap_started() ? stele_run_of(p) : NULL;
@@ -136,8 +156,12 @@ size_t stele_usable(const void *p)
 	if (!run || run->kind == RUN_NONE || run_rests(run) || run_is_pages(run) || run_is_own(run))
 		return 0;
 	if (run->kind == RUN_SLAB)
-		return run_has_object_at(run, p) ? run->size : 0;
-	return run->base == (uintptr_t)p ? stele_large_usable(run) : 0;
+		return run_has_object_at(run, p) ? room_of(run, p) : 0;
+	if (run->base != (uintptr_t)p)
+		return 0;
+	return watching() && stele_watch_large_asked(run)
+		       ? stele_watch_large_asked(run)
+		       : stele_large_usable(run);
 }
 
 /* ---- freeing into a named cache ---- */

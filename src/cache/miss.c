@@ -37,6 +37,7 @@
 #include "slab/events.h"
 #include "slab/report.h"
 #include "slab/slabs.h"
+#include "slab/watch.h"
 #include "sync/inject.h"
 #include <string.h>
 
@@ -103,6 +104,25 @@ static void *alloc_any_way(struct kmem_cache *s)
 	return p ? p : alloc_late(s);
 }
 
+/* Whether @p can be handed out; one that was damaged while it was free is left alone for good. */
+static inline bool may_hand_out(struct kmem_cache *s, void *p)
+{
+	return stele_likely(!(s->flags & SLAB_DEBUG_FLAGS)) || stele_watch_take(s, p);
+}
+
+/* No sheaf of this slot had one. A cache that checks its objects has no sheaves: all of them come here. */
+static __attribute__((noinline)) void *alloc_missed(struct kmem_cache *s)
+{
+	void *p;
+
+	do {
+		p = alloc_any_way(s);
+		if (stele_unlikely(!p))
+			p = stele_cache_alloc_short(s, alloc_any_way);
+	} while (p && !may_hand_out(s, p));
+	return p;
+}
+
 void *stele_alloc_anywhere(struct kmem_cache *s, gfp_t gfp)
 {
 	void *p = pcpu_pop_late(s->words);
@@ -112,9 +132,7 @@ void *stele_alloc_anywhere(struct kmem_cache *s, gfp_t gfp)
 	if (stele_unlikely(stele_chores_due()))
 		stele_chores_do(EFFORT_USUAL);
 	if (!p)
-		p = alloc_any_way(s);
-	if (stele_unlikely(!p))
-		p = stele_cache_alloc_short(s, alloc_any_way);
+		p = alloc_missed(s);
 	return ready_to_use(s, p, gfp);
 }
 
@@ -134,6 +152,19 @@ static void *alloc_from_node(struct kmem_cache *s, unsigned node, enum effort ef
 	return NULL;
 }
 
+/* Not out of sheaves. As above, one of a cache that checks its objects comes from here. */
+static __attribute__((noinline)) void *alloc_by_one(struct kmem_cache *s, unsigned where, enum effort effort)
+{
+	void *p;
+
+	do {
+		p = stele_slabs_take_one(s, where, effort);
+		if (!p && !(where & WHERE_ONLY))
+			p = alloc_late(s);
+	} while (p && !may_hand_out(s, p));
+	return p;
+}
+
 void *stele_alloc_at(struct kmem_cache *s, gfp_t gfp, int node, enum effort effort)
 {
 	unsigned where;
@@ -149,18 +180,26 @@ void *stele_alloc_at(struct kmem_cache *s, gfp_t gfp, int node, enum effort effo
 		stele_chores_do(effort);
 	p = alloc_from_node(s, where_node(where), effort);
 	if (!p)
-		p = stele_slabs_take_one(s, where, effort);
-	if (!p && !(where & WHERE_ONLY))
-		p = alloc_late(s);
+		p = alloc_by_one(s, where, effort);
 	return ready_to_use(s, p, gfp);
+}
+
+/* Apart, as it needs a frame. */
+static __attribute__((noinline, cold)) void alloc_event(struct kmem_cache *s, void *p, gfp_t gfp,
+							int node, const void *site)
+{
+	if (s->meta)
+		stele_watch_taken(p, load_relaxed(&s->object_size), site, KIND_UNKNOWN);
+	TRACE(KMEM_CACHE_ALLOC, .call_site = site, .ptr = p, .name = s->name,
+	      .bytes_req = load_relaxed(&s->object_size), .bytes_alloc = s->size, .gfp_flags = gfp,
+	      .node = node);
 }
 
 void stele_cache_alloc_event(struct kmem_cache *s, void *p, gfp_t gfp, int node, const void *site)
 {
 	probe_kmem_cache_alloc(p, &s->name_at, &s->object_size, &s->size, gfp);
-	TRACE(KMEM_CACHE_ALLOC, .call_site = site, .ptr = p, .name = s->name,
-	      .bytes_req = load_relaxed(&s->object_size), .bytes_alloc = s->size, .gfp_flags = gfp,
-	      .node = node);
+	if (trace_asked(STELE_TRACE_KMEM_CACHE_ALLOC | WATCH_OBJECTS))
+		alloc_event(s, p, gfp, node, site);
 }
 
 void *stele_cache_alloc_at(struct kmem_cache *s, gfp_t gfp, int node, enum effort effort,

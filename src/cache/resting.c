@@ -39,6 +39,7 @@
 #include "slab/kmem_cache.h"
 #include "slab/object.h"
 #include "slab/slabs.h"
+#include "slab/watch.h"
 #include "trace/trace.h"
 #include <string.h>
 
@@ -287,7 +288,9 @@ void stele_resting_boot(void)
 
 		stele_out_init(&out, name, sizeof(name));
 		stele_fmt(&out, "stele-runs-%uk", size / 1024);
-		stele_cache_boot(s, name, size, FRAME_SIZE, SLAB_NO_MERGE | SLAB_RUNS);
+		stele_cache_boot(s, name, size, FRAME_SIZE,
+				 SLAB_NO_MERGE | SLAB_RUNS |
+					 (stele_watch_large() ? SLAB_NO_SHEAVES : 0));
 		if (s->capacity)
 			s->capacity = (uint16_t)STELE_MAX(REST_MAX / size, REST_LEAST);
 		s->barn_max = 0;

@@ -63,7 +63,7 @@ static bool has_to_give(struct kmem_cache *s)
 	for (unsigned node = 0; dead && node < stele_nodes.count; node++)
 		listed |= cache_has_node(s, node) &&
 			  STELE_STACK_INDEX(load_relaxed(&cache_partial(s, node)->head));
-	return listed || stele_grace_used() || stele_cache_has_sheaves(s);
+	return listed || s->meta || stele_grace_used() || stele_cache_has_sheaves(s);
 }
 
 void stele_shrink_all(size_t keep_bytes)

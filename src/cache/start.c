@@ -31,6 +31,7 @@
 #include "trace/fault.h"
 #include "trace/trace.h"
 #include <pthread.h>
+#include <stele/debug.h>
 #include <stele/stats.h>
 #include <unistd.h>
 
@@ -136,6 +137,8 @@ static void write_stats(void)
 
 static __attribute__((destructor)) void report_at_exit(void)
 {
+	if (stele_opt.debug || stele_opt.profile == STELE_PROFILE_DEBUG)
+		stele_slab_validate();
 	if (stele_opt.at_exit_of && stele_opt.at_exit_of != stele_os_pid())
 		return;
 	if (stele_opt.stats_at_exit)

@@ -10,6 +10,7 @@
 #include "kmalloc/kmalloc.h"
 #include "slab/kmem_cache.h"
 #include "slab/object.h"
+#include "slab/watch.h"
 
 #include "base/fmt.h"
 #include "page/run.h"
@@ -17,11 +18,11 @@
 /* The object that holds @p; an address in the slab's tail counts to the last one. */
 static uintptr_t object_start(const struct run *run, uintptr_t p)
 {
-	uintptr_t index = (p - run->base) / run->size;
+	uintptr_t index = p < run->first ? 0 : (p - run->first) / run->size;
 
 	if (index >= run->objects)
 		index = run->objects - 1;
-	return run->base + index * run->size;
+	return (uintptr_t)object_at(run, (unsigned)index);
 }
 
 bool kmem_dump_obj(void *p)
@@ -36,5 +37,6 @@ bool kmem_dump_obj(void *p)
 	start = object_start(run, (uintptr_t)p);
 	stele_say(" slab %s start %016zx pointer offset %zu size %u\n", s->name, (size_t)start,
 		  (size_t)((uintptr_t)p - start), load_relaxed(&s->object_size));
+	stele_watch_tracks(s, (void *)start);
 	return true;
 }

@@ -21,6 +21,7 @@
 #include "percpu/nodes.h"
 #include "percpu/percpu.h"
 #include "slab/kmem_cache.h"
+#include "slab/watch.h"
 #include "trace/probe.h"
 #include "trace/trace.h"
 
@@ -48,7 +49,7 @@ void *stele_request_pages(const struct stele_request *r, size_t *bytes)
 	size_t page = stele_page_size();
 
 	/* Whole pages, so that a cleared allocation is clear up to ksize(). */
-	*bytes = STELE_ALIGN_UP(r->size, page);
+	*bytes = STELE_ALIGN_UP(stele_watch_room(r->size), page);
 	if (pages_fail(*bytes, r->gfp, r->site))
 		return NULL;
 	return stele_block_take(*bytes, STELE_MAX(r->align, page), r->gfp, r->node);
@@ -92,11 +93,17 @@ void *stele_request_serve(const struct stele_request *r, size_t *bytes)
 	return alloc_object(s, r);
 }
 
-void stele_kmalloc_event(const void *site, const void *p, size_t req, size_t alloc, gfp_t gfp,
-			 int node)
+void stele_kmalloc_event(const void *site, void *p, size_t req, size_t alloc, gfp_t gfp, int node)
 {
 	TRACE(KMALLOC, .call_site = site, .ptr = p, .bytes_req = req, .bytes_alloc = alloc,
 	      .gfp_flags = gfp, .node = node);
+}
+
+void stele_kmalloc_taken(const void *site, void *p, size_t req, size_t alloc, gfp_t gfp, int node)
+{
+	if (watching())
+		stele_watch_taken(p, req, site, KIND_UNKNOWN);
+	stele_kmalloc_event(site, p, req, alloc, gfp, node);
 }
 
 void *stele_request_alloc(const struct stele_request *r)

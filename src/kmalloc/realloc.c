@@ -18,6 +18,7 @@
 #include "slab/object.h"
 #include "trace/fault.h"
 #include "slab/report.h"
+#include "slab/watch.h"
 #include "trace/trace.h"
 
 #include <string.h>
@@ -117,6 +118,15 @@ static void *move_object(void *p, size_t usable, const struct stele_request *r)
 	return q;
 }
 
+/* One that is checked always moves: then a stale pointer is seen to be one. */
+static bool is_watched(const void *p)
+{
+	const struct run *run = watching() ? stele_run_of(p) : NULL;
+
+	return run && (run->kind == RUN_SLAB ? run_cache(run)->meta != 0
+					     : stele_watch_large_asked(run) != 0);
+}
+
 void *stele_request_resize(const void *old, const struct stele_request *r)
 {
 	void *p = (void *)old;
@@ -132,7 +142,7 @@ void *stele_request_resize(const void *old, const struct stele_request *r)
 				    NULL);
 		return NULL;
 	}
-	if (stele_likely(!elsewhere(p, r))) {
+	if (stele_likely(!elsewhere(p, r)) && !is_watched(p)) {
 		if (fits_in_place(p, usable, r))
 			return stay(p, usable, r);
 		if (is_page_run(p) && pages_fail(r->size, r->gfp, r->site))

@@ -34,15 +34,16 @@ void *stele_request_alloc(const struct stele_request *r);
  * *bytes to the bytes it gives; the second reports kmalloc, and returns @p. */
 void *stele_request_serve(const struct stele_request *r, size_t *bytes);
 
-/* The rest of it, when a callback asked for the event: apart, as it needs a frame. */
-void stele_kmalloc_event(const void *site, const void *p, size_t req, size_t alloc, gfp_t gfp,
-			 int node);
+/* The rest of it, when a callback asked for the event or objects are checked: apart, as it needs a
+ * frame. The first is the event alone. */
+void stele_kmalloc_event(const void *site, void *p, size_t req, size_t alloc, gfp_t gfp, int node);
+void stele_kmalloc_taken(const void *site, void *p, size_t req, size_t alloc, gfp_t gfp, int node);
 
 static inline void *stele_request_report(const struct stele_request *r, void *p, size_t bytes)
 {
 	probe_kmalloc(p, r->size);
-	if (trace_asked(STELE_TRACE_KMALLOC))
-		stele_kmalloc_event(r->site, p, r->size, bytes, r->gfp, r->node);
+	if (trace_asked(STELE_TRACE_KMALLOC | WATCH_OBJECTS))
+		stele_kmalloc_taken(r->site, p, r->size, bytes, r->gfp, r->node);
 	return p;
 }
 

@@ -12,10 +12,15 @@
 #include "malloc/malloc.h"
 #include "base/bits.h"
 #include "base/fmt.h"
+#include "cache/fast.h"
+#include "kmalloc/kmalloc.h"
+#include "malloc/share.h"
+#include "slab/report.h"
+#include "slab/watch.h"
+#include "trace/probe.h"
 #include "trace/trace.h"
 #include <stdlib.h>
 
-#define EXPORT __attribute__((visibility("default")))
 #define DEFAULT_ALIGN 16
 
 typedef void (*new_handler)(void);
@@ -39,26 +44,71 @@ static __attribute__((noreturn)) void fail(size_t size, const void *site)
 	abort();
 }
 
+/* The fast step for small sizes has failed. */
+static inline void *allocate_object(size_t size, const void *site)
+{
+	return stele_likely(size < stele_hot.small_end) ? stele_malloc_slow(size, site)
+							: stele_malloc_above(size, site);
+}
+
 static void *allocate(size_t size, size_t align, const void *site)
 {
 	if (align <= DEFAULT_ALIGN)
-		return malloc(size);
+		return allocate_object(size, site);
 	return stele_is_pow2(align) ? stele_malloc_aligned(align, size, site) : NULL;
 }
 
+/* The same where objects are checked: the counterpart of the call is to free it. */
+static void *allocate_watched(size_t size, size_t align, const void *site, enum track_kind kind)
+{
+	void *p;
+
+	if (align <= DEFAULT_ALIGN)
+		return stele_malloc_as(kind, size, site);
+	p = allocate(size, align, site);
+	stele_watch_taken(p, size, site, kind);
+	return p;
+}
+
+static inline void *allocate_for(size_t size, size_t align, const void *site, enum track_kind kind)
+{
+	return watching() ? allocate_watched(size, align, site, kind)
+			  : allocate(size, align, site);
+}
+
 /* @align: 0 for what needs none. */
-static void *new_or_throw(size_t size, size_t align, const void *site)
+static void *new_or_throw(size_t size, size_t align, const void *site, enum track_kind kind)
 {
 	new_handler handler;
 	void *p;
 
-	while (!(p = allocate(size, align, site))) {
+	while (!(p = allocate_for(size, align, site, kind))) {
 		handler = align & (align - 1) ? NULL : handler_of(site);
 		if (!handler)
 			fail(size, site);
 		handler(); /* may free something, or throw */
 	}
 	return p;
+}
+
+/* Without objects that are checked: most succeed here. */
+static inline void *allocate_plain(size_t size, const void *site)
+{
+	return watching() ? NULL : allocate_object(size, site);
+}
+
+static __attribute__((noinline)) void *object_slow(size_t size, const void *site)
+{
+	void *p = allocate_plain(size, site);
+
+	return stele_likely(p) ? p : new_or_throw(size, 0, site, KIND_NEW);
+}
+
+static __attribute__((noinline)) void *array_slow(size_t size, const void *site)
+{
+	void *p = allocate_plain(size, site);
+
+	return stele_likely(p) ? p : new_or_throw(size, 0, site, KIND_NEW_ARRAY);
 }
 
 /*
@@ -77,12 +127,67 @@ static void *null_if_thrown(size_t size, size_t align, const void *tag, const vo
 	return ((void *(*)(size_t, const void *))form)(size, tag);
 }
 
-static void *new_or_null(size_t size, size_t align, const void *tag, const void *site)
+/* The table by size and one pop, as malloc() has them. NULL: the slow way. */
+static inline __attribute__((always_inline)) void *new_fast(size_t size)
 {
-	void *p = allocate(size, align, site);
+	void *p;
 
+	if (stele_unlikely(size >= stele_hot.small_end))
+		return NULL;
+	p = pcpu_pop(size_words()[size]);
+	if (stele_likely(p))
+		probe_kmalloc(p, size);
+	return p;
+}
+
+static void *new_or_null(size_t size, size_t align, const void *tag, const void *site,
+			 enum track_kind kind)
+{
+	void *p = align ? NULL : new_fast(size);
+
+	if (!p)
+		p = allocate_for(size, align, site, kind);
 	return p || !handler_of(site) ? p : null_if_thrown(size, align, tag, site);
 }
+
+/* Told, and freed all the same. */
+static void check_size(struct stele_call call, const void *p, size_t size)
+{
+	const struct run *run = stele_run_of(p);
+	size_t asked = 0;
+
+	if (run && run->kind == RUN_SLAB && run_has_object_at(run, p) && run_cache(run)->meta)
+		asked = stele_watch_asked(run_cache(run), p);
+	if (asked && asked != size)
+		stele_report_size(call, p, size, asked);
+}
+
+/* Where objects are checked: faults are told under the name of the operator. */
+static __attribute__((noinline, cold)) void delete_watched(const char *name, void *p, size_t size,
+							   const void *site)
+{
+	if (!p || stele_boot_has(p))
+		return;
+	if (size)
+		check_size((struct stele_call){ name, site }, p, size);
+	stele_free(name, p, site);
+}
+
+/* @size: 0 where it is not known. */
+static inline __attribute__((always_inline)) void delete_by(const char *name, void *p, size_t size,
+							    const void *site)
+{
+	probe_kfree(p);
+	if (stele_likely(slab_free_fast(p)))
+		return;
+	if (watching())
+		delete_watched(name, p, size, site);
+	else
+		stele_free_slow(p, site);
+}
+
+#define DELETE "operator delete"
+#define DELETE_ARRAY "operator delete[]"
 
 /* A name of the C++ ABI for a function of ours. */
 #define ABI(name) __asm__(name) EXPORT
@@ -112,112 +217,115 @@ void delete_object_aligned_nothrow(void *p, size_t align, const void *tag)
 void delete_array_aligned_nothrow(void *p, size_t align, const void *tag)
 	ABI("_ZdaPvSt11align_val_tRKSt9nothrow_t");
 
+
 void *new_object(size_t size)
 {
-	return new_or_throw(size, 0, STELE_CALLER);
+	void *p = new_fast(size);
+
+	return stele_likely(p) ? p : object_slow(size, STELE_CALLER);
 }
 
 void *new_array(size_t size)
 {
-	return new_or_throw(size, 0, STELE_CALLER);
+	void *p = new_fast(size);
+
+	return stele_likely(p) ? p : array_slow(size, STELE_CALLER);
 }
 
 void *new_object_nothrow(size_t size, const void *tag)
 {
-	return new_or_null(size, 0, tag, STELE_CALLER);
+	return new_or_null(size, 0, tag, STELE_CALLER, KIND_NEW);
 }
 
 void *new_array_nothrow(size_t size, const void *tag)
 {
-	return new_or_null(size, 0, tag, STELE_CALLER);
+	return new_or_null(size, 0, tag, STELE_CALLER, KIND_NEW_ARRAY);
 }
 
 void *new_object_aligned(size_t size, size_t align)
 {
-	return new_or_throw(size, align, STELE_CALLER);
+	return new_or_throw(size, align, STELE_CALLER, KIND_NEW);
 }
 
 void *new_array_aligned(size_t size, size_t align)
 {
-	return new_or_throw(size, align, STELE_CALLER);
+	return new_or_throw(size, align, STELE_CALLER, KIND_NEW_ARRAY);
 }
 
 void *new_object_aligned_nothrow(size_t size, size_t align, const void *tag)
 {
-	return new_or_null(size, align, tag, STELE_CALLER);
+	return new_or_null(size, align, tag, STELE_CALLER, KIND_NEW);
 }
 
 void *new_array_aligned_nothrow(size_t size, size_t align, const void *tag)
 {
-	return new_or_null(size, align, tag, STELE_CALLER);
+	return new_or_null(size, align, tag, STELE_CALLER, KIND_NEW_ARRAY);
 }
 
 void delete_object(void *p)
 {
-	free(p);
+	delete_by(DELETE, p, 0, STELE_CALLER);
 }
 
 void delete_array(void *p)
 {
-	free(p);
+	delete_by(DELETE_ARRAY, p, 0, STELE_CALLER);
 }
 
 void delete_object_sized(void *p, size_t size)
 {
-	(void)size;
-	free(p);
+	delete_by(DELETE, p, size, STELE_CALLER);
 }
 
 void delete_array_sized(void *p, size_t size)
 {
-	(void)size;
-	free(p);
+	delete_by(DELETE_ARRAY, p, size, STELE_CALLER);
 }
 
 void delete_object_nothrow(void *p, const void *tag)
 {
 	(void)tag;
-	free(p);
+	delete_by(DELETE, p, 0, STELE_CALLER);
 }
 
 void delete_array_nothrow(void *p, const void *tag)
 {
 	(void)tag;
-	free(p);
+	delete_by(DELETE_ARRAY, p, 0, STELE_CALLER);
 }
 
 void delete_object_aligned(void *p, size_t align)
 {
 	(void)align;
-	free(p);
+	delete_by(DELETE, p, 0, STELE_CALLER);
 }
 
 void delete_array_aligned(void *p, size_t align)
 {
 	(void)align;
-	free(p);
+	delete_by(DELETE_ARRAY, p, 0, STELE_CALLER);
 }
 
 void delete_object_sized_aligned(void *p, size_t size, size_t align)
 {
-	(void)size, (void)align;
-	free(p);
+	(void)align;
+	delete_by(DELETE, p, size, STELE_CALLER);
 }
 
 void delete_array_sized_aligned(void *p, size_t size, size_t align)
 {
-	(void)size, (void)align;
-	free(p);
+	(void)align;
+	delete_by(DELETE_ARRAY, p, size, STELE_CALLER);
 }
 
 void delete_object_aligned_nothrow(void *p, size_t align, const void *tag)
 {
 	(void)align, (void)tag;
-	free(p);
+	delete_by(DELETE, p, 0, STELE_CALLER);
 }
 
 void delete_array_aligned_nothrow(void *p, size_t align, const void *tag)
 {
 	(void)align, (void)tag;
-	free(p);
+	delete_by(DELETE_ARRAY, p, 0, STELE_CALLER);
 }

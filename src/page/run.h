@@ -51,7 +51,8 @@ struct run {
 	_Atomic uint64_t state;
 	struct stele_later later;      /* noted: a thread shall look whether the slab is idle */
 	struct stele_grace_call grace; /* slab or large: waits for readers */
-	uint64_t pad[2];
+	uintptr_t first;	       /* slab: the first object */
+	uint64_t pad;
 	/* Line 2: a set bit is a free object. */
 	_Atomic uint64_t free[8];
 };
@@ -65,10 +66,11 @@ static inline struct run *run_of_link(struct stele_link *link)
 /* The start of what @p points into, of a slab or large. */
 static inline void *run_start_of(const struct run *run, const void *p)
 {
-	uint64_t offset = (uintptr_t)p - run->base, size = run->size;
+	uint64_t size = run->size;
 
-	return (void *)(run->kind == RUN_SLAB && size ? run->base + offset / size * size
-						      : run->base);
+	if (run->kind != RUN_SLAB || !size)
+		return (void *)run->base;
+	return (void *)(run->first + ((uintptr_t)p - run->first) / size * size);
 }
 
 /* Read while others raise it, a word at once. */

@@ -14,20 +14,22 @@
 #include "base/fmt.h"
 #include "base/options.h"
 #include "percpu/facts.h"
+#include "slab/layout.h"
 #include "slab/object.h"
 #include "sync/mutex.h"
 #include "sync/ready.h"
 
 static struct stele_mutex booting = STELE_MUTEX(BOOT);
 
-/* Frames of a slab: near @target, with little left over at the end. */
-static unsigned best_frames(uint32_t size, unsigned target)
+/* Frames of a slab: near @target, with little left over at the end. The first object starts at
+ * @first. */
+static unsigned best_frames(uint32_t size, uint32_t first, unsigned target)
 {
 	unsigned best = target, best_waste = 0;
 
 	for (unsigned frames = target; frames <= target + target / 2 + 1; frames++) {
-		size_t bytes = frames * FRAME_SIZE;
-		unsigned waste = (unsigned)(bytes % size * 1024 / bytes);
+		size_t bytes = frames * FRAME_SIZE - STELE_MIN((size_t)first, frames * FRAME_SIZE);
+		unsigned waste = bytes < size ? 1024 : (unsigned)(bytes % size * 1024 / bytes);
 
 		if (frames > AREA_FRAMES || bytes / size > SLAB_OBJECTS_MAX)
 			break;
@@ -64,22 +66,58 @@ static uint16_t whole_pages(unsigned frames)
 	return (uint16_t)STELE_ALIGN_UP(frames, page ? page : 1);
 }
 
+/* Whether a slab of this layout is as long as the largest run, or, with SLAB_SHORT, longer than one
+ * without. */
+static bool layout_is_too_long(const struct layout *l, uint32_t plain, uint32_t flags)
+{
+	size_t bytes = (size_t)l->first + l->size;
+	size_t most = flags & SLAB_SHORT ? STELE_ALIGN_UP(plain, FRAME_SIZE) : AREA_SIZE;
+
+	return l->meta && bytes > most;
+}
+
+/* The layout that the flags ask for; *flags loses those for which there is no room. */
+static struct layout choose_layout(uint32_t size, uint32_t align, uint32_t *flags)
+{
+	struct layout plain = stele_layout_for(size, align, 0);
+	struct layout l = stele_layout_for(size, align, *flags);
+
+	if (!layout_is_too_long(&l, plain.size, *flags))
+		return l;
+	*flags &= ~(uint32_t)SLAB_LAYOUT_FLAGS;
+	return plain;
+}
+
+static unsigned frames_for(const struct layout *l)
+{
+	bool tiny = stele_opt.profile == STELE_PROFILE_TINY;
+	unsigned frames = best_frames(l->size, l->first, target_frames(l->size, tiny));
+
+	while (frames * FRAME_SIZE < (size_t)l->first + l->size)
+		frames++;
+	return frames;
+}
+
 /* Each field is stored once: a cache may be booted by a thread that is late (sync/ready.h). */
 void stele_slab_geometry(struct kmem_cache *s, uint32_t size, uint32_t align, uint32_t flags)
 {
-	bool tiny = stele_opt.profile == STELE_PROFILE_TINY;
+	struct layout layout = choose_layout(size, align, &flags);
 	uint32_t lowbit, run_align;
-	unsigned frames;
+	unsigned frames = frames_for(&layout);
 
 	store_relaxed(&s->object_size, size);
 	s->align = align;
 	s->flags = flags;
-	s->size = (uint32_t)STELE_ALIGN_UP(size, align);
+	s->size = layout.size;
+	s->first = layout.first;
+	s->meta = layout.meta;
+	if (layout.meta)
+		stele_trace_watch(WATCH_OBJECTS, 0);
 	s->recip = ~0ull / s->size + 1;
-	frames = best_frames(s->size, target_frames(s->size, tiny));
 	s->frames = flags & SLAB_KEPT ? whole_pages(frames) : (uint16_t)frames;
-	s->objects = (uint32_t)(s->frames * FRAME_SIZE / s->size);
-	lowbit = s->size & -s->size;
+	s->objects = (uint32_t)((s->frames * FRAME_SIZE - s->first) / s->size);
+	/* A checked object is aligned as was asked for, and no more. */
+	lowbit = s->meta ? align : s->size & -s->size;
 	run_align = STELE_MAX(lowbit, align) / FRAME_SIZE;
 	s->run_align = (uint16_t)STELE_MIN(STELE_MAX(run_align, 1u), AREA_FRAMES / 2);
 }

@@ -29,17 +29,31 @@ static __attribute__((noinline, cold)) void report_twice(const struct run *run, 
 	for (; bits; bits &= bits - 1) {
 		unsigned i = word * 64 + (unsigned)__builtin_ctzll(bits);
 
-		stele_report_late((void *)(run->base + (uint64_t)i * run->size),
-				  run_cache(run)->name);
+		stele_report_late(object_at(run, i), run_cache(run)->name);
 	}
+}
+
+/* A slab whose objects are checked stays when it is empty, until its cache is shrunk: a late write to one
+ * of them, or a second free, is seen as long as the slab is there. */
+static bool stays_watched(struct kmem_cache *s, struct run *run, unsigned n)
+{
+	bool idle;
+
+	if (state_give_keep(&run->state, n, run->objects, &idle) == GIVE_LIST)
+		stele_slab_list(s, run);
+	return false;
 }
 
 /* @n bits were set. True: the slab is idle, and ours to retire. */
 static bool give_count(struct kmem_cache *s, struct run *run, unsigned n)
 {
 	bool keep = s->flags & SLAB_KEPT, idle = false;
-	enum give_result result = keep ? state_give_keep(&run->state, n, run->objects, &idle)
-				       : state_give(&run->state, n, run->objects);
+	enum give_result result;
+
+	if (stele_unlikely(s->meta))
+		return stays_watched(s, run, n);
+	result = keep ? state_give_keep(&run->state, n, run->objects, &idle)
+		      : state_give(&run->state, n, run->objects);
 
 	if (result == GIVE_LIST)
 		stele_slab_list(s, run);
@@ -93,7 +107,7 @@ static struct run *run_for_give(const struct kmem_cache *s, uint64_t p)
 static void batch_note(struct batch *batch, uint64_t p)
 {
 	const struct run *run = batch->run;
-	unsigned __int128 product = (unsigned __int128)(p - run->base) * run->recip;
+	unsigned __int128 product = (unsigned __int128)(p - run->first) * run->recip;
 	uint64_t number = (uint64_t)(product >> 64), *word = &batch->mask[number / 64];
 	uint64_t bit = 1ull << number % 64;
 
@@ -196,7 +210,7 @@ void stele_slabs_give_one(struct kmem_cache *s, void *p, enum effort effort)
 		return;
 	}
 	STELE_POINT("slabs:bits-given");
-	if (effort == EFFORT_BOUNDED)
+	if (effort == EFFORT_BOUNDED && !s->meta)
 		give_count_bounded(s, run);
 	else if (give_count(s, run, 1))
 		stele_slab_retire(s, run, effort);

@@ -12,6 +12,7 @@
 #include "slab/bitmap.h"
 #include "slab/events.h"
 #include "slab/hooks.h"
+#include "slab/layout.h"
 #include "slab/object.h"
 #include "slab/slabs.h"
 #include "slab/valid.h"
@@ -19,7 +20,7 @@
 static void construct(const struct kmem_cache *s, const struct run *run)
 {
 	for (unsigned i = 0; s->ctor && i < run->objects; i++)
-		s->ctor((void *)(run->base + (uint64_t)i * s->size));
+		s->ctor(object_at(run, i));
 }
 
 /* The bits of objects below @n in word @w. */
@@ -57,9 +58,13 @@ unsigned stele_slab_new(struct kmem_cache *s, unsigned where, uint64_t *out, uns
 	run->cache = s;
 	run->objects = s->objects;
 	run->size = s->size;
-	run->recip = s->recip;
+	run->first = run->base + s->first;
+	if (stele_unlikely(s->meta))
+		stele_layout_fill(s, run);
+	/* ORDER(SLAB_LOOK) release: a thread that validates looks at slabs that are filled. */
+	store_release((_Atomic uint64_t *)&run->recip, s->recip);
 	if (s->fast_limit)
-		run->tag = tag_make(s->words, run->base + (s->objects - 1ul) * s->size);
+		run->tag = tag_make(s->words, (uintptr_t)object_at(run, s->objects - 1));
 	construct(s, run);
 	start_bits(run, n);
 	add_relaxed(&s->slabs, 1);
@@ -72,7 +77,7 @@ unsigned stele_slab_new(struct kmem_cache *s, unsigned where, uint64_t *out, uns
 	stele_pages_taken((void *)run->base, run->bytes, run->bytes, 0);
 	CACHE_EVENT(SLAB_NEW, "slab_new", s, (void *)run->base, s->objects, run->bytes);
 	for (unsigned i = 0; i < n; i++)
-		out[i] = run->base + (uint64_t)(n - 1 - i) * s->size;
+		out[i] = (uintptr_t)object_at(run, n - 1 - i);
 	if (n < s->objects)
 		stele_slab_list(s, run);
 	return n;

@@ -94,7 +94,7 @@ static inline bool run_is_own(const struct run *run)
 /* True when @p is the start of an object: its offset times the reciprocal wraps to below it. */
 static inline bool run_has_object_at(const struct run *run, const void *p)
 {
-	uint64_t offset = (uintptr_t)p - run->base;
+	uint64_t offset = (uintptr_t)p - run->first;
 
 	return offset < (uint64_t)run->objects * run->size && offset * run->recip < run->recip;
 }
@@ -111,10 +111,15 @@ static inline bool run_rests(const struct run *run)
 	return load_relaxed(&((struct run *)run)->rests);
 }
 
+static inline void *object_at(const struct run *run, unsigned i)
+{
+	return (void *)(run->first + (uint64_t)i * run->size);
+}
+
 static inline unsigned object_number(const struct run *run, uint64_t p)
 {
-	/* (p - base) / size: the high half of the product that run_has_object_at() looks at. */
-	return (unsigned)(((unsigned __int128)(p - run->base) * run->recip) >> 64);
+	/* (p - first) / size: the high half of the product that run_has_object_at() looks at. */
+	return (unsigned)(((unsigned __int128)(p - run->first) * run->recip) >> 64);
 }
 
 /* Whether the object's bit says free: a look, which may change at once. */

@@ -5,13 +5,14 @@
  * Idea      One line names the call, the pointer, the cache, what is wrong, and the place in the
  *           program's files that made the call. Nothing is freed or resized then, so no memory of
  *           another owner is lost.
- * Context   any; written with one system call, errno kept.
+ * Context   any; each line is written with one system call, errno kept.
  * Tests     tests/death/
  */
 #include "slab/report.h"
 #include "base/fmt.h"
 #include "base/options.h"
 #include "os/os.h"
+#include "os/report.h"
 #include "slab/kmem_cache.h"
 #include "sync/atomic.h"
 #include <stdlib.h>
@@ -28,8 +29,10 @@ uint64_t stele_reports(void)
 void stele_reported(void)
 {
 	add_relaxed(&reports, 1);
-	if (stele_opt.abort_on_error)
+	if (stele_opt.abort_on_error || stele_opt.on_error == STELE_ACTION_ABORT)
 		abort();
+	if (stele_opt.on_error == STELE_ACTION_STOP)
+		stele_report_stop();
 }
 
 /* " (called from FILE+0xOFFSET)", or nothing. */
@@ -53,9 +56,9 @@ void stele_report_cache(const void *p, const char *owner, const char *given, con
 {
 	struct caller caller = caller_of((struct stele_call){ "kmem_cache_free", site });
 
-	stele_say("stele: kmem_cache_free(%p): object belongs to cache '%s', not to '%s'; not "
-		  "freed%s\n",
-		  p, owner, given, caller.text);
+	stele_report("stele: kmem_cache_free(%p): object belongs to cache '%s', not to '%s'; not "
+		     "freed%s\n",
+		     p, owner, given, caller.text);
 	stele_reported();
 }
 
@@ -63,7 +66,7 @@ void *stele_report_destroyed(struct stele_call call, const struct kmem_cache *s)
 {
 	struct caller caller = caller_of(call);
 
-	stele_say("stele: %s(%s): the cache was destroyed%s\n", call.name, s->name, caller.text);
+	stele_report("stele: %s(%s): the cache was destroyed%s\n", call.name, s->name, caller.text);
 	stele_reported();
 	return NULL;
 }
@@ -77,8 +80,9 @@ static void report_pointer(struct stele_call call, const void *p, const char *wh
 		what = "NULL is no object";
 		cache = NULL;
 	}
-	stele_say("stele: %s(%p): %s%s%s%s; %s%s\n", call.name, p, what, cache ? " in cache '" : "",
-		  cache ? cache : "", cache ? "'" : "", outcome, caller.text);
+	stele_report("stele: %s(%p): %s%s%s%s; %s%s\n", call.name, p, what,
+		     cache ? " in cache '" : "", cache ? cache : "", cache ? "'" : "", outcome,
+		     caller.text);
 	stele_reported();
 }
 
@@ -89,11 +93,30 @@ void stele_report_free(struct stele_call call, const void *p, const char *what, 
 
 void stele_report_late(const void *p, const char *cache)
 {
-	stele_say("stele: free(%p): object was already free in cache '%s'; not freed\n", p, cache);
+	stele_report("stele: free(%p): object was already free in cache '%s'; not freed\n", p,
+		     cache);
 	stele_reported();
 }
 
 void stele_report_resize(struct stele_call call, const void *p, const char *what, const char *cache)
 {
 	report_pointer(call, p, what, cache, "not resized");
+}
+
+void stele_report_mismatch(struct stele_call call, const void *p, const char *came_from)
+{
+	struct caller caller = caller_of(call);
+
+	stele_report("stele: %s(%p): mismatched, as it came from %s; freed%s\n", call.name, p,
+		     came_from, caller.text);
+	stele_reported();
+}
+
+void stele_report_size(struct stele_call call, const void *p, size_t given, size_t asked)
+{
+	struct caller caller = caller_of(call);
+
+	stele_report("stele: %s(%p): of %zu bytes, but allocated with %zu; freed%s\n", call.name, p,
+		     given, asked, caller.text);
+	stele_reported();
 }

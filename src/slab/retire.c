@@ -18,8 +18,10 @@
 #include "slab/hooks.h"
 #include "slab/kept.h"
 #include "slab/kmem_cache.h"
+#include "slab/object.h"
 #include "slab/partial.h"
 #include "slab/slabs.h"
+#include "slab/watch.h"
 #include "sync/grace.h"
 
 void stele_slab_list(struct kmem_cache *s, struct run *run)
@@ -35,7 +37,7 @@ struct stele_grace *stele_grace_of(const struct kmem_cache *s)
 static void destruct(const struct kmem_cache *s, const struct run *run)
 {
 	for (unsigned i = 0; s->dtor && i < run->objects; i++)
-		s->dtor((void *)(run->base + (uint64_t)i * s->size));
+		s->dtor(object_at(run, i));
 }
 
 static void retire_now(struct kmem_cache *s, struct run *run, enum effort effort)
@@ -98,6 +100,8 @@ void stele_slab_retire(struct kmem_cache *s, struct run *run, enum effort effort
 {
 	if (s->flags & SLAB_KEPT)
 		stele_kept_park(s, run, effort);
+	else if (stele_unlikely(s->meta) && !stele_watch_may_end(s, run))
+		keep_idle(s, run);
 	else if (stele_likely(!(s->flags & SLAB_TYPESAFE_BY_RCU)))
 		retire_now(s, run, effort);
 	/* ORDER(RUNNER) acquire: a thread serves, and its flavour is set. */
@@ -109,6 +113,14 @@ void stele_slab_retire(struct kmem_cache *s, struct run *run, enum effort effort
 
 /* ---- tidying ---- */
 
+/* Those of a cache whose objects are checked end here only. */
+static void end_idle(struct kmem_cache *s, struct run *run)
+{
+	if (s->meta)
+		stele_watch_last_look(s, run);
+	stele_slab_retire(s, run, EFFORT_USUAL);
+}
+
 static void tidy_slab(struct partial *slab, enum tidied what, void *cache)
 {
 	struct run *run = run_of_link(&slab->link);
@@ -116,7 +128,7 @@ static void tidy_slab(struct partial *slab, enum tidied what, void *cache)
 	if (what == TIDY_RETURN)
 		stele_dead_return(run);
 	else if (what == TIDY_RETIRE)
-		stele_slab_retire(cache, run, EFFORT_USUAL);
+		end_idle(cache, run);
 	else
 		stele_slab_list(cache, run);
 }

@@ -31,7 +31,7 @@ _Static_assert(offsetof(struct run, state) ==
 static unsigned emit(const struct kmem_cache *s, const struct run *run, unsigned word,
 		     uint64_t bits, uint64_t *out)
 {
-	uint64_t base = run->base + (uint64_t)word * 64 * s->size;
+	uint64_t base = run->first + (uint64_t)word * 64 * s->size;
 	unsigned n = 0;
 
 	while (bits) {

@@ -1,0 +1,117 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * cache/debug.c - the checks of objects on demand: all of a cache, all there are
+ *
+ * Idea      All descriptors are looked at, and those that are slabs of the cache are checked. The cache's
+ *           slabs do not end meanwhile (slab/watch.c); a new one may be missed.
+ * Context   ordinary threads. Other threads may use the cache, but for stele_cache_debug().
+ * Locks     list, for the caches; none while objects are looked at.
+ * Tests     tests/contract/test_debug.c
+ */
+#include "cache/flush.h"
+#include "cache/sizing.h"
+#include "cache/walk.h"
+#include "os/os.h"
+#include "page/run.h"
+#include "percpu/percpu.h"
+#include "slab/fault.h"
+#include "slab/geometry.h"
+#include "slab/watch.h"
+#include <errno.h>
+#include <stele/debug.h>
+
+struct validation {
+	struct kmem_cache *s; /* NULL: large blocks */
+	long slabs;
+	unsigned faults;
+};
+
+static STELE_RACY_LOOK void validate_run(struct run *run, void *arg)
+{
+	struct validation *v = arg;
+	struct kmem_cache *s = v->s;
+
+	/* ORDER(SLAB_LOOK) acquire: it is filled. */
+	if (run->kind != RUN_SLAB || run->cache != s ||
+	    !load_acquire((_Atomic uint64_t *)&run->recip))
+		return;
+	v->slabs++;
+	v->faults += stele_watch_slab(s, run);
+}
+
+static void validate_cache(struct kmem_cache *s, void *arg)
+{
+	struct validation *v = arg;
+
+	v->s = s;
+	if (!s->meta)
+		return;
+	stele_watch_begin(s);
+	stele_run_each(validate_run, v);
+	stele_watch_end(s);
+}
+
+long validate_slab_cache(struct kmem_cache *s)
+{
+	struct validation v = { 0 };
+
+	validate_cache(s, &v);
+	return v.slabs;
+}
+
+static STELE_RACY_LOOK void validate_large(struct run *run, void *arg)
+{
+	struct validation *v = arg;
+
+	v->faults += stele_watch_large_look(run);
+}
+
+long stele_slab_validate(void)
+{
+	struct validation v = { 0 };
+
+	if (!stele_heap_started() || !watching())
+		return 0;
+	stele_cache_each(validate_cache, &v);
+	if (stele_watch_large())
+		stele_run_each(validate_large, &v);
+	return v.faults;
+}
+
+/* ---- flags at run time ---- */
+
+#define ANY_TIME (SLAB_CONSISTENCY_CHECKS | SLAB_TRACE)
+
+/* The cache is empty: its sheaves go, or it gets some, and objects lie as the flags want it. */
+static void lay_out_anew(struct kmem_cache *s, uint32_t flags)
+{
+	uint64_t words = s->words;
+
+	s->words = s->fast_recip = s->fast_limit = s->capacity = 0;
+	if (words)
+		stele_pcpu_free(words);
+	stele_slab_geometry(s, load_relaxed(&s->object_size), s->align, flags);
+	stele_cache_sheaves(s, 0);
+}
+
+int stele_cache_debug(struct kmem_cache *s, unsigned int flags)
+{
+	uint32_t before = s->flags & SLAB_DEBUG_FLAGS, rest = s->flags & ~before;
+	uint64_t signals;
+
+	if (flags & ~SLAB_DEBUG_FLAGS || s->refcount > 1 || s->is_static ||
+	    s->flags & (SLAB_OWN | SLAB_KEPT | SLAB_RUNS))
+		return -EINVAL;
+	if (before && flags && !((before ^ flags) & ~ANY_TIME)) {
+		s->flags = rest | flags;
+		return 0;
+	}
+	stele_cache_empty(s);
+	/* ORDER(SLABS) acquire */
+	if (load_acquire(&s->slabs))
+		return -EBUSY;
+	signals = stele_os_signals_hold();
+	lay_out_anew(s, rest | flags);
+	stele_os_signals_release(signals);
+	return 0;
+}

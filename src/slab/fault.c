@@ -1,0 +1,235 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * slab/fault.c - a fault of an object: what is damaged, the report of it, the repair
+ *
+ * Idea      The record of a fault is complete, and copied to where a debugger finds it, before the first
+ *           character is written. A report has the kernel's frame: a line for each damage, the
+ *           line "BUG" between two rules, who allocated and freed the object, its bytes, then what was
+ *           repaired, and one line for the reader in a hurry.
+ * Once      A place in the program that causes one fault causes many: a fault with the same kind of
+ *           damage, in the same cache, of objects that the same stack allocated, noticed at the same
+ *           place, is reported once, and then counted (option `debug_all`).
+ * Tests     of the kernel count faults instead: stele_slab_errors_into().
+ * Context   any.
+ * Tests     tests/death/, tests/contract/test_debug_report.c
+ */
+#include "slab/fault.h"
+#include "base/fmt.h"
+#include "base/options.h"
+#include "os/os.h"
+#include "os/report.h"
+#include "slab/bitmap.h"
+#include "slab/track.h"
+#include <stele/debug.h>
+
+struct fault stele_last_fault;
+
+static _Atomic uint64_t faults;
+static __thread int *counter;
+
+uint64_t stele_faults(void)
+{
+	return load_relaxed(&faults);
+}
+
+void stele_slab_errors_into(int *to)
+{
+	counter = to;
+}
+
+/* ---- once for each place ---- */
+
+#define PLACES 1024u
+
+static bool is_new_place(const struct fault *f)
+{
+	static _Atomic uint32_t seen[PLACES];
+	uint64_t hash = (uintptr_t)f->damage[0].what ^ (uintptr_t)f->s * 3;
+	uint32_t key;
+
+	hash = (hash ^ (uintptr_t)f->call.site) * 0x9e3779b97f4a7c15u;
+	if (f->object && f->s->flags & SLAB_STORE_USER)
+		hash = (hash ^ meta_of(f->s, f->object)->taken.stack) * 0x9e3779b97f4a7c15u;
+	key = (uint32_t)(hash >> 32) | 1;
+	return exchange_relaxed(&seen[key % PLACES], key) != key || stele_opt.debug_all;
+}
+
+/* ---- the frame ---- */
+
+#define ROW 16u
+#define BYTES_SHOWN 256u
+
+static void dump_row(const char *label, const uint8_t *p, unsigned n)
+{
+	char text[128];
+	struct stele_out out;
+
+	stele_out_init(&out, text, sizeof(text));
+	stele_fmt(&out, "stele: %-9s%p: ", label, (const void *)p);
+	for (unsigned i = 0; i < n; i++)
+		stele_fmt(&out, "%02x ", p[i]);
+	for (unsigned i = n; i < ROW; i++)
+		stele_out_str(&out, "   ");
+	for (unsigned i = 0; i < n; i++)
+		stele_fmt(&out, "%c", p[i] >= ' ' && p[i] < 127 ? p[i] : '.');
+	stele_report("%s\n", text);
+}
+
+static void dump_bytes(const char *label, const uint8_t *from, const uint8_t *to)
+{
+	if (to - from > (ptrdiff_t)BYTES_SHOWN)
+		to = from + BYTES_SHOWN;
+	for (; from < to; from += ROW)
+		dump_row(label, from, (unsigned)STELE_MIN((size_t)(to - from), (size_t)ROW));
+}
+
+static void dump_object(const struct kmem_cache *s, uint8_t *p)
+{
+	uint32_t size = load_relaxed(&((struct kmem_cache *)s)->object_size);
+
+	if (zone_of(s))
+		dump_bytes("Redzone", p - ZONE_SIZE, p);
+	dump_bytes("Object", p, p + size);
+	dump_bytes(zone_of(s) ? "Redzone" : "Padding", p + size, p + s->meta);
+}
+
+/* Whether what is kept about the object is damaged itself. */
+static bool knows_nothing(const struct fault *f)
+{
+	return f->n && !f->damage[f->n - 1].wanted;
+}
+
+static void report_tracks(const struct fault *f)
+{
+	const struct object_meta *meta = meta_of(f->s, f->object);
+
+	if (!(f->s->flags & SLAB_STORE_USER) || knows_nothing(f)) {
+		stele_report("stele: object allocation/free stack trace missing\n");
+		return;
+	}
+	stele_track_report("Allocated", &meta->taken);
+	stele_track_report("Freed", &meta->given);
+}
+
+static void report_its_slab(const struct kmem_cache *s, const struct run *run)
+{
+	unsigned free = (unsigned)(load_relaxed(&((struct run *)run)->state) & STATE_FREE);
+
+	stele_report("stele: Slab %p objects=%u used=%u fp=%p flags=%s\n", (void *)run->base,
+		     s->objects, s->objects - STELE_MIN(free, s->objects), (void *)0,
+		     s->flags & SLAB_TYPESAFE_BY_RCU ? "typesafe" : "slab");
+}
+
+#define DOUBLE_RULE "============================================================================="
+#define RULE "-----------------------------------------------------------------------------"
+
+void stele_fault_frame(const struct fault *f, const char *message)
+{
+	const struct kmem_cache *s = f->s;
+
+	stele_report("stele: " DOUBLE_RULE "\n");
+	stele_report("stele: BUG %s (%s): %s\n", s->name,
+		     stele_reports() ? "Tainted: [B]=BAD_PAGE" : "Not tainted", message);
+	stele_report("stele: " RULE "\n");
+	if (f->object && s->meta)
+		report_tracks(f);
+	report_its_slab(s, f->run);
+	if (!f->object)
+		return;
+	stele_report("stele: Object %p @offset=%td fp=%p\n", f->object,
+		     (ptrdiff_t)((uintptr_t)f->object - f->run->base), (void *)0);
+	if (s->meta)
+		dump_object(s, f->object);
+}
+
+/* ---- the lines around it ---- */
+
+static void report_damage(const struct fault *f, const struct damage *d)
+{
+	size_t offset = (size_t)((uintptr_t)d->from - f->run->base);
+
+	if (d->wanted)
+		stele_report("stele: [%s overwritten] %p-%p @offset=%zu. First byte 0x%x instead "
+			     "of 0x%x\n",
+			     d->what, (void *)d->from, (void *)(d->to - 1), offset, d->found,
+			     d->wanted);
+	else
+		stele_report("stele: [%s overwritten] %p-%p @offset=%zu\n", d->what,
+			     (void *)d->from, (void *)(d->to - 1), offset);
+}
+
+/* What, where, and what to try next. */
+static void report_in_short(const struct fault *f)
+{
+	const struct damage *d = &f->damage[0];
+	char place[STELE_OS_PLACE_SIZE] = "";
+
+	if (f->call.site)
+		stele_os_place(f->call.site, place);
+	stele_report("stele: %s(%p): %zu byte%s %s an object of %u bytes in cache '%s'; "
+		     "%s%s%s%s; next: watch *(char *)%p\n",
+		     f->call.name, f->object, (size_t)(d->to - d->from),
+		     d->to - d->from == 1 ? "" : "s", d->how, f->asked, f->s->name, f->outcome,
+		     f->call.site ? " (called from " : "", place, f->call.site ? ")" : "",
+		     (void *)d->from);
+}
+
+bool stele_fault_counts(void)
+{
+	add_relaxed(&faults, 1);
+	if (counter)
+		++*counter;
+	return !counter;
+}
+
+bool stele_fault_report(const struct fault *f)
+{
+	bool new_place = false;
+
+	for (unsigned i = 0; i < f->n; i++)
+		new_place = stele_fault_counts();
+	if (!new_place || !is_new_place(f))
+		return false;
+	stele_last_fault = *f;
+	for (unsigned i = 0; i < f->n; i++)
+		report_damage(f, &f->damage[i]);
+	stele_fault_frame(f, f->object ? "Object corrupt" : "Padding overwritten");
+	return true;
+}
+
+void stele_fault_fix(const struct kmem_cache *s, const char *what, const void *p, const char *how)
+{
+	if (counter)
+		++*counter;
+	else
+		stele_report("stele: FIX %s: %s%p%s\n", s->name, what, p, how);
+}
+
+void stele_fault_fixed(const struct fault *f, bool told)
+{
+	for (unsigned i = 0; i < f->n; i++) {
+		const struct damage *d = &f->damage[i];
+
+		if (counter)
+			++*counter;
+		else if (told)
+			stele_report("stele: FIX %s: Restoring %s %p-%p=0x%x\n", f->s->name,
+				     d->what, (void *)d->from, (void *)(d->to - 1), d->wanted);
+	}
+	if (!told)
+		return;
+	if (f->object)
+		report_in_short(f);
+	else
+		stele_report("stele: %s: %zu byte%s written between the objects of cache '%s'; "
+			     "%s; next: watch *(char *)%p\n",
+			     f->call.name, (size_t)(f->damage[0].to - f->damage[0].from),
+			     f->damage[0].to - f->damage[0].from == 1 ? "" : "s", f->s->name,
+			     f->outcome, (void *)f->damage[0].from);
+	stele_reported();
+}
+
+uint64_t stele_slab_errors(void)
+{
+	return stele_faults();
+}

@@ -1,0 +1,167 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * slab/look.c - what is damaged of an object, and repairing it
+ *
+ * Idea      Each zone is compared with the byte it should be full of, eight bytes at a time. A look
+ *           writes nothing, so that any thread may look at any object; whether the object was the same
+ *           all the time, its state tells afterwards (slab/watch.c).
+ * Repair    eight bytes at a time, by a compare-and-swap each, and only while the object stays in the
+ *           state that was seen: what its owner writes meanwhile, or beside the damage, stays.
+ * Context   any.
+ * Tests     tests/contract/test_debug_bytes.c
+ */
+#include "slab/look.h"
+
+#define WORD sizeof(uint64_t)
+
+static inline uint64_t word_of(uint8_t byte)
+{
+	return byte * 0x0101010101010101u;
+}
+
+/* The first byte of [p, end) that is not @wanted; @end: none. Objects of other threads are read. */
+static STELE_RACY_LOOK uint8_t *first_bad(uint8_t *p, uint8_t *end, uint8_t wanted)
+{
+	uint64_t word = word_of(wanted);
+
+	while (p < end && (uintptr_t)p % WORD && *p == wanted)
+		p++;
+	if ((uintptr_t)p % WORD == 0)
+		while ((size_t)(end - p) >= WORD && *(const uint64_t *)(void *)p == word)
+			p += WORD;
+	while (p < end && *p == wanted)
+		p++;
+	return p;
+}
+
+static STELE_RACY_LOOK uint8_t *last_bad(const uint8_t *p, uint8_t *end, uint8_t wanted)
+{
+	while (end > p && end[-1] == wanted)
+		end--;
+	return end;
+}
+
+STELE_RACY_LOOK void stele_look_at_bytes(struct fault *f, const char *what, const char *how,
+					 uint8_t *p, size_t n, uint8_t wanted)
+{
+	uint8_t *end = p + n, *bad = first_bad(p, end, wanted);
+
+	if (bad == end || f->n == DAMAGES_MAX)
+		return;
+	f->damage[f->n++] =
+		(struct damage){ what, how, bad, last_bad(bad, end, wanted), *bad, wanted };
+}
+
+static void look_at_zones(struct fault *f, bool used)
+{
+	const struct kmem_cache *s = f->s;
+	uint8_t byte = used ? BYTE_ZONE_USED : BYTE_ZONE_FREE, *p = f->object;
+	uint32_t size = load_relaxed(&((struct kmem_cache *)s)->object_size);
+
+	if (!zone_of(s)) {
+		stele_look_at_bytes(f, "Object padding", "written behind the end of", p + size,
+				    s->meta - size, BYTE_PADDING);
+		return;
+	}
+	stele_look_at_bytes(f, "Left Redzone", "written before the start of", p - ZONE_SIZE,
+			    ZONE_SIZE, byte);
+	if (used)
+		stele_look_at_bytes(f, "kmalloc Redzone", "written behind the end of", p + f->asked,
+				    size - f->asked, byte);
+	stele_look_at_bytes(f, "Right Redzone", "written behind the end of", p + size,
+			    s->meta - size, byte);
+}
+
+static void look_at_poison(struct fault *f)
+{
+	uint32_t size = load_relaxed(&((struct kmem_cache *)f->s)->object_size);
+	uint8_t *p = f->object;
+
+	stele_look_at_bytes(f, "Poison", "written after the free of", p, size - 1, BYTE_FREE);
+	stele_look_at_bytes(f, "End Poison", "written after the free of", p + size - 1, 1,
+			    BYTE_FREE_END);
+}
+
+/* Whether what is kept about the object has the right sum. */
+static STELE_RACY_LOOK bool meta_is_sound(const struct kmem_cache *s, const void *p)
+{
+	const struct object_meta *meta = meta_of(s, p);
+	uint32_t state = load_relaxed(&((struct object_meta *)meta)->state);
+
+	return meta->check == stele_meta_sum(s, p, state);
+}
+
+void stele_look_at_object(struct fault *f, bool used)
+{
+	const struct kmem_cache *s = f->s;
+	uint32_t size = load_relaxed(&((struct kmem_cache *)s)->object_size);
+	uint8_t *meta = (uint8_t *)meta_of(s, f->object);
+	bool sound = meta_is_sound(s, f->object);
+
+	f->asked = sound ? STELE_MIN(meta_of(s, f->object)->asked, size) : size;
+	look_at_zones(f, used);
+	if (!used && is_poisoned(s))
+		look_at_poison(f);
+	if (!sound && f->n < DAMAGES_MAX)
+		f->damage[f->n++] = (struct damage){ .what = "Object metadata",
+						     .how = "written far behind the end of",
+						     .from = meta,
+						     .to = meta + s->size - zone_of(s) - s->meta };
+}
+
+void stele_look_at_padding(struct fault *f)
+{
+	const struct kmem_cache *s = f->s;
+	const struct run *run = f->run;
+	uint8_t *start = (uint8_t *)run->base, *first = (uint8_t *)run->first - zone_of(s);
+	uint8_t *end = first + (uint64_t)s->objects * s->size;
+	uint8_t *last = start + (uint64_t)run->frames * FRAME_SIZE;
+
+	if (!(s->flags & (SLAB_RED_ZONE | SLAB_POISON)))
+		return;
+	stele_look_at_bytes(f, "Alignment padding", "written", start, (size_t)(first - start),
+			    BYTE_PADDING);
+	stele_look_at_bytes(f, "Padding", "written", end, (size_t)(last - end), BYTE_PADDING);
+}
+
+/* ---- repair ---- */
+
+static bool is_as_seen(const struct fault *f, uint32_t seen)
+{
+	return !f->object || load_relaxed(&meta_of(f->s, f->object)->state) == seen;
+}
+
+/* The bytes of [from, to) within the word at @at. */
+static uint64_t mask_of(const uint8_t *at, const uint8_t *from, const uint8_t *to)
+{
+	uint64_t mask = ~0ull;
+
+	if (from > at)
+		mask &= ~0ull << (size_t)(from - at) * 8;
+	if ((size_t)(to - at) < WORD)
+		mask &= ~0ull >> (WORD - (size_t)(to - at)) * 8;
+	return mask;
+}
+
+static void repair_bytes(const struct fault *f, const struct damage *d, uint32_t seen)
+{
+	uint8_t *at = (uint8_t *)((uintptr_t)d->from & ~(WORD - 1));
+
+	for (; at < d->to; at += WORD) {
+		_Atomic uint64_t *word = (_Atomic uint64_t *)(void *)at;
+		uint64_t old = load_relaxed(word), mask = mask_of(at, d->from, d->to), new;
+
+		do {
+			if (!is_as_seen(f, seen))
+				return;
+			new = (old & ~mask) | (word_of(d->wanted) & mask);
+		} while (!cas_relaxed(word, &old, new));
+	}
+}
+
+void stele_repair(const struct fault *f, uint32_t seen)
+{
+	for (unsigned i = 0; i < f->n; i++)
+		if (f->damage[i].wanted)
+			repair_bytes(f, &f->damage[i], seen);
+}

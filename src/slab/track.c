@@ -1,0 +1,84 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * slab/track.c - who allocated an object, and who freed it
+ *
+ * Idea      A track has the number of a stack (sync/depot.h), the thread, the CPU and the time.
+ * Report    names the file and the place in it of each caller, as addr2line(1) takes it. An address
+ *           that is in no file is left out: a stack is followed by frame pointers, which code may lack.
+ * Context   any.
+ * Tests     tests/contract/test_debug_report.c
+ */
+#include "slab/track.h"
+#include "arch/rseq.h"
+#include "base/options.h"
+#include "os/nodes.h"
+#include "os/os.h"
+#include "os/report.h"
+#include "os/stack.h"
+#include "percpu/system.h"
+#include "sync/depot.h"
+#include <string.h>
+
+/* The CPU, as the system keeps it up to date in this thread's area; else by a system call. */
+static uint16_t cpu_now(void)
+{
+	int cpu = step_area(stele_rseq.area)->cpu_id;
+
+	return (uint16_t)(cpu >= 0 ? cpu : (int)stele_os_cpu());
+}
+
+static uint32_t stack_now(const void *site)
+{
+	uintptr_t stack[STELE_STACK_MAX];
+
+	if (!site)
+		return 0;
+	return stele_depot_put(stack, stele_os_stack(site, stack, (unsigned)stele_opt.debug_stack));
+}
+
+struct track stele_track_now(const void *site, enum track_kind kind)
+{
+	return (struct track){
+		.stack = stack_now(site),
+		.thread = stele_thread_name(),
+		.when = (uint32_t)stele_os_ms(),
+		.cpu = cpu_now(),
+		.kind = (uint16_t)kind,
+	};
+}
+
+static void report_caller(uintptr_t code)
+{
+	char place[STELE_OS_PLACE_SIZE];
+
+	stele_os_place((void *)code, place);
+	if (memchr(place, '+', strlen(place)))
+		stele_report("stele:     %s\n", place);
+}
+
+void stele_track_report(const char *what, const struct track *track)
+{
+	char place[STELE_OS_PLACE_SIZE] = "?";
+	const uintptr_t *stack;
+	unsigned n;
+
+	if (!track->thread)
+		return;
+	stack = stele_depot_get(track->stack, &n);
+	if (n)
+		stele_os_place((void *)stack[0], place);
+	stele_report("stele: %s in %s age=%u cpu=%u pid=%u\n", what, place,
+		     (uint32_t)stele_os_ms() - track->when, track->cpu, track->thread);
+	for (unsigned i = 1; i < n; i++)
+		report_caller(stack[i]);
+}
+
+enum track_kind stele_track_kind(const char *call)
+{
+	if (strcmp(call, "operator delete") == 0)
+		return KIND_NEW;
+	if (strcmp(call, "operator delete[]") == 0)
+		return KIND_NEW_ARRAY;
+	return strcmp(call, "free") == 0 || strcmp(call, "realloc") == 0 ? KIND_MALLOC
+									 : KIND_UNKNOWN;
+}

@@ -1,0 +1,314 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * slab/watch.c - checks of objects that are taken from their slab, given back, or looked at
+ *
+ * Idea      An object that is taken or given back belongs to one thread: it checks the object, changes
+ *           what lies around it, and seals that with a new state. No lock is needed, so a signal handler
+ *           and the _nolock calls check as all others do. A thread that validates looks at objects of
+ *           others: it reports only what it saw while the state stayed the same.
+ * States    OBJECT_FREE --take--> OBJECT_USED --give--> OBJECT_FREE, each through OBJECT_BUSY. The bit of
+ *           the slab is set after the object is free again, and taken before it is in use. Of two
+ *           threads that free the same object, one makes it BUSY; the other reports.
+ * Flags     SLAB_CONSISTENCY_CHECKS: each call checks. Without, zones and poison are written, and looked
+ *           at by a validation only.
+ * Faults    at a take: the object is left alone for good, and another is taken. At a give: it is not
+ *           given back. Both as in the kernel, which gives up the rest of the slab as well: here no
+ *           damage of an object can reach the bits of the others.
+ * Order     OBJECT_STATE
+ * Context   any; validating: ordinary threads.
+ * Tests     tests/contract/test_debug.c, tests/death/
+ */
+#include "slab/watch.h"
+#include "os/report.h"
+#include "slab/bitmap.h"
+#include "slab/look.h"
+#include "slab/object.h"
+#include "slab/track.h"
+#include <string.h>
+
+static struct fault fault_of(const struct kmem_cache *s, const struct run *run, void *p,
+			     struct stele_call call, const char *outcome)
+{
+	return (struct fault){ .s = s, .run = run, .object = p, .call = call, .outcome = outcome };
+}
+
+/* What is kept about an object cannot be believed: it says now what the slab does. */
+static void start_meta_over(const struct kmem_cache *s, void *p, bool used)
+{
+	struct object_meta *meta = meta_of(s, p);
+
+	meta->asked = load_relaxed(&((struct kmem_cache *)s)->object_size);
+	meta->unused = 0;
+	if (s->flags & SLAB_STORE_USER)
+		meta->taken = meta->given = (struct track){ 0 };
+	meta_seal(s, p, used ? OBJECT_USED : OBJECT_FREE);
+}
+
+static bool meta_is_damaged(const struct fault *f)
+{
+	return f->n && !f->damage[f->n - 1].wanted;
+}
+
+static __attribute__((noinline, cold)) void report_and_repair(struct fault *f, bool used,
+							      uint32_t seen)
+{
+	bool told = stele_fault_report(f);
+
+	stele_repair(f, seen);
+	if (f->object && meta_is_damaged(f))
+		start_meta_over(f->s, f->object, used);
+	stele_fault_fixed(f, told);
+}
+
+/* An object that is this thread's. True: it is sound; else that is reported, and it is repaired. */
+static bool is_sound(struct stele_call call, const struct kmem_cache *s, const struct run *run,
+		     void *p, bool used)
+{
+	struct fault f = fault_of(s, run, p, call, used ? "not freed" : "not handed out");
+
+	stele_look_at_object(&f, used);
+	if (stele_likely(!f.n))
+		return true;
+	report_and_repair(&f, used, load_relaxed(&meta_of(s, p)->state));
+	return false;
+}
+
+static void trace_call(const struct kmem_cache *s, const struct run *run, const void *p,
+		       const char *what)
+{
+	unsigned free = (unsigned)(load_relaxed(&((struct run *)run)->state) & STATE_FREE);
+
+	stele_report("stele: TRACE %s %s %p inuse=%u fp=%p\n", s->name, what, p,
+		     s->objects - STELE_MIN(free, s->objects), (void *)0);
+}
+
+/* ---- take ---- */
+
+static void make_busy(struct object_meta *meta)
+{
+	uint32_t state = load_relaxed(&meta->state);
+
+	store_relaxed(&meta->state,
+		      ((state & ~OBJECT_STATE) + OBJECT_TURN) | (uint32_t)OBJECT_BUSY);
+	/* ORDER(OBJECT_STATE) release: it is busy before anything of it changes. */
+	fence_release();
+}
+
+bool stele_watch_take(const struct kmem_cache *s, void *p)
+{
+	const struct run *run = stele_run_of(p);
+	struct object_meta *meta = meta_of(s, p);
+
+	if (s->flags & SLAB_TRACE)
+		trace_call(s, run, p, "alloc");
+	if (!s->meta)
+		return true;
+	if (s->flags & SLAB_CONSISTENCY_CHECKS &&
+	    !is_sound((struct stele_call){ "alloc", NULL }, s, run, p, false))
+		return false;
+	make_busy(meta);
+	stele_zones_fill(s, p, BYTE_ZONE_USED);
+	meta->asked = load_relaxed(&((struct kmem_cache *)s)->object_size);
+	if (s->flags & SLAB_STORE_USER)
+		meta->taken = (struct track){ 0 };
+	meta_seal(s, p, OBJECT_USED);
+	return true;
+}
+
+static void object_taken(const struct kmem_cache *s, void *p, size_t asked, const void *site,
+			 enum track_kind kind)
+{
+	uint32_t size = load_relaxed(&((struct kmem_cache *)s)->object_size);
+	struct object_meta *meta = meta_of(s, p);
+
+	make_busy(meta);
+	meta->asked = (uint32_t)STELE_MIN(asked, (size_t)size);
+	if (s->flags & SLAB_RED_ZONE)
+		memset((char *)p + meta->asked, BYTE_ZONE_USED, size - meta->asked);
+	if (s->flags & SLAB_STORE_USER)
+		meta->taken = stele_track_now(site, kind);
+	meta_seal(s, p, OBJECT_USED);
+}
+
+void stele_watch_taken(void *p, size_t asked, const void *site, enum track_kind kind)
+{
+	struct run *run = p ? stele_run_of(p) : NULL;
+
+	if (!run)
+		return;
+	if (run->kind != RUN_SLAB)
+		stele_watch_large_taken(run, asked, site, kind);
+	else if (run_cache(run)->meta)
+		object_taken(run_cache(run), p, asked, site, kind);
+}
+
+/* ---- give ---- */
+
+static const char *const kind_names[] = { "?", "malloc()", "operator new", "operator new[]" };
+
+/* Told, and freed all the same. */
+static void check_kind(struct stele_call call, const struct kmem_cache *s, const void *p)
+{
+	enum track_kind is = meta_of(s, p)->taken.kind, by = stele_track_kind(call.name);
+
+	if (is == by || !is || !by || is > KIND_NEW_ARRAY || !stele_fault_counts())
+		return;
+	stele_track_report("Allocated", &meta_of(s, p)->taken);
+	stele_report_mismatch(call, p, kind_names[is]);
+}
+
+/* This thread frees it; another one cannot. */
+static bool begin_giving(struct object_meta *meta)
+{
+	uint32_t state = load_relaxed(&meta->state);
+
+	/* ORDER(OBJECT_STATE) acquire: with what was written about it. */
+	return (state & OBJECT_STATE) == OBJECT_USED &&
+	       cas_acquire(&meta->state, &state,
+			   ((state & ~OBJECT_STATE) + OBJECT_TURN) | (uint32_t)OBJECT_BUSY);
+}
+
+void stele_watch_twice(const struct kmem_cache *s, const struct run *run, void *p)
+{
+	struct fault f = fault_of(s, run, p, (struct stele_call){ 0 }, NULL);
+
+	if (!s->meta || !stele_fault_counts())
+		return;
+	stele_last_fault = f;
+	stele_fault_frame(&f, "Object already free");
+	stele_fault_fix(s, "Object at ", p, " not freed");
+}
+
+static void end_giving(struct stele_call call, const struct kmem_cache *s, void *p)
+{
+	struct object_meta *meta = meta_of(s, p);
+
+	/* ORDER(OBJECT_STATE) release: it is busy before anything of it changes. */
+	fence_release();
+	stele_zones_fill(s, p, BYTE_ZONE_FREE);
+	stele_poison_fill(s, p);
+	if (s->flags & SLAB_STORE_USER)
+		meta->given = stele_track_now(call.site, KIND_UNKNOWN);
+	meta_seal(s, p, OBJECT_FREE);
+}
+
+static bool give_watched(struct stele_call call, const struct kmem_cache *s, const struct run *run,
+			 void *p)
+{
+	if (s->flags & SLAB_CONSISTENCY_CHECKS) {
+		if (!is_sound(call, s, run, p, true))
+			return false;
+		if (s->flags & SLAB_STORE_USER)
+			check_kind(call, s, p);
+	}
+	if (!begin_giving(meta_of(s, p))) {
+		stele_watch_twice(s, run, p);
+		stele_report_free(call, p, "object was already free", s->name);
+		return false;
+	}
+	end_giving(call, s, p);
+	return true;
+}
+
+bool stele_watch_give(struct stele_call call, const struct kmem_cache *s, const struct run *run,
+		      void *p)
+{
+	if (s->flags & SLAB_TRACE)
+		trace_call(s, run, p, "free");
+	return !s->meta || give_watched(call, s, run, p);
+}
+
+/* ---- looks from outside ---- */
+
+/* One object of others. Faults that were there while it did not change. */
+static STELE_RACY_LOOK unsigned look_at_one(const struct kmem_cache *s, const struct run *run,
+					    unsigned i)
+{
+	void *p = object_at(run, i);
+	struct fault f = fault_of(s, run, p, (struct stele_call){ "validate", NULL }, "repaired");
+	/* ORDER(OBJECT_STATE) acquire: with what was written about it before. */
+	uint32_t state = load_acquire(&meta_of(s, p)->state), kind = state & OBJECT_STATE;
+	bool used = kind == OBJECT_USED;
+
+	if (kind == OBJECT_BUSY)
+		return 0;
+	if (kind != OBJECT_USED && kind != OBJECT_FREE)
+		used = !object_is_free(run, p);
+	stele_look_at_object(&f, used);
+	/* ORDER(OBJECT_STATE) acquire: what was read is older than this look at the state. */
+	fence_acquire();
+	if (stele_likely(!f.n) || load_relaxed(&meta_of(s, p)->state) != state)
+		return 0;
+	if (meta_is_damaged(&f))
+		used = !object_is_free(run, p);
+	report_and_repair(&f, used, state);
+	return f.n;
+}
+
+static unsigned look_between(const struct kmem_cache *s, const struct run *run)
+{
+	struct fault f =
+		fault_of(s, run, NULL, (struct stele_call){ "validate", NULL }, "repaired");
+
+	stele_look_at_padding(&f);
+	if (f.n)
+		report_and_repair(&f, false, 0);
+	return f.n;
+}
+
+unsigned stele_watch_slab(const struct kmem_cache *s, const struct run *run)
+{
+	unsigned found = s->meta ? look_between(s, run) : 0;
+
+	for (unsigned i = 0; s->meta && i < run->objects; i++)
+		found += look_at_one(s, run, i);
+	return found;
+}
+
+/* ORDER(SLAB_LOOK) seq: either a thread that begins to look finds no slab here, or it is seen. */
+bool stele_watch_may_end(struct kmem_cache *s, struct run *run)
+{
+	uint64_t recip = run->recip;
+
+	store_seq((_Atomic uint64_t *)&run->recip, 0);
+	if (!load_seq(&s->looked_at))
+		return true;
+	run->recip = recip;
+	return false;
+}
+
+void stele_watch_begin(struct kmem_cache *s)
+{
+	/* ORDER(SLAB_LOOK) seq */
+	atomic_fetch_add_explicit(&s->looked_at, 1, memory_order_seq_cst);
+	fence_seq();
+}
+
+void stele_watch_end(struct kmem_cache *s)
+{
+	/* ORDER(SLAB_LOOK) release: done with its slabs. */
+	atomic_fetch_sub_explicit(&s->looked_at, 1, memory_order_release);
+}
+
+void stele_watch_last_look(const struct kmem_cache *s, const struct run *run)
+{
+	if (s->flags & SLAB_CONSISTENCY_CHECKS)
+		stele_watch_slab(s, run);
+}
+
+/* ---- answers ---- */
+
+void stele_watch_tracks(const struct kmem_cache *s, const void *p)
+{
+	if (!s->meta || !(s->flags & SLAB_STORE_USER))
+		return;
+	stele_track_report("Allocated", &meta_of(s, p)->taken);
+	stele_track_report("Freed", &meta_of(s, p)->given);
+}
+
+size_t stele_watch_asked(const struct kmem_cache *s, const void *p)
+{
+	uint32_t size = load_relaxed(&((struct kmem_cache *)s)->object_size);
+
+	return STELE_MIN(meta_of(s, p)->asked, size);
+}
