@@ -35,6 +35,7 @@ OUTSIDE = set("""
 USER = ["user"]
 MADE, GONE, STARVED = USER + ["slab_made"], USER + ["slab_gone"], ["memory_short"]  # slab/hooks.h
 INDIRECT = {
+    "stele_report": USER,  # the program's own (include/stele/debug.h)
     "stele_names_room": ["stele_thread_is_gone"],
     "stele_trace_call": USER, "call_places": USER, "call_place": USER,
     "construct": USER, "stele_slab_new": MADE,
