@@ -18,9 +18,11 @@
  * Tests     tests/unit/os/test_stack.c
  */
 #include "os/stack.h"
+#include "base/bits.h"
 #include "os/os.h"
 
 #define SCAN 192u
+#define NEAR 64u
 #define FAR (1ul << 16)
 #define PAGE 4096ul
 
@@ -81,15 +83,26 @@ struct places {
 	uintptr_t low, high; /* 0: nowhere */
 };
 
+/* The end of the words that are looked at: all of them can be read. */
+static uintptr_t readable_end(uintptr_t from)
+{
+	uintptr_t end = from + SCAN * sizeof(uintptr_t);
+
+	return can_read(end - 2 * sizeof(uintptr_t)) ? end : known.high;
+}
+
+/* It lies not far behind what was saved of it, so a longer stretch without it ends the search. */
 static struct places find_places(uintptr_t from, uintptr_t site)
 {
+	uintptr_t end = readable_end(from);
 	struct places places = { 0, 0 };
 
-	for (uintptr_t p = from; p < from + SCAN * sizeof(p) && can_read(p); p += sizeof(p)) {
-		if (stack_word(p) != site)
+	for (uintptr_t p = from; p < end; p += sizeof(p)) {
+		if (stele_likely(stack_word(p) != site))
 			continue;
 		places.low = places.low ? places.low : p;
 		places.high = p;
+		end = STELE_MIN(end, p + NEAR * sizeof(p));
 	}
 	return places;
 }
