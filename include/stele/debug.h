@@ -2,12 +2,13 @@
 /*
  * stele/debug.h - finding the mistakes of programs that use objects
  *
- * Idea      A cache with one of SLAB_DEBUG_FLAGS checks its objects. The flags are given when the cache is
- *           made, or by STELE_DEBUG in the environment, which has the syntax of the kernel's slab_debug:
- *           "FZPU" for all caches, "ZU,mine,kmalloc-*" for some, ";" between blocks; the first
- *           block that names the cache counts, else the last one without names. F checks at each
- *           allocation and free, Z red zones, P poison, U who allocated and freed, T traces each call,
- *           A no effect here, O no layout that makes a slab longer, "-" nothing.
+ * Idea      A cache with one of SLAB_DEBUG_FLAGS checks its objects. The flags are given when the
+ *           cache is made, or by STELE_DEBUG in the environment, which has the syntax of the kernel's
+ *           slab_debug: "FZPU" for all caches, "ZU,mine,kmalloc-*" for some, ";" between blocks. The
+ *           first block that names the cache counts, else the last one without names. F checks at
+ *           each allocation and free, Z has red zones, P poisons, U keeps who allocated and freed, T
+ *           writes a line for each call, A marks the cache as stele_fault_cache() does, O takes no
+ *           layout that makes a slab longer, "-" is nothing.
  * Source    Linux slab_debug, validate_slab_cache(), lib/slub_kunit.c.
  * See       docs/debugging.md
  */

@@ -21,6 +21,7 @@ void stele_cache_boot(struct kmem_cache *s, const char *name, uint32_t size, uin
 {
 	stele_cache_start();
 	stele_slab_boot(s, name, size, align, stele_debug_chosen(name, flags));
+	store_relaxed(&s->fault_marked, (s->flags & SLAB_FAILSLAB) != 0);
 	if (!s->words)
 		stele_cache_sheaves(s, 0);
 }

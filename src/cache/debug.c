@@ -63,7 +63,7 @@ static STELE_RACY_LOOK void validate_large(struct run *run, void *arg)
 {
 	struct validation *v = arg;
 
-	v->faults += stele_watch_large_look(run);
+	v->faults += stele_watch_large_look(run, (struct stele_call){ "validate", NULL });
 }
 
 long stele_slab_validate(void)

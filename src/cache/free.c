@@ -159,9 +159,8 @@ size_t stele_usable(const void *p)
 		return run_has_object_at(run, p) ? room_of(run, p) : 0;
 	if (run->base != (uintptr_t)p)
 		return 0;
-	return watching() && stele_watch_large_asked(run)
-		       ? stele_watch_large_asked(run)
-		       : stele_large_usable(run);
+	return watching() && stele_watch_large_asked(run) ? stele_watch_large_asked(run)
+							  : stele_large_usable(run);
 }
 
 /* ---- freeing into a named cache ---- */

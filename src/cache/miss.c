@@ -153,7 +153,8 @@ static void *alloc_from_node(struct kmem_cache *s, unsigned node, enum effort ef
 }
 
 /* Not out of sheaves. As above, one of a cache that checks its objects comes from here. */
-static __attribute__((noinline)) void *alloc_by_one(struct kmem_cache *s, unsigned where, enum effort effort)
+static __attribute__((noinline)) void *alloc_by_one(struct kmem_cache *s, unsigned where,
+						    enum effort effort)
 {
 	void *p;
 

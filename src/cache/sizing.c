@@ -40,7 +40,7 @@ static void set_barn(struct kmem_cache *s)
 void stele_cache_sheaves(struct kmem_cache *s, unsigned wanted)
 {
 	if (stele_opt.profile == STELE_PROFILE_TINY ||
-	    s->flags & (SLAB_NO_SHEAVES | SLAB_FAILSLAB | SLAB_DEBUG_FLAGS))
+	    s->flags & (SLAB_NO_SHEAVES | SLAB_DEBUG_FLAGS))
 		return;
 	s->words = stele_pcpu_alloc();
 	if (!s->words)

@@ -72,8 +72,7 @@ static void *allocate_watched(size_t size, size_t align, const void *site, enum 
 
 static inline void *allocate_for(size_t size, size_t align, const void *site, enum track_kind kind)
 {
-	return watching() ? allocate_watched(size, align, site, kind)
-			  : allocate(size, align, site);
+	return watching() ? allocate_watched(size, align, site, kind) : allocate(size, align, site);
 }
 
 /* @align: 0 for what needs none. */
@@ -216,7 +215,6 @@ void delete_object_aligned_nothrow(void *p, size_t align, const void *tag)
 	ABI("_ZdlPvSt11align_val_tRKSt9nothrow_t");
 void delete_array_aligned_nothrow(void *p, size_t align, const void *tag)
 	ABI("_ZdaPvSt11align_val_tRKSt9nothrow_t");
-
 
 void *new_object(size_t size)
 {

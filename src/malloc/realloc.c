@@ -4,7 +4,7 @@
  *
  * Idea      An object stays where it is while it fits its class and uses half of it. A large block
  *           grows and shrinks in place where it can. All else moves: allocate, copy, free.
- * Checked   where objects are checked, every block moves (docs/debugging.md).
+ * Checked   where objects are checked, blocks move, but for those above 512 KiB (docs/debugging.md).
  * Context   any, as in malloc.c.
  * Errors    NULL with errno ENOMEM; the block is then as it was.
  * Source    POSIX.1-2024, C23; realloc(p, 0) frees and returns NULL, as in glibc.
@@ -162,14 +162,32 @@ static void *resize_boot(void *p, size_t size)
 	return NULL;
 }
 
-/* Where objects are checked, every block moves: then a stale pointer is seen to be one. */
+/* A long block stays if it can: it may be gigabytes. NULL: it has to move. */
+static void *resize_watched_in_place(struct run *run, void *p, size_t size, const void *site)
+{
+	void *new = NULL;
+
+	if (size > KMALLOC_MAX_CACHE_SIZE && stele_watch_large_stays(run)) {
+		stele_watch_large_look(run, (struct stele_call){ "realloc", site });
+		new = stele_large_resize(p, stele_watch_room(size), true);
+	}
+	stele_watch_taken(new, size, site, KIND_MALLOC);
+	return new;
+}
+
+/* Where objects are checked, other blocks move: then a stale pointer is seen to be one. */
 static void *resize_watched(void *p, size_t old, size_t size, const void *site)
 {
-	const struct run *run = stele_run_of(p);
+	struct run *run = stele_run_of(p);
 	void *new;
 
+	if (size > PTRDIFF_MAX)
+		return no_memory();
 	if (run->kind == RUN_SLAB && object_is_free(run, p))
 		return refuse_resize(p, "object was already free", run_cache(run)->name, site);
+	new = resize_watched_in_place(run, p, size, site);
+	if (new)
+		return new;
 	new = stele_malloc_as(KIND_MALLOC, size, site);
 	if (!new)
 		return NULL;

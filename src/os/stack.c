@@ -7,6 +7,9 @@
  *           the first link has to be found. The call returns to a known address, which is on the stack;
  *           below it our functions have saved the register in which the caller keeps its frame. Of the
  *           words there the nearest one is taken that leads up the stack to something like a frame.
+ * Hints     A site that calls again has its frame at the same place, as our functions do not change. So the
+ *           place is kept in a table, and looked at first. An entry is one word: of two threads that
+ *           change it one wins, and what it says is checked before it is believed.
  * Bound     SCAN words are looked at for the first link, and @most frames are followed. A frame may be
  *           FAR bytes from the one before.
  * Safety    Nothing is read but the stack above this function. A page that no walk of this thread has
@@ -15,11 +18,13 @@
  * Context   any; errno is kept.
  * Failure   code without frame pointers ends the walk, or puts a wrong address in, which the report
  *           leaves out if no code is there. @site itself is always right.
- * Tests     tests/unit/os/test_stack.c
+ * Tests     tests/unit/os/test_stacks.c
  */
 #include "os/stack.h"
 #include "base/bits.h"
 #include "os/os.h"
+#include <stdatomic.h>
+#include <stdint.h>
 
 #define SCAN 192u
 #define NEAR 64u
@@ -27,29 +32,55 @@
 #define PAGE 4096ul
 
 /* Pages of this thread's stack that can be read: [low, high). */
-static __thread struct {
+struct known {
 	uintptr_t low, high;
-} known;
+};
 
-static void know_page_of(uintptr_t p)
+/* Without thread-local variables, of which a library has few: {thread:16, page:36, pages:12}, by a
+ * hash of the thread. The pages count for a thread whose stack pointer is among them. */
+#define KNOWN 64u
+static _Atomic uint64_t known_pages[KNOWN];
+
+static uint64_t this_thread(void)
 {
-	if (p - known.low < known.high - known.low)
-		return;
-	known.low = p & ~(PAGE - 1);
-	known.high = known.low + PAGE;
+	return (uintptr_t)__builtin_thread_pointer() >> 6 & 0xffff;
+}
+
+static struct known known_around(uintptr_t from)
+{
+	uint64_t thread = this_thread();
+	uint64_t word = atomic_load_explicit(&known_pages[thread % KNOWN], memory_order_relaxed);
+	uintptr_t low = (word >> 12 & ((1ul << 36) - 1)) * PAGE;
+	struct known known = { low, low + (word & 0xfff) * PAGE };
+
+	if (word >> 48 != thread || from - known.low >= known.high - known.low) {
+		known.low = from & ~(PAGE - 1);
+		known.high = known.low + PAGE;
+	}
+	return known;
+}
+
+static void keep_known(struct known known)
+{
+	uint64_t thread = this_thread(), pages = (known.high - known.low) / PAGE;
+	uint64_t word = thread << 48 | known.low / PAGE << 12 | pages;
+
+	if (pages <= 0xfff &&
+	    atomic_load_explicit(&known_pages[thread % KNOWN], memory_order_relaxed) != word)
+		atomic_store_explicit(&known_pages[thread % KNOWN], word, memory_order_relaxed);
 }
 
 /* Whether the two words at @p, which lies at or above what is known, can be read. */
-static bool can_read(uintptr_t p)
+static bool can_read(struct known *known, uintptr_t p)
 {
 	uintptr_t end = p + 2 * sizeof(uintptr_t);
 
-	if (p < known.low || p - known.low > FAR * STELE_STACK_MAX)
+	if (p < known->low || p - known->low > FAR * STELE_STACK_MAX)
 		return false;
-	while (end > known.high) {
-		if (!stele_os_is_readable((void *)known.high))
+	while (end > known->high) {
+		if (!stele_os_is_readable((void *)known->high))
 			return false;
-		known.high += PAGE;
+		known->high += PAGE;
 	}
 	return true;
 }
@@ -60,21 +91,21 @@ static __attribute__((no_sanitize("address", "thread"))) uintptr_t stack_word(ui
 }
 
 /* Whether code may be there: addresses of the stack and of the first page are none. */
-static bool may_be_code(uintptr_t p)
+static bool may_be_code(struct known *known, uintptr_t p)
 {
-	return p >= PAGE && p < 1ul << 47 && p - known.low >= known.high - known.low;
+	return p >= PAGE && p < 1ul << 47 && p - known->low >= known->high - known->low;
 }
 
 /* Whether a frame record may lie at @p, above @above. */
-static bool may_be_frame(uintptr_t p, uintptr_t above)
+static bool may_be_frame(struct known *known, uintptr_t p, uintptr_t above)
 {
 	uintptr_t next;
 
-	if (p % sizeof(uintptr_t) || p - above >= FAR || !can_read(p))
+	if (p % sizeof(uintptr_t) || p - above >= FAR || !can_read(known, p))
 		return false;
 	next = stack_word(p);
 	return (!next || (next > p && next % sizeof(uintptr_t) == 0)) &&
-	       may_be_code(stack_word(p + sizeof(uintptr_t)));
+	       may_be_code(known, stack_word(p + sizeof(uintptr_t)));
 }
 
 /* Where @site is on the stack, within SCAN words from @from: [low, high]. It is the return address, and
@@ -84,17 +115,17 @@ struct places {
 };
 
 /* The end of the words that are looked at: all of them can be read. */
-static uintptr_t readable_end(uintptr_t from)
+static uintptr_t readable_end(struct known *known, uintptr_t from)
 {
 	uintptr_t end = from + SCAN * sizeof(uintptr_t);
 
-	return can_read(end - 2 * sizeof(uintptr_t)) ? end : known.high;
+	return can_read(known, end - 2 * sizeof(uintptr_t)) ? end : known->high;
 }
 
 /* It lies not far behind what was saved of it, so a longer stretch without it ends the search. */
-static struct places find_places(uintptr_t from, uintptr_t site)
+static struct places find_places(struct known *known, uintptr_t from, uintptr_t site)
 {
-	uintptr_t end = readable_end(from);
+	uintptr_t end = readable_end(known, from);
 	struct places places = { 0, 0 };
 
 	for (uintptr_t p = from; p < end; p += sizeof(p)) {
@@ -107,27 +138,69 @@ static struct places find_places(uintptr_t from, uintptr_t site)
 	return places;
 }
 
-/* The frame of the caller, of the words that our functions have saved; 0: it has none. */
-static uintptr_t first_frame(uintptr_t from, struct places places)
+/* The place of the caller's frame among the words that our functions have saved; 0: it has none. */
+static uintptr_t first_frame(struct known *known, uintptr_t from, struct places places)
 {
-	uintptr_t best = 0;
+	uintptr_t best = 0, at = 0;
 
 	for (uintptr_t p = from; p < places.high; p += sizeof(uintptr_t)) {
 		uintptr_t word = stack_word(p);
 
-		if (word > p && (!best || word < best) && may_be_frame(word, places.low))
+		if (word > p && (!best || word < best) && may_be_frame(known, word, places.low)) {
 			best = word;
+			at = p;
+		}
 	}
-	return best;
+	return at;
 }
 
-static unsigned follow_frames(uintptr_t frame, uintptr_t *out, unsigned n, unsigned most)
+/* ---- where it was found before ---- */
+
+#define HINTS 256u
+#define NONE 255u
+_Static_assert(SCAN < NONE, "places fit in a byte, in words");
+
+/* {site:48, its place:8, the place of the frame:8}: from the caller of this file, in words. */
+static _Atomic uint64_t hints[HINTS];
+
+static _Atomic uint64_t *hint_of(uintptr_t site)
+{
+	return &hints[(site ^ site >> 8) % HINTS];
+}
+
+/* The first frame in *frame, if all is where it was when this site called before. */
+static bool frame_by_hint(struct known *known, uintptr_t from, uintptr_t site, uintptr_t *frame)
+{
+	uint64_t hint = atomic_load_explicit(hint_of(site), memory_order_relaxed);
+	uintptr_t place = from + (hint >> 8 & 255) * sizeof(uintptr_t);
+	unsigned at = hint & 255;
+
+	if (hint >> 16 != site || !can_read(known, place) || stack_word(place) != site)
+		return false;
+	*frame = at == NONE ? 0 : stack_word(from + at * sizeof(uintptr_t));
+	return at == NONE || (*frame > place && may_be_frame(known, *frame, place));
+}
+
+static uintptr_t frame_by_search(struct known *known, uintptr_t from, uintptr_t site)
+{
+	struct places places = find_places(known, from, site);
+	uintptr_t at = first_frame(known, from, places);
+	uint64_t hint = (uint64_t)site << 16 | (places.low - from) / sizeof(uintptr_t) << 8 |
+			(at ? (at - from) / sizeof(uintptr_t) : NONE);
+
+	if (places.low)
+		atomic_store_explicit(hint_of(site), hint, memory_order_relaxed);
+	return at ? stack_word(at) : 0;
+}
+
+static unsigned follow_frames(struct known *known, uintptr_t frame, uintptr_t *out, unsigned n,
+			      unsigned most)
 {
 	while (frame && n < most) {
 		uintptr_t next = stack_word(frame);
 
 		out[n++] = stack_word(frame + sizeof(uintptr_t));
-		frame = may_be_frame(next, frame + 1) ? next : 0;
+		frame = may_be_frame(known, next, frame + 1) ? next : 0;
 	}
 	return n;
 }
@@ -135,11 +208,16 @@ static unsigned follow_frames(uintptr_t frame, uintptr_t *out, unsigned n, unsig
 /* Its own frame begins with what the register held before, which may be the caller's frame. */
 __attribute__((noinline)) unsigned stele_os_stack(const void *site, uintptr_t *out, unsigned most)
 {
-	uintptr_t from = (uintptr_t)__builtin_frame_address(0);
+	uintptr_t from = (uintptr_t)__builtin_frame_address(0), frame;
+	struct known known = known_around(from);
+	unsigned n;
 
 	out[0] = (uintptr_t)site;
 	if (most < 2)
 		return 1;
-	know_page_of(from);
-	return follow_frames(first_frame(from, find_places(from, (uintptr_t)site)), out, 1, most);
+	if (stele_unlikely(!frame_by_hint(&known, from, (uintptr_t)site, &frame)))
+		frame = frame_by_search(&known, from, (uintptr_t)site);
+	n = follow_frames(&known, frame, out, 1, most);
+	keep_known(known);
+	return n;
 }

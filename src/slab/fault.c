@@ -9,7 +9,7 @@
  * Once      A place in the program that causes one fault causes many: a fault with the same kind of
  *           damage, in the same cache, of objects that the same stack allocated, noticed at the same
  *           place, is reported once, and then counted (option `debug_all`).
- * Tests     of the kernel count faults instead: stele_slab_errors_into().
+ * Counted   tests of the kernel count faults instead: stele_slab_errors_into(), at most 8 threads at a time.
  * Context   any.
  * Tests     tests/death/, tests/contract/test_debug_report.c
  */
@@ -18,6 +18,7 @@
 #include "base/options.h"
 #include "os/os.h"
 #include "os/report.h"
+#include "percpu/system.h"
 #include "slab/bitmap.h"
 #include "slab/track.h"
 #include <stele/debug.h>
@@ -25,16 +26,56 @@
 struct fault stele_last_fault;
 
 static _Atomic uint64_t faults;
-static __thread int *counter;
+
+/* Threads that count their faults: rare, and thread-local variables of a library are few. */
+static struct {
+	_Atomic uint32_t thread; /* 0: nobody's */
+	_Atomic(int *) to;
+} counters[8];
+
+static int *counter_of(uint32_t thread)
+{
+	for (unsigned i = 0; i < STELE_ARRAY_SIZE(counters); i++)
+		if (load_relaxed(&counters[i].thread) == thread)
+			return load_relaxed(&counters[i].to);
+	return NULL;
+}
+
+/* Adds one, if this thread counts. */
+static bool counted(void)
+{
+	int *counter = counter_of(stele_thread_name());
+
+	if (counter)
+		++*counter;
+	return counter;
+}
 
 uint64_t stele_faults(void)
 {
 	return load_relaxed(&faults);
 }
 
+/* @from: the thread that has the place now. */
+static bool take_counter(uint32_t from, uint32_t thread, int *to)
+{
+	for (unsigned i = 0; i < STELE_ARRAY_SIZE(counters); i++) {
+		uint32_t now = from;
+
+		if (!cas_relaxed(&counters[i].thread, &now, thread))
+			continue;
+		store_relaxed(&counters[i].to, to);
+		return true;
+	}
+	return false;
+}
+
 void stele_slab_errors_into(int *to)
 {
-	counter = to;
+	uint32_t me = stele_thread_name();
+
+	if (!take_counter(me, to ? me : 0, to) && to)
+		take_counter(0, me, to);
 }
 
 /* ---- once for each place ---- */
@@ -177,9 +218,7 @@ static void report_in_short(const struct fault *f)
 bool stele_fault_counts(void)
 {
 	add_relaxed(&faults, 1);
-	if (counter)
-		++*counter;
-	return !counter;
+	return !counted();
 }
 
 bool stele_fault_report(const struct fault *f)
@@ -199,9 +238,7 @@ bool stele_fault_report(const struct fault *f)
 
 void stele_fault_fix(const struct kmem_cache *s, const char *what, const void *p, const char *how)
 {
-	if (counter)
-		++*counter;
-	else
+	if (!counted())
 		stele_report("stele: FIX %s: %s%p%s\n", s->name, what, p, how);
 }
 
@@ -210,9 +247,7 @@ void stele_fault_fixed(const struct fault *f, bool told)
 	for (unsigned i = 0; i < f->n; i++) {
 		const struct damage *d = &f->damage[i];
 
-		if (counter)
-			++*counter;
-		else if (told)
+		if (!counted() && told)
 			stele_report("stele: FIX %s: Restoring %s %p-%p=0x%x\n", f->s->name,
 				     d->what, (void *)d->from, (void *)(d->to - 1), d->wanted);
 	}

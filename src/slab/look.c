@@ -2,7 +2,7 @@
 /*
  * slab/look.c - what is damaged of an object, and repairing it
  *
- * Idea      Each zone is compared with the byte it should be full of, eight bytes at a time. A look
+ * Idea      Each zone is compared with the byte it should be full of, by words. A look
  *           writes nothing, so that any thread may look at any object; whether the object was the same
  *           all the time, its state tells afterwards (slab/watch.c).
  * Repair    eight bytes at a time, by a compare-and-swap each, and only while the object stays in the
@@ -19,16 +19,37 @@ static inline uint64_t word_of(uint8_t byte)
 	return byte * 0x0101010101010101u;
 }
 
-/* The first byte of [p, end) that is not @wanted; @end: none. Objects of other threads are read. */
-static STELE_RACY_LOOK uint8_t *first_bad(uint8_t *p, uint8_t *end, uint8_t wanted)
-{
-	uint64_t word = word_of(wanted);
+/* A word at any address. */
+typedef uint64_t __attribute__((aligned(1), may_alias)) any_word;
 
-	while (p < end && (uintptr_t)p % WORD && *p == wanted)
-		p++;
-	if ((uintptr_t)p % WORD == 0)
-		while ((size_t)(end - p) >= WORD && *(const uint64_t *)(void *)p == word)
-			p += WORD;
+static inline STELE_RACY_LOOK uint64_t word_at_any(const uint8_t *p)
+{
+	return *(const any_word *)(const void *)p;
+}
+
+/* Whether all of @n bytes are @wanted. The last word may overlap the one before. */
+static STELE_RACY_LOOK bool all_are(const uint8_t *p, size_t n, uint8_t wanted)
+{
+	uint64_t word = word_of(wanted), bad = 0;
+	size_t i = 0;
+
+	if (n < WORD) {
+		for (; i < n; i++)
+			bad |= p[i] ^ wanted;
+		return !bad;
+	}
+	for (; i + 4 * WORD <= n && !bad; i += 4 * WORD)
+		bad = (word_at_any(p + i) ^ word) | (word_at_any(p + i + WORD) ^ word) |
+		      (word_at_any(p + i + 2 * WORD) ^ word) |
+		      (word_at_any(p + i + 3 * WORD) ^ word);
+	for (; i + WORD <= n; i += WORD)
+		bad |= word_at_any(p + i) ^ word;
+	return !(bad | (word_at_any(p + n - WORD) ^ word));
+}
+
+/* The first byte of [p, end) that is not @wanted; @end: none. Objects of other threads are read. */
+static STELE_RACY_LOOK uint8_t *first_bad(uint8_t *p, const uint8_t *end, uint8_t wanted)
+{
 	while (p < end && *p == wanted)
 		p++;
 	return p;
@@ -44,9 +65,12 @@ static STELE_RACY_LOOK uint8_t *last_bad(const uint8_t *p, uint8_t *end, uint8_t
 STELE_RACY_LOOK void stele_look_at_bytes(struct fault *f, const char *what, const char *how,
 					 uint8_t *p, size_t n, uint8_t wanted)
 {
-	uint8_t *end = p + n, *bad = first_bad(p, end, wanted);
+	uint8_t *end = p + n, *bad;
 
-	if (bad == end || f->n == DAMAGES_MAX)
+	if (stele_likely(all_are(p, n, wanted)) || f->n == DAMAGES_MAX)
+		return;
+	bad = first_bad(p, end, wanted);
+	if (bad == end)
 		return;
 	f->damage[f->n++] =
 		(struct damage){ what, how, bad, last_bad(bad, end, wanted), *bad, wanted };

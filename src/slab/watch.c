@@ -26,10 +26,17 @@
 #include "slab/track.h"
 #include <string.h>
 
-static struct fault fault_of(const struct kmem_cache *s, const struct run *run, void *p,
-			     struct stele_call call, const char *outcome)
+/* The damages are not written: most objects have none. */
+static void fault_begin(struct fault *f, const struct kmem_cache *s, const struct run *run, void *p,
+			struct stele_call call)
 {
-	return (struct fault){ .s = s, .run = run, .object = p, .call = call, .outcome = outcome };
+	f->s = s;
+	f->run = run;
+	f->object = p;
+	f->call = call;
+	f->outcome = NULL;
+	f->asked = 0;
+	f->n = 0;
 }
 
 /* What is kept about an object cannot be believed: it says now what the slab does. */
@@ -64,8 +71,10 @@ static __attribute__((noinline, cold)) void report_and_repair(struct fault *f, b
 static bool is_sound(struct stele_call call, const struct kmem_cache *s, const struct run *run,
 		     void *p, bool used)
 {
-	struct fault f = fault_of(s, run, p, call, used ? "not freed" : "not handed out");
+	struct fault f;
 
+	fault_begin(&f, s, run, p, call);
+	f.outcome = used ? "not freed" : "not handed out";
 	stele_look_at_object(&f, used);
 	if (stele_likely(!f.n))
 		return true;
@@ -170,7 +179,7 @@ static bool begin_giving(struct object_meta *meta)
 
 void stele_watch_twice(const struct kmem_cache *s, const struct run *run, void *p)
 {
-	struct fault f = fault_of(s, run, p, (struct stele_call){ 0 }, NULL);
+	struct fault f = { .s = s, .run = run, .object = p };
 
 	if (!s->meta || !stele_fault_counts())
 		return;
@@ -225,10 +234,13 @@ static STELE_RACY_LOOK unsigned look_at_one(const struct kmem_cache *s, const st
 					    unsigned i)
 {
 	void *p = object_at(run, i);
-	struct fault f = fault_of(s, run, p, (struct stele_call){ "validate", NULL }, "repaired");
 	/* ORDER(OBJECT_STATE) acquire: with what was written about it before. */
 	uint32_t state = load_acquire(&meta_of(s, p)->state), kind = state & OBJECT_STATE;
 	bool used = kind == OBJECT_USED;
+	struct fault f;
+
+	fault_begin(&f, s, run, p, (struct stele_call){ "validate", NULL });
+	f.outcome = "repaired";
 
 	if (kind == OBJECT_BUSY)
 		return 0;
@@ -247,9 +259,10 @@ static STELE_RACY_LOOK unsigned look_at_one(const struct kmem_cache *s, const st
 
 static unsigned look_between(const struct kmem_cache *s, const struct run *run)
 {
-	struct fault f =
-		fault_of(s, run, NULL, (struct stele_call){ "validate", NULL }, "repaired");
+	struct fault f;
 
+	fault_begin(&f, s, run, NULL, (struct stele_call){ "validate", NULL });
+	f.outcome = "repaired";
 	stele_look_at_padding(&f);
 	if (f.n)
 		report_and_repair(&f, false, 0);

@@ -47,6 +47,8 @@ bool stele_watch_large_give(struct stele_call call, struct run *run);
 /* Bytes that were asked for; 0: it is not known. */
 size_t stele_watch_large_asked(const struct run *run);
 /* Faults of a block, in use or kept. */
-unsigned stele_watch_large_look(struct run *run);
+unsigned stele_watch_large_look(struct run *run, struct stele_call call);
+/* Whether a block stays where it is when it is resized: one that would not be kept when it is freed. */
+bool stele_watch_large_stays(const struct run *run);
 
 #endif

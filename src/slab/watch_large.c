@@ -115,11 +115,14 @@ static unsigned look_at_large(const struct run *run, struct stele_call call, boo
 	return f.n;
 }
 
-unsigned stele_watch_large_look(struct run *run)
+unsigned stele_watch_large_look(struct run *run, struct stele_call call)
 {
-	return is_watched_large(run)
-		       ? look_at_large(run, (struct stele_call){ "validate", NULL }, run_rests(run))
-		       : 0;
+	return is_watched_large(run) ? look_at_large(run, call, run_rests(run)) : 0;
+}
+
+bool stele_watch_large_stays(const struct run *run)
+{
+	return is_watched_large(run) && run->bytes > KEEP_BYTES;
 }
 
 /* The oldest one of the ring goes. */

@@ -32,7 +32,8 @@ extern _Atomic uint32_t stele_trace_wanted __attribute__((visibility("hidden")))
 /* Some caches check their objects (slab/layout.h). The fast paths of the others stay open. */
 #define WATCH_OBJECTS (1u << 28)
 #define WATCH_ALL (WATCH_CLEAR_NEW | WATCH_CLEAR_FREED | WATCH_FAIL)
-_Static_assert(!((WATCH_ALL | WATCH_OBJECTS) & (STELE_TRACE_ALL | STELE_TRACE_NESTED)), "bits of their own");
+_Static_assert(!((WATCH_ALL | WATCH_OBJECTS) & (STELE_TRACE_ALL | STELE_TRACE_NESTED)),
+	       "bits of their own");
 
 /* Sets @on of the WATCH_ bits and clears @off, and opens or closes the fast paths. Any context. */
 void stele_trace_watch(uint32_t on, uint32_t off);

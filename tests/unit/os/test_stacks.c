@@ -6,9 +6,15 @@
 
 #include "../unit.h"
 
+/* Clang keeps the frame pointer in functions that take their frame's address. */
+#ifdef __clang__
+#define FRAMES __attribute__((noinline, disable_tail_calls))
+#else
 #define FRAMES                                                                                     \
 	__attribute__((noinline, noclone,                                                          \
 		       optimize("no-omit-frame-pointer", "no-optimize-sibling-calls")))
+#endif
+#define KEEP_FRAME() ((void)*(void *volatile *)&(void *){ __builtin_frame_address(0) })
 #define STAY() __asm__ volatile("" ::: "memory")
 
 static uintptr_t stack[STELE_STACK_MAX];
@@ -16,18 +22,21 @@ static unsigned found;
 
 FRAMES static void innermost(unsigned most)
 {
+	KEEP_FRAME();
 	found = stele_os_stack(__builtin_return_address(0), stack, most);
 	STAY();
 }
 
 FRAMES static void middle(unsigned most)
 {
+	KEEP_FRAME();
 	innermost(most);
 	STAY();
 }
 
 FRAMES static void outer(unsigned most)
 {
+	KEEP_FRAME();
 	middle(most);
 	STAY();
 }
