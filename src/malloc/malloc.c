@@ -79,8 +79,8 @@ static __attribute__((constructor(101))) void start_drop_in(void)
 }
 
 /* @kind: the family of calls that is to free it, where objects are checked. */
-static __attribute__((noinline, cold)) void tell(enum track_kind kind, void *p, size_t size,
-						 size_t bytes, const void *site)
+static __attribute__((noinline, cold)) void tell_taken(enum track_kind kind, void *p, size_t size,
+						       size_t bytes, const void *site)
 {
 	if (watching())
 		stele_watch_taken(p, size, site, kind);
@@ -93,7 +93,7 @@ static inline void *report_as(enum track_kind kind, void *p, size_t size, size_t
 {
 	probe_kmalloc(p, size);
 	if (trace_asked(STELE_TRACE_KMALLOC | WATCH_OBJECTS))
-		tell(kind, p, size, bytes, site);
+		tell_taken(kind, p, size, bytes, site);
 	return p;
 }
 

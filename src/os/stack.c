@@ -41,14 +41,14 @@ struct known {
 #define KNOWN 64u
 static _Atomic uint64_t known_pages[KNOWN];
 
-static uint64_t this_thread(void)
+static uint64_t thread_tag(void)
 {
 	return (uintptr_t)__builtin_thread_pointer() >> 6 & 0xffff;
 }
 
 static struct known known_around(uintptr_t from)
 {
-	uint64_t thread = this_thread();
+	uint64_t thread = thread_tag();
 	uint64_t word = atomic_load_explicit(&known_pages[thread % KNOWN], memory_order_relaxed);
 	uintptr_t low = (word >> 12 & ((1ul << 36) - 1)) * PAGE;
 	struct known known = { low, low + (word & 0xfff) * PAGE };
@@ -62,7 +62,7 @@ static struct known known_around(uintptr_t from)
 
 static void keep_known(struct known known)
 {
-	uint64_t thread = this_thread(), pages = (known.high - known.low) / PAGE;
+	uint64_t thread = thread_tag(), pages = (known.high - known.low) / PAGE;
 	uint64_t word = thread << 48 | known.low / PAGE << 12 | pages;
 
 	if (pages <= 0xfff &&

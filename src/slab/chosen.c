@@ -143,7 +143,7 @@ static const char *chosen_text(void)
 }
 
 /* *named: a block names it. */
-static slab_flags_t choose(const char *name, bool *named)
+static slab_flags_t choose_flags(const char *name, bool *named)
 {
 	const char *text = chosen_text();
 	struct block block;
@@ -166,7 +166,7 @@ slab_flags_t stele_debug_chosen(const char *name, slab_flags_t flags)
 
 	if (flags & (SLAB_NO_USER_FLAGS | SLAB_OWN | SLAB_KEPT | SLAB_RUNS))
 		return flags;
-	more = choose(name, &named);
+	more = choose_flags(name, &named);
 	if (flags & SLAB_NOLEAKTRACE && !named)
 		more &= ~SLAB_STORE_USER;
 	return flags | more;
@@ -176,5 +176,5 @@ slab_flags_t stele_debug_large(void)
 {
 	bool named;
 
-	return choose("", &named) & SLAB_DEBUG_FLAGS;
+	return choose_flags("", &named) & SLAB_DEBUG_FLAGS;
 }

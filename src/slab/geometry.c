@@ -88,7 +88,7 @@ static struct layout choose_layout(uint32_t size, uint32_t align, uint32_t *flag
 	return plain;
 }
 
-static unsigned frames_for(const struct layout *l)
+static unsigned frames_of_layout(const struct layout *l)
 {
 	bool tiny = stele_opt.profile == STELE_PROFILE_TINY;
 	unsigned frames = best_frames(l->size, l->first, target_frames(l->size, tiny));
@@ -103,7 +103,7 @@ void stele_slab_geometry(struct kmem_cache *s, uint32_t size, uint32_t align, ui
 {
 	struct layout layout = choose_layout(size, align, &flags);
 	uint32_t lowbit, run_align;
-	unsigned frames = frames_for(&layout);
+	unsigned frames = frames_of_layout(&layout);
 
 	store_relaxed(&s->object_size, size);
 	s->align = align;
