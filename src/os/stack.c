@@ -199,7 +199,8 @@ static unsigned follow_frames(struct known *known, uintptr_t frame, uintptr_t *o
 	while (frame && n < most) {
 		uintptr_t next = stack_word(frame);
 
-		out[n++] = stack_word(frame + sizeof(uintptr_t));
+		out[n] = stack_word(frame + sizeof(uintptr_t));
+		n = out[n] == out[0] ? 1 : n + 1; /* so far they were the library's own */
 		frame = may_be_frame(known, next, frame + 1) ? next : 0;
 	}
 	return n;
