@@ -3,7 +3,7 @@
  * What a function writes to standard error, for tests of messages.
  *
  * A pipe rather than a file: its packets (O_DIRECT) keep single writes apart, so that a test can
- * also see whether a message was one write(2). Messages must fit the pipe, 64 KiB.
+ * also see whether a message was one write(2). Each packet takes a page of the pipe: 256 at most.
  *
  * Where a bad call came from differs from build to build: it is taken out of the text, and kept.
  */
@@ -55,6 +55,7 @@ static inline bool stderr_begin(struct stderr_text *t)
 			return false;
 	}
 	t->old = dup(STDERR_FILENO);
+	fcntl(t->pipe[1], F_SETPIPE_SZ, 256 * 4096);
 	return t->old >= 0 && dup2(t->pipe[1], STDERR_FILENO) >= 0;
 }
 
