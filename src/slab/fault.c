@@ -21,6 +21,7 @@
 #include "percpu/system.h"
 #include "slab/bitmap.h"
 #include "slab/track.h"
+#include "sync/depot.h"
 #include <stele/debug.h>
 
 struct fault stele_last_fault;
@@ -82,6 +83,18 @@ void stele_slab_errors_into(int *to)
 
 #define PLACES 1024u
 
+/* Of the stack the call alone: what lies above it is found by search, and may differ. */
+static uintptr_t taken_at(const struct fault *f)
+{
+	const uintptr_t *stack;
+	unsigned n;
+
+	if (!f->object || !(f->s->flags & SLAB_STORE_USER))
+		return 0;
+	stack = stele_depot_get(meta_of(f->s, f->object)->taken.stack, &n);
+	return stack ? stack[0] : 0;
+}
+
 static bool is_new_place(const struct fault *f)
 {
 	static _Atomic uint32_t seen[PLACES];
@@ -89,8 +102,7 @@ static bool is_new_place(const struct fault *f)
 	uint32_t key;
 
 	hash = (hash ^ (uintptr_t)f->call.site) * 0x9e3779b97f4a7c15u;
-	if (f->object && f->s->flags & SLAB_STORE_USER)
-		hash = (hash ^ meta_of(f->s, f->object)->taken.stack) * 0x9e3779b97f4a7c15u;
+	hash = (hash ^ taken_at(f)) * 0x9e3779b97f4a7c15u;
 	key = (uint32_t)(hash >> 32) | 1;
 	return exchange_relaxed(&seen[key % PLACES], key) != key || stele_opt.debug_all;
 }
