@@ -2,13 +2,15 @@
 /*
  * stele/debug.h - finding the mistakes of programs that use objects
  *
- * Idea      A cache with one of SLAB_DEBUG_FLAGS checks its objects. The flags are given when the
- *           cache is made, or by STELE_DEBUG in the environment, which has the syntax of the kernel's
- *           slab_debug: "FZPU" for all caches, "ZU,mine,kmalloc-*" for some, ";" between blocks. The
- *           first block that names the cache counts, else the last one without names. F checks at
- *           each allocation and free, Z has red zones, P poisons, U keeps who allocated and freed, T
- *           writes a line for each call, A marks the cache as stele_fault_cache() does, O takes no
- *           layout that makes a slab longer, "-" is nothing.
+ * Idea      A cache with one of SLAB_DEBUG_FLAGS checks its objects. The program gives the flags
+ *           when it makes the cache, or the user gives them in STELE_DEBUG, which has the syntax of
+ *           the kernel's slab_debug: "FZPU" for all caches, "ZU,mine,kmalloc-*" for some, ";"
+ *           between blocks. The first block that names a cache counts for it; for a cache that no
+ *           block names, the last block without names counts.
+ * Letters   F checks at each allocation and free. Z has red zones. P poisons free objects. U keeps
+ *           the stacks of the allocation and of the free. T writes a line for each call. A marks
+ *           the cache as stele_fault_cache() does. O drops the layout where it would make a slab
+ *           longer. "-" is nothing.
  * Source    Linux slab_debug, validate_slab_cache(), lib/slub_kunit.c.
  * See       docs/debugging.md
  */
@@ -30,8 +32,8 @@ struct kmem_cache;
  * @flags: some of SLAB_DEBUG_FLAGS; 0 for none
  *
  * The layout of objects follows from the flags, so only a cache without slabs can change it: the
- * call empties the cache first. SLAB_CONSISTENCY_CHECKS and SLAB_TRACE can be changed at any time where the
- * cache has another of the flags before and after.
+ * call empties the cache first. SLAB_CONSISTENCY_CHECKS and SLAB_TRACE do not change the layout:
+ * they can come and go while objects are in use, if the cache has debug flags before and after.
  *
  * Return:  0; -EBUSY when objects are in use; -EINVAL for other flags, or a cache that is shared.
  * Context: an ordinary thread; no other thread uses the cache meanwhile.
@@ -41,8 +43,9 @@ STELE_API int stele_cache_debug(struct kmem_cache *s, unsigned int flags);
 /**
  * validate_slab_cache - check every object of a cache, free or in use
  *
- * Faults are reported and repaired, as when an object is freed. A cache without debug flags has nothing
- * to check.
+ * Faults are reported and repaired, as when an object is freed. A cache without debug flags has
+ * nothing to check.
+ *
  * Return:  slabs that were looked at.
  * Context: an ordinary thread. Other threads may use the cache.
  */
@@ -55,25 +58,25 @@ STELE_API long validate_slab_cache(struct kmem_cache *s);
  */
 STELE_API long stele_slab_validate(void);
 
-/** stele_slab_errors - faults of objects found so far, also those that were counted only */
+/** stele_slab_errors - faults of objects found so far, reported or only counted */
 STELE_API uint64_t stele_slab_errors(void);
 
 /**
  * stele_slab_errors_into - count this thread's faults instead of reporting them
  * @counter: each fault adds one, and so does each repair; NULL: report again
  *
- * For tests that cause faults, as the kernel's own: one overwritten byte counts 2. Bad frees that do
- * not concern the contents of an object are still reported.
+ * For tests that cause faults, as the kernel's own: one overwritten byte counts 2. Bad frees that
+ * do not concern the contents of an object are still reported.
  */
 STELE_API void stele_slab_errors_into(int *counter);
 
-/* What takes reports: @line ends in a newline, and is called in any context. */
+/* Takes reports: @line gets a text that ends in a newline, and is called in any context. */
 struct stele_report_to {
 	void (*line)(void *arg, const char *text);
 	void *arg;
 };
 
-/** stele_report_to - send reports to @to, which stays where it is; NULL: back to the file or stderr */
+/** stele_report_to - send reports to @to, which must stay; NULL: to the file or stderr again */
 STELE_API void stele_report_to(const struct stele_report_to *to);
 
 STELE_EXTERN_C_END

@@ -61,15 +61,15 @@ STELE_EXTERN_C_BEGIN
 typedef unsigned int slab_flags_t;
 
 /*
- * Debugging, per cache. Each of the first five takes the cache's sheaves away, so that every call
- * goes to the slab and a double free is seen at once. They do nothing else yet: there are no red
- * zones, no poison, no record of the caller and no trace.
+ * Debugging, per cache (stele/debug.h). Each of the first five takes the cache's sheaves away, so
+ * that every call goes to the slab and a double free is seen at once. STELE_DEBUG in the
+ * environment adds flags to those that a program gives.
  */
-#define SLAB_CONSISTENCY_CHECKS ((slab_flags_t)0x00000001u)
-#define SLAB_RED_ZONE ((slab_flags_t)0x00000002u)
-#define SLAB_POISON ((slab_flags_t)0x00000004u)
-#define SLAB_STORE_USER ((slab_flags_t)0x00000008u)
-#define SLAB_TRACE ((slab_flags_t)0x00000010u)
+#define SLAB_CONSISTENCY_CHECKS ((slab_flags_t)0x00000001u) /* each call checks its object */
+#define SLAB_RED_ZONE ((slab_flags_t)0x00000002u)	    /* zones around each object */
+#define SLAB_POISON ((slab_flags_t)0x00000004u)		    /* free objects are filled */
+#define SLAB_STORE_USER ((slab_flags_t)0x00000008u)	    /* keep who allocated and freed */
+#define SLAB_TRACE ((slab_flags_t)0x00000010u)		    /* a line for each call */
 #define SLAB_FAILSLAB ((slab_flags_t)0x00000020u) /* not accepted: see stele_fault_cache() */
 
 /* Layout. */
@@ -88,7 +88,7 @@ typedef unsigned int slab_flags_t;
 
 /* Identity and tools. */
 #define SLAB_NO_MERGE ((slab_flags_t)0x00010000u)      /* never share slabs with another cache */
-#define SLAB_NO_USER_FLAGS ((slab_flags_t)0x00020000u) /* accepted, no effect */
+#define SLAB_NO_USER_FLAGS ((slab_flags_t)0x00020000u) /* STELE_DEBUG does not add flags */
 #define SLAB_KMALLOC ((slab_flags_t)0x00040000u)       /* one of the kmalloc row */
 #define SLAB_NOLEAKTRACE ((slab_flags_t)0x00080000u)   /* forbids merging, nothing else */
 #define SLAB_DEBUG_OBJECTS ((slab_flags_t)0x00100000u) /* accepted, no effect */

@@ -89,8 +89,8 @@ extern const size_t stele_nr_option_rows;
  */
 int stele_option_set(const char *where, const char *item, size_t n);
 
-/* The value an option has now; words are stored as numbers, see option_table.h. Of a TEXT, its address
- * in memory that stays. */
+/* The value an option has now; words are stored as numbers, see option_table.h. For a TEXT, its
+ * address in memory that stays. */
 int64_t stele_option_get(const struct stele_option_row *row);
 
 /* A value and the values allowed, as the user would write them: "1m", "0..4096", "auto|0|1". */

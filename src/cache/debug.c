@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * cache/debug.c - the checks of objects on demand: all of a cache, all there are
+ * cache/debug.c - checks all objects of a cache, or of all caches, on demand
  *
- * Idea      All descriptors are looked at, and those that are slabs of the cache are checked. The cache's
- *           slabs do not end meanwhile (slab/watch.c); a new one may be missed.
- * Context   ordinary threads. Other threads may use the cache, but for stele_cache_debug().
+ * Idea      The call looks at all descriptors, and checks those that are slabs of the cache. The
+ *           cache's slabs do not end meanwhile (slab/watch.c); a slab that is new may be missed.
+ * Context   ordinary threads. Other threads may use the cache, except during stele_cache_debug().
  * Locks     list, for the caches; none while objects are looked at.
  * Tests     tests/contract/test_debug.c
  */

@@ -136,11 +136,10 @@ bool stele_free(const char *name, void *p, const void *site)
 	return slab_free_fast(p) || stele_free_any(name, p, site, EFFORT_USUAL);
 }
 
-/* What is behind the bytes that were asked for is red zone, where there is one. */
+/* The bytes that the owner may use. In a checked object those behind the request are red zone. */
 static size_t room_of(const struct run *run, const void *p)
 {
 	const struct kmem_cache *s = run_cache(run);
-
 	size_t asked;
 
 	if (stele_likely(!s->meta))

@@ -104,13 +104,15 @@ static void *alloc_any_way(struct kmem_cache *s)
 	return p ? p : alloc_late(s);
 }
 
-/* Whether @p can be handed out; one that was damaged while it was free is left alone for good. */
+/* Whether @p can be handed out. An object that was damaged while it was free is left alone for
+ * good. */
 static inline bool may_hand_out(struct kmem_cache *s, void *p)
 {
 	return stele_likely(!(s->flags & SLAB_DEBUG_FLAGS)) || stele_watch_take(s, p);
 }
 
-/* No sheaf of this slot had one. A cache that checks its objects has no sheaves: all of them come here. */
+/* No sheaf of this slot had one. All allocations of a cache that checks its objects come here, as
+ * it has no sheaves. */
 static __attribute__((noinline)) void *alloc_missed(struct kmem_cache *s)
 {
 	void *p;
@@ -152,7 +154,7 @@ static void *alloc_from_node(struct kmem_cache *s, unsigned node, enum effort ef
 	return NULL;
 }
 
-/* Not out of sheaves. As above, one of a cache that checks its objects comes from here. */
+/* From a slab, past the sheaves. */
 static __attribute__((noinline)) void *alloc_by_one(struct kmem_cache *s, unsigned where,
 						    enum effort effort)
 {

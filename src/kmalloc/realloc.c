@@ -118,7 +118,7 @@ static void *move_object(void *p, size_t usable, const struct stele_request *r)
 	return q;
 }
 
-/* One that is checked always moves: then a stale pointer is seen to be one. */
+/* A checked object always moves, so that a stale pointer shows. */
 static bool is_watched(const void *p)
 {
 	const struct run *run = watching() ? stele_run_of(p) : NULL;

@@ -58,7 +58,7 @@ static void *allocate(size_t size, size_t align, const void *site)
 	return stele_is_pow2(align) ? stele_malloc_aligned(align, size, site) : NULL;
 }
 
-/* The same where objects are checked: the counterpart of the call is to free it. */
+/* The same where objects are checked: only the counterpart of the call may free the object. */
 static void *allocate_watched(size_t size, size_t align, const void *site, enum track_kind kind)
 {
 	void *p;
@@ -90,7 +90,7 @@ static void *new_or_throw(size_t size, size_t align, const void *site, enum trac
 	return p;
 }
 
-/* Without objects that are checked: most succeed here. */
+/* Most calls succeed here, unless objects are checked. */
 static inline void *allocate_plain(size_t size, const void *site)
 {
 	return watching() ? NULL : allocate_object(size, site);
@@ -149,7 +149,7 @@ static void *new_or_null(size_t size, size_t align, const void *tag, const void 
 	return p || !handler_of(site) ? p : null_if_thrown(size, align, tag, site);
 }
 
-/* Told, and freed all the same. */
+/* Reports a delete of another size; the object is freed all the same. */
 static void check_size(struct stele_call call, const void *p, size_t size)
 {
 	const struct run *run = stele_run_of(p);
@@ -161,7 +161,7 @@ static void check_size(struct stele_call call, const void *p, size_t size)
 		stele_report_size(call, p, size, asked);
 }
 
-/* Where objects are checked: faults are told under the name of the operator. */
+/* Where objects are checked: reports name the operator. */
 static __attribute__((noinline, cold)) void delete_watched(const char *name, void *p, size_t size,
 							   const void *site)
 {

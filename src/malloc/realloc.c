@@ -4,7 +4,7 @@
  *
  * Idea      An object stays where it is while it fits its class and uses half of it. A large block
  *           grows and shrinks in place where it can. All else moves: allocate, copy, free.
- * Checked   where objects are checked, blocks move, but for those above 512 KiB (docs/debugging.md).
+ * Checked   Where objects are checked, every block up to 512 KiB moves (docs/debugging.md).
  * Context   any, as in malloc.c.
  * Errors    NULL with errno ENOMEM; the block is then as it was.
  * Source    POSIX.1-2024, C23; realloc(p, 0) frees and returns NULL, as in glibc.
@@ -162,7 +162,7 @@ static void *resize_boot(void *p, size_t size)
 	return NULL;
 }
 
-/* A long block stays if it can: it may be gigabytes. NULL: it has to move. */
+/* A long block stays if it can, as it may be gigabytes. NULL: it has to move. */
 static void *resize_watched_in_place(struct run *run, void *p, size_t size, const void *site)
 {
 	void *new = NULL;
@@ -175,7 +175,7 @@ static void *resize_watched_in_place(struct run *run, void *p, size_t size, cons
 	return new;
 }
 
-/* Where objects are checked, other blocks move: then a stale pointer is seen to be one. */
+/* Where objects are checked, other blocks move, so that a stale pointer shows. */
 static void *resize_watched(void *p, size_t old, size_t size, const void *site)
 {
 	struct run *run = stele_run_of(p);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * malloc/share.h - what malloc.c, realloc.c and aligned.c share: the table by size, and the slow ways
+ * malloc/share.h - what the files of malloc share: the table by size, and the slow ways
  */
 #ifndef STELE_MALLOC_SHARE_H
 #define STELE_MALLOC_SHARE_H

@@ -2,13 +2,14 @@
 /*
  * os/report.c - where reports of faults go
  *
- * Idea      A report is some lines. Each goes out on its own: to a callback of the program, else to the
- *           file that the option `report` names, else to standard error. The file is opened for each
- *           line, to be added to: no descriptor stays open that a program might close or take over, and
- *           a child of fork() writes whole lines as well.
- * Context   any; errno is kept. A callback runs where the fault was found, in a handler, too.
- * Failure   a file that cannot be opened: standard error.
- * Tests     tests/contract/test_debug_report.c
+ * Idea      A report is a few lines. Each goes out on its own: to the program's callback if there
+ *           is one, else to the file that the option `report` names, else to standard error. Each
+ *           line opens the file anew, for appending. So no descriptor stays open that the program
+ *           might close or take over, and a child of fork() writes whole lines as well.
+ * Context   any; errno is kept. A callback runs where the fault was found, which may be a signal
+ *           handler.
+ * Failure   the file cannot be opened: the line goes to standard error.
+ * Tests     tests/contract/test_debug.c, tests/death/debug_report.c
  */
 #include "os/report.h"
 #include "arch/call.h"

@@ -1,23 +1,25 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * os/stack.c - who called? By frame pointers, as far as there are some
+ * os/stack.c - the callers of a call, by frame pointers
  *
- * Idea      Code that was compiled with frame pointers links its frames: each has the address of its
- *           caller's, and above that the address to which it returns. The library itself has none, so
- *           the first link has to be found. The call returns to a known address, which is on the stack;
- *           below it our functions have saved the register in which the caller keeps its frame. Of the
- *           words there the nearest one is taken that leads up the stack to something like a frame.
- * Hints     A site that calls again has its frame at the same place, as our functions do not change. So the
- *           place is kept in a table, and looked at first. An entry is one word: of two threads that
- *           change it one wins, and what it says is checked before it is believed.
- * Bound     SCAN words are looked at for the first link, and @most frames are followed. A frame may be
- *           FAR bytes from the one before.
- * Safety    Nothing is read but the stack above this function. A page that no walk of this thread has
- *           read before is asked for by a system call, once; a walk that begins outside of the pages
- *           known so far (another stack) forgets them.
+ * Idea      Code that was compiled with frame pointers links its frames: each frame holds the
+ *           address of its caller's frame, and above that the return address. The library itself
+ *           has no frame pointers, so the first link has to be found. The call returns to a known
+ *           address, which lies on the stack. Below it our functions have saved the register in
+ *           which the caller keeps its frame. The search takes the word there that points to the
+ *           nearest plausible frame up the stack.
+ * Hints     When a site calls again, its frame lies at the same place, as our functions do not
+ *           change. A table keeps the place, and the next call looks there first. An entry is one
+ *           word, so of two threads that change it one wins; each entry is checked before it is
+ *           used.
+ * Bound     The search reads SCAN words for the first link, and follows @most frames. A frame lies
+ *           at most FAR bytes from the one before.
+ * Safety    The walk reads the stack above this function and nothing else. It asks the system once
+ *           for each page that no walk of this thread has read before. A walk that begins outside
+ *           of the known pages (on another stack) forgets them.
  * Context   any; errno is kept.
- * Failure   code without frame pointers ends the walk, or puts a wrong address in, which the report
- *           leaves out if no code is there. @site itself is always right.
+ * Failure   Code without frame pointers ends the walk, or puts a wrong address in. The report
+ *           leaves out addresses at which there is no code. @site itself is always right.
  * Tests     tests/unit/os/test_stacks.c
  */
 #include "os/stack.h"
@@ -90,7 +92,7 @@ static __attribute__((no_sanitize("address", "thread"))) uintptr_t stack_word(ui
 	return *(const volatile uintptr_t *)p;
 }
 
-/* Whether code may be there: addresses of the stack and of the first page are none. */
+/* Whether code may be there: not in the stack, and not in the first page. */
 static bool may_be_code(struct known *known, uintptr_t p)
 {
 	return p >= PAGE && p < 1ul << 47 && p - known->low >= known->high - known->low;
@@ -108,13 +110,13 @@ static bool may_be_frame(struct known *known, uintptr_t p, uintptr_t above)
 	       may_be_code(known, stack_word(p + sizeof(uintptr_t)));
 }
 
-/* Where @site is on the stack, within SCAN words from @from: [low, high]. It is the return address, and
- * may also lie below it, in what our functions have saved. */
+/* Where @site is on the stack, within SCAN words from @from: [low, high]. It is the return address;
+ * copies may lie below it, where our functions have saved it. */
 struct places {
 	uintptr_t low, high; /* 0: nowhere */
 };
 
-/* The end of the words that are looked at: all of them can be read. */
+/* The end of the words to look at; all of them can be read. */
 static uintptr_t readable_end(struct known *known, uintptr_t from)
 {
 	uintptr_t end = from + SCAN * sizeof(uintptr_t);
@@ -122,7 +124,7 @@ static uintptr_t readable_end(struct known *known, uintptr_t from)
 	return can_read(known, end - 2 * sizeof(uintptr_t)) ? end : known->high;
 }
 
-/* It lies not far behind what was saved of it, so a longer stretch without it ends the search. */
+/* The return address lies near its saved copies, so a longer stretch without it ends the search. */
 static struct places find_places(struct known *known, uintptr_t from, uintptr_t site)
 {
 	uintptr_t end = readable_end(known, from);

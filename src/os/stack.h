@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * os/stack.h - who called? (stack.c)
+ * os/stack.h - the callers of a call (stack.c)
  */
 #ifndef STELE_OS_STACK_H
 #define STELE_OS_STACK_H

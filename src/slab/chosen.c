@@ -2,12 +2,12 @@
 /*
  * slab/chosen.c - the debug flags that the user has chosen for a cache
  *
- * Idea      The option `debug` has the syntax of the kernel's slab_debug: blocks, with ';' between them, of
- *           letters and, after a comma, names of caches. A '*' at the end of a name stands for any
- *           end. The first block that names a cache counts; for caches that no block names the last
- *           block without names. No letters mean FZPU; '-' means none. The text is read again for each
- *           cache, so nothing has to be stored.
- * Mistakes  are told once, when the first cache is made, and left out.
+ * Idea      The option `debug` has the syntax of the kernel's slab_debug: blocks with ';' between
+ *           them. A block has letters and, after a comma, names of caches. A '*' at the end of a
+ *           name stands for any end. The first block that names a cache counts for it. For a cache
+ *           that no block names, the last block without names counts. No letters mean FZPU, and '-'
+ *           means none. Each new cache reads the text again, so nothing has to be stored.
+ * Mistakes  in the text are reported once, when the first cache is made, and have no effect.
  * Context   any: no memory, no lock.
  * Source    Linux, Documentation/admin-guide/mm/slab.rst.
  * Tests     tests/unit/slab/test_chosen.c

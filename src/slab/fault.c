@@ -1,17 +1,19 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * slab/fault.c - a fault of an object: what is damaged, the report of it, the repair
+ * slab/fault.c - a fault of an object: what is damaged, its report and its repair
  *
- * Idea      The record of a fault is complete, and copied to where a debugger finds it, before the first
- *           character is written. A report has the kernel's frame: a line for each damage, the
- *           line "BUG" between two rules, who allocated and freed the object, its bytes, then what was
- *           repaired, and one line for the reader in a hurry.
- * Once      A place in the program that causes one fault causes many: a fault with the same kind of
- *           damage, in the same cache, of objects that the same stack allocated, noticed at the same
- *           place, is reported once, and then counted (option `debug_all`).
- * Counted   tests of the kernel count faults instead: stele_slab_errors_into(), at most 8 threads at a time.
+ * Idea      The record of a fault is complete, and copied to where a debugger finds it, before the
+ *           first character is written. A report has the kernel's frame: a line for each damage,
+ *           the line "BUG" between two rules, the stacks of the allocation and of the free, the
+ *           bytes of the object, and the repairs. One line for the reader in a hurry ends it.
+ * Once      A place in the program that causes one fault causes many. The first fault of a place is
+ *           reported; later ones are only counted (option `debug_all` reports them all). Two faults
+ *           have the same place if the kind of damage, the cache, the call that allocated and the
+ *           call that noticed are the same.
+ * Counted   Tests of the kernel count faults instead: stele_slab_errors_into(), at most 8 threads
+ *           at a time.
  * Context   any.
- * Tests     tests/death/, tests/contract/test_debug_report.c
+ * Tests     tests/death/debug_*.c, tests/contract/test_debug.c
  */
 #include "slab/fault.h"
 #include "base/fmt.h"
@@ -28,7 +30,8 @@ struct fault stele_last_fault;
 
 static _Atomic uint64_t faults;
 
-/* Threads that count their faults: rare, and thread-local variables of a library are few. */
+/* Threads that count their faults. They are few, and so are the thread-local variables that a
+ * library may have. */
 static struct {
 	_Atomic uint32_t thread; /* 0: nobody's */
 	_Atomic(int *) to;
@@ -52,7 +55,7 @@ static bool counted(void)
 	return counter;
 }
 
-uint64_t stele_faults(void)
+uint64_t stele_slab_errors(void)
 {
 	return load_relaxed(&faults);
 }
@@ -83,7 +86,7 @@ void stele_slab_errors_into(int *to)
 
 #define PLACES 1024u
 
-/* Of the stack the call alone: what lies above it is found by search, and may differ. */
+/* The call that allocated. The rest of its stack is found by search, and may differ. */
 static uintptr_t taken_at(const struct fault *f)
 {
 	const uintptr_t *stack;
@@ -146,7 +149,7 @@ static void dump_object(const struct kmem_cache *s, uint8_t *p)
 	dump_bytes(zone_of(s) ? "Redzone" : "Padding", p + size, p + s->meta);
 }
 
-/* Whether what is kept about the object is damaged itself. */
+/* Whether the record of the object is damaged itself. */
 static bool knows_nothing(const struct fault *f)
 {
 	return f->n && !f->damage[f->n - 1].wanted;
@@ -274,9 +277,4 @@ void stele_fault_fixed(const struct fault *f, bool told)
 			     f->damage[0].to - f->damage[0].from == 1 ? "" : "s", f->s->name,
 			     f->outcome, (void *)f->damage[0].from);
 	stele_reported();
-}
-
-uint64_t stele_slab_errors(void)
-{
-	return stele_faults();
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * slab/fault.h - a fault of an object: what is damaged, the report of it, the repair (fault.c)
+ * slab/fault.h - a fault of an object: what is damaged, its report and its repair (fault.c)
  */
 #ifndef STELE_SLAB_FAULT_H
 #define STELE_SLAB_FAULT_H
@@ -8,7 +8,7 @@
 #include "slab/layout.h"
 #include "slab/report.h"
 
-/* Bytes that are not what they should be. */
+/* A stretch of bytes that do not hold what they should. */
 struct damage {
 	const char *what; /* "Right Redzone" */
 	const char *how;  /* "written behind the end of" */
@@ -33,17 +33,15 @@ struct fault {
 /* The one that was reported last, for a debugger. */
 extern struct fault stele_last_fault __attribute__((visibility("hidden")));
 
-/* The frame of a report about an object: the line "BUG", and all that is known. */
+/* Writes the frame of a report: the line "BUG", and all that is known of the object. */
 void stele_fault_frame(const struct fault *f, const char *message);
-/* All of a fault that has damages: report, or count. True: it was reported. */
+/* Reports or counts a fault that has damages. True: it was reported. */
 bool stele_fault_report(const struct fault *f);
-/* "FIX cache: Restoring ..." of each damage, after the repair. @told: as the report was. */
+/* After the repair: writes a line for each damage and the last line, if the fault was reported. */
 void stele_fault_fixed(const struct fault *f, bool told);
-/* The same of another repair, which is told. */
+/* Writes the line of a repair that restores no bytes. */
 void stele_fault_fix(const struct kmem_cache *s, const char *what, const void *p, const char *how);
-/* Counts a fault that has no damages. True: it is to be reported, not only counted. */
+/* Counts a fault that has no damages. True: the caller reports it. */
 bool stele_fault_counts(void);
-/* Faults so far. */
-uint64_t stele_faults(void);
 
 #endif

@@ -76,7 +76,7 @@ static bool layout_is_too_long(const struct layout *l, uint32_t plain, uint32_t 
 	return l->meta && bytes > most;
 }
 
-/* The layout that the flags ask for; *flags loses those for which there is no room. */
+/* The layout that the flags ask for. If there is no room for it, *flags loses these flags. */
 static struct layout choose_layout(uint32_t size, uint32_t align, uint32_t *flags)
 {
 	struct layout plain = stele_layout_for(size, align, 0);

@@ -33,8 +33,8 @@ static __attribute__((noinline, cold)) void report_twice(const struct run *run, 
 	}
 }
 
-/* A slab whose objects are checked stays when it is empty, until its cache is shrunk: a late write to one
- * of them, or a second free, is seen as long as the slab is there. */
+/* A slab whose objects are checked stays when it is empty, until its cache is shrunk. A late write
+ * or a second free is found as long as the slab is there. */
 static bool stays_watched(struct kmem_cache *s, struct run *run, unsigned n)
 {
 	bool idle;

@@ -23,7 +23,7 @@
 #define SLAB_KEPT 0x40000000u /* internal: slabs are never given up (kept.c); without sheaves */
 #define SLAB_RUNS 0x10000000u /* internal: sheaves of page runs, without slabs (cache/resting.c) */
 #define SLAB_SPARABLE 0x08000000u /* internal: with SLAB_KEPT: only a share of memory is kept */
-#define SLAB_SHORT 0x04000000u	  /* internal: no layout that makes its slabs longer (letter O) */
+#define SLAB_SHORT 0x04000000u	  /* internal: no layout that makes slabs longer (letter O) */
 #define SLAB_OBJECTS_MAX 512u	  /* the bits of a descriptor */
 
 /* A barn, of cache/barn.h: whole sheaves between slots. `top` may say any fill in the full one. */
@@ -64,7 +64,7 @@ struct kmem_cache {
 	uint32_t barn_max;   /* upper bound of barn.limit */
 	/* Of a cache that checks its objects (slab/layout.h); 0 in others. */
 	uint32_t first; /* offset of the first object in a slab */
-	uint32_t meta;	/* offset of what is kept about an object, from the object; 0: nothing */
+	uint32_t meta;	/* offset of an object's record, from the object; 0: it has none */
 	void (*ctor)(void *);
 	void (*dtor)(void *);
 	struct stele_grace *grace; /* of its readers; NULL: the process's */

@@ -1,18 +1,19 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * slab/layout.c - what lies around an object that is checked
+ * slab/layout.c - the bytes around an object that is checked
  *
- * Idea      The zone to the left of an object is the end of the slot before it, so an alignment does not
- *           cost a whole unit of it in each slot; only the first object of a slab stands at that
- *           distance from its start. Whatever the alignment leaves over is red zone, to the right of
- *           the object: there is no byte around an object that nothing checks. What is kept about an
- *           object has a sum, so that a write that jumps over the zone is found as well.
+ * Idea      The red zone to the left of an object is the end of the slot before it, so an alignment
+ *           does not cost a whole unit of it in each slot. Only the first object of a slab stands
+ *           off the start of the slab. Whatever the alignment leaves over is red zone to the right
+ *           of the object, so every byte around an object is checked. The record about an object
+ *           has a checksum, by which a write that jumps over the zone is found as well.
  * Bytes     as in the kernel: slab/layout.h.
- * Without   SLAB_RED_ZONE there are no zones: the bytes behind an object are padding (SLAB_POISON).
- *           Caches with a constructor, and type-stable ones, keep the contents of free objects.
+ * Without   SLAB_RED_ZONE there are no zones: the bytes behind an object are padding, which is
+ *           checked all the same. Caches with a constructor, and type-stable ones, keep the
+ *           contents of free objects.
  * Context   any.
  * Decision  docs/decisions/0015-debug-layout.md
- * Tests     tests/unit/slab/test_layout.c
+ * Tests     tests/unit/slab/test_layout.c, tests/contract/test_debug.c
  */
 #include "slab/layout.h"
 #include <string.h>

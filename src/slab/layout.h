@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * slab/layout.h - what lies around an object that is checked (layout.c)
+ * slab/layout.h - the bytes around an object that is checked (layout.c)
  *
  *     slab:    [head padding | left zone] slot, slot, ... [tail padding]
- *     slot:    object | right zone | what is kept about it | left zone of the next object
+ *     slot:    object | right zone | record of the object | left zone of the next object
  *
  * Context   any.
  */
@@ -28,7 +28,7 @@ enum {
 #define ZONE_SIZE 8u /* to the left; and the least to the right */
 #define SLAB_LAYOUT_FLAGS (SLAB_RED_ZONE | SLAB_POISON | SLAB_STORE_USER)
 
-/* Who allocated an object, or freed it. */
+/* The call that allocated an object, or freed it. */
 struct track {
 	uint32_t stack;	 /* sync/depot.h */
 	uint32_t thread; /* 0: it has not happened */
@@ -41,9 +41,9 @@ struct track {
 enum track_kind { KIND_UNKNOWN, KIND_MALLOC, KIND_NEW, KIND_NEW_ARRAY };
 
 /*
- * OBJECT_STATE: {turn:24, state:8}. Each change takes a new turn, so that a thread that looks at an
- * object of others sees that it changed meanwhile. BUSY: one thread is changing it. No state becomes
- * another one by a single bit.
+ * OBJECT_STATE: {turn:24, state:8}. Each change takes a new turn, so a thread that looks at an
+ * object of others sees that it changed meanwhile. BUSY: one thread is changing it. No single
+ * flipped bit makes another state of one.
  */
 enum object_state { OBJECT_FREE = 0x0f, OBJECT_BUSY = 0x33, OBJECT_USED = 0x55 };
 #define OBJECT_STATE 0xffu
@@ -52,7 +52,7 @@ enum object_state { OBJECT_FREE = 0x0f, OBJECT_BUSY = 0x33, OBJECT_USED = 0x55 }
 struct object_meta {
 	_Atomic uint32_t state;
 	uint32_t asked; /* bytes, at most the size of the object */
-	uint32_t check; /* over all of it, but for itself */
+	uint32_t check; /* checksum of all other fields */
 	uint32_t unused;
 	struct track taken, given; /* with SLAB_STORE_USER only */
 };
@@ -69,7 +69,8 @@ static inline unsigned zone_of(const struct kmem_cache *s)
 	return s->flags & SLAB_RED_ZONE ? ZONE_SIZE : 0;
 }
 
-/* Whether a free object is filled with poison: readers, or its constructor, need what is in others. */
+/* Whether free objects are filled with poison. Constructed and type-stable ones keep their
+ * contents. */
 static inline bool is_poisoned(const struct kmem_cache *s)
 {
 	return s->flags & SLAB_POISON && !s->ctor && !(s->flags & SLAB_TYPESAFE_BY_RCU);
@@ -83,13 +84,13 @@ struct layout stele_layout_for(uint32_t size, uint32_t align, uint32_t flags);
 
 /* A new slab: every object is free. */
 void stele_layout_fill(const struct kmem_cache *s, struct run *run);
-/* The sum over what is kept about the object at @p, were it in @state. */
+/* The checksum that the record of the object at @p has in @state. */
 uint32_t stele_meta_sum(const struct kmem_cache *s, const void *p, uint32_t state);
 /* Fills the zones around an object, or, without zones, its padding. */
 void stele_zones_fill(const struct kmem_cache *s, void *p, uint8_t byte);
 void stele_poison_fill(const struct kmem_cache *s, void *p);
 
-/* The object changes to @state, which others see with all that was written about it. */
+/* The object changes to @state. Threads that see the state see its record, too. */
 static inline void meta_seal(const struct kmem_cache *s, void *p, enum object_state state)
 {
 	struct object_meta *meta = meta_of(s, p);
@@ -101,7 +102,8 @@ static inline void meta_seal(const struct kmem_cache *s, void *p, enum object_st
 	store_release(&meta->state, next);
 }
 
-/* Some cache has a layout: slow ways of other floors ask before they tell more about an object. */
+/* Whether some cache has a layout. Slow ways of other floors ask before they pass on the details
+ * of a call. */
 static inline bool watching(void)
 {
 	return trace_asked(WATCH_OBJECTS);

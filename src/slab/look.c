@@ -1,14 +1,15 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * slab/look.c - what is damaged of an object, and repairing it
+ * slab/look.c - finds what is damaged of an object, and repairs it
  *
- * Idea      Each zone is compared with the byte it should be full of, by words. A look
- *           writes nothing, so that any thread may look at any object; whether the object was the same
- *           all the time, its state tells afterwards (slab/watch.c).
- * Repair    eight bytes at a time, by a compare-and-swap each, and only while the object stays in the
- *           state that was seen: what its owner writes meanwhile, or beside the damage, stays.
+ * Idea      A look compares each zone, word by word, with the byte that should fill it. A look
+ *           writes nothing, so any thread may look at any object. The state of the object tells
+ *           afterwards whether it was the same all the time (slab/watch.c).
+ * Repair    eight bytes at a time, by a compare-and-swap each, and only while the object stays in
+ *           the state that was seen. So the bytes stay that its owner writes meanwhile, or that lie
+ *           beside the damage.
  * Context   any.
- * Tests     tests/contract/test_debug_bytes.c
+ * Tests     tests/contract/test_debug.c
  */
 #include "slab/look.h"
 
@@ -106,7 +107,7 @@ static void look_at_poison(struct fault *f)
 			    BYTE_FREE_END);
 }
 
-/* Whether what is kept about the object has the right sum. */
+/* Whether the record of the object has the right checksum. */
 static STELE_RACY_LOOK bool meta_is_sound(const struct kmem_cache *s, const void *p)
 {
 	const struct object_meta *meta = meta_of(s, p);

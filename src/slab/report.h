@@ -35,9 +35,9 @@ void stele_report_cache(const void *p, const char *owner, const char *given, con
 /* A destroyed cache was used, and debug builds know it still. NULL, for a call that wanted an
  * object. */
 void *stele_report_destroyed(struct stele_call call, const struct kmem_cache *s);
-/* An object that came from another family of calls; it is freed all the same. */
+/* The object came from another family of calls; it is freed all the same. */
 void stele_report_mismatch(struct stele_call call, const void *p, const char *came_from);
-/* The size that a sized delete names is not the one that was asked for; it is freed all the same. */
+/* A sized delete names another size than the allocation did; the object is freed all the same. */
 void stele_report_size(struct stele_call call, const void *p, size_t given, size_t asked);
 /* After a report: it is counted, and ends the program if the option says so. */
 void stele_reported(void);

@@ -113,7 +113,7 @@ void stele_slab_retire(struct kmem_cache *s, struct run *run, enum effort effort
 
 /* ---- tidying ---- */
 
-/* Those of a cache whose objects are checked end here only. */
+/* Slabs whose objects are checked end here only. */
 static void end_idle(struct kmem_cache *s, struct run *run)
 {
 	if (s->meta)

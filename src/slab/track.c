@@ -3,10 +3,11 @@
  * slab/track.c - who allocated an object, and who freed it
  *
  * Idea      A track has the number of a stack (sync/depot.h), the thread, the CPU and the time.
- * Report    names the file and the place in it of each caller, as addr2line(1) takes it. An address
- *           that is in no file is left out: a stack is followed by frame pointers, which code may lack.
+ * Report    names the file of each caller and the place in it, as addr2line(1) takes it. It leaves
+ *           out an address that is in no file: the walk of the stack follows frame pointers, and
+ *           code that lacks them puts wrong addresses in.
  * Context   any.
- * Tests     tests/contract/test_debug_report.c
+ * Tests     tests/contract/test_debug.c
  */
 #include "slab/track.h"
 #include "arch/rseq.h"

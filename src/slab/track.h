@@ -7,9 +7,9 @@
 
 #include "slab/layout.h"
 
-/* This thread, now; @site: where its call returns to, or NULL. */
+/* A track of this thread and this moment. @site: where its call returns to, or NULL. */
 struct track stele_track_now(const void *site, enum track_kind kind);
-/* "Allocated in ...", or "Freed in ...", and the callers below; nothing if it has not happened. */
+/* Writes "Allocated in ..." or "Freed in ...", and the callers; nothing if it has not happened. */
 void stele_track_report(const char *what, const struct track *track);
 /* The family of the call that is named in a report. */
 enum track_kind stele_track_kind(const char *call);

@@ -1,22 +1,25 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * slab/watch.c - checks of objects that are taken from their slab, given back, or looked at
+ * slab/watch.c - checks objects when they are taken, given back, or validated
  *
- * Idea      An object that is taken or given back belongs to one thread: it checks the object, changes
- *           what lies around it, and seals that with a new state. No lock is needed, so a signal handler
- *           and the _nolock calls check as all others do. A thread that validates looks at objects of
- *           others: it reports only what it saw while the state stayed the same.
- * States    OBJECT_FREE --take--> OBJECT_USED --give--> OBJECT_FREE, each through OBJECT_BUSY. The bit of
- *           the slab is set after the object is free again, and taken before it is in use. Of two
- *           threads that free the same object, one makes it BUSY; the other reports.
- * Flags     SLAB_CONSISTENCY_CHECKS: each call checks. Without, zones and poison are written, and looked
- *           at by a validation only.
- * Faults    at a take: the object is left alone for good, and another is taken. At a give: it is not
- *           given back. Both as in the kernel, which gives up the rest of the slab as well: here no
- *           damage of an object can reach the bits of the others.
- * Order     OBJECT_STATE
+ * Idea      An object that is taken or given back belongs to one thread. That thread checks the
+ *           object, changes the bytes around it, and seals them with a new state. No lock is
+ *           needed, so signal handlers and the _nolock calls check as all other calls do. A thread
+ *           that validates looks at objects of others: it reports only what it saw while the state
+ *           stayed the same.
+ * States    OBJECT_FREE --take--> OBJECT_USED --give--> OBJECT_FREE, each through OBJECT_BUSY. A
+ *           free sets the bit of the slab after the state is OBJECT_FREE; an allocation clears the
+ *           bit before the state is OBJECT_USED. Of two threads that free the same object, one
+ *           makes it BUSY, and the other one reports.
+ * Flags     SLAB_CONSISTENCY_CHECKS: each call checks. Without it the calls write zones and poison,
+ *           and only a validation looks at them.
+ * Faults    at a take: the object is left alone for good, and the caller takes another one. At a
+ *           give: the object is repaired and not given back. The kernel does the same, and gives up
+ *           the rest of the slab as well; here no damage of an object can reach the bits of the
+ *           others.
+ * Order     OBJECT_STATE, SLAB_LOOK
  * Context   any; validating: ordinary threads.
- * Tests     tests/contract/test_debug.c, tests/death/
+ * Tests     tests/contract/test_debug.c, tests/death/debug_*.c
  */
 #include "slab/watch.h"
 #include "os/report.h"
@@ -26,7 +29,7 @@
 #include "slab/track.h"
 #include <string.h>
 
-/* The damages are not written: most objects have none. */
+/* Leaves the damages as they are: most objects have none. */
 static void fault_begin(struct fault *f, const struct kmem_cache *s, const struct run *run, void *p,
 			struct stele_call call)
 {
@@ -39,7 +42,7 @@ static void fault_begin(struct fault *f, const struct kmem_cache *s, const struc
 	f->n = 0;
 }
 
-/* What is kept about an object cannot be believed: it says now what the slab does. */
+/* The record of an object is damaged. It starts anew with what the slab says. */
 static void start_meta_over(const struct kmem_cache *s, void *p, bool used)
 {
 	struct object_meta *meta = meta_of(s, p);
@@ -67,7 +70,7 @@ static __attribute__((noinline, cold)) void report_and_repair(struct fault *f, b
 	stele_fault_fixed(f, told);
 }
 
-/* An object that is this thread's. True: it is sound; else that is reported, and it is repaired. */
+/* Checks an object that this thread owns. False: it was damaged; that was reported and repaired. */
 static bool is_sound(struct stele_call call, const struct kmem_cache *s, const struct run *run,
 		     void *p, bool used)
 {
@@ -155,7 +158,7 @@ void stele_watch_taken(void *p, size_t asked, const void *site, enum track_kind 
 
 static const char *const kind_names[] = { "?", "malloc()", "operator new", "operator new[]" };
 
-/* Told, and freed all the same. */
+/* Reports a free by another family of calls; the object is freed all the same. */
 static void check_kind(struct stele_call call, const struct kmem_cache *s, const void *p)
 {
 	enum track_kind is = meta_of(s, p)->taken.kind, by = stele_track_kind(call.name);
@@ -166,7 +169,7 @@ static void check_kind(struct stele_call call, const struct kmem_cache *s, const
 	stele_report_mismatch(call, p, kind_names[is]);
 }
 
-/* This thread frees it; another one cannot. */
+/* Makes the object BUSY for this thread. False: it is free, or another thread frees it. */
 static bool begin_giving(struct object_meta *meta)
 {
 	uint32_t state = load_relaxed(&meta->state);
@@ -229,7 +232,8 @@ bool stele_watch_give(struct stele_call call, const struct kmem_cache *s, const 
 
 /* ---- looks from outside ---- */
 
-/* One object of others. Faults that were there while it did not change. */
+/* Checks an object that others may use. Returns the faults that were there while it did not
+ * change. */
 static STELE_RACY_LOOK unsigned look_at_one(const struct kmem_cache *s, const struct run *run,
 					    unsigned i)
 {

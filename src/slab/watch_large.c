@@ -2,16 +2,17 @@
 /*
  * slab/watch_large.c - checks of blocks that have pages of their own
  *
- * Idea      A block has a red zone from the bytes that were asked for to the end of its pages; it is
- *           taken ZONE_MIN bytes longer, so that there is always one. What is kept about it lies in its
- *           descriptor, where a slab has its bits: out of the program's reach.
- * Kept      A freed block of up to KEEP_BYTES is filled with poison and waits for a while in a ring of
- *           KEEP_BLOCKS, where a late write is found; it counts as one that rests (page/run.h), so
- *           that it is refused when it is freed again. A larger one goes at once.
+ * Idea      A block has a red zone from the end of the bytes that were asked for to the end of its
+ *           pages. Each request is ZONE_MIN bytes longer, so that there is always a zone. The
+ *           record about a block lies in its descriptor, where a slab has its bits: out of the
+ *           program's reach.
+ * Kept      A freed block of up to KEEP_BYTES is filled with poison and waits for a while in a ring
+ *           of KEEP_BLOCKS, where a late write is found. It counts as a block that rests
+ *           (page/run.h), so a second free of it is refused. A larger block goes at once.
  * Objects   ring: blocks that wait, each in one place. next: the place of the next one, racy.
  * Order     OBJECT_STATE: of a block that another thread takes out of the ring.
  * Context   any.
- * Tests     tests/death/debug_large.c
+ * Tests     tests/death/debug_kmalloc.c, tests/preload/faults.cc
  */
 #include "os/os.h"
 #include "os/report.h"
@@ -24,7 +25,7 @@
 #define ZONE_MIN 16u
 #define KEEP_BYTES (512ul << 10)
 #define KEEP_BLOCKS 8u
-#define WATCHED 0x5374656c65426c6bull /* in `watched` of a block about which something is kept */
+#define WATCHED 0x5374656c65426c6bull /* in `watched` of a block that has a record */
 
 struct large_meta {
 	uint64_t watched, asked;
@@ -94,7 +95,7 @@ static void report_large(const struct run *run, struct stele_call call, const st
 	stele_reported();
 }
 
-/* What is wrong with a block, in use or (kept) free. */
+/* Checks a block that is in use, or freed and kept. Returns the faults found. */
 static unsigned look_at_large(const struct run *run, struct stele_call call, bool kept)
 {
 	const struct large_meta *meta = large_meta(run);
@@ -125,7 +126,7 @@ bool stele_watch_large_stays(const struct run *run)
 	return is_watched_large(run) && run->bytes > KEEP_BYTES;
 }
 
-/* The oldest one of the ring goes. */
+/* The block takes a place in the ring, and the block that was there is freed. */
 static void keep_for_a_while(struct run *run)
 {
 	/* ORDER(OBJECT_STATE) release: its poison and its tracks; acquire: those of the other. */

@@ -2,11 +2,13 @@
 /*
  * sync/depot.c - stacks, each kept once under a number
  *
- * Idea      A program has few stacks and many objects. A stack is kept for good in a table, and an object
- *           has its number. Entries are appended by one addition, filled in, and put in front of their
- *           hash chain by one compare-and-swap; nothing is ever changed or removed.
+ * Idea      A program has few different stacks and many objects. The table keeps each stack for
+ *           good, and an object has the number of its stack. One addition appends an entry. The
+ *           thread fills the entry in, and one compare-and-swap puts it in front of its hash chain.
+ *           No entry is changed or removed after that.
  * Objects   an entry: {next, hash, n, callers}; its number is its place, in units of 8 bytes. Two
- *           threads may put the same stack at the same time: then it is there twice, which costs room.
+ *           threads may put the same stack at the same time: then it is there twice, which costs
+ *           room.
  * Room      DEPOT_BYTES of address space, mapped at the first use; only what is used costs memory.
  * Order     DEPOT: an entry is complete before a chain leads to it.
  * Context   any; errno is kept. A lost race means that another thread has put a stack.

@@ -2,8 +2,8 @@
 //
 // tests/preload/faults.cc - the mistakes of an unmodified program, under STELE_DEBUG=FZPU
 //
-// Idea      Each mistake is made once while standard error goes to a file; the last line of what was
-//           written names it. The program runs with the drop-in and STELE_DEBUG set from outside.
+// Idea      The program makes each mistake once while standard error goes to a file, and looks for
+//           the line that names it. Meson preloads the drop-in and sets STELE_DEBUG.
 #include "drop_in.h"
 #include <cerrno>
 #include <fcntl.h>
