@@ -185,12 +185,6 @@ static void create_again(void)
 	cache_of("again", 0);
 }
 
-static void create_checked(void)
-{
-	cache_of("checked", SLAB_RED_ZONE | SLAB_POISON);
-	cache_of("checked-too", SLAB_TRACE);
-}
-
 static void create_usercopy(void)
 {
 	if (!kmem_cache_create_usercopy("copied", 96, 0, 0, 90, 10, NULL))
@@ -439,7 +433,6 @@ static const struct {
 	{ "create-space", create_space },
 	{ "create-lines", create_lines },
 	{ "create-again", create_again },
-	{ "create-checked", create_checked },
 	{ "create-usercopy", create_usercopy },
 	{ "zero-made", zero_made },
 	{ "destroy-live", destroy_live },
