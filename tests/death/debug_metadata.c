@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* A write that jumps over the red zone hits what is kept about the object: found all the same. */
+/* A write that jumps over the red zone hits the record of the object, and is found all the same. */
 #include "debug.h"
 
 int main(void)

@@ -176,7 +176,6 @@ static void words_and_numbers_are_read_as_documented(void **state)
 	assert_value("rseq", "1", 1);
 	assert_value("profile", "default", STELE_PROFILE_DEFAULT);
 	assert_value("profile", "tiny", STELE_PROFILE_TINY);
-	assert_value("on_error", "stop", STELE_ACTION_STOP);
 	assert_value("slots", "0017", 17);
 	assert_value("dirty_min", "0", 0);
 	assert_value("dirty_min", "12345", 12345);
@@ -186,32 +185,6 @@ static void words_and_numbers_are_read_as_documented(void **state)
 	assert_value("dirty_min", "3T", (int64_t)3 << 40);
 	assert_value("page_size", "0", 0);
 	assert_value("page_size", "16k", 16 << 10);
-}
-
-static void a_text_is_copied_and_may_have_commas_in_its_variable(void **state)
-{
-	char debug[] = "STELE_DEBUG=FZ,mine,kmalloc-*;-";
-
-	(void)state;
-	parse(debug, NULL);
-	memset(debug, 'x', sizeof(debug) - 1);
-	assert_string_equal(said.text, "");
-	assert_string_equal(stele_opt.debug, "FZ,mine,kmalloc-*;-");
-	parse("STELE_OPTIONS=report=some file,quiet=1", NULL);
-	assert_string_equal(stele_opt.report, "some file");
-	assert_true(stele_opt.quiet && !stele_opt.debug);
-}
-
-static void a_text_that_is_too_long_is_refused(void **state)
-{
-	char var[400] = "STELE_REPORT=";
-
-	(void)state;
-	memset(var + strlen(var), 'f', 256);
-	parse(var, NULL);
-	assert_string_equal(said.text,
-			    "stele: option 'report': the text is longer than 255 bytes\n");
-	assert_null(stele_opt.report);
 }
 
 static void typo_in_a_name_is_named(void **state)
@@ -496,8 +469,6 @@ int main(int argc, char **argv, char **envp)
 		cmocka_unit_test(shown_values_can_be_given_back),
 		cmocka_unit_test(every_option_has_its_own_variable),
 		cmocka_unit_test(words_and_numbers_are_read_as_documented),
-		cmocka_unit_test(a_text_is_copied_and_may_have_commas_in_its_variable),
-		cmocka_unit_test(a_text_that_is_too_long_is_refused),
 		cmocka_unit_test(typo_in_a_name_is_named),
 		cmocka_unit_test(near_name_is_offered),
 		cmocka_unit_test(blanks_around_names_and_values_do_not_count),

@@ -77,7 +77,7 @@ static void the_profile_checks_all_unless_the_option_says_otherwise(void **state
 	stele_options_reset();
 }
 
-/* First of all: they are told once. */
+/* This test runs first, as mistakes are reported once. */
 static void mistakes_are_told_once_and_left_out(void **state)
 {
 	struct stderr_text t;
