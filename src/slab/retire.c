@@ -91,24 +91,32 @@ static void keep_idle(struct kmem_cache *s, struct run *run)
 }
 
 /*
- * The slab has no owner any more; those of a type-stable cache only when its readers have left. In
- * a process where no thread waits for readers, such as a child of fork() that has not started one,
- * no thread would ever end them: the cache keeps them and uses them again, until it is shrunk or
- * destroyed, or a barrier is waited for.
+ * Whether the slab, which has no owner any more, may end now or after its readers. In a process
+ * where no thread waits for readers, such as a child of fork() that has not started one, no thread
+ * would ever end a slab of a type-stable cache. The cache keeps it and uses it again, until it is
+ * shrunk or destroyed, or a barrier is waited for. A checked cache keeps a slab while a thread
+ * validates.
  */
+static bool may_end(struct kmem_cache *s, struct run *run)
+{
+	/* ORDER(RUNNER) acquire: a thread serves, and its flavour is set. */
+	if (stele_unlikely(s->flags & SLAB_TYPESAFE_BY_RCU) && !s->ending &&
+	    !load_acquire(&stele_grace_of(s)->served))
+		return false;
+	/* Last, as it hides the slab from threads that validate. */
+	return stele_likely(!s->meta) || stele_watch_may_end(s, run);
+}
+
 void stele_slab_retire(struct kmem_cache *s, struct run *run, enum effort effort)
 {
 	if (s->flags & SLAB_KEPT)
 		stele_kept_park(s, run, effort);
-	else if (stele_unlikely(s->meta) && !stele_watch_may_end(s, run))
+	else if (stele_unlikely(!may_end(s, run)))
 		keep_idle(s, run);
 	else if (stele_likely(!(s->flags & SLAB_TYPESAFE_BY_RCU)))
 		retire_now(s, run, effort);
-	/* ORDER(RUNNER) acquire: a thread serves, and its flavour is set. */
-	else if (s->ending || load_acquire(&stele_grace_of(s)->served))
-		retire_after_readers(s, run);
 	else
-		keep_idle(s, run);
+		retire_after_readers(s, run);
 }
 
 /* ---- tidying ---- */

@@ -15,9 +15,12 @@
 #include <errno.h>
 #include <pthread.h>
 #include <stdlib.h>
+#include <stele/debug.h>
 #include <stele/rcu.h>
 #include <stele/stats.h>
+#include <sys/wait.h>
 #include <time.h>
+#include <unistd.h>
 
 #define SIZE 160u
 #define MANY 3000
@@ -193,6 +196,32 @@ static void explicit_zeroing_zeroes(void **state)
 	for (unsigned i = 0; i < SIZE; i++)
 		assert_int_equal(p[i], 0);
 	kmem_cache_free(cache, p);
+}
+
+/* Where no thread waits for readers, a shrink leaves an empty slab, whose objects are used again. */
+static int use_around_a_shrink(struct kmem_cache *s)
+{
+	kmem_cache_free(s, kmem_cache_alloc(s, GFP_KERNEL));
+	kmem_cache_shrink(s);
+	kmem_cache_free(s, kmem_cache_alloc(s, GFP_KERNEL));
+	return validate_slab_cache(s) == 1 && !stele_slab_errors() ? 0 : 1;
+}
+
+static void a_checked_slab_that_stays_is_checked_and_used(void **state)
+{
+	struct kmem_cache *s = kmem_cache_create("checked", SIZE, NULL,
+						 SLAB_TYPESAFE_BY_RCU | SLAB_CONSISTENCY_CHECKS |
+							 SLAB_RED_ZONE | SLAB_POISON);
+	int status;
+	pid_t child;
+
+	(void)state;
+	assert_non_null(s);
+	child = fork();
+	if (child == 0)
+		_exit(use_around_a_shrink(s));
+	assert_true(waitpid(child, &status, 0) == child && status == 0);
+	kmem_cache_destroy(s);
 }
 
 static void it_is_never_merged(void **state)
@@ -445,6 +474,7 @@ int main(int argc, char **argv)
 						make, end),
 		cmocka_unit_test(a_slab_that_is_being_ended_is_not_left),
 		cmocka_unit_test_setup_teardown(explicit_zeroing_zeroes, make, end),
+		cmocka_unit_test(a_checked_slab_that_stays_is_checked_and_used),
 		cmocka_unit_test(it_is_never_merged),
 		cmocka_unit_test(a_free_pointer_offset_is_accepted_inside_the_object),
 		cmocka_unit_test(constructors_run_once_and_destructors_after_readers),
