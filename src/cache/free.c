@@ -68,7 +68,7 @@ static bool free_object(struct stele_call call, struct run *run, void *p,
 		return false;
 	if (stele_unlikely(event))
 		stele_trace_call(event);
-	if (stele_unlikely(run_cache(run)->flags & SLAB_DEBUG_FLAGS) &&
+	if (stele_unlikely(run_cache(run)->flags & SLAB_WATCHED) &&
 	    !stele_watch_give(call, run_cache(run), run, p))
 		return false;
 	return stele_free_object(run_cache(run), p, effort);

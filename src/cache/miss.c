@@ -108,7 +108,7 @@ static void *alloc_any_way(struct kmem_cache *s)
  * good. */
 static inline bool may_hand_out(struct kmem_cache *s, void *p)
 {
-	return stele_likely(!(s->flags & SLAB_DEBUG_FLAGS)) || stele_watch_take(s, p);
+	return stele_likely(!(s->flags & SLAB_WATCHED)) || stele_watch_take(s, p);
 }
 
 /* No sheaf of this slot had one. All allocations of a cache that checks its objects come here, as

@@ -27,6 +27,8 @@ enum {
 
 #define ZONE_SIZE 8u /* to the left; and the least to the right */
 #define SLAB_LAYOUT_FLAGS (SLAB_RED_ZONE | SLAB_POISON | SLAB_STORE_USER)
+/* A cache with one of them has something to do at each call; without, the bits of the slab tell. */
+#define SLAB_WATCHED (SLAB_LAYOUT_FLAGS | SLAB_TRACE)
 
 /* The call that allocated an object, or freed it. */
 struct track {

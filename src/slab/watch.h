@@ -2,7 +2,7 @@
 /*
  * slab/watch.h - checks objects when they are taken, given back, or validated (watch.c)
  *
- * Context   any. The cache has some of SLAB_DEBUG_FLAGS, unless a function says otherwise.
+ * Context   any. The cache has some of SLAB_WATCHED, unless a function says otherwise.
  */
 #ifndef STELE_SLAB_WATCH_H
 #define STELE_SLAB_WATCH_H
