@@ -20,10 +20,11 @@
 #include "sync/depot.h"
 #include <string.h>
 
-/* The CPU, as the system keeps it up to date in this thread's area; else by a system call. */
+/* The CPU, as the system keeps it up to date in this thread's area. In the fallback there is no
+ * area, and a system call asks. */
 static uint16_t cpu_now(void)
 {
-	int cpu = step_area(stele_rseq.area)->cpu_id;
+	int cpu = stele_rseq.area ? step_area(stele_rseq.area)->cpu_id : -1;
 
 	return (uint16_t)(cpu >= 0 ? cpu : (int)stele_os_cpu());
 }

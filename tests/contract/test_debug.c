@@ -8,6 +8,7 @@
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include <stele/debug.h>
 #include <stele/rcu.h>
@@ -304,6 +305,18 @@ static void a_program_can_take_the_reports(void **state)
 	kmem_cache_destroy(s);
 }
 
+/* The line that begins with @what names a CPU that the machine has, and this thread. */
+static void assert_where(const struct stderr_text *t, const char *what)
+{
+	const char *line = strstr(t->text, what), *cpu = line ? strstr(line, " cpu=") : NULL;
+	unsigned number = ~0u, thread = 0;
+
+	assert_non_null(cpu);
+	assert_int_equal(sscanf(cpu, " cpu=%u pid=%u", &number, &thread), 2);
+	assert_true(number < (unsigned)sysconf(_SC_NPROCESSORS_CONF));
+	assert_int_equal(thread, gettid());
+}
+
 static void a_dump_names_who_allocated_and_freed(void **state)
 {
 	struct kmem_cache *s = kmem_cache_create("dumped", 16, 0, ALL, NULL);
@@ -317,6 +330,8 @@ static void a_dump_names_who_allocated_and_freed(void **state)
 	assert_says(&t, " pointer offset 3 size 16\n");
 	assert_says(&t, "Allocated in contract_debug+0x");
 	assert_says(&t, "Freed in contract_debug+0x");
+	assert_where(&t, "Allocated in");
+	assert_where(&t, "Freed in");
 	kmem_cache_free(s, q);
 	kmem_cache_destroy(s);
 }
