@@ -33,7 +33,7 @@ struct layout stele_layout_for(uint32_t size, uint32_t align, uint32_t flags)
 	return l;
 }
 
-uint32_t stele_meta_sum(const struct kmem_cache *s, const void *p, uint32_t state)
+STELE_RACY_LOOK uint32_t stele_meta_sum(const struct kmem_cache *s, const void *p, uint32_t state)
 {
 	const struct object_meta *meta = meta_of(s, p);
 	const uint64_t *word = (const uint64_t *)&meta->taken;

@@ -86,7 +86,7 @@ struct layout stele_layout_for(uint32_t size, uint32_t align, uint32_t flags);
 
 /* A new slab: every object is free. */
 void stele_layout_fill(const struct kmem_cache *s, struct run *run);
-/* The checksum that the record of the object at @p has in @state. */
+/* The checksum that the record of the object at @p has in @state. Others may use the object. */
 uint32_t stele_meta_sum(const struct kmem_cache *s, const void *p, uint32_t state);
 /* Fills the zones around an object, or, without zones, its padding. */
 void stele_zones_fill(const struct kmem_cache *s, void *p, uint8_t byte);

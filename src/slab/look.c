@@ -116,14 +116,21 @@ static STELE_RACY_LOOK bool meta_is_sound(const struct kmem_cache *s, const void
 	return meta->check == stele_meta_sum(s, p, state);
 }
 
+/* The bytes that the allocation asked for; all of the object, if the record is damaged. */
+static STELE_RACY_LOOK uint32_t asked_of(const struct kmem_cache *s, const void *p, bool sound)
+{
+	uint32_t size = load_relaxed(&((struct kmem_cache *)s)->object_size);
+
+	return sound ? STELE_MIN(meta_of(s, p)->asked, size) : size;
+}
+
 void stele_look_at_object(struct fault *f, bool used)
 {
 	const struct kmem_cache *s = f->s;
-	uint32_t size = load_relaxed(&((struct kmem_cache *)s)->object_size);
 	uint8_t *meta = (uint8_t *)meta_of(s, f->object);
 	bool sound = meta_is_sound(s, f->object);
 
-	f->asked = sound ? STELE_MIN(meta_of(s, f->object)->asked, size) : size;
+	f->asked = asked_of(s, f->object, sound);
 	look_at_zones(f, used);
 	if (!used && is_poisoned(s))
 		look_at_poison(f);

@@ -290,7 +290,8 @@ bool stele_watch_may_end(struct kmem_cache *s, struct run *run)
 	store_seq((_Atomic uint64_t *)&run->recip, 0);
 	if (!load_seq(&s->looked_at))
 		return true;
-	run->recip = recip;
+	/* ORDER(SLAB_LOOK) release: it is a filled slab again. */
+	store_release((_Atomic uint64_t *)&run->recip, recip);
 	return false;
 }
 
