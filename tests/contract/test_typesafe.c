@@ -198,7 +198,7 @@ static void explicit_zeroing_zeroes(void **state)
 	kmem_cache_free(cache, p);
 }
 
-/* Where no thread waits for readers, a shrink leaves an empty slab, whose objects are used again. */
+/* Where no thread waits for readers, a shrink leaves an empty slab. Its objects are used again. */
 static int use_around_a_shrink(struct kmem_cache *s)
 {
 	kmem_cache_free(s, kmem_cache_alloc(s, GFP_KERNEL));
