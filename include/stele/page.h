@@ -83,6 +83,31 @@ STELE_API STELE_MUST_CHECK struct page *alloc_pages_nolock(gfp_t gfp, int node, 
  */
 STELE_API void free_pages_nolock(struct page *page, unsigned int order);
 
+/**
+ * alloc_pages_bulk - a page for each empty place of an array
+ * @gfp:   as for alloc_pages()
+ * @n:     places of @array
+ * @array: NULL marks an empty place; a page that is there stays
+ *
+ * Return:  how many places hold a page, counted from the first one to the first empty one. Less than
+ *          @n: there was no memory for that place.
+ * Free:    free_pages_bulk(), or __free_page() for each.
+ * Context: any.
+ * Source:  Linux alloc_pages_bulk().
+ */
+STELE_API unsigned long alloc_pages_bulk(gfp_t gfp, unsigned long n, struct page **array);
+/** alloc_pages_bulk_node - the same, with the node as for alloc_pages_node(). Context: any. */
+STELE_API unsigned long alloc_pages_bulk_node(gfp_t gfp, int node, unsigned long n,
+					      struct page **array);
+/**
+ * free_pages_bulk - __free_page() for each page of an array
+ * @array: empty places are passed over; the array stays as it is
+ * @n:     places of @array
+ *
+ * Context: any.
+ */
+STELE_API void free_pages_bulk(struct page **array, unsigned long n);
+
 /** __get_free_pages - alloc_pages() by address; 0 on failure. Context: any. */
 STELE_API STELE_MUST_CHECK unsigned long __get_free_pages(gfp_t gfp, unsigned int order);
 STELE_API STELE_MUST_CHECK unsigned long get_zeroed_page(gfp_t gfp);

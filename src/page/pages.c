@@ -195,6 +195,38 @@ STELE_NEVER_WAITS void free_pages_nolock(struct page *page, unsigned int order)
 		stele_large_free_later(run);
 }
 
+/* ---- many at once ---- */
+
+static unsigned long fill_array(int node, gfp_t gfp, unsigned long n, struct page **array,
+				const void *site)
+{
+	unsigned long i = 0;
+
+	while (i < n && (array[i] || (array[i] = pages_alloc(node, gfp, 0, site))))
+		i++;
+	return i;
+}
+
+unsigned long alloc_pages_bulk(gfp_t gfp, unsigned long n, struct page **array)
+{
+	return fill_array(NUMA_NO_NODE, gfp, n, array, STELE_CALLER);
+}
+
+unsigned long alloc_pages_bulk_node(gfp_t gfp, int node, unsigned long n, struct page **array)
+{
+	return fill_array(node, gfp, n, array, STELE_CALLER);
+}
+
+void free_pages_bulk(struct page **array, unsigned long n)
+{
+	for (unsigned long i = 0; i < n; i++)
+		if (array[i])
+			block_free("free_pages_bulk", page_address(array[i]), order_bytes(0),
+				   STELE_CALLER);
+}
+
+/* ---- no more than asked for ---- */
+
 static size_t exact_bytes(size_t size)
 {
 	return STELE_ALIGN_UP(size, stele_page_size());

@@ -1,81 +1,28 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Contract of threads that leave in the middle of giving, of a round, or of waiting for one: by
- * siglongjmp() out of a handler, by pthread_exit(), by being cancelled. All others go on: rounds
- * run, barriers come back, and at once. And of signals while a thread waits for readers: they come
- * through. The readers are the test's own. Each case has half a minute.
+ * siglongjmp() out of a handler, or by pthread_exit(). All others go on: rounds run, barriers come
+ * back, and at once. The readers are the test's own. Each case has half a minute.
  */
-#include "../nap.h"
-#include "../toy_flavor.h"
 #include "base/options.h"
-#include "contract.h"
-#include "os/os.h"
-#include "rcu/rcu.h"
 #include "page/run.h"
+#include "rcu_left.h"
 #include "slab/kmem_cache.h"
 #include "slab/slabs.h"
-#include <errno.h>
-#include <pthread.h>
-#include <signal.h>
+
 #include <stdlib.h>
 #include <sys/syscall.h>
-#include <sys/wait.h>
-#include <time.h>
-#include <unistd.h>
 
 #if STELE_DEBUG
 #include "../leaving.h"
 #endif
 
-struct item {
-	unsigned long value[7];
-	struct kvfree_rcu_head rcu;
-};
+/* ---- a thread that is left while it is made ---- */
 
-#include "items.h"
+static _Atomic bool leave_at_attr;
 
-static int each(void **state)
-{
-	(void)state;
-	alarm(30);
-	return 0;
-}
-
-static double seconds(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (double)now.tv_sec + (double)now.tv_nsec * 1e-9;
-}
-
-static void give(struct kmem_cache *s)
-{
-	struct item *p = kmem_cache_alloc(s, 0);
-
-	kfree_rcu(p, rcu);
-}
-
-/* ---- threads that cannot be made, and a thread that is left while it is made ---- */
-
-static _Atomic bool no_threads, leave_at_attr;
-static _Atomic unsigned refused;
-
-int __real_pthread_create(pthread_t *, const pthread_attr_t *, void *(*)(void *), void *);
-int __wrap_pthread_create(pthread_t *thread, const pthread_attr_t *attr, void *(*run)(void *),
-			  void *arg);
 int __real_pthread_attr_init(pthread_attr_t *);
 int __wrap_pthread_attr_init(pthread_attr_t *);
-
-/* Only a runner has attributes. */
-int __wrap_pthread_create(pthread_t *thread, const pthread_attr_t *attr, void *(*run)(void *),
-			  void *arg)
-{
-	if (!attr || !no_threads)
-		return __real_pthread_create(thread, attr, run, arg);
-	refused++;
-	return EAGAIN;
-}
 
 int __wrap_pthread_attr_init(pthread_attr_t *attr)
 {
@@ -84,30 +31,9 @@ int __wrap_pthread_attr_init(pthread_attr_t *attr)
 	return __real_pthread_attr_init(attr);
 }
 
-/* ---- leaving ---- */
+/* ---- leaving while it gives ---- */
 
-static _Thread_local sigjmp_buf out;
-static _Thread_local volatile bool may_leave;
-static _Atomic unsigned long left;
 static _Atomic bool stop;
-
-/* The next signal may come while this one leaves: handlers that leave must not pile up. */
-static void leave(int signal)
-{
-	(void)signal;
-	if (!may_leave)
-		return;
-	left++;
-	may_leave = false;
-	siglongjmp(out, 1);
-}
-
-static void leave_on(int number)
-{
-	struct sigaction action = { .sa_handler = leave };
-
-	assert_int_equal(sigaction(number, &action, NULL), 0);
-}
 
 /* Signals of its own come to this thread all the time. */
 static timer_t interrupt_me(long nanoseconds)
@@ -148,55 +74,6 @@ static void *give_and_leave(void *arg)
 	may_leave = false;
 	timer_delete(timer);
 	return NULL;
-}
-
-static _Atomic bool back;
-
-static void *barrier_of(void *arg)
-{
-	kvfree_rcu_barrier_on_cache(arg);
-	back = true;
-	return NULL;
-}
-
-/* Without a barrier, too: what another thread gives away wakes the runner. */
-static void others_go_on(void)
-{
-	struct kmem_cache *mine =
-		kmem_cache_create("mine", sizeof(struct item), NULL, SLAB_NO_MERGE);
-	uint64_t rounds = stats_now().rcu_rounds;
-	pthread_t waiter;
-	double end;
-
-	for (int i = 0; i < 300; i++)
-		give(mine);
-	for (end = seconds() + 8; stats_now().rcu_rounds == rounds && seconds() < end;)
-		nap_ms(1);
-	assert_true(stats_now().rcu_rounds > rounds);
-	back = false;
-	give(mine);
-	pthread_create(&waiter, NULL, barrier_of, mine);
-	for (end = seconds() + 8; !back && seconds() < end;)
-		nap_ms(1);
-	assert_true(back);
-	pthread_join(waiter, NULL);
-	kmem_cache_destroy(mine);
-}
-
-/* The shortest of some: the machine may be busy, but a wait for a thread that is gone takes a second. */
-static void barriers_are_short(void)
-{
-	double shortest = 10;
-
-	for (int i = 0; i < 4; i++) {
-		double begun = seconds(), took;
-
-		kvfree_rcu_barrier();
-		kmem_cache_destroy(kmem_cache_create("brief", 40, NULL, SLAB_NO_MERGE));
-		took = seconds() - begun;
-		shortest = took < shortest ? took : shortest;
-	}
-	assert_true(shortest < 0.9);
 }
 
 static void a_thread_that_leaves_while_it_gives_stops_nobody(void **state)
@@ -332,43 +209,10 @@ static void period(void)
 	toy_synchronize();
 }
 
-static int offline_calls, online_calls;
-static _Thread_local bool is_online;
-
-static void go_offline(void)
-{
-	offline_calls++;
-	is_online = false;
-}
-
-static void go_online(void)
-{
-	online_calls++;
-	is_online = true;
-}
-
-static int ongoing(void)
-{
-	return is_online;
-}
-
 static const struct rcu_flavor_struct leaving_flavor = {
 	.read_ongoing = toy_read_ongoing,
 	.update_synchronize_rcu = period,
 };
-
-static const struct rcu_flavor_struct asking_nobody = {
-	.read_ongoing = toy_read_ongoing,
-	.update_synchronize_rcu = toy_synchronize,
-};
-
-static struct kmem_cache *cache_of(const char *name, const struct rcu_flavor_struct *flavor,
-				   void (*dtor)(void *))
-{
-	struct kmem_cache_args args = { .rcu_flavor = flavor, .dtor = dtor };
-
-	return kmem_cache_create(name, sizeof(struct item), &args, SLAB_TYPESAFE_BY_RCU);
-}
 
 static void *leave_own_period(void *arg)
 {
@@ -516,221 +360,6 @@ static void a_runner_that_is_ended_is_made_anew(void **state)
 	stderr_end(&t);
 }
 
-/* ---- signals while a thread waits for readers ---- */
-
-/* A grace period that has to interrupt one registered thread, as liburcu's signal flavour does. */
-static pthread_t registered;
-static _Atomic unsigned asked, answered;
-
-static void answer(int signal)
-{
-	(void)signal;
-	atomic_store(&answered, atomic_load(&asked));
-}
-
-static void ask(void)
-{
-	unsigned now = ++asked;
-
-	for (int i = 0; answered != now; i++) {
-		if (i % 10 == 0)
-			pthread_kill(registered, SIGUSR2);
-		nap_ms(1);
-	}
-}
-
-static const struct rcu_flavor_struct asking_flavor = {
-	.read_ongoing = ongoing,
-	.update_synchronize_rcu = ask,
-	.thread_offline = go_offline,
-	.thread_online = go_online,
-};
-
-static void be_registered(void)
-{
-	struct sigaction action = { .sa_handler = answer };
-
-	registered = pthread_self();
-	assert_int_equal(sigaction(SIGUSR2, &action, NULL), 0);
-}
-
-static void a_thread_that_destroys_a_cache_can_be_interrupted(void **state)
-{
-	(void)state;
-	be_registered();
-	for (int i = 0; i < 3; i++) {
-		struct kmem_cache *s = cache_of("asking", &asking_flavor, NULL);
-
-		kmem_cache_free(s, kmem_cache_alloc(s, 0));
-		if (i == 1)
-			give(s);
-		kmem_cache_destroy(s);
-	}
-}
-
-static struct kmem_cache *inner;
-
-static void destroy_inner(void *object)
-{
-	struct kmem_cache *s = inner;
-
-	(void)object;
-	inner = NULL;
-	if (!s)
-		return;
-	kmem_cache_free(s, kmem_cache_alloc(s, 0));
-	kmem_cache_destroy(s);
-}
-
-/* It is put off while all caches are walked, and waits for readers after that. */
-static void so_can_one_whose_destructor_does(void **state)
-{
-	struct kmem_cache_args args = { .dtor = destroy_inner };
-	struct kmem_cache *outer = kmem_cache_create("outer", 64, &args, SLAB_NO_MERGE);
-
-	(void)state;
-	be_registered();
-	for (int i = 0; i < 2; i++) {
-		inner = cache_of("inner", &asking_flavor, NULL);
-		kmem_cache_free(outer, kmem_cache_alloc(outer, 0));
-		if (i == 0)
-			stele_trim(0);
-		else
-			kmem_cache_shrink(outer);
-		assert_null(inner);
-	}
-	kmem_cache_destroy(outer);
-}
-
-/* As with qsbr: a thread that is online is waited for, so it must not be while it waits. */
-static void a_thread_that_is_online_is_taken_offline_for_the_wait(void **state)
-{
-	struct kmem_cache *s;
-
-	(void)state;
-	be_registered();
-	s = cache_of("online", &asking_flavor, NULL);
-	is_online = true;
-	offline_calls = online_calls = 0;
-	kmem_cache_free(s, kmem_cache_alloc(s, 0));
-	kmem_cache_destroy(s);
-	assert_true(offline_calls > 0);
-	assert_int_equal(offline_calls, online_calls);
-	assert_true(is_online);
-	is_online = false;
-}
-
-static void *destroy_and_leave(void *arg)
-{
-	if (!sigsetjmp(out, 1)) {
-		may_leave = true;
-		kmem_cache_destroy(arg);
-	}
-	may_leave = false;
-	return NULL;
-}
-
-/* The cache is lost to its thread, and to nobody else. */
-static void a_thread_that_leaves_while_it_destroys_stops_nobody(void **state)
-{
-	struct kmem_cache *s = kmem_cache_create("lost", 64, NULL, SLAB_TYPESAFE_BY_RCU);
-	unsigned long before = left;
-	pthread_t thread;
-
-	(void)state;
-	leave_on(SIGUSR1);
-	kmem_cache_free(s, kmem_cache_alloc(s, 0));
-	toy_read_lock();
-	pthread_create(&thread, NULL, destroy_and_leave, s);
-	while (left == before) {
-		nap_ms(50);
-		pthread_kill(thread, SIGUSR1);
-	}
-	pthread_join(thread, NULL);
-	toy_read_unlock();
-	others_go_on();
-	barriers_are_short();
-}
-
-static void *destroy_cancelled(void *arg)
-{
-	struct kmem_cache *s = arg;
-
-	pthread_cancel(pthread_self());
-	give(s);
-	kvfree_rcu_barrier();
-	kmem_cache_destroy(s);
-	back = true;
-	pthread_testcancel();
-	return NULL;
-}
-
-static void a_cancelled_thread_comes_back_from_all_of_it(void **state)
-{
-	pthread_t thread;
-	void *result;
-
-	(void)state;
-	for (int i = 0; i < 2; i++) {
-		no_threads = i;
-		back = false;
-		pthread_create(&thread, NULL, destroy_cancelled,
-			       cache_of("cancelled", &leaving_flavor, NULL));
-		pthread_join(thread, &result);
-		assert_ptr_equal(result, PTHREAD_CANCELED);
-		assert_true(back);
-	}
-	no_threads = false;
-}
-
-/* ---- a child of fork() that only allocates and frees: ThreadSanitizer lets it start no thread ---- */
-
-#define WAVE 4000
-
-static void wave(struct kmem_cache *s)
-{
-	static void *objects[WAVE];
-
-	for (int i = 0; i < WAVE; i++)
-		objects[i] = kmem_cache_alloc(s, 0);
-	for (int i = 0; i < WAVE; i++)
-		kmem_cache_free(s, objects[i]);
-}
-
-static void child_of(struct kmem_cache *s)
-{
-	uint64_t most;
-
-	alarm(30);
-	wave(s);
-	most = (uint32_t)load_relaxed(&s->slabs);
-	for (int i = 0; i < 50; i++)
-		wave(s);
-	if ((uint32_t)load_relaxed(&s->slabs) > 2 * most + 4)
-		_exit(3);
-	kmem_cache_shrink(s);
-	kvfree_rcu_barrier();
-	kmem_cache_shrink(s);
-	kvfree_rcu_barrier();
-	_exit(load_relaxed(&s->slabs) ? 4 : 0);
-}
-
-static void a_child_that_only_allocates_does_not_grow(void **state)
-{
-	struct kmem_cache *s = kmem_cache_create("prefork", 200, NULL, SLAB_TYPESAFE_BY_RCU);
-	int status;
-	pid_t child;
-
-	(void)state;
-	wave(s);
-	child = fork();
-	if (child == 0)
-		child_of(s);
-	waitpid(child, &status, 0);
-	assert_int_equal(status, 0);
-	kmem_cache_destroy(s);
-}
-
 int main(int argc, char **argv)
 {
 	static const struct CMUnitTest tests[] = {
@@ -748,22 +377,10 @@ int main(int argc, char **argv)
 		cmocka_unit_test_setup(threads_that_die_in_rounds_keep_nobody_out, each),
 #endif
 		cmocka_unit_test_setup(a_runner_that_is_ended_is_made_anew, each),
-		cmocka_unit_test_setup(a_thread_that_destroys_a_cache_can_be_interrupted, each),
-		cmocka_unit_test_setup(so_can_one_whose_destructor_does, each),
-		cmocka_unit_test_setup(a_thread_that_is_online_is_taken_offline_for_the_wait, each),
-		cmocka_unit_test_setup(a_thread_that_leaves_while_it_destroys_stops_nobody, each),
-		cmocka_unit_test_setup(a_cancelled_thread_comes_back_from_all_of_it, each),
 	};
-	static const struct CMUnitTest forking[] = {
-		cmocka_unit_test_setup(a_child_that_only_allocates_does_not_grow, each),
-	};
-	int failed;
 
 	if (argc > 1)
 		cmocka_set_test_filter(argv[1]);
 	stele_heap_start();
-	failed = cmocka_run_group_tests(tests, begin, end);
-	return failed		      ? failed
-	       : FORKS_BESIDE_THREADS ? cmocka_run_group_tests(forking, begin, end)
-				      : 0;
+	return cmocka_run_group_tests(tests, begin, end);
 }

@@ -106,6 +106,41 @@ static void too_high_an_order_and_another_node_have_nothing(void **state)
 	__free_page(page);
 }
 
+static void only_empty_places_of_an_array_are_filled(void **state)
+{
+	struct page *own = alloc_page(GFP_KERNEL), *array[9] = { NULL, own };
+	uint64_t before = stele_page_stats().used;
+
+	(void)state;
+	assert_int_equal(alloc_pages_bulk(GFP_KERNEL | __GFP_ZERO, 9, array), 9);
+	assert_int_equal(stele_page_stats().used - before, 8 * PAGE_SIZE);
+	assert_ptr_equal(array[1], own);
+	for (int i = 0; i < 9; i++)
+		for (int j = 0; j < i; j++)
+			assert_ptr_not_equal(array[i], array[j]);
+	assert_true(all_bytes(page_address(array[8]), PAGE_SIZE, 0));
+	assert_int_equal(alloc_pages_bulk(GFP_KERNEL, 9, array), 9);
+	assert_int_equal(alloc_pages_bulk(GFP_KERNEL, 0, array), 0);
+	free_pages_bulk(&array[3], 1);
+	array[3] = NULL;
+	SAID(free_pages_bulk(array, 9));
+	assert_string_equal(said.text, "");
+	assert_int_equal(stele_page_stats().used, before - PAGE_SIZE);
+}
+
+static void where_memory_ends_an_array_is_filled_so_far(void **state)
+{
+	struct page *own = alloc_page(GFP_KERNEL), *array[4] = { own };
+
+	(void)state;
+	assert_int_equal(alloc_pages_bulk_node(GFP_KERNEL | __GFP_THISNODE, 1000, 4, array), 1);
+	assert_null(array[1]);
+	array[2] = own;
+	assert_int_equal(alloc_pages_bulk_node(GFP_KERNEL, 0, 2, array), 2);
+	__free_page(array[1]);
+	__free_page(own);
+}
+
 static void freeing_nothing_is_allowed(void **state)
 {
 	(void)state;
@@ -190,6 +225,8 @@ int main(void)
 		page_test(zeroed_pages_are_zero_after_use),
 		page_test(an_exact_block_is_not_rounded_to_an_order),
 		page_test(too_high_an_order_and_another_node_have_nothing),
+		page_test(only_empty_places_of_an_array_are_filled),
+		page_test(where_memory_ends_an_array_is_filled_so_far),
 		page_test(freeing_nothing_is_allowed),
 		page_test(what_is_not_ours_has_no_page),
 		page_test(a_wrong_free_is_told_and_does_nothing),

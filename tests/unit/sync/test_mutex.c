@@ -1,47 +1,19 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Tests of sync/mutex.c: one holder at a time, nobody sleeps forever; no handler gets in; a waiter
- * lends its priority; a lock whose holder is gone can be had.
+ * Tests of sync/mutex.c: one holder at a time, nobody sleeps forever; no handler gets in; a
+ * lock whose holder is gone can be had.
  */
-#include "sync/mutex.h"
-
-#include "../../real_time.h"
-#include "../unit.h"
+#include "one_mutex.h"
 #include "os/os.h"
 
 #include <errno.h>
-#include <linux/filter.h>
 #include <linux/futex.h>
-#include <linux/seccomp.h>
-#include <sched.h>
 #include <setjmp.h>
 #include <signal.h>
-#include <stdio.h>
 #include <stdlib.h>
-#include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
-
-/* An emulator knows no priorities; TSan delivers signals late, and loses a child that it did not
- * make. */
-#if STELE_TEST_EMULATED || defined(__SANITIZE_THREAD__)
-#define NATIVE false
-#else
-#define NATIVE true
-#endif
-
-#define THREADS 4
-#define ROUNDS 20000
-
-static struct stele_mutex mutex;
-static long guarded; /* under mutex */
-static _Atomic uint32_t arrived;
-
-static bool is_held(void)
-{
-	return (uint32_t)load_relaxed(&mutex.word);
-}
 
 static void a_held_lock_cannot_be_taken_again(void **state)
 {
@@ -56,19 +28,6 @@ static void a_held_lock_cannot_be_taken_again(void **state)
 	assert_false(is_held());
 }
 
-static void *count_up(void *arg)
-{
-	for (int i = 0; i < ROUNDS; i++) {
-		if (stele_lock(&mutex) != 0)
-			abort();
-		guarded++;
-		if (i % 1024 == 0)
-			sched_yield(); /* so that others find it held */
-		stele_unlock(&mutex);
-	}
-	return arg;
-}
-
 static void no_update_under_the_lock_is_lost(void **state)
 {
 	(void)state;
@@ -76,15 +35,6 @@ static void no_update_under_the_lock_is_lost(void **state)
 	in_threads(THREADS, count_up);
 	assert_int_equal(guarded, (long)THREADS * ROUNDS);
 	assert_false(is_held());
-}
-
-static void *lock_once(void *arg)
-{
-	if (stele_lock(&mutex) != 0)
-		abort();
-	add_relaxed(&arrived, 1);
-	stele_unlock(&mutex);
-	return arg;
 }
 
 static void every_sleeper_gets_the_lock_in_the_end(void **state)
@@ -410,90 +360,6 @@ static void a_lock_left_by_a_sent_sigtrap_is_free_when_its_thread_ends(void **st
 	stele_unlock(&mutex);
 }
 
-/* ---- priority ---- */
-
-/* As the kernel uses it just now: below 0 for real-time, -1 - priority. */
-static int effective_priority(uint32_t thread)
-{
-	char path[64], line[512] = "";
-	const char *at;
-	int priority = 0;
-	FILE *file;
-
-	snprintf(path, sizeof(path), "/proc/self/task/%u/stat", thread);
-	file = fopen(path, "r");
-	assert_non_null(file);
-	assert_non_null(fgets(line, sizeof(line), file));
-	fclose(file);
-	at = strrchr(line, ')');
-	assert_non_null(at);
-	assert_int_equal(sscanf(at + 1,
-				" %*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %*u %*u %*d %*d %d",
-				&priority),
-			 1);
-	return priority;
-}
-
-#define PRIORITY 7
-
-static void a_waiter_lends_its_priority(void **state)
-{
-	pthread_t thread;
-
-	(void)state;
-	assert_int_equal(stele_lock(&mutex), 0);
-	assert_true(effective_priority(stele_os_thread()) >= 0);
-	if (create_scheduled(&thread, SCHED_FIFO, PRIORITY, lock_once, NULL) != 0)
-		fail_msg("SCHED_FIFO is refused here: nothing can be shown");
-	while (effective_priority(stele_os_thread()) != -1 - PRIORITY)
-		usleep(1000); /* for ever, if the lock does not lend it: the test's time limit */
-	stele_unlock(&mutex);
-	pthread_join(thread, NULL);
-	assert_true(effective_priority(stele_os_thread()) >= 0);
-}
-
-/* ---- kernels and sandboxes that refuse futexes with owners ---- */
-
-/* No emulator runs a filter of system calls. */
-static int refuse_inheriting(void)
-{
-	struct sock_filter code[] = {
-		BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
-		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_futex, 0, 5),
-		BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, args[1])),
-		BPF_STMT(BPF_ALU | BPF_AND | BPF_K, FUTEX_CMD_MASK),
-		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, FUTEX_LOCK_PI, 1, 0),
-		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, FUTEX_UNLOCK_PI, 0, 1),
-		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | ENOSYS),
-		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
-	};
-	struct sock_fprog program = { sizeof(code) / sizeof(code[0]), code };
-
-	return prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) ||
-	       prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program);
-}
-
-static void plain_futexes_do_as_well(void **state)
-{
-	int status;
-	pid_t pid;
-
-	(void)state;
-	if (STELE_TEST_EMULATED)
-		return;
-	pid = fork();
-	if (pid == 0) {
-		alarm(50);
-		if (refuse_inheriting() != 0)
-			_exit(2);
-		guarded = 0;
-		in_threads(THREADS, count_up);
-		_exit(guarded != (long)THREADS * ROUNDS || is_held());
-	}
-	assert_int_equal(waitpid(pid, &status, 0), pid);
-	assert_int_equal(status, 0);
-}
-
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -502,7 +368,6 @@ int main(void)
 		cmocka_unit_test(every_sleeper_gets_the_lock_in_the_end),
 		cmocka_unit_test(a_lock_of_a_dead_thread_can_be_had),
 		cmocka_unit_test(a_number_that_was_given_out_again_is_nobody_s),
-		cmocka_unit_test(plain_futexes_do_as_well),
 	};
 	const struct CMUnitTest native[] = {
 		cmocka_unit_test(no_handler_runs_while_a_thread_is_inside),
@@ -512,7 +377,6 @@ int main(void)
 		cmocka_unit_test(a_lock_of_a_killed_vfork_child_can_be_had),
 		cmocka_unit_test(a_child_that_is_gone_frees_its_own_locks_only),
 		cmocka_unit_test(a_lock_left_by_a_sent_sigtrap_is_free_when_its_thread_ends),
-		cmocka_unit_test(a_waiter_lends_its_priority),
 	};
 
 	if (cmocka_run_group_tests(tests, NULL, NULL) != 0)
