@@ -14,7 +14,7 @@
  * Stalls    A thread that waits replaces a runner that does not get on, lets the next round take
  *           what lies in a hand that does not get on, and gives up on a thread that stands still in
  *           a round where it waits for nobody.
- * Tests     tests/contract/test_rcu_grace.c  tests/contract/test_rcu_leave.c
+ * Tests     tests/contract/test_rcu_grace.c  tests/contract/test_rcu_leave.c  tests/contract/test_rcu_waits.c
  *           tests/contract/test_rcu_stall.c
  */
 #include "base/options.h"

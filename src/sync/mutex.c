@@ -4,7 +4,7 @@
  *
  * Order     MUTEX: unlock releases, lock acquires. Where the kernel passes the lock on, both have
  *           touched the word in that order before and after its call.
- * Tests     tests/unit/sync/test_mutex.c
+ * Tests     tests/unit/sync/test_mutex.c  tests/unit/sync/test_mutex_kernel.c
  */
 #include "sync/mutex.h"
 #include "os/os.h"
