@@ -16,8 +16,6 @@
  * Context   any; a look leaves busy slots alone.
  * Limits    A cold slot keeps the objects of caches with a destructor, as in decay.c. A slot that comes
  *           into use between two steps that empty it loses the rest of its sheaves once.
- *           If another thread is taking just then, the next cold slot gets the rest of the round;
- *           both slots get whole rounds after COLD_AGE more looks.
  * Tests     tests/unit/cache/test_cold.c
  */
 #include "cache/cold.h"
@@ -109,7 +107,7 @@ static void make_step(void)
 	if (!step.emptying) {
 		if (!stele_slot_sum(step.slot, &step.at, STEP_WORDS, &step.sum))
 			return;
-		step.emptying = is_cold(step.slot, step.sum);
+		step.emptying = is_cold(step.slot, step.sum) && stele_cache_try_begin(ROUND_COLD);
 	}
 	if (!step.emptying || !stele_slot_empty_cold(step.slot, empty_some, &over)) {
 		go_to_next_slot();

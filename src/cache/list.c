@@ -71,6 +71,15 @@ void stele_cache_try_each(void (*each)(struct kmem_cache *, void *), void *arg)
 	stele_unlock(&stele_list_lock);
 }
 
+bool stele_cache_try_begin(enum cache_round round)
+{
+	if (!stele_trylock(&stele_list_lock))
+		return false;
+	next_of[round] = NULL;
+	stele_unlock(&stele_list_lock);
+	return true;
+}
+
 bool stele_cache_try_some(enum cache_round round, unsigned most,
 			  void (*each)(struct kmem_cache *, void *), void *arg)
 {

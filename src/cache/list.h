@@ -31,6 +31,10 @@ enum cache_round { ROUND_DECAY, ROUND_COLD, CACHE_ROUNDS };
 bool stele_cache_try_some(enum cache_round round, unsigned most,
 			  void (*each)(struct kmem_cache *, void *), void *arg);
 
+/* The next call of stele_cache_try_some() begins with the first cache. False: another thread holds
+ * the list. */
+bool stele_cache_try_begin(enum cache_round round);
+
 /* stele_dead_sweep() of all caches, without waiting. False: another thread holds the list. Any
  * context. */
 bool stele_cache_try_sweep(void);
