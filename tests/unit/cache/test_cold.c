@@ -20,7 +20,7 @@
 
 #define OBJECTS 200
 #define LOOKS 8
-#define COLD_LOOKS 4 /* the least after which a slot is cold */
+#define COLD_LOOKS 5 /* after so many a slot is cold, and was emptied */
 
 static struct kmem_cache *cache;
 static void *objects[OBJECTS];
@@ -92,6 +92,33 @@ static void a_slot_in_use_keeps_its_objects(void **state)
 	}
 }
 
+static struct kmem_cache *first;
+
+static void *leave_in_first(void *arg)
+{
+	kmem_cache_free(first, kmem_cache_alloc(first, 0));
+	return arg;
+}
+
+static void leave_out(struct kmem_cache *s, void *arg)
+{
+	(void)s;
+	(void)arg;
+}
+
+/* Emptying another slot ended behind the first cache, and was not gone on with. */
+static void a_cold_slot_gets_a_whole_round(void **state)
+{
+	(void)state;
+	first = kmem_cache_create("first", 64, 0, SLAB_NO_MERGE, NULL);
+	in_threads(1, leave_in_first);
+	assert_true(stele_cache_try_begin(ROUND_COLD));
+	assert_false(stele_cache_try_some(ROUND_COLD, 1, leave_out, NULL));
+	look(COLD_LOOKS);
+	assert_int_equal(stele_pcpu_sheaves(first->words), 0);
+	kmem_cache_destroy(first);
+}
+
 /* ---- however many caches there are ---- */
 
 #define MANY 400
@@ -105,12 +132,6 @@ static void *leave_in_many(void *arg)
 	for (int i = 0; i < MANY; i++)
 		kmem_cache_free(many[i], kmem_cache_alloc(many[i], 0));
 	return NULL;
-}
-
-static void *leave_in_first(void *arg)
-{
-	kmem_cache_free(many[0], kmem_cache_alloc(many[0], 0));
-	return arg;
 }
 
 static unsigned with_sheaves(void)
@@ -148,25 +169,6 @@ static void a_look_empties_no_more_than_it_may(void **state)
 		kmem_cache_destroy(many[i]);
 }
 
-static void leave_out(struct kmem_cache *s, void *arg)
-{
-	(void)s;
-	(void)arg;
-}
-
-/* Emptying another slot ended behind the first cache, and was not gone on with. */
-static void a_cold_slot_gets_a_whole_round(void **state)
-{
-	(void)state;
-	many[0] = kmem_cache_create("first", 64, 0, SLAB_NO_MERGE, NULL);
-	in_threads(1, leave_in_first);
-	assert_true(stele_cache_try_begin(ROUND_COLD));
-	assert_false(stele_cache_try_some(ROUND_COLD, 1, leave_out, NULL));
-	look(COLD_LOOKS);
-	assert_int_equal(stele_pcpu_sheaves(many[0]->words), 0);
-	kmem_cache_destroy(many[0]);
-}
-
 static void nothing_is_lost(void **state)
 {
 	(void)state;
@@ -193,8 +195,8 @@ int main(void)
 		cmocka_unit_test(objects_of_a_cold_slot_go_back),
 		cmocka_unit_test(a_quiet_program_has_a_watcher_for_it),
 		cmocka_unit_test(a_slot_in_use_keeps_its_objects),
-		cmocka_unit_test(a_look_empties_no_more_than_it_may),
 		cmocka_unit_test(a_cold_slot_gets_a_whole_round),
+		cmocka_unit_test(a_look_empties_no_more_than_it_may),
 		cmocka_unit_test(nothing_is_lost),
 	};
 
