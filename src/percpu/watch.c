@@ -9,7 +9,7 @@
  * Objects   watcher, stop: under `lock`. A thread that was told to stop is waited for without it.
  *           It runs where the program's other threads may, so that they decide.
  * Fork      the child has no watcher.
- * Tests     tests/contract/test_cpus.c
+ * Tests     tests/contract/test_cpus_system.c  tests/contract/test_cancel.c
  */
 #include "base/fmt.h"
 #include "base/options.h"
@@ -113,9 +113,9 @@ static int tell_to_stop(pthread_t *thread)
 	return stop;
 }
 
-int stele_cpu_watch(bool on)
+static int start_or_stop(bool on)
 {
-	int saved = errno, error = 0, told = -1;
+	int error = 0, told = -1;
 	pthread_t thread;
 
 	if (stele_cpus_are_held() || stele_lock(&lock) != 0) {
@@ -133,6 +133,17 @@ int stele_cpu_watch(bool on)
 		pthread_join(thread, NULL);
 		stele_os_close(told);
 	}
+	return error;
+}
+
+/* A thread that ended while it stops the watcher would leave it running. */
+int stele_cpu_watch(bool on)
+{
+	int saved = errno, cancel, error;
+
+	pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &cancel);
+	error = start_or_stop(on);
+	pthread_setcancelstate(cancel, NULL);
 	errno = saved;
 	return error;
 }

@@ -7,6 +7,7 @@
 #include "contract.h"
 
 #include <pthread.h>
+#include <stele/cpu.h>
 #include <stele/stats.h>
 #include <unistd.h>
 
@@ -45,6 +46,12 @@ static void control_calls(void)
 {
 	stele_trim(0);
 	stele_deferred_barrier();
+}
+
+static void watch_and_stop(void)
+{
+	stele_cpu_watch(true);
+	stele_cpu_watch(false);
 }
 
 static void *cancelled(void *arg)
@@ -95,11 +102,18 @@ static void a_control_call_is_done_to_its_end(void **state)
 	close(ends[1]);
 }
 
+static void the_watcher_is_stopped_to_its_end(void **state)
+{
+	(void)state;
+	comes_back(watch_and_stop);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_report_does_not_end_the_thread),
 		cmocka_unit_test(a_control_call_is_done_to_its_end),
+		cmocka_unit_test(the_watcher_is_stopped_to_its_end),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
