@@ -7,7 +7,10 @@
  *           likely far away: the thread that frees the slab that crosses the line begins a round
  *           through all caches, which empties their sheaves. It happens once per halving, so its
  *           cost is small beside that of the frees that led there, and no thread or clock is needed.
- * Objects   frames: in slabs now. mark: the most since the last round. going: a round is under way.
+ * Objects   frames: in slabs now. mark: the most since the last round.
+ *           asked, done: rounds, by number. While they differ, a round is under way. It serves what was
+ *           asked for before it began: a thread that crosses the line later gets another one. A thread
+ *           that is late to say that a round is done costs a round too many.
  * Context   any: a round leaves busy slots alone, and waits for nothing.
  * Bound     one call looks at AT_ONCE caches; later frees of slabs and slow calls go on with the round,
  *           however many caches there are.
@@ -27,7 +30,8 @@
 
 static _Atomic uint64_t frames;
 static _Atomic uint64_t mark;
-static _Atomic uint32_t going;
+static _Atomic uint32_t asked, done;
+static uint32_t serves; /* under the list's lock: the round under way */
 
 void stele_decay_grown(unsigned more)
 {
@@ -37,9 +41,11 @@ void stele_decay_grown(unsigned more)
 		;
 }
 
-static void empty_cache(struct kmem_cache *s, void *arg)
+static void empty_cache(struct kmem_cache *s, void *round)
 {
-	(void)arg;
+	if (s == stele_caches)
+		serves = load_relaxed(&asked);
+	*(uint32_t *)round = serves;
 	if (!s->dtor && stele_cache_has_sheaves(s))
 		stele_cache_flush(s, EFFORT_USUAL);
 }
@@ -51,15 +57,18 @@ void stele_decay_lowered(unsigned less)
 
 bool stele_decay_pending(void)
 {
-	return load_relaxed(&going);
+	return load_relaxed(&asked) != load_relaxed(&done);
 }
 
 void stele_decay_go_on(void)
 {
+	uint32_t round = 0;
+
 	if (stele_likely(!stele_decay_pending()) ||
-	    !stele_cache_try_some(ROUND_DECAY, AT_ONCE, empty_cache, NULL))
+	    !stele_cache_try_some(ROUND_DECAY, AT_ONCE, empty_cache, &round))
 		return;
-	store_relaxed(&going, 0);
+	STELE_POINT("decay:over");
+	store_relaxed(&done, round);
 	stele_kept_purge();
 }
 
@@ -70,7 +79,7 @@ void stele_decay_shrunk(unsigned less)
 
 	if (stele_unlikely(seen >= MARK_MIN && now < seen / 2)) {
 		/* First: a thread that leaves in between costs a round too many, and not one too few. */
-		store_relaxed(&going, 1);
+		add_relaxed(&asked, 1);
 		STELE_POINT("decay:crossed");
 		cas_relaxed(&mark, &seen, now);
 	}

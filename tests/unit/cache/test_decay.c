@@ -11,6 +11,8 @@
 
 #include "../unit.h"
 
+#include <semaphore.h>
+
 #define SIZE 512u
 #define MOST 16384u		 /* 8 MiB: well above the least that counts */
 #define FEW (256u * 1024 / SIZE) /* a quarter of a MiB: below it */
@@ -100,6 +102,67 @@ static void others_go_on_where_a_thread_left(void **state)
 }
 #endif
 
+#if STELE_DEBUG
+#define MORE 40u /* caches: a round through all takes several calls */
+
+static struct kmem_cache more[MORE];
+static sem_t round_is_over, may_say_so;
+static _Thread_local bool says_late;
+static _Atomic bool crossed;
+
+static void be_late(const char *point)
+{
+	if (!strcmp(point, "decay:crossed"))
+		crossed = true;
+	if (!says_late || strcmp(point, "decay:over") != 0)
+		return;
+	says_late = false;
+	sem_post(&round_is_over);
+	sem_wait(&may_say_so);
+}
+
+static volatile unsigned freed;
+
+static void *say_late(void *arg)
+{
+	says_late = true;
+	while (freed < MOST)
+		kmem_cache_free(&busy, objects[freed++]);
+	return arg;
+}
+
+/* A thread has seen the end of a round, and says so when the line was crossed again. */
+static void a_round_outlasts_the_end_of_the_one_before(void **state)
+{
+	pthread_t late;
+
+	(void)state;
+	sem_init(&round_is_over, 0, 0);
+	sem_init(&may_say_so, 0, 0);
+	for (unsigned i = 0; i < MORE; i++)
+		stele_cache_boot(&more[i], "more", 200, 8, SLAB_NO_MERGE);
+	stele_cache_list(more, MORE);
+	for (unsigned i = 0; i < MOST; i++)
+		objects[i] = kmem_cache_alloc(&busy, 0);
+	freed = 0;
+	stele_inject = be_late;
+	assert_int_equal(pthread_create(&late, NULL, say_late, NULL), 0);
+	sem_wait(&round_is_over);
+	crossed = false;
+	while (!crossed && freed < MOST)
+		kmem_cache_free(&busy, objects[freed++]);
+	assert_true(crossed);
+	rest_one();
+	sem_post(&may_say_so);
+	pthread_join(late, NULL);
+	stele_inject = NULL;
+	for (unsigned i = 0; i < MORE; i++)
+		stele_decay_go_on();
+	assert_int_equal(load_relaxed(&resting.slabs), 0);
+	assert_false(stele_decay_pending());
+}
+#endif
+
 static void nothing_in_use_is_lost(void **state)
 {
 	uint64_t *kept = kmem_cache_alloc(&resting, 0);
@@ -121,6 +184,7 @@ int main(void)
 		cmocka_unit_test(nothing_in_use_is_lost),
 #if STELE_DEBUG
 		cmocka_unit_test(others_go_on_where_a_thread_left),
+		cmocka_unit_test(a_round_outlasts_the_end_of_the_one_before),
 #endif
 	};
 
