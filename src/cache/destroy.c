@@ -10,11 +10,12 @@
  *           thread empties it later, when it has let go of the set.
  * Objects   put_off: under the list lock, looked at racily.
  * Context   ordinary threads. Signals are held back while something is taken apart, as it would be
- *           lost with a handler that never comes back; they are let in while readers are waited
- *           for, which may take any time. A handler that jumps out of such a wait leaves the cache as
- *           it is: out of the list, and in memory.
+ *           lost with a handler that never comes back; they are let in while readers, or another
+ *           thread's walk, are waited for, which may take any time. A handler that jumps out of
+ *           such a wait leaves the cache as it is: in memory, and for readers, out of the list.
  * Order     LIST, SLABS, DESTROYED.
  * Tests     tests/contract/test_cache_create.c  tests/death/destroy_live.c
+ *           tests/contract/test_signals_come.c
  */
 #include "cache/destroy.h"
 #include "base/fmt.h"
@@ -268,19 +269,16 @@ static int wait_for_readers(struct kmem_cache *s)
 void kmem_cache_destroy(struct kmem_cache *s)
 {
 	bool locked, last;
-	uint64_t signals;
 	int references;
 
 	if (!s)
 		return;
 	references = wait_for_readers(s);
-	signals = stele_os_signals_hold();
 	/* Not waited for when this is a destructor called by a walk of this very thread. */
-	locked = stele_list_begin_walking();
+	locked = stele_list_begin_walking(true);
 	last = drop(s, references);
 	if (locked)
 		stele_list_end_walking();
-	stele_os_signals_release(signals);
 	if (last)
 		stele_cache_finish(s, __builtin_return_address(0));
 }

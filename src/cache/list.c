@@ -128,9 +128,9 @@ static void unpin(void)
 	pinned = NULL;
 }
 
-bool stele_list_begin_walking(void)
+bool stele_list_begin_walking(bool wait)
 {
-	if (stele_lock(&stele_walking) != 0)
+	if (wait ? stele_lock(&stele_walking) != 0 : !stele_trylock(&stele_walking))
 		return false;
 	if (stele_walking.abandoned && stele_lock(&stele_list_lock) == 0) {
 		unpin();

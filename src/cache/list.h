@@ -41,9 +41,9 @@ bool stele_cache_try_sweep(void);
 
 /* In the child of fork(). */
 void stele_list_in_child(void);
-/* Waits for another thread's walk. Lets go of the cache that a walker which is gone had pinned. False:
- * this thread walks already. */
-bool stele_list_begin_walking(void);
+/* Lets go of the cache that a walker which is gone had pinned. False: this thread walks already; or
+ * another thread does, and @wait is false. */
+bool stele_list_begin_walking(bool wait);
 void stele_list_end_walking(void);
 void stele_walking_in_child(void);
 

@@ -14,6 +14,7 @@
  * Context   ordinary threads. Steps run with signals held back.
  * Failure   each refusal is said, unless `quiet`.
  * Tests     tests/unit/percpu/test_hotplug.c  tests/contract/test_cpus.c
+ *           tests/contract/test_signals_come.c
  */
 #include "base/fmt.h"
 #include "base/options.h"
@@ -334,24 +335,31 @@ static int install(int at, const struct step *step, bool calls)
 	return 0;
 }
 
-/* No other thread changes slots or the table. */
-static int table_lock(void)
+/* No other thread changes slots or the table. Signals are held back; *signals is as they were. A thread
+ * that waits for another one's step holds neither, and signals come in. */
+static int table_lock(uint64_t *signals)
 {
 	int error = stele_cpus_ready();
 
-	if (error || stele_cpus_is_writer())
-		return error ? error : -EDEADLK;
-	cpus_read_lock();
-	error = stele_lock(&table);
-	if (error)
-		cpus_read_unlock();
-	return error;
+	while (!error && !stele_cpus_is_writer()) {
+		*signals = stele_cpus_read_held();
+		if (stele_trylock(&table))
+			return 0;
+		stele_cpus_let_go();
+		stele_os_signals_release(*signals);
+		error = stele_lock(&table);
+		if (!error)
+			stele_unlock(&table);
+	}
+	return error ? error : -EDEADLK;
 }
 
-static void table_unlock(void)
+static void table_unlock(uint64_t signals)
 {
 	stele_unlock(&table);
-	cpus_read_unlock();
+	stele_cpus_let_go();
+	stele_os_signals_release(signals);
+	stele_cpus_catch_up();
 }
 
 static int setup_locked(int state, const struct step *step, bool calls)
@@ -375,15 +383,13 @@ static int setup(int state, const struct step *step, bool calls)
 		SAY("cpuhp_setup_state: no name\n");
 		return -EINVAL;
 	}
-	signals = stele_os_signals_hold();
-	error = table_lock();
+	error = table_lock(&signals);
 	if (!error) {
 		error = setup_locked(state, step, calls);
-		table_unlock();
+		table_unlock(signals);
 	} else if (error == -EDEADLK) {
 		SAY("cpuhp_setup_state(%s): called from within a step\n", step->name);
 	}
-	stele_os_signals_release(signals);
 	return error;
 }
 
@@ -424,16 +430,15 @@ static void remove_locked(int state, bool calls)
 
 static void remove_step(int state, bool calls)
 {
-	uint64_t signals = stele_os_signals_hold();
-	int error = table_lock();
+	uint64_t signals;
+	int error = table_lock(&signals);
 
 	if (!error) {
 		remove_locked(state, calls);
-		table_unlock();
+		table_unlock(signals);
 	} else if (error == -EDEADLK) {
 		SAY("cpuhp_remove_state(%d): called from within a step; it stays\n", state);
 	}
-	stele_os_signals_release(signals);
 }
 
 void cpuhp_remove_state(enum cpuhp_state state)
