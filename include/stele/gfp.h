@@ -11,10 +11,12 @@
  *   __GFP_NOWARN          no message when the request fails
  *   __GFP_THISNODE        memory of the named node or none
  *   __GFP_DIRECT_RECLAIM  the caller may wait: mempool_alloc() waits for an element
+ *   __GFP_RECLAIM         either bit of it, for pages and for blocks above KMALLOC_MAX_CACHE_SIZE:
+ *                         before the call gives NULL, it takes back what caches keep
  *   __GFP_COMP            pages: a compound run, freed as one
- *   __GFP_NOFAIL          never fails on purpose (<stele/fault.h>)
+ *   __GFP_NOFAIL          never fails on purpose (<stele/fault.h>); fails without memory
  * Bits accepted for source compatibility, without effect on user-space memory
- *   all the others (zones, reclaim hints, movability, reserves, accounting, __GFP_NOFAIL)
+ *   all the others (zones, other reclaim hints, movability, reserves, accounting)
  */
 #ifndef STELE_GFP_H
 #define STELE_GFP_H

@@ -2,9 +2,9 @@
 /*
  * stele/rcu.h - freeing objects that readers may still look at
  *
- * Idea      An object that was unlinked from where readers find it is given to kfree_rcu(), and is
- *           freed when every reader that may have found it has left. Grace periods are liburcu's;
- *           its readers need to know nothing of this library.
+ * Idea      A program unlinks an object from where readers find it, and gives it to kfree_rcu().
+ *           The library frees the object when every reader that may have found it has left. Grace
+ *           periods are liburcu's; its readers need to know nothing of this library.
  * Flavour   The one whose header is included before this one (<urcu.h>, <urcu-bp.h>,
  *           <urcu-qsbr.h>, with its short names); or what stele_rcu_set_flavor() was given; or memb,
  *           if the program links it. A cache may have its own (struct kmem_cache_args).

@@ -117,8 +117,9 @@ struct list_lru;
  * @freeptr_offset: accepted for caches with a constructor or SLAB_TYPESAFE_BY_RCU; must be
  *                  inside the object and word aligned. Nothing is ever stored there.
  * @use_freeptr_offset: freeptr_offset counts, 0 included
- * @ctor:           run once per object when its slab is made, not at each allocation; the
- *                  object must be freed in constructed state
+ * @ctor:           run once per object when its slab is made, not at each allocation. It runs
+ *                  in the call that needs the slab, perhaps in a signal handler. The object
+ *                  must be freed in constructed state.
  * @sheaf_capacity: objects a sheaf of this cache must hold at least; also forbids merging
  * @dtor:           run once per object when its slab is given back (not in the kernel's
  *                  struct since 2006). It runs where the last object was freed or the cache
@@ -189,10 +190,11 @@ kmem_cache_create_usercopy(const char *name, size_t size, unsigned int align, sl
  * kmem_cache_destroy - end a cache
  * @s: the cache, or NULL
  *
- * If objects are still live, each is reported ("kmem_cache_destroy NAME: Slab cache still has
- * objects"). The cache leaves the list but stays in memory, so that those objects remain valid.
- * A merged cache only loses this user. A destructor, a step of stele/cpu.h and a holder of
- * cpus_read_lock() may call it: the same thread then empties the cache when it is out of there.
+ * If objects are still live, the call reports that ("kmem_cache_destroy NAME: Slab cache still has
+ * objects"), with the addresses of up to 16 of them. The cache leaves the list but stays in memory,
+ * so that those objects remain valid. A merged cache only loses this user. A destructor, a step of
+ * stele/cpu.h and a holder of cpus_read_lock() may call it: the same thread then empties the cache
+ * when it is out of there.
  * Context: control. No thread may use @s during or after the call.
  */
 STELE_API void kmem_cache_destroy(struct kmem_cache *s);

@@ -2,10 +2,10 @@
 /*
  * cache/attach.h - the sheaves of a slot: detached, worked on, attached
  *
- * Idea      No slot is ever locked: a sheaf is replaced in one step if the word still holds what was
- *           seen, and then belongs to the thread that replaced it. A handler that lands in between
- *           finds EMPTY or another sheaf and does the same. A sheaf that cannot be attached any more
- *           goes where it is of use next: the slot's spare, else the barn.
+ * Idea      No slot is ever locked. A thread replaces a sheaf in one step if the word still holds
+ *           what the thread saw there; then the sheaf belongs to that thread. A handler that lands
+ *           in between finds EMPTY or another sheaf and does the same. A sheaf that cannot be
+ *           attached any more goes where it is of use next: the slot's spare, else the barn.
  * States    a sheaf is in MAIN, in SPARE, in the barn, or in one thread's hands.
  * Order     SLOT (the steps), STACK (the barn).
  * Context   any. Each lost race leaves a sheaf in hand, which is put away.

@@ -2,15 +2,16 @@
 /*
  * cache/decay.c - a program that shrinks takes its caches with it
  *
- * Idea      Sheaves hold objects for the next allocation and so keep slabs alive. When the
- *           memory in slabs has fallen to half of what it was, the next allocations are
- *           likely far away: the thread that frees the slab that crosses the line begins a round
- *           through all caches, which empties their sheaves. It happens once per halving, so its
- *           cost is small beside that of the frees that led there, and no thread or clock is needed.
+ * Idea      Sheaves hold objects for the next allocation and so keep slabs alive. When the memory
+ *           in slabs has fallen to half of what it was, the next allocations are likely far away.
+ *           The thread that retires the slab by which the memory falls below that line begins a
+ *           round through all caches, which empties their sheaves. There is one round per halving,
+ *           so it costs little beside the frees of that halving. It needs no thread of its own and
+ *           no clock.
  * Objects   frames: in slabs now. mark: the most since the last round.
- *           asked, done: rounds, by number. While they differ, a round is under way. It serves what was
- *           asked for before it began: a thread that crosses the line later gets another one. A thread
- *           that is late to say that a round is done costs a round too many.
+ *           asked, done: rounds, by number. While they differ, a round is under way. It serves
+ *           what was asked for before it began. A thread that crosses the line later gets another
+ *           one. A thread that is late to say that a round is done costs a round too many.
  * Context   any: a round leaves busy slots alone, and waits for nothing.
  * Bound     one call looks at AT_ONCE caches; later frees of slabs and slow calls go on with the round,
  *           however many caches there are.

@@ -2,8 +2,8 @@
 /*
  * cache/fault.h - whether an object is to fail on purpose
  *
- * Idea      Asked where a call of a user's goes the slow way, with the place of that call at hand. Not for
- *           calls that are EFFORT_BOUNDED, nor where the library takes objects for itself.
+ * Idea      The slow way of a user's call asks here, and passes the place of that call. Calls that
+ *           are EFFORT_BOUNDED do not ask, nor does the library when it takes objects for itself.
  * Context   any.
  * Tests     tests/contract/test_fault.c
  */

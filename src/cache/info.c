@@ -2,8 +2,8 @@
 /*
  * cache/info.c - the text of /proc/slabinfo for this library
  *
- * Idea      Counted from the descriptors, so that the data path counts nothing. Objects
- *           resting in sheaves count as active, as in the kernel.
+ * Idea      The report counts the objects from the descriptors, so that the data path counts
+ *           nothing. Objects that rest in sheaves count as active, as in the kernel.
  * Context   ordinary threads. The figures are a racy look.
  * Source    Linux /proc/slabinfo, version 2.1.
  * Tests     tests/contract/test_cache_create.c  tests/tools/test_stele.sh

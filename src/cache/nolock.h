@@ -12,8 +12,8 @@
 #define NOLOCK_FLAGS (__GFP_ZERO | __GFP_ACCOUNT | __GFP_NOWARN | __GFP_NOMEMALLOC)
 
 /*
- * Any other bit could ask for waiting or reclaim, which is the one thing not done there. The fast
- * ways serve none of them, so that they need not ask for a node either: __GFP_THISNODE is one.
+ * Any other bit could ask for waiting or reclaim, which these calls never do. The fast ways serve
+ * no call with such a bit. So they need not ask for a node either: __GFP_THISNODE is such a bit.
  */
 static inline bool nolock_permits(gfp_t gfp)
 {

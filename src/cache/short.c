@@ -12,7 +12,9 @@
  *           the list of caches taken looks again a few times. Then the answer may be NULL although
  *           memory is there.
  * Bound     a walk over all caches, at most TRIES times, only where the answer would be NULL.
- * Limits    caches with a destructor keep what they have: it would run under the list's lock.
+ * Limits    Caches with a destructor keep what they have: it would run under the list's lock. On a
+ *           machine with several memory nodes, an allocation of an object that names a node takes
+ *           nothing back (stele_alloc_at()).
  * Tests     tests/unit/cache/test_short.c
  */
 #include "cache/short.h"

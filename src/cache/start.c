@@ -2,10 +2,10 @@
 /*
  * cache/start.c - what happens when the library is loaded, at fork and at exit
  *
- * Idea      Constructors may run after the first allocation; nothing here is needed for
- *           allocating, only for a clean fork and for the reports at exit. Those name the
- *           program and the process: a program's children inherit the wish for them, unless the
- *           option at_exit_of names one process.
+ * Idea      Constructors may run after the first allocation, so no allocation needs this file. A
+ *           clean fork and the reports at exit need it. A report names its program and its process,
+ *           because the program's children write reports as well, unless the option at_exit_of
+ *           names one process.
  * Tests     tests/tools/test_stele.sh  tests/stress/forks.c
  */
 #include "cache/start.h"

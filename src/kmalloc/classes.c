@@ -2,8 +2,8 @@
 /*
  * kmalloc/classes.c - the caches behind kmalloc, and their start
  *
- * Idea      The caches are static, so that nothing has to be allocated before something
- *           can be. They are made by a constructor, or by a thread that allocates before it ran.
+ * Idea      The caches are static, because no memory can be allocated before they exist. A
+ *           constructor makes them, or a thread that allocates before the constructor has run.
  * States    started: false -> true, unless there was no memory even for that.
  * Order     KMALLOC_BOOT: kmalloc/table.h; READY.
  * Context   any. Only the start itself waits, and only one thread for another, which inherits

@@ -3,9 +3,10 @@
  * kmalloc/nolock.c - allocation with nothing but promises
  *
  * Idea      The data path has no lock that could be busy, so these calls could take the ordinary
- *           way. They differ in two ways. They refuse flags that could mean waiting, and sizes that
- *           are not a bucket's. And they are short: their slow way is bounded (base/effort.h),
- *           and leaves long work to other threads (slab/deferred.c).
+ *           way. They differ in three points. They give NULL for a size that is no bucket's. They
+ *           warn once of flags that could mean waiting, and serve the call without waiting. And
+ *           they are short: their slow way is bounded (base/effort.h), and leaves long work to
+ *           other threads (slab/deferred.c).
  * Order of the tests: size 0, flags, size too large, as in the kernel.
  * Retry     once, from the next larger bucket: it may have an object where this one would
  *           need a slab. NULL after that is final.

@@ -2,11 +2,12 @@
 /*
  * mempool/check.c - what is no pool, the option mempool_debug, and failures on purpose
  *
- * Idea      An element in the reserve has no owner: it is filled with a pattern, which is looked at
- *           when it leaves. Before it goes in: is it an element, and is it not there already?
- * Limits    Pattern and kind are known for the pools of slab, kmalloc and pages; of others only
- *           whether the same element is there already.
- * Context   any; looking through the reserve takes its length.
+ * Idea      An element in the reserve has no owner. The pool fills it with a pattern, and compares
+ *           the pattern when the element leaves. Before an element goes in, the pool checks that it
+ *           is one, and that it is not there already.
+ * Limits    Pools of slab, kmalloc and pages have all of these checks. Other pools see only that
+ *           the same element is there already.
+ * Context   any; a look through the reserve takes time in proportion to its length.
  * Source    Linux mempool.c: the bytes, and the text of the report.
  * Tests     tests/contract/test_mempool.c
  */

@@ -2,9 +2,9 @@
 /*
  * os/cpus.c - which processors there are, and which of them this process may use
  *
- * Idea      A process may run where any of its threads may: each has its own affinity, which a
- *           cpuset bounds. So the threads are read from /proc, as far as it can be had, and this
- *           one is asked in any case.
+ * Idea      A process may run wherever one of its threads may. Each thread has its own affinity,
+ *           which a cpuset bounds. So this file reads the affinity of every thread that /proc
+ *           shows, and that of the calling thread in any case.
  * Context   ordinary threads. Errno is kept.
  * Tests     tests/unit/os/test_os.c
  */

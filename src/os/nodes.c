@@ -2,7 +2,7 @@
 /*
  * os/nodes.c - /sys/devices/system/node, mbind and get_mempolicy
  *
- * Idea      The kernel's masks of nodes are as long as it was built for.
+ * Idea      The length of the kernel's masks of nodes was chosen when the kernel was built.
  * Tests     tests/unit/os/test_nodes.c
  */
 #include "os/nodes.h"

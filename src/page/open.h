@@ -4,7 +4,7 @@
  *
  * Idea      An area's count tells its state. A thread that opens or closes an area makes it BUSY
  *           first; others pass over such an area and take the next one, so no thread waits. A count
- *           of 0 means that the area is closed: so an area that was never looked at is.
+ *           of 0 means that the area is closed, so an area that no thread has used yet is closed.
  * States    CLOSED  not mapped; may be opened
  *           OPEN    and up to 512 more: open, and as many frames are claimed (page/area.h)
  *           HUGE    open: part of a block; KEPT, taken for good

@@ -12,8 +12,9 @@
  *           256 KiB and more go whenever too much is free. A shorter row costs nearly as much per call
  *           and gives less, so SHORT_CALLS of them go per tick at most.
  * Bound     one call looks at VISITS areas at most and purges STEP frames and twice what its caller
- *           returned at most, in STEP / LONG_ROW + SHORT_STEP system calls. The next call goes on where it
- *           stopped. stele_purge() looks at every marked area; if more is to go, at all.
+ *           returned at most, in STEP / LONG_ROW + SHORT_STEP system calls. The next call goes on
+ *           where it stopped. stele_purge() looks at every marked area. If more is to go, it looks
+ *           at all areas.
  * Context   any. Signals are held back while frames are owned, so that a handler cannot leave with them.
  * Failure   the system refuses, as it does for locked memory: the frames stay dirty, and no thread
  *           tries again for a second, except on request.

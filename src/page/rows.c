@@ -4,11 +4,12 @@
  *
  * Idea      A row is looked for from the lowest place on, among the areas that may be empty or
  *           closed: there is a bit for each (page/open.h). Its closed areas are mapped then.
- * Place     A row that lies one area too high leaves no other in a small arena. So threads that look at
- *           the same time must not push each other aside. A row is grabbed from its last area down:
- *           a thread that loses one goes on right behind the row. A block's areas are returned from
- *           the first one up, and a search that has found a row looks again at the areas below. A row
- *           with an area that is free SOON is passed over as a whole, unless the answer would be NULL.
+ * Place     In a small arena a row that lies one area too high may leave no room for another row.
+ *           So threads that look at the same time must not push each other aside. A row is grabbed
+ *           from its last area down: a thread that loses one goes on right behind the row. A
+ *           block's areas are returned from the first one up, and a search that has found a row
+ *           looks again at the areas below. A row with an area that is free SOON is passed over as
+ *           a whole, unless the answer would be NULL.
  * Bound     A search reads a word for 4096 areas where nothing is free, and a word for 64 where
  *           something is: at most 8192 words for 1 TiB. In a word it looks at each row of bits, of
  *           which there are 32 at most. It looks once at each area of a row that it tries, and

@@ -4,8 +4,8 @@
  *
  * Idea      Each node has one stretch, with one policy: the system is told when areas are mapped,
  *           before anything in them was touched, and mappings with the same policy become one.
- *           The policy is a preference: where the node is full, the system takes another. That
- *           memory is of a node means here that its address is.
+ *           The policy is a preference: where the node is full, the system takes another. In
+ *           this library memory belongs to a node if its address lies in that node's stretch.
  * Context   looking: one thread at a time. Else any.
  * Failure   the system refuses the policy: pages come from where they are touched first, which is
  *           near to the thread that touches them.

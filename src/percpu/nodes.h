@@ -2,12 +2,12 @@
 /*
  * percpu/nodes.h - which memory node a slot belongs to, and which others are near
  *
- * Idea      Where memory has one node, or all it takes to have more is refused, `count` is 1, and
- *           nobody reads anything else. Where it has several, slots are CPU numbers, and a slot
+ * Idea      `count` is 1 if memory has one node, or if the system refuses a call that several nodes
+ *           need. Then no code reads anything else. Otherwise slots are CPU numbers, and a slot
  *           has its CPU's node. In the fallback a slot has the node on which it was first used.
  *           A node without memory stands for the nearest one that has some.
- * Choice    one node as well when the process came with a memory policy: the choice of numactl has
- *           the last word.
+ * Choice    `count` is 1 as well if the process started with a memory policy: numactl has the last
+ *           word.
  * Objects   memory: bits are only ever set. A slot's node: read racily; an old value costs time.
  * Context   any, but for stele_nodes_choose() and stele_nodes_look(): one at a time.
  * Tests     tests/unit/percpu/test_nodes.c

@@ -2,9 +2,9 @@
 /*
  * percpu/steps.c - the slow forms of the steps, in every mode
  *
- * Idea      The fast steps are inline (percpu/percpu.h) and give up for any reason. These set the
- *           slot up where it is not, try a sequence again that was interrupted, and take the
- *           fallback's way where there are no sequences.
+ * Idea      The fast steps are inline (percpu/percpu.h) and give up for any reason. The slow forms
+ *           set up a slot that is not set up yet, and retry a sequence that was interrupted. Where
+ *           there are no sequences they take the fallback's way.
  * Stepped   A debugger that steps through a thread, or looks at a variable after each instruction,
  *           interrupts every sequence. After some failures in a row the thread takes the
  *           fallback's way for a while, in a slot that only such threads use (percpu/system.c).

@@ -2,9 +2,9 @@
 /*
  * percpu/system.c - choosing how slots work on this system
  *
- * Idea      Trust, but test: glibc's registration is used where there is one, else
- *           Stele registers each thread; then one sequence spins until a signal must have
- *           aborted it. Only if it was are sequences used.
+ * Idea      Trust, but test: Stele uses glibc's registration if there is one, and registers each
+ *           thread itself if not. Then one sequence spins until a signal must have aborted it.
+ *           Stele uses sequences only if the signal did.
  * Objects   stele_tls: one line per thread. Its area is the one we register ourselves; beside it
  *           a dead one, whose negative cpu_id sends every fast path the slow way: for good where
  *           there are no sequences by mm_cid, for a while when all calls are wanted there.

@@ -16,7 +16,7 @@
  *           last object is freed.
  * Bound     burying pops TOP_MOST dead slabs at most. A sweep of one stack frees DEAD_MOST descriptors
  *           and passes over LIVE_MOST other slabs at most.
- * Limits    dead slabs below LIVE_MOST others that are in use stay where they are.
+ * Limits    A sweep reaches no dead slab that lies on its stack below LIVE_MOST slabs in use.
  * Tests     tests/unit/cache/test_short.c
  */
 #include "slab/dead.h"

@@ -6,7 +6,7 @@
  *           which this floor knows nothing. It calls these functions then, through one pointer.
  * Objects   stele_slab_hooks: functions that do nothing, until the first cache with sheaves is made;
  *           then those of cache/chores.c. Each thread that makes a cache stores the same pointer.
- * Context   as said at each.
+ * Context   any. A function must wait for nothing; with EFFORT_BOUNDED it must also be short.
  */
 #ifndef STELE_SLAB_HOOKS_H
 #define STELE_SLAB_HOOKS_H

@@ -5,7 +5,7 @@
  * Idea      The thread that makes it takes the objects it wants at once, and puts the slab on the
  *           partial stack with the rest.
  * Order     SLABSTATE, PAGEMAP: the bits and the descriptor are complete before others see it.
- * Context   any; a constructor of the user's runs here.
+ * Context   any; a constructor of the user's runs here, perhaps in a signal handler.
  * Failure   no frames: no object.
  * Tests     tests/unit/slab/test_slabs.c
  */

@@ -2,9 +2,9 @@
 /*
  * slab/nodes.h - a part of a cache that is added once, by whichever thread needs it first
  *
- * Idea      Two threads may make the part at once. Each fills its own in and tries to show it; the
- *           second one finds the first one's, and gives its own back. A thread that finds none yet
- *           does without.
+ * Idea      Two threads may make the part at once. Each fills in its own and tries to show it. The
+ *           second thread finds the part of the first, and gives its own back. A thread that finds
+ *           no part yet does without one.
  * Order     NODES: shown with release after it was filled in, found with acquire.
  * Context   any.
  * Tests     tests/model/nodes.c

@@ -4,7 +4,8 @@
  *
  * Idea      A look is the head, the state of the slab it names, and the head again. If the head
  *           is the same, its tag proves that the slab was on top of this stack when its state
- *           was read; the state's generation then makes a claim fail if it became another slab.
+ *           was read. If the descriptor becomes another slab after that, the generation in the
+ *           state makes the claim fail.
  * Order     SLABHEAD: head acquire, state acquire, head. A thread that reuses a descriptor has
  *           popped it before; so a thread that reads a state of the new use sees a new head as
  *           well.

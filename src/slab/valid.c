@@ -2,9 +2,10 @@
 /*
  * slab/valid.c - whether a slab, its cache and its bitmap hold together
  *
- * Rules     A slab is like its cache says. At most as many objects are counted as free as there are
- *           bits, and bits as there are objects. A thread that left in the middle of a call has
- *           objects claimed for good, so there may be more bits than are counted.
+ * Rules     A slab has the sizes and numbers that its cache says. The count of free objects is at
+ *           most the number of bits that are set, and that is at most the number of objects. A
+ *           thread that left in the middle of a call has claimed objects for good, so more bits may
+ *           be set than are counted.
  * Context   ordinary threads; see valid.h.
  * Tests     tests/unit/slab/test_valid.c
  */

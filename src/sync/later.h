@@ -5,8 +5,8 @@
  * Idea      A thread that must not do a piece of work notes the thing that needs it, and goes on. A
  *           note says "look here"; the thing's own state says what to do. So a thing is on the list
  *           once, however often it was noted, and a note that is out of date is harmless.
- * Objects   a stack (sync/stack.h) of things that never leave memory. noted: 1 from before a
- *           thing is on it until a taker has it.
+ * Objects   a stack (sync/stack.h) of things that never leave memory. noted: a thread sets it to 1
+ *           before it pushes the thing, and the taker sets it to 0 after it has popped the thing.
  * Order     LATER: the mark is set and cleared by exchanges that acquire and release. A thread that
  *           finds it set pushes nothing: the thread that clears it sees all that was done before.
  * Context   any, a few steps; each lost race means that another thread made progress.

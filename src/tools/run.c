@@ -2,11 +2,11 @@
 /*
  * tools/run.c - stele run: a program with Stele as its malloc
  *
- * Idea      no wrapper stays behind: LD_PRELOAD and STELE_OPTIONS are set, then this process becomes
- *           the program. Its children inherit both.
- * Failure   an option that the library would only complain about is an error here, before the
- *           program starts. A program that the dynamic linker would not preload anything into
- *           (static, set-user-ID, other architecture) still runs, with a warning.
+ * Idea      The command sets LD_PRELOAD and STELE_OPTIONS, then this process becomes the program,
+ *           so no wrapper stays behind. The program's children inherit both.
+ * Failure   A bad option, of which the library would only complain, is an error here, before the
+ *           program starts. If the dynamic linker preloads nothing into the program (static,
+ *           set-user-ID, other architecture), the command warns and runs the program all the same.
  * Tests     tests/tools/test_stele.sh
  */
 #include "tools/tools.h"

@@ -7,9 +7,10 @@
  *           word and then loads the other: one of them sees the other. A removal calls off
  *           a call that is only announced, and waits for those that are inside. The record names
  *           its thread: if that thread died, the removal that waits for it clears the record.
- * States    wanted: 0 nobody is called; else the events. A record is 0 (free), or {thread:32,
- *           depth:3, announced:4, inside:24}: the place after which it asks, plus 1; and three bits
- *           for each place, how often the thread is inside of it.
+ * States    wanted: the events that the callback wants; 0: it is not called. A record is 0 (free),
+ *           or {thread:32, depth:3, announced:4, inside:24}. `announced` is the number of the place
+ *           that the thread asks for, plus 1. `inside` has three bits for each place: how often the
+ *           thread is inside of it.
  * Order     TRACE: fn and arg are complete before wanted names an event, and are read by a caller
  *           that announced itself and saw it. Announcing and removing are sequentially
  *           consistent; leaving releases the callback's work to the removal that waits for it.

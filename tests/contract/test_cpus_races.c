@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Contract 24, 29 and 30: a slot goes beside a create, a destroy or a shrink, at every step of
- * either side. One thread is held at a named point of a change or of a create, destroy or shrink;
- * the other runs against it.
+ * Contract 24, 29 and 30: a slot goes while a cache is created, destroyed or shrunk. The test holds
+ * one of two threads at each named point of its call in turn: the thread that changes the slots, or
+ * the one that creates, destroys or shrinks. The other thread makes its own call meanwhile.
  * Controls  with STELE_BROKEN_LIST_EARLY or STELE_BROKEN_FLUSH_UNHELD in cache/broken.h set, this
  *           program must fail.
  */

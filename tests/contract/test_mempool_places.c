@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Threads leave calls of a pool again and again: the places of the table of waiters, and those of a
- * reserve, come to an end. Calls of other threads still come back, and are served.
+ * Threads leave calls of a pool again and again, until the table of waiters and the reserve have no
+ * free place. Calls of other threads still come back, and are served.
  */
 #include "left_pool.h"
 

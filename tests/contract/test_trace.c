@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Contract of <stele/trace.h>: every call is one event, with what the kernel's event has, and names
- * its caller.
+ * Contract of <stele/trace.h>: every call causes one event. The event has the fields of the
+ * kernel's event, and names the caller.
  */
 #include "trace_log.h"
 

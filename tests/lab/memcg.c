@@ -3,9 +3,9 @@
  * tests/lab/memcg.c - a control group's limit of memory, set at the start or later
  *
  * Idea      A child in a group with a limit allocates and frees in phases of different sizes. The
- *           kernel kills it when it holds more than the limit. The least limit that it
- *           survives is searched for, with the library and with the C library: the
- *           first must not be more than MORE_MIB above the second.
+ *           kernel kills it when it holds more than the limit. The test searches for the least
+ *           limit that the child survives, with the library and with the C library. The
+ *           library's limit must not be more than MORE_MIB above the C library's.
  * Later     The child is without a limit at first, has a burst, and frees most of it. Then its parent
  *           sets the limit, for which the kernel kills at once if too much is held.
  * Control   a child dies under the smallest limit, and lives under the largest.

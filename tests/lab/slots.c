@@ -3,13 +3,14 @@
  * tests/lab/slots.c - does the library use what this kernel has?
  *
  * Idea      A kernel says in the auxiliary vector how much of its area for restartable sequences
- *           it fills (since 6.3, when mm_cid was added); one that says nothing has the CPU's
- *           number alone. A guest without mm_cid in which slots are numbered by it, or one with it
- *           in which they are not, would test something else than it says.
- * Argument  of what the environment takes away: nothing, "no_mm_cid" (STELE_MM_CID=0) or
- *           "unregistered" (the C library registers no thread: Stele must); or "often": the first,
- *           in many processes one after another, since the library proves at each start that a
- *           sequence is aborted, and must not be wrong about it on a slow CPU.
+ *           it fills (since 6.3, when mm_cid was added). A kernel that says nothing has the CPU's
+ *           number alone. The library must number slots by mm_cid if the guest's kernel has it,
+ *           and not otherwise: else the guest's tests would test another mode than they say.
+ * Argument  none: the environment takes nothing away. "no_mm_cid": it takes mm_cid away
+ *           (STELE_MM_CID=0). "unregistered": the C library registers no thread, so Stele must.
+ *           "often": as without an argument, in many processes one after another. The library
+ *           proves at each start that a sequence is aborted, and must not be wrong about it on a
+ *           slow CPU.
  */
 #include <fcntl.h>
 #include <stdio.h>

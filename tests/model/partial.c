@@ -10,7 +10,7 @@
  * Scenes    FRESH   one makes a slab, another claims from it
  *           REUSE   one looks at a slab and claims; another empties that slab meanwhile, and makes
  *                   one of the other cache in its descriptor
- *           SPENT   two find a slab that has nothing on top, a third gives to it
+ *           SPENT   the slab on top has no free object: two find it so, a third gives one to it
  *           TIDY    one tidies the stack, another claims from its slab, a third gives to it
  *           IDLE    one tidies a stack with an idle slab, another claims from that
  * Broken    HEAD        the head is not looked at again after the state
@@ -18,8 +18,8 @@
  *           DESCRIPTOR  the descriptor is returned without asking whether it is on a stack
  *           TIDY_IDLE   an idle slab is retired without being taken
  *           TIDY_OFF    the descriptor of an idle slab is not told that it is off the stack
- *           HEAD_STATE  the claimed state read relaxed, the claim too: the fields of the slab
- *                       are read without its maker (TSan)
+ *           HEAD_STATE  head, state and claim are relaxed: a thread reads the fields of a slab
+ *                       without having seen what its maker wrote there (TSan)
  */
 #ifdef BROKEN_HEAD_STATE
 #define ORDER_HEAD memory_order_relaxed

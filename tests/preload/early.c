@@ -7,7 +7,7 @@
  *           in a plugin's constructor and thread-locals, at exit and in destructors. Blocks
  *           that were made early are checked and freed late.
  * TLS       the drop-in's thread-locals must fit the reserve that the loader keeps for
- *           dlopen(): at most 64 bytes.
+ *           dlopen(): at most TLS_MAX bytes.
  * Failure   a destructor ends the process with _exit(1).
  * Argument  the plugin, tests/preload/plugin.c.
  */

@@ -3,9 +3,10 @@
  * tests/stress/plugins.c PLUGIN SECONDS - a plugin is loaded and unloaded while slots flap, the
  * loop that crashed the kernel in 2004; then caches are made and destroyed, and no memory is kept
  *
- * Idea      Linked with the shared library, as the plugin is. Nothing may be said on standard error
- *           but that a name is taken, and no bad free counted; memory must not grow: the
- *           resident size after a tenth of the lives is compared with the one at the end.
+ * Idea      The program is linked with the shared library, as the plugin is. The library may write
+ *           nothing on standard error but that a name is taken. It must count no bad free. Memory
+ *           must not grow: the program compares the resident size after a tenth of the lives with
+ *           the one at the end.
  */
 #include <dlfcn.h>
 #include <pthread.h>

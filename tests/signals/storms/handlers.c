@@ -13,8 +13,8 @@
  *           on the alternate stack.
  * Failure   an object that is not its owner's; a changed errno; a count that is off in the end;
  *           a stack that did not suffice; the alarm, when a thread stands still.
- * Argument  seconds to run, and what kinds_start() makes of the second. In a run of many minutes
- *           $STORM_SECONDS says how long it is instead.
+ * Arguments seconds to run, then the argument of kinds_start(). In a run of many minutes
+ *           $STORM_SECONDS has the seconds instead.
  */
 #include "storm.h"
 #include <signal.h>
