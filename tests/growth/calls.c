@@ -183,16 +183,11 @@ static const struct kind {
 	const char *name;
 	void (*call)(void);
 } kinds[] = {
-	{ "40 objects of a cache", objects },
-	{ "40 blocks of up to 4 KiB", small_blocks },
-	{ "a block of 100 KB", large },
-	{ "a block of 2.1 MB", huge },
-	{ "a block that grows", growing },
-	{ "16 pages", pages },
-	{ "40 blocks, _nolock", nolock },
-	{ "40 objects in bulk", bulk },
-	{ "40 calls of kfree_rcu()", deferred },
-	{ "kmem_cache_shrink()", shrink },
+	{ "40 objects of a cache", objects },	 { "40 blocks of up to 4 KiB", small_blocks },
+	{ "a block of 100 KB", large },		 { "a block of 2.1 MB", huge },
+	{ "a block that grows", growing },	 { "16 pages", pages },
+	{ "40 blocks, _nolock", nolock },	 { "40 objects in bulk", bulk },
+	{ "40 calls of kfree_rcu()", deferred }, { "kmem_cache_shrink()", shrink },
 	{ "kmem_cache_create()", create },
 };
 #define KINDS (sizeof(kinds) / sizeof(kinds[0]))
