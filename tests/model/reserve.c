@@ -55,32 +55,31 @@ static reserve_place_t places[RESERVE_FIRST];
 static struct reserve reserve;
 static struct payload *held[MODEL_THREADS + 1];
 
-/* What the broken variants replace. */
-static __attribute__((unused)) void *fetch(unsigned from)
+/* What the broken variants replace. NULL: another thread was faster. */
+static __attribute__((unused)) void *fetch_from(unsigned k)
 {
 #ifdef BROKEN_RESERVE_FETCH
-	for (unsigned i = 0; i < FETCH_TRIES * MOST; i++) {
-		reserve_place_t *place = &places[(from + i) % MOST];
-		void *p = load_acquire(place);
+	void *p = load_acquire(&places[k]);
 
-		STELE_POINT("model:fetch");
-		if (p) {
-			store_relaxed(place, NULL);
-			return p;
-		}
-	}
-	model_assert(!"an element was owed");
+	STELE_POINT("model:fetch");
+	if (p)
+		store_relaxed(&places[k], NULL);
+	return p;
+#else
+	return atomic_exchange_explicit(&places[k], NULL, memory_order_acquire);
 #endif
-	return reserve_fetch(&reserve, from);
 }
 
 /* Else a thread that is owed too much would look for it for ever, and the variant would not end. */
 static __attribute__((unused)) void *fetch_owed(void)
 {
 	for (int i = 0; i < FETCH_TRIES; i++)
-		for (unsigned k = 0; k < MOST + RESERVE_SPARE; k++)
-			if (load_relaxed(&places[k]))
-				return fetch(k);
+		for (unsigned k = 0; k < MOST + RESERVE_SPARE; k++) {
+			void *p = load_relaxed(&places[k]) ? fetch_from(k) : NULL;
+
+			if (p)
+				return p;
+		}
 	model_assert(!"an element was owed");
 	return NULL;
 }
@@ -88,7 +87,8 @@ static __attribute__((unused)) void *fetch_owed(void)
 static bool take(void **p)
 {
 #if defined(BROKEN_RESERVE_TAKE) || defined(BROKEN_RESERVE_FETCH) ||                               \
-	defined(BROKEN_RESERVE_COUNT) || defined(BROKEN_RESERVE_FALL)
+	defined(BROKEN_RESERVE_COUNT) || defined(BROKEN_RESERVE_FALL) ||                           \
+	defined(BROKEN_RESERVE_DROP)
 	uint64_t old = load_seq(&reserve.counts);
 	bool ok = counts_elements(old) > 0;
 
