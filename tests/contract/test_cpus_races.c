@@ -308,7 +308,6 @@ static int setup(void **state)
 	CPU_ZERO(&set);
 	CPU_SET(sched_getcpu(), &set);
 	sched_setaffinity(0, sizeof(set), &set); /* so that a slot is the same a moment later */
-	stele_inject = hold;			 /* before there are other threads */
 	stele_rcu_set_flavor(&toy_flavor);
 	for_each_possible_cpu(cpu) if (!cpu_online(cpu) && stele_cpu_up(cpu) != 0) return -1;
 	return num_possible_cpus() < 2 ? -1 : 0;
@@ -372,5 +371,6 @@ int main(void)
 	};
 	size_t n = sizeof(tests) / sizeof(tests[0]);
 
+	stele_inject = hold; /* before there are other threads */
 	return run_until_one_fails(tests, FORKS_BESIDE_THREADS ? n : n - 1);
 }
