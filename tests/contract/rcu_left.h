@@ -3,9 +3,8 @@
  * tests/contract/rcu_left.h - what the tests of threads that leave or wait share
  *
  * Idea      leave() is a handler that jumps out of whatever it interrupted. Afterwards others_go_on()
- *           and barriers_are_short() show that nobody is held up. no_threads refuses the library
- *           its runner: whoever waits for readers does the work.
- * Link      with --wrap=pthread_create.
+ *           and barriers_are_short() show that nobody is held up. Where no_threads refuses the library
+ *           its runner, whoever waits for readers does the work.
  */
 #ifndef STELE_TESTS_CONTRACT_RCU_LEFT_H
 #define STELE_TESTS_CONTRACT_RCU_LEFT_H
@@ -13,6 +12,7 @@
 #include "../nap.h"
 #include "../toy_flavor.h"
 #include "contract.h"
+#include "no_threads.h"
 #include "os/os.h"
 #include "rcu/rcu.h"
 
@@ -50,25 +50,6 @@ static inline void give(struct kmem_cache *s)
 	struct item *p = kmem_cache_alloc(s, 0);
 
 	kfree_rcu(p, rcu);
-}
-
-/* ---- no thread can be made ---- */
-
-static _Atomic bool no_threads;
-static _Atomic unsigned refused;
-
-int __real_pthread_create(pthread_t *, const pthread_attr_t *, void *(*)(void *), void *);
-int __wrap_pthread_create(pthread_t *thread, const pthread_attr_t *attr, void *(*run)(void *),
-			  void *arg);
-
-/* Only a runner has attributes. */
-int __wrap_pthread_create(pthread_t *thread, const pthread_attr_t *attr, void *(*run)(void *),
-			  void *arg)
-{
-	if (!attr || !no_threads)
-		return __real_pthread_create(thread, attr, run, arg);
-	refused++;
-	return EAGAIN;
 }
 
 /* ---- leaving ---- */

@@ -10,6 +10,7 @@
 #include "../toy_flavor.h"
 #include "base/options.h"
 #include "contract.h"
+#include "no_threads.h"
 #include "rcu/rounds.h"
 #include "slab/kmem_cache.h"
 #include "sync/inject.h"
@@ -37,25 +38,6 @@ static int each(void **state)
 	(void)state;
 	alarm(30);
 	return 0;
-}
-
-/* ---- threads that cannot be made ---- */
-
-static _Atomic bool no_threads;
-static _Atomic unsigned made;
-
-int __real_pthread_create(pthread_t *, const pthread_attr_t *, void *(*)(void *), void *);
-int __wrap_pthread_create(pthread_t *thread, const pthread_attr_t *attr, void *(*run)(void *),
-			  void *arg);
-
-/* Only a runner has attributes. */
-int __wrap_pthread_create(pthread_t *thread, const pthread_attr_t *attr, void *(*run)(void *),
-			  void *arg)
-{
-	if (attr && no_threads)
-		return EAGAIN;
-	made += attr != NULL;
-	return __real_pthread_create(thread, attr, run, arg);
 }
 
 /* ---- a thread that stalls ---- */
@@ -310,7 +292,7 @@ static void a_runner_that_stalls_is_replaced(void **state)
 
 	(void)state;
 	for (unsigned i = 0; i < STELE_ARRAY_SIZE(points); i++) {
-		unsigned before = made;
+		unsigned before = threads_made;
 		pthread_t barrier;
 
 		flood(s);
@@ -323,7 +305,7 @@ static void a_runner_that_stalls_is_replaced(void **state)
 		start_barrier(&barrier);
 		wait_until_back(barrier);
 		/* It is not replaced again once it is gone. */
-		assert_true(made <= before + 3);
+		assert_true(threads_made <= before + 3);
 	}
 	kmem_cache_destroy(s);
 }

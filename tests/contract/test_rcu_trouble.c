@@ -7,6 +7,7 @@
 #include "../toy_flavor.h"
 #include "base/options.h"
 #include "contract.h"
+#include "no_threads.h"
 #include "rcu/rcu.h"
 #include "slab/slabs.h"
 #include <errno.h>
@@ -43,23 +44,6 @@ static const struct rcu_flavor_struct other_flavor = {
 };
 
 /* ---- threads that cannot be made ---- */
-
-static _Atomic bool no_threads;
-static _Atomic unsigned refused;
-
-int __real_pthread_create(pthread_t *, const pthread_attr_t *, void *(*)(void *), void *);
-int __wrap_pthread_create(pthread_t *thread, const pthread_attr_t *attr, void *(*run)(void *),
-			  void *arg);
-
-/* Only a runner has attributes. */
-int __wrap_pthread_create(pthread_t *thread, const pthread_attr_t *attr, void *(*run)(void *),
-			  void *arg)
-{
-	if (!attr || !no_threads)
-		return __real_pthread_create(thread, attr, run, arg);
-	refused++;
-	return EAGAIN;
-}
 
 static struct kmem_cache *others;
 
@@ -114,7 +98,7 @@ static void without_a_runner_all_waiters_get_their_rounds(void **state)
 		kvfree_rcu_barrier_on_cache(others);
 		pthread_join(late, NULL);
 	}
-	assert_true(refused > 0);
+	assert_true(threads_refused > 0);
 	assert_int_equal(stats_now().rcu_bytes, 0);
 	kmem_cache_destroy(others);
 }
