@@ -47,6 +47,12 @@ void stele_fmt(struct stele_out *o, const char *fmt, ...) __attribute__((format(
 void stele_vfmt(struct stele_out *o, const char *fmt, va_list ap)
 	__attribute__((format(printf, 2, 0)));
 
+/* The end of a noun after the number @n. */
+static inline const char *plural(uint64_t n)
+{
+	return n == 1 ? "" : "s";
+}
+
 /**
  * stele_say - one message on standard error
  * @fmt: as stele_fmt(); prefix "stele: " and the newline are the caller's

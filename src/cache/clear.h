@@ -28,8 +28,7 @@ static inline bool clears_freed(const struct kmem_cache *s)
 static inline void clear_freed(const struct kmem_cache *s, void *p)
 {
 	if (clears_freed(s))
-		memset(p, 0,
-		       s->meta ? load_relaxed(&((struct kmem_cache *)s)->object_size) : s->size);
+		memset(p, 0, s->meta ? cache_object_size(s) : s->size);
 }
 
 #endif

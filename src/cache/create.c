@@ -200,8 +200,7 @@ static struct kmem_cache *create_locked(struct request *r, struct kmem_cache *me
 
 	if (s) {
 		s->refcount++;
-		store_relaxed(&s->object_size,
-			      STELE_MAX(load_relaxed(&s->object_size), (uint32_t)r->size));
+		store_relaxed(&s->object_size, STELE_MAX(cache_object_size(s), (uint32_t)r->size));
 		return s;
 	}
 	if (!memory)
@@ -313,7 +312,7 @@ struct kmem_cache *(kmem_cache_create)(const char *name, size_t size, unsigned i
 
 unsigned int kmem_cache_size(struct kmem_cache *s)
 {
-	return load_relaxed(&s->object_size);
+	return cache_object_size(s);
 }
 
 bool slab_is_available(void)

@@ -95,7 +95,7 @@ static void lay_out_anew(struct kmem_cache *s, uint32_t flags)
 	s->words = s->fast_recip = s->fast_limit = s->capacity = 0;
 	if (words)
 		stele_pcpu_free(words);
-	stele_slab_geometry(s, load_relaxed(&s->object_size), s->align, flags);
+	stele_slab_geometry(s, cache_object_size(s), s->align, flags);
 	stele_cache_sheaves(s, 0);
 }
 

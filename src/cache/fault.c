@@ -10,7 +10,7 @@
 bool stele_slab_fault_hits(const struct kmem_cache *s, gfp_t gfp, const void *site)
 {
 	const struct fault_call call = { .name = s->name,
-					 .bytes = load_relaxed(&s->object_size),
+					 .bytes = cache_object_size(s),
 					 .gfp = gfp,
 					 .marked = load_relaxed(&s->fault_marked),
 					 .site = site };

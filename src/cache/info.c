@@ -37,7 +37,7 @@ static STELE_RACY_LOOK void add_run(struct run *run, void *arg)
 	if (run->kind != RUN_SLAB || run->cache != tally->s || !run->recip)
 		return;
 	tally->slabs++;
-	tally->free += load_relaxed(&run->state) & STATE_FREE;
+	tally->free += state_free(&run->state);
 }
 
 struct sink {
@@ -104,8 +104,7 @@ static STELE_RACY_LOOK bool is_live_slab(const struct run *run)
 
 	racy_target(s);
 	return run->kind == RUN_SLAB && run->recip && s &&
-	       (!(s->flags & SLAB_KEPT) ||
-		(load_relaxed(&((struct run *)run)->state) & STATE_FREE) != run->objects);
+	       (!(s->flags & SLAB_KEPT) || state_free(&((struct run *)run)->state) != run->objects);
 }
 
 static STELE_RACY_LOOK void sum_run(struct run *run, void *arg)
@@ -113,7 +112,7 @@ static STELE_RACY_LOOK void sum_run(struct run *run, void *arg)
 	struct stele_stats *stats = arg;
 
 	if (is_live_slab(run)) {
-		uint64_t free = load_relaxed(&run->state) & STATE_FREE;
+		uint64_t free = state_free(&run->state);
 
 		stats->slab_bytes += run->bytes;
 		stats->slab_free_bytes += free * run->size;
@@ -141,7 +140,7 @@ static STELE_RACY_LOOK void sum_run_of_node(struct run *run, void *arg)
 		return;
 	if (slab) {
 		sum->stats->slab_bytes += run->bytes;
-		sum->stats->slab_free_bytes += (load_relaxed(&run->state) & STATE_FREE) * run->size;
+		sum->stats->slab_free_bytes += (uint64_t)state_free(&run->state) * run->size;
 	} else if (run->kind != RUN_SLAB && !run_rests(run)) {
 		sum->stats->large_bytes += run->bytes;
 	}

@@ -64,6 +64,12 @@
 #define STATE_IDLE (1ull << 18)
 #define STATE_GENERATION (1ull << 32)
 
+/* Objects that the state counts as free: a look, which may change at once. */
+static inline unsigned state_free(_Atomic uint64_t *state)
+{
+	return (unsigned)(load_relaxed(state) & STATE_FREE);
+}
+
 enum give_result {
 	GIVE_DONE,
 	GIVE_LIST,  /* the caller pushes the slab on the partial stack */

@@ -134,7 +134,7 @@ static void tell_mistakes(const char *text)
 
 /* ---- the choice ---- */
 
-/* What the user has written, or a profile stands for. */
+/* The user's own text, or the text that a profile stands for. */
 static const char *chosen_text(void)
 {
 	if (stele_opt.debug)

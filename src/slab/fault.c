@@ -21,7 +21,6 @@
 #include "os/os.h"
 #include "os/report.h"
 #include "percpu/system.h"
-#include "slab/bitmap.h"
 #include "slab/track.h"
 #include "sync/depot.h"
 #include <stele/debug.h>
@@ -141,7 +140,7 @@ static void dump_bytes(const char *label, const uint8_t *from, const uint8_t *to
 
 static void dump_object(const struct kmem_cache *s, uint8_t *p)
 {
-	uint32_t size = load_relaxed(&((struct kmem_cache *)s)->object_size);
+	uint32_t size = cache_object_size(s);
 
 	if (zone_of(s))
 		dump_bytes("Redzone", p - ZONE_SIZE, p);
@@ -149,17 +148,11 @@ static void dump_object(const struct kmem_cache *s, uint8_t *p)
 	dump_bytes(zone_of(s) ? "Redzone" : "Padding", p + size, p + s->meta);
 }
 
-/* Whether the record of the object is damaged itself. */
-static bool knows_nothing(const struct fault *f)
-{
-	return f->n && !f->damage[f->n - 1].wanted;
-}
-
 static void report_tracks(const struct fault *f)
 {
 	const struct object_meta *meta = meta_of(f->s, f->object);
 
-	if (!(f->s->flags & SLAB_STORE_USER) || knows_nothing(f)) {
+	if (!(f->s->flags & SLAB_STORE_USER) || fault_is_of_record(f)) {
 		stele_report("stele: object allocation/free stack trace missing\n");
 		return;
 	}
@@ -169,10 +162,8 @@ static void report_tracks(const struct fault *f)
 
 static void report_its_slab(const struct kmem_cache *s, const struct run *run)
 {
-	unsigned free = (unsigned)(load_relaxed(&((struct run *)run)->state) & STATE_FREE);
-
 	stele_report("stele: Slab %p objects=%u used=%u fp=%p flags=%s\n", (void *)run->base,
-		     s->objects, s->objects - STELE_MIN(free, s->objects), (void *)0,
+		     s->objects, objects_used(run), (void *)0,
 		     s->flags & SLAB_TYPESAFE_BY_RCU ? "typesafe" : "slab");
 }
 
@@ -200,9 +191,9 @@ void stele_fault_frame(const struct fault *f, const char *message)
 
 /* ---- the lines around it ---- */
 
-static void report_damage(const struct fault *f, const struct damage *d)
+void stele_damage_report(const struct run *run, const struct damage *d)
 {
-	size_t offset = (size_t)((uintptr_t)d->from - f->run->base);
+	size_t offset = (size_t)((uintptr_t)d->from - run->base);
 
 	if (d->wanted)
 		stele_report("stele: [%s overwritten] %p-%p @offset=%zu. First byte 0x%x instead "
@@ -224,10 +215,9 @@ static void report_in_short(const struct fault *f)
 		stele_os_place(f->call.site, place);
 	stele_report("stele: %s(%p): %zu byte%s %s an object of %u bytes in cache '%s'; "
 		     "%s%s%s%s; next: watch *(char *)%p\n",
-		     f->call.name, f->object, (size_t)(d->to - d->from),
-		     d->to - d->from == 1 ? "" : "s", d->how, f->asked, f->s->name, f->outcome,
-		     f->call.site ? " (called from " : "", place, f->call.site ? ")" : "",
-		     (void *)d->from);
+		     f->call.name, f->object, damage_size(d), plural(damage_size(d)), d->how,
+		     f->asked, f->s->name, f->outcome, f->call.site ? " (called from " : "", place,
+		     f->call.site ? ")" : "", (void *)d->from);
 }
 
 bool stele_fault_counts(void)
@@ -246,7 +236,7 @@ bool stele_fault_report(const struct fault *f)
 		return false;
 	stele_last_fault = *f;
 	for (unsigned i = 0; i < f->n; i++)
-		report_damage(f, &f->damage[i]);
+		stele_damage_report(f->run, &f->damage[i]);
 	stele_fault_frame(f, f->object ? "Object corrupt" : "Padding overwritten");
 	return true;
 }
@@ -255,6 +245,16 @@ void stele_fault_fix(const struct kmem_cache *s, const char *what, const void *p
 {
 	if (!counted())
 		stele_report("stele: FIX %s: %s%p%s\n", s->name, what, p, how);
+}
+
+static void report_padding_in_short(const struct fault *f)
+{
+	const struct damage *d = &f->damage[0];
+
+	stele_report("stele: %s: %zu byte%s written between the objects of cache '%s'; %s; "
+		     "next: watch *(char *)%p\n",
+		     f->call.name, damage_size(d), plural(damage_size(d)), f->s->name, f->outcome,
+		     (void *)d->from);
 }
 
 void stele_fault_fixed(const struct fault *f, bool told)
@@ -271,10 +271,6 @@ void stele_fault_fixed(const struct fault *f, bool told)
 	if (f->object)
 		report_in_short(f);
 	else
-		stele_report("stele: %s: %zu byte%s written between the objects of cache '%s'; "
-			     "%s; next: watch *(char *)%p\n",
-			     f->call.name, (size_t)(f->damage[0].to - f->damage[0].from),
-			     f->damage[0].to - f->damage[0].from == 1 ? "" : "s", f->s->name,
-			     f->outcome, (void *)f->damage[0].from);
+		report_padding_in_short(f);
 	stele_reported();
 }

@@ -5,6 +5,7 @@
 #ifndef STELE_SLAB_FAULT_H
 #define STELE_SLAB_FAULT_H
 
+#include "slab/bitmap.h"
 #include "slab/layout.h"
 #include "slab/report.h"
 
@@ -15,6 +16,11 @@ struct damage {
 	uint8_t *from, *to;
 	uint8_t found, wanted;
 };
+
+static inline size_t damage_size(const struct damage *d)
+{
+	return (size_t)(d->to - d->from);
+}
 
 #define DAMAGES_MAX 6u
 
@@ -30,9 +36,26 @@ struct fault {
 	struct damage damage[DAMAGES_MAX];
 };
 
+/* Whether the record of the object is damaged itself. It is looked at last, and has no byte that it
+ * should hold. */
+static inline bool fault_is_of_record(const struct fault *f)
+{
+	return f->n && !f->damage[f->n - 1].wanted;
+}
+
 /* The one that was reported last, for a debugger. */
 extern struct fault stele_last_fault __attribute__((visibility("hidden")));
 
+/* Objects of a slab that are in use, or rest in sheaves: a look, which may change at once. */
+static inline unsigned objects_used(const struct run *run)
+{
+	unsigned free = state_free(&((struct run *)run)->state);
+
+	return run->objects - STELE_MIN(free, (unsigned)run->objects);
+}
+
+/* Writes the line of one damage in a slab or a block. */
+void stele_damage_report(const struct run *run, const struct damage *d);
 /* Writes the frame of a report: the line "BUG", and all that is known of the object. */
 void stele_fault_frame(const struct fault *f, const char *message);
 /* Reports or counts a fault that has damages. True: it was reported. */

@@ -104,6 +104,12 @@ static inline bool cache_may_clear(const struct kmem_cache *s)
 	       !(s->flags & (SLAB_TYPESAFE_BY_RCU | SLAB_POISON | SLAB_OWN | SLAB_KEPT));
 }
 
+/* The bytes that the program knows of. They grow when another cache is merged into this one. */
+static inline uint32_t cache_object_size(const struct kmem_cache *s)
+{
+	return load_relaxed(&((struct kmem_cache *)s)->object_size);
+}
+
 /* For a run that is no slab any more. */
 extern struct kmem_cache stele_no_cache __attribute__((visibility("hidden")));
 

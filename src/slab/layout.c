@@ -49,7 +49,7 @@ STELE_RACY_LOOK uint32_t stele_meta_sum(const struct kmem_cache *s, const void *
 
 void stele_zones_fill(const struct kmem_cache *s, void *p, uint8_t byte)
 {
-	uint32_t size = load_relaxed(&((struct kmem_cache *)s)->object_size);
+	uint32_t size = cache_object_size(s);
 
 	if (s->flags & SLAB_RED_ZONE)
 		memset((char *)p - ZONE_SIZE, byte, ZONE_SIZE);
@@ -60,7 +60,7 @@ void stele_zones_fill(const struct kmem_cache *s, void *p, uint8_t byte)
 
 void stele_poison_fill(const struct kmem_cache *s, void *p)
 {
-	uint32_t size = load_relaxed(&((struct kmem_cache *)s)->object_size);
+	uint32_t size = cache_object_size(s);
 
 	if (!is_poisoned(s))
 		return;
@@ -80,7 +80,7 @@ void stele_layout_fill(const struct kmem_cache *s, struct run *run)
 		struct object_meta *meta = meta_of(s, p);
 
 		memset(meta, 0, s->size - zone - s->meta);
-		meta->asked = load_relaxed(&((struct kmem_cache *)s)->object_size);
+		meta->asked = cache_object_size(s);
 		stele_zones_fill(s, p, BYTE_ZONE_FREE);
 		stele_poison_fill(s, p);
 		meta_seal(s, p, OBJECT_FREE);

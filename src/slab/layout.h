@@ -92,12 +92,17 @@ uint32_t stele_meta_sum(const struct kmem_cache *s, const void *p, uint32_t stat
 void stele_zones_fill(const struct kmem_cache *s, void *p, uint8_t byte);
 void stele_poison_fill(const struct kmem_cache *s, void *p);
 
+/* The word of the state after the next change, to @kind. */
+static inline uint32_t next_state(uint32_t state, enum object_state kind)
+{
+	return ((state & ~OBJECT_STATE) + OBJECT_TURN) | (uint32_t)kind;
+}
+
 /* The object changes to @state. Threads that see the state see its record, too. */
 static inline void meta_seal(const struct kmem_cache *s, void *p, enum object_state state)
 {
 	struct object_meta *meta = meta_of(s, p);
-	uint32_t next = ((load_relaxed(&meta->state) & ~OBJECT_STATE) + OBJECT_TURN) |
-			(uint32_t)state;
+	uint32_t next = next_state(load_relaxed(&meta->state), state);
 
 	meta->check = stele_meta_sum(s, p, next);
 	/* ORDER(OBJECT_STATE) release */

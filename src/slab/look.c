@@ -81,7 +81,7 @@ static void look_at_zones(struct fault *f, bool used)
 {
 	const struct kmem_cache *s = f->s;
 	uint8_t byte = used ? BYTE_ZONE_USED : BYTE_ZONE_FREE, *p = f->object;
-	uint32_t size = load_relaxed(&((struct kmem_cache *)s)->object_size);
+	uint32_t size = cache_object_size(s);
 
 	if (!zone_of(s)) {
 		stele_look_at_bytes(f, "Object padding", "written behind the end of", p + size,
@@ -99,7 +99,7 @@ static void look_at_zones(struct fault *f, bool used)
 
 static void look_at_poison(struct fault *f)
 {
-	uint32_t size = load_relaxed(&((struct kmem_cache *)f->s)->object_size);
+	uint32_t size = cache_object_size(f->s);
 	uint8_t *p = f->object;
 
 	stele_look_at_bytes(f, "Poison", "written after the free of", p, size - 1, BYTE_FREE);
@@ -119,7 +119,7 @@ static STELE_RACY_LOOK bool meta_is_sound(const struct kmem_cache *s, const void
 /* The bytes that the allocation asked for; all of the object, if the record is damaged. */
 static STELE_RACY_LOOK uint32_t asked_of(const struct kmem_cache *s, const void *p, bool sound)
 {
-	uint32_t size = load_relaxed(&((struct kmem_cache *)s)->object_size);
+	uint32_t size = cache_object_size(s);
 
 	return sound ? STELE_MIN(meta_of(s, p)->asked, size) : size;
 }

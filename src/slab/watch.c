@@ -23,7 +23,6 @@
  */
 #include "slab/watch.h"
 #include "os/report.h"
-#include "slab/bitmap.h"
 #include "slab/look.h"
 #include "slab/object.h"
 #include "slab/track.h"
@@ -47,16 +46,11 @@ static void start_meta_over(const struct kmem_cache *s, void *p, bool used)
 {
 	struct object_meta *meta = meta_of(s, p);
 
-	meta->asked = load_relaxed(&((struct kmem_cache *)s)->object_size);
+	meta->asked = cache_object_size(s);
 	meta->unused = 0;
 	if (s->flags & SLAB_STORE_USER)
 		meta->taken = meta->given = (struct track){ 0 };
 	meta_seal(s, p, used ? OBJECT_USED : OBJECT_FREE);
-}
-
-static bool meta_is_damaged(const struct fault *f)
-{
-	return f->n && !f->damage[f->n - 1].wanted;
 }
 
 static __attribute__((noinline, cold)) void report_and_repair(struct fault *f, bool used,
@@ -65,7 +59,7 @@ static __attribute__((noinline, cold)) void report_and_repair(struct fault *f, b
 	bool told = stele_fault_report(f);
 
 	stele_repair(f, seen);
-	if (f->object && meta_is_damaged(f))
+	if (f->object && fault_is_of_record(f))
 		start_meta_over(f->s, f->object, used);
 	stele_fault_fixed(f, told);
 }
@@ -88,20 +82,15 @@ static bool is_sound(struct stele_call call, const struct kmem_cache *s, const s
 static void trace_call(const struct kmem_cache *s, const struct run *run, const void *p,
 		       const char *what)
 {
-	unsigned free = (unsigned)(load_relaxed(&((struct run *)run)->state) & STATE_FREE);
-
-	stele_report("stele: TRACE %s %s %p inuse=%u fp=%p\n", s->name, what, p,
-		     s->objects - STELE_MIN(free, s->objects), (void *)0);
+	stele_report("stele: TRACE %s %s %p inuse=%u fp=%p\n", s->name, what, p, objects_used(run),
+		     (void *)0);
 }
 
 /* ---- take ---- */
 
 static void make_busy(struct object_meta *meta)
 {
-	uint32_t state = load_relaxed(&meta->state);
-
-	store_relaxed(&meta->state,
-		      ((state & ~OBJECT_STATE) + OBJECT_TURN) | (uint32_t)OBJECT_BUSY);
+	store_relaxed(&meta->state, next_state(load_relaxed(&meta->state), OBJECT_BUSY));
 	/* ORDER(OBJECT_STATE) release: it is busy before anything of it changes. */
 	fence_release();
 }
@@ -120,7 +109,7 @@ bool stele_watch_take(const struct kmem_cache *s, void *p)
 		return false;
 	make_busy(meta);
 	stele_zones_fill(s, p, BYTE_ZONE_USED);
-	meta->asked = load_relaxed(&((struct kmem_cache *)s)->object_size);
+	meta->asked = cache_object_size(s);
 	if (s->flags & SLAB_STORE_USER)
 		meta->taken = (struct track){ 0 };
 	meta_seal(s, p, OBJECT_USED);
@@ -130,7 +119,7 @@ bool stele_watch_take(const struct kmem_cache *s, void *p)
 static void object_taken(const struct kmem_cache *s, void *p, size_t asked, const void *site,
 			 enum track_kind kind)
 {
-	uint32_t size = load_relaxed(&((struct kmem_cache *)s)->object_size);
+	uint32_t size = cache_object_size(s);
 	struct object_meta *meta = meta_of(s, p);
 
 	make_busy(meta);
@@ -176,8 +165,7 @@ static bool begin_giving(struct object_meta *meta)
 
 	/* ORDER(OBJECT_STATE) acquire: with what was written about it. */
 	return (state & OBJECT_STATE) == OBJECT_USED &&
-	       cas_acquire(&meta->state, &state,
-			   ((state & ~OBJECT_STATE) + OBJECT_TURN) | (uint32_t)OBJECT_BUSY);
+	       cas_acquire(&meta->state, &state, next_state(state, OBJECT_BUSY));
 }
 
 void stele_watch_twice(const struct kmem_cache *s, const struct run *run, void *p)
@@ -251,11 +239,11 @@ static STELE_RACY_LOOK unsigned look_at_one(const struct kmem_cache *s, const st
 	if (kind != OBJECT_USED && kind != OBJECT_FREE)
 		used = !object_is_free(run, p);
 	stele_look_at_object(&f, used);
-	/* ORDER(OBJECT_STATE) acquire: what was read is older than this look at the state. */
+	/* ORDER(OBJECT_STATE) acquire: the looks at the object come before this look at its state. */
 	fence_acquire();
 	if (stele_likely(!f.n) || load_relaxed(&meta_of(s, p)->state) != state)
 		return 0;
-	if (meta_is_damaged(&f))
+	if (fault_is_of_record(&f))
 		used = !object_is_free(run, p);
 	report_and_repair(&f, used, state);
 	return f.n;
@@ -326,7 +314,7 @@ void stele_watch_tracks(const struct kmem_cache *s, const void *p)
 
 size_t stele_watch_asked(const struct kmem_cache *s, const void *p)
 {
-	uint32_t size = load_relaxed(&((struct kmem_cache *)s)->object_size);
+	uint32_t size = cache_object_size(s);
 
 	return STELE_MIN(meta_of(s, p)->asked, size);
 }

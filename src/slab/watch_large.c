@@ -17,6 +17,7 @@
 #include "os/os.h"
 #include "os/report.h"
 #include "slab/chosen.h"
+#include "base/fmt.h"
 #include "slab/look.h"
 #include "slab/track.h"
 #include "slab/watch.h"
@@ -80,18 +81,15 @@ static void report_large(const struct run *run, struct stele_call call, const st
 	const struct large_meta *meta = large_meta(run);
 	char place[STELE_OS_PLACE_SIZE] = "?";
 
-	stele_report("stele: [%s overwritten] %p-%p @offset=%zu. First byte 0x%x instead of 0x%x\n",
-		     d->what, (void *)d->from, (void *)(d->to - 1),
-		     (size_t)((uintptr_t)d->from - run->base), d->found, d->wanted);
+	stele_damage_report(run, d);
 	stele_track_report("Allocated", &meta->taken);
 	stele_track_report("Freed", &meta->given);
 	if (call.site)
 		stele_os_place(call.site, place);
 	stele_report("stele: %s(%p): %zu byte%s %s a block of %zu bytes; %s (called from %s); "
 		     "next: watch *(char *)%p\n",
-		     call.name, (void *)run->base, (size_t)(d->to - d->from),
-		     d->to - d->from == 1 ? "" : "s", d->how, (size_t)meta->asked, outcome, place,
-		     (void *)d->from);
+		     call.name, (void *)run->base, damage_size(d), plural(damage_size(d)), d->how,
+		     (size_t)meta->asked, outcome, place, (void *)d->from);
 	stele_reported();
 }
 

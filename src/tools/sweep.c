@@ -11,6 +11,7 @@
  * Status    0: no misbehaviour; 1: some; 125, 126, 127 as for stele run.
  * Tests     tests/tools/test_sweep.sh
  */
+#include "base/fmt.h"
 #include "tools/trial.h"
 
 #include <errno.h>
@@ -188,9 +189,9 @@ static int run_as_it_is(struct sweep *s, struct stele_trial *trial)
 static void print_summary(const struct sweep *s, bool over)
 {
 	printf("stele %s: %u allocation%s failed in turn%s, %u run%s misbehaved, %u place%s\n",
-	       s->launch.command, s->tried, s->tried == 1 ? "" : "s",
-	       over ? "" : " (not all that there are)", s->misbehaved,
-	       s->misbehaved == 1 ? "" : "s", s->findings, s->findings == 1 ? "" : "s");
+	       s->launch.command, s->tried, plural(s->tried),
+	       over ? "" : " (not all that there are)", s->misbehaved, plural(s->misbehaved),
+	       s->findings, plural(s->findings));
 }
 
 static int sweep(struct sweep *s)
