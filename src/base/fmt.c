@@ -304,7 +304,7 @@ static __attribute__((noinline)) bool is_kept(void)
 	       now.st_rdev == kept_file.st_rdev && now.st_mode == kept_file.st_mode;
 }
 
-/* What went into a buffer one character too long is cut. */
+/* The buffer has room for one character more than a message. A text that fills it is cut. */
 static void mark_long(struct stele_out *o)
 {
 	if (o->len <= STELE_SAY_MAX)

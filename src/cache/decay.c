@@ -10,7 +10,7 @@
  *           no clock.
  * Objects   frames: in slabs now. mark: the most since the last round.
  *           asked, done: rounds, by number. While they differ, a round is under way. It serves
- *           what was asked for before it began. A thread that crosses the line later gets another
+ *           the requests from before it began. A thread that crosses the line later gets another
  *           one. A thread that is late to say that a round is done costs a round too many.
  * Context   any: a round leaves busy slots alone, and waits for nothing.
  * Bound     one call looks at AT_ONCE caches; later frees of slabs and slow calls go on with the round,

@@ -79,7 +79,7 @@ static void *alloc_late(struct kmem_cache *s)
 void *stele_zero_object(struct kmem_cache *s, void *p)
 {
 	if (!s->ctor)
-		memset(p, 0, load_relaxed(&s->object_size));
+		memset(p, 0, cache_object_size(s));
 	else
 		STELE_WARN_ONCE(
 			"stele: %s: __GFP_ZERO for a cache with a constructor; not zeroed\n",
@@ -138,7 +138,7 @@ void *stele_alloc_anywhere(struct kmem_cache *s, gfp_t gfp)
 	return ready_to_use(s, p, gfp);
 }
 
-/* Out of this slot's sheaves if its node is @node, and if what they give is of that node as well. */
+/* Takes from this slot's sheaves if the slot and the object that they give are of node @node. */
 static void *alloc_from_node(struct kmem_cache *s, unsigned node, enum effort effort)
 {
 	void *p;
@@ -192,9 +192,9 @@ static __attribute__((noinline, cold)) void alloc_event(struct kmem_cache *s, vo
 							int node, const void *site)
 {
 	if (s->meta)
-		stele_watch_taken(p, load_relaxed(&s->object_size), site, KIND_UNKNOWN);
+		stele_watch_taken(p, cache_object_size(s), site, KIND_UNKNOWN);
 	TRACE(KMEM_CACHE_ALLOC, .call_site = site, .ptr = p, .name = s->name,
-	      .bytes_req = load_relaxed(&s->object_size), .bytes_alloc = s->size, .gfp_flags = gfp,
+	      .bytes_req = cache_object_size(s), .bytes_alloc = s->size, .gfp_flags = gfp,
 	      .node = node);
 }
 

@@ -223,7 +223,7 @@ int stele_rcu_flush(struct kmem_cache *s)
 	if (!s->capacity)
 		return 0;
 	error = empty_slots(s);
-	/* ORDER(HANDOVER) acquire: the slots were empty, so what was in one is in hand or queued. */
+	/* ORDER(HANDOVER) acquire: the slots were empty, so each object of theirs is in hand or queued. */
 	fence_acquire();
 	in_hand_wait(&handing, stele_thread_name(), stele_thread_nap, PATIENCE);
 	return error;

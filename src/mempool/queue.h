@@ -76,7 +76,7 @@ static inline bool place_take(struct wait_place *p, uint64_t seen, uint32_t proc
 {
 	uint32_t turn = ((uint32_t)seen & ~HOLDER_THREAD) + HOLDER_TURN;
 
-	/* ORDER(WAITING) acquire: what the last holder wrote there is overwritten. */
+	/* ORDER(WAITING) acquire: this thread overwrites the last holder's words. */
 	return cas_acquire(&p->holder, &seen, (uint64_t)process << 32 | turn | thread);
 }
 

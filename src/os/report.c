@@ -20,7 +20,7 @@
 #include <signal.h>
 #include <stdatomic.h>
 
-/* ORDER(REPORT_TO) release: what the program wrote into it is there for a thread that reports. */
+/* ORDER(REPORT_TO) release: a thread that reports sees all of the program's structure. */
 static _Atomic(const struct stele_report_to *) program;
 
 void stele_report_to(const struct stele_report_to *to)

@@ -135,7 +135,7 @@ static inline bool grace_gather(struct stele_grace *g, uint64_t most)
 	return !load_seq(&g->urgent) && load_relaxed(&g->waiting) < most;
 }
 
-/* Before the round begins: what was urgent until here is in it. */
+/* Before the round begins: it serves all that was urgent until here. */
 static inline void grace_gathered(struct stele_grace *g)
 {
 	/* ORDER(GRACE_SLEEP) sequentially consistent: before the round looks at the lists. */

@@ -35,7 +35,7 @@ static void every_size_is_served_and_aligned(void **state)
 	kmem_buckets_destroy(b);
 }
 
-/* The point of it: what is freed here is not found by anybody else while its slab lives. */
+/* The point of buckets: nobody else gets a freed object of theirs while its slab lives. */
 static void memory_is_not_shared_with_kmalloc(void **state)
 {
 	kmem_buckets *b = buckets();

@@ -203,7 +203,7 @@ static int run_survey(void)
 
 static char *self;
 
-/* Runs this program with three arguments; what it says is in @said. Its exit status. */
+/* Runs this program with three arguments; its output is in @said. Returns its exit status. */
 static int run_self(char *a, char *b, char *c, char *said, size_t size)
 {
 	char *argv[] = { self, a, b, c, NULL };

@@ -3,8 +3,8 @@
  * tests/apps/kernel_clients/adapter.c - the test controls that the kernel's own test programs
  * expect
  *
- * Idea      the programs are linked with --wrap for the calls below: what they call is counted
- *           and limited here, and done by the library.
+ * Idea      the programs are linked with --wrap for the calls below: their calls are
+ *           counted and limited here; the library does them.
  * Controls  a program may say how many allocations without __GFP_DIRECT_RECLAIM a cache grants
  *           (the budget, 0 at first, so that "no memory" happens all the time), and ask what a
  *           cache has given out: objects now, bytes now, objects since a mark. kmalloc()

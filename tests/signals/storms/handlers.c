@@ -166,7 +166,7 @@ static void watch(void)
 		kinds_trim();
 }
 
-/* Nothing was lost on the way: what was made was dropped. */
+/* Nothing was lost on the way: every object that was made was dropped. */
 static unsigned long count(void)
 {
 	unsigned long made = 0, dropped = 0, deep = 0, signals = 0;

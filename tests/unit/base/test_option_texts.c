@@ -20,7 +20,7 @@
 
 static struct stderr_text said;
 
-/* Parses one variable; what was said is in @said. */
+/* Parses one variable. The messages are in @said. */
 static void parse(char *variable)
 {
 	char *envp[] = { variable, NULL };

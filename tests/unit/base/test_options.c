@@ -33,7 +33,7 @@
 
 static struct stderr_text said;
 
-/* Parses the given variables, NULL ends them; what was said is in @said. */
+/* Parses the given variables, NULL ends them. The messages are in @said. */
 static void parse(const char *first, ...)
 {
 	char *envp[MAX_VARS + 1] = { (char *)first };

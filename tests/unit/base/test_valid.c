@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Tests of base/valid.h: what is broken is named, and the process ends there.
+ * Tests of base/valid.h: a message names the broken rule, and the process ends there.
  */
 #include "base/valid.h"
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Tests of page/close.c: address space that a program has left is there for others, at the cost of
- * few system calls; and so is what others have left.
+ * Tests of page/close.c: address space that a program has left is there for others, and the
+ * other way round, at the cost of few system calls.
  */
 #include "os/map.h"
 #include "pages.h"

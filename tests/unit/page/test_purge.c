@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Tests of page/keep.c and page/purge.c: free memory that will be wanted again stays, other memory
- * goes back in few calls, and all of it when asked; what is in use stays as it is.
+ * goes back in few calls, and all of it when asked; memory in use stays as it is.
  */
 #include "purging.h"
 
