@@ -25,6 +25,7 @@
 #include "cache/sheaves.h"
 #include "os/os.h"
 #include "percpu/percpu.h"
+#include "percpu/sheaf.h"
 #include "percpu/system.h"
 #include "sync/in_hand.h"
 

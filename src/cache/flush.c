@@ -15,6 +15,7 @@
 #include "page/run.h"
 #include "percpu/cpus.h"
 #include "percpu/percpu.h"
+#include "percpu/sheaf.h"
 #include "slab/deferred.h"
 #include "slab/slabs.h"
 

@@ -29,7 +29,6 @@
 
 #include "base/bits.h"
 #include "base/layout.h"
-#include "percpu/sheaf.h"
 #include "sync/atomic.h"
 #include <stddef.h>
 
@@ -65,10 +64,6 @@ bool stele_pcpu_cas(uint64_t words, enum stele_word which, uint64_t old, uint64_
 int stele_pcpu_take_all(uint64_t words, bool wait, void (*each)(uint64_t, void *), void *arg);
 /* The same for WORD_RCU, waiting. */
 int stele_pcpu_take_rcu(uint64_t words, void (*each)(uint64_t, void *), void *arg);
-
-/* For a thread that finds REMOTE: its taker may be gone (a child that ran no fork handlers). Never
- * waits. */
-void stele_pcpu_mend(void);
 
 /* A line of words in every slot: its offset, or 0 when all are taken. Lock-free. */
 uint64_t stele_pcpu_alloc(void);
@@ -114,21 +109,5 @@ void stele_pcpu_thread_gone(uint32_t thread);
 
 /* In the child of fork(): slots held by threads that are gone are free again. */
 void stele_pcpu_after_fork(void);
-
-/* Whether a slot's word may be replaced by a sheaf: it has one, or could have. Not when a taker has
- * marked it, nor before the slot's first use. */
-static inline bool word_attachable(uint64_t word)
-{
-	return stele_is_sheaf(word) || word == SHEAF_EMPTY;
-}
-
-/* The same for a caller that has time to mend the mark of a taker that is gone. The answer is still
- * no; the caller's next look finds the word mended. */
-static inline bool word_attachable_mend(uint64_t word)
-{
-	if (stele_unlikely(word == SHEAF_REMOTE))
-		stele_pcpu_mend();
-	return word_attachable(word);
-}
 
 #endif

@@ -16,6 +16,7 @@
 #ifndef STELE_PERCPU_SHEAF_H
 #define STELE_PERCPU_SHEAF_H
 
+#include "base/bits.h"
 #include "base/layout.h"
 #include "sync/links.h"
 
@@ -69,6 +70,26 @@ static inline uint64_t stele_sentinel(unsigned number)
 static inline bool stele_is_sheaf(uint64_t top)
 {
 	return top && top - SHEAF_EMPTY > 2 * 16;
+}
+
+/* Whether a slot's word may be replaced by a sheaf: it has one, or could have. Not when a taker has
+ * marked it, nor before the slot's first use. */
+static inline bool word_attachable(uint64_t word)
+{
+	return stele_is_sheaf(word) || word == SHEAF_EMPTY;
+}
+
+/* For a thread that finds REMOTE: its taker may be gone (a child that ran no fork handlers). Never
+ * waits. */
+void stele_pcpu_mend(void);
+
+/* The same for a caller that has time to mend the mark of a taker that is gone. The answer is still
+ * no; the caller's next look finds the word mended. */
+static inline bool word_attachable_mend(uint64_t word)
+{
+	if (stele_unlikely(word == SHEAF_REMOTE))
+		stele_pcpu_mend();
+	return word_attachable(word);
 }
 
 #endif

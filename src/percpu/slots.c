@@ -14,6 +14,7 @@
  * Tests     tests/unit/percpu/  tests/model/slots.c  tests/model/line.c
  */
 #include "percpu/slots.h"
+#include "arch/rseq.h"
 #include "percpu/nodes.h"
 #include "sync/inject.h"
 #include "sync/stretch.h"

@@ -13,6 +13,7 @@
 
 #include "percpu/line.h"
 #include "percpu/percpu.h"
+#include "percpu/sheaf.h"
 #include "percpu/show.h"
 #include "percpu/system.h"
 

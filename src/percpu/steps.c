@@ -14,6 +14,7 @@
  * Tests     tests/unit/percpu/test_steps.c
  */
 #include "percpu/slots.h"
+#include "arch/rseq.h"
 #include "sync/inject.h"
 #include "sync/racy.h"
 

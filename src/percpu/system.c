@@ -12,6 +12,7 @@
  * Tests     tests/unit/percpu/test_system.c; `stele doctor` prints the outcome.
  */
 #include "percpu/system.h"
+#include "arch/rseq.h"
 #include "base/auxv.h"
 #include "base/options.h"
 #include "os/os.h"

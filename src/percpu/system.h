@@ -7,7 +7,7 @@
 #ifndef STELE_PERCPU_SYSTEM_H
 #define STELE_PERCPU_SYSTEM_H
 
-#include "arch/rseq.h"
+#include "arch/contract.h"
 #include "base/bits.h"
 #include "percpu/facts.h"
 #include <stdbool.h>

@@ -5,6 +5,7 @@
  */
 #include "trace_log.h"
 
+#include "arch/rseq.h"
 #include "percpu/system.h"
 
 #include <errno.h>

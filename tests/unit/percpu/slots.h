@@ -12,6 +12,7 @@
 #include "os/os.h"
 #include "percpu/cpus.h"
 #include "percpu/percpu.h"
+#include "percpu/sheaf.h"
 #include "percpu/system.h"
 
 #include "../unit.h"

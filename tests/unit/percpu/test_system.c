@@ -2,6 +2,7 @@
 /*
  * Tests of percpu/system.c: the mode asked for is the one chosen, and the reason is told.
  */
+#include "arch/rseq.h"
 #include "percpu/slots.h"
 #include "slots.h"
 
