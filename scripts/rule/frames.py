@@ -43,7 +43,7 @@ INDIRECT = {
     "take_after_retiring": STARVED, "take_first": STARVED, "stele_slabs_take": STARVED,
     "stele_pcpu_take_all": ["dissolve_taken"], "take_all": ["dissolve_taken"],
     "stele_cache_try_each": ["empty_cold", "empty_short"], "stele_cache_try_some": ["empty_cache"],
-    "run_with_frames": ["take_frames", "take_long_row"],
+    "run_with_frames": ["stele_frames_find", "stele_frames_find_long"],
     "short_of_descriptors": ["find_descriptors"], "stele_run_find_memory": ["find_memory"],
     "stele_cache_alloc_short": ["alloc_any_way"],
     "each_line": ["clear_marks"], "stele_begin_taking": ["clear_marks"],

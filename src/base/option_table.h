@@ -46,7 +46,7 @@ enum stele_action {
 #define STELE_G(n) ((int64_t)(n) << 30)
 #define STELE_T(n) ((int64_t)(n) << 40)
 
-/* The page floor cannot do with less, nor number more; see page/heap.c. */
+/* The page floor cannot do with less, nor number more; see page/place.c. */
 #define STELE_ARENA_SMALLEST STELE_M(16)
 #define STELE_ARENA_LARGEST STELE_G(4032)
 

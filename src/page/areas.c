@@ -21,6 +21,7 @@
  * Tests     tests/unit/page/test_areas.c, tests/model/open.c
  */
 #include "base/warn.h"
+#include "os/map.h"
 #include "os/os.h"
 #include "page/areas.h"
 
@@ -84,6 +85,15 @@ uint64_t stele_area_clear_dirty(uint32_t number)
 
 	for (unsigned w = 0; w < AREA_WORDS; w++)
 		store_relaxed(&words[w], 0);
+	return dirty;
+}
+
+uint64_t stele_areas_dirty(uint32_t first, uint32_t n)
+{
+	uint64_t dirty = 0;
+
+	for (uint32_t i = first; i < first + n; i++)
+		dirty += area_bits(area_at(i)->dirty);
 	return dirty;
 }
 
@@ -157,6 +167,30 @@ static void close_busy(uint32_t first, uint32_t n)
 	for (uint32_t i = first; i < first + n; i++)
 		if (load_relaxed(area_count(i)) == AREA_BUSY)
 			stele_area_show_whole(i, AREA_CLOSED);
+}
+
+/* ---- areas that are not mapped any more ---- */
+
+uint64_t stele_areas_gone(uint32_t first, uint32_t n)
+{
+	uint64_t dirty = 0;
+
+	sub_relaxed(&stele_heap.mapped, n);
+	for (uint32_t i = first; i < first + n; i++) {
+		dirty += stele_area_clear_dirty(i);
+		stele_area_show_whole(i, AREA_CLOSED);
+	}
+	return dirty;
+}
+
+void stele_areas_lost(uint32_t first, uint32_t n)
+{
+	sub_relaxed(&stele_heap.mapped, n);
+	add_relaxed(&stele_heap.foreign, n);
+	for (uint32_t i = first; i < first + n; i++) {
+		stele_area_clear_dirty(i);
+		area_show(area_count(i), AREA_FOREIGN);
+	}
 }
 
 /* ---- some areas, for frames ---- */

@@ -1,12 +1,15 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * page/areas.h - what areas.c, rows.c and close.c share: areas in one thread's hands
+ * page/areas.h - areas that are opened, closed and searched, and frames of theirs
  */
 #ifndef STELE_PAGE_AREAS_H
 #define STELE_PAGE_AREAS_H
 
 #include "page/heap.h"
+#include "page/open.h"
 #include <errno.h>
+
+/* ---- in one thread's hands: for areas.c, rows.c and close.c ---- */
 
 /* As BUSY: mapped by the thread that has it so, for a row that is not complete. */
 #define AREA_NEW 16386u
@@ -30,5 +33,110 @@ uint64_t stele_area_clear_dirty(uint32_t number);
 int stele_areas_map(uint32_t first, uint32_t n);
 /* Something else is mapped in areas that are BUSY: marks those as FOREIGN that follow each other. */
 void stele_areas_mark_foreign(uint32_t first, uint32_t n);
+
+/* ---- rooms.c ---- */
+
+extern _Atomic uint32_t stele_room_tops[] __attribute__((visibility("hidden")));
+
+/* An area's word lies behind its count. */
+static inline struct rooms area_rooms(void)
+{
+	return (struct rooms){ area_count(0) + 1,
+			       (_Atomic uint32_t *)(stele_hot.base + stele_heap.groups_at),
+			       stele_room_tops };
+}
+
+/* Frames of an area were returned; an area was opened; it has no row of this class, and its
+ * word may say that it has. */
+void stele_room_freed(uint32_t number, unsigned first, unsigned n);
+void stele_room_opened(uint32_t number);
+void stele_room_look(uint32_t number, unsigned class);
+/* The lowest free row of more frames than an area has, in areas that are open, or -1. The search
+ * begins at area *from, and moves *from behind the row. */
+int64_t stele_long_find(const struct stele_zone *zone, uint32_t *from, unsigned frames,
+			unsigned align);
+unsigned stele_free_at_end(uint32_t number);
+unsigned stele_free_at_start(uint32_t number);
+#define ROOM_BORDER 17u	      /* frames of a row that may lie over a border: longer than any slab */
+#define ROOM_BORDER_CLASS 11u /* of such a row at least */
+
+/* ---- whole areas ---- */
+
+static inline struct area_hints area_hints(void)
+{
+	return (struct area_hints){ (_Atomic uint64_t *)(stele_hot.base + stele_heap.hints_at),
+				    (_Atomic uint64_t *)(stele_hot.base + stele_heap.bits_at) };
+}
+
+/* areas.c: opens some areas of a zone, which are then empty, for any thread; the first one, or -1. */
+int64_t stele_areas_open(struct stele_zone *zone);
+/*
+ * rows.c: takes a row of @n whole areas that starts at a multiple of @align, opened as needed, or
+ * (ROW_FRESH) mapped anew as one mapping; or the areas [first, first+n), which lie behind a block. The
+ * counts are then AREA_HUGE. ROW_ANYWHERE: beside areas that are free SOON, too. The second looks in
+ * the zones that @where allows, and waits a little for other threads' areas.
+ */
+enum { ROW_FRESH = 1, ROW_ANYWHERE = 2 };
+int64_t stele_areas_take(struct stele_zone *zone, uint32_t n, uint32_t align, unsigned how);
+int64_t stele_areas_find(unsigned where, uint32_t n, uint32_t align, unsigned how);
+bool stele_areas_take_at(uint32_t first, uint32_t n);
+/* The same for areas behind a block that is one mapping of its own, which then contains them. */
+bool stele_areas_take_behind(struct run *run, uint32_t n);
+/* Gives areas back that are whole the caller's: open, or (close) unmapped. */
+void stele_areas_return(uint32_t first, uint32_t n);
+bool stele_areas_close(uint32_t first, uint32_t n); /* false: the system refuses; nothing is done */
+/* They are not mapped any more. How many of their frames were dirty. */
+uint64_t stele_areas_gone(uint32_t first, uint32_t n);
+void stele_areas_lost(uint32_t first, uint32_t n); /* something else may be mapped there */
+/* Frames of areas [first, first+n) that may not read as zero. */
+uint64_t stele_areas_dirty(uint32_t first, uint32_t n);
+/* The last frames of an area were returned. */
+void stele_area_emptied(uint32_t number);
+/* close.c: unmaps all empty areas; whether there are more than may stay where @kept frames may; and
+ * unmaps some of these, so many frames. */
+void stele_areas_close_empty(void);
+bool stele_areas_many(uint64_t kept);
+uint64_t stele_areas_close_some(uint64_t kept);
+void stele_areas_tick(void);
+/* Before NULL is the answer: areas that were FOREIGN may be free by now. False: there are none. */
+bool stele_areas_look_again(struct stele_zone *zone);
+/* Whether areas are in the hands of a thread that opens, closes or purges them; a glance. A child of
+ * fork() may be told so for good. */
+bool stele_areas_busy(void);
+void stele_areas_in_hand(int more); /* 1, and -1 afterwards */
+
+/* ---- frames of an area ---- */
+
+/* OPEN and empty -> @state (HUGE or SOON), for the caller. */
+static inline bool area_take_empty(uint32_t number, uint32_t state)
+{
+	if (!area_take_whole(area_count(number), state))
+		return false;
+	sub_relaxed(&stele_heap.empty, 1);
+	return true;
+}
+
+static inline bool frames_claim(uint32_t number, unsigned n)
+{
+	uint32_t before = area_claim(area_count(number), n);
+
+	if (before == AREA_OPEN)
+		sub_relaxed(&stele_heap.empty, 1);
+	return before;
+}
+
+/* For frames that were claimed, or taken, in area @number. */
+static inline void frames_unclaim(uint32_t number, unsigned n)
+{
+	if (area_unclaim(area_count(number), n))
+		stele_area_emptied(number);
+}
+
+static inline void frames_return(uint32_t number, unsigned first, unsigned n)
+{
+	if (area_return(area_at(number), area_count(number), first, n))
+		stele_area_emptied(number);
+	stele_room_freed(number, first, n);
+}
 
 #endif

@@ -23,8 +23,10 @@
  * Failure   the system refuses, as at the limit of mappings: the areas are open again.
  * Tests     tests/unit/page/test_closing.c, tests/limits/space.c
  */
+#include "os/map.h"
 #include "os/os.h"
 #include "page/areas.h"
+#include "page/counts.h"
 #include "percpu/facts.h"
 
 #define SLACK 16u /* areas: 32 MiB */

@@ -13,12 +13,14 @@
 #include "os/os.h"
 #include "page/map.h"
 #include "page/run.h"
+#include "page/where.h"
 #include "percpu/facts.h"
 #include "sync/held.h"
 #include "trace/fault.h"
 #include "trace/trace.h"
 #include <stdlib.h>
 #include <stele/page.h>
+#include <stele/topology.h>
 
 struct page {
 	uint32_t ref;
@@ -27,14 +29,6 @@ struct page {
 size_t stele_page_bytes(void)
 {
 	return stele_page_size();
-}
-
-int get_order(size_t size)
-{
-	size_t page = stele_page_size();
-
-	/* Not the sum of both, which may wrap. */
-	return (int)stele_ilog2_up(size / page + (size % page != 0));
 }
 
 void *page_address(const struct page *page)
@@ -253,4 +247,27 @@ void free_pages_exact(void *p, size_t size)
 {
 	if (p)
 		block_free("free_pages_exact", p, exact_bytes(size), STELE_CALLER);
+}
+
+/* ---- nodes ---- */
+
+int page_to_nid(const struct page *page)
+{
+	const char *p = page_address(page);
+
+	if (!p)
+		return NUMA_NO_NODE;
+	return (int)node_at(p);
+}
+
+int cpu_to_node(int cpu)
+{
+	stele_heap_start();
+	return cpu < 0 ? NUMA_NO_NODE : (int)stele_node_of_cpu((unsigned)cpu);
+}
+
+int numa_mem_id(void)
+{
+	stele_heap_start();
+	return (int)stele_node_here();
 }

@@ -21,11 +21,14 @@
  *           them that are too few for a run stay unused.
  * Tests     tests/unit/page/test_permanent.c
  */
+#include "os/map.h"
 #include "os/os.h"
-#include "page/heap.h"
+#include "page/areas.h"
+#include "page/counts.h"
 #include "page/run.h"
 #include "page/where.h"
 #include "percpu/facts.h"
+#include "sync/stretch.h"
 
 #define KEPT_SHARE 16u /* of a node's areas, one in so many */
 #define RESERVED 64u   /* frames */
@@ -77,18 +80,40 @@ static bool map_on(uint64_t word, unsigned frames)
 	return stretch_reach(&s, need, need) == 0;
 }
 
+/* An empty area of this node for good, of which the first STELE_MAP_UNIT is mapped and no more than
+ * STELE_KEPT_FRAMES may be. Or -1. */
+static int64_t keep_area(unsigned node)
+{
+	int64_t number = stele_areas_find(node | WHERE_ONLY, 1, 1, 0);
+
+	if (number < 0)
+		return -1;
+	/* Both say that it is taken whole. */
+	store_relaxed(area_count((uint32_t)number), AREA_KEPT);
+	stele_huge_taken(0, stele_areas_dirty((uint32_t)number, 1)); /* counted as no use */
+	/* Refused: then it is mapped already when more of it is wanted. */
+	stele_os_unmap(area_memory((uint32_t)number) + STELE_MAP_UNIT, AREA_SIZE - STELE_MAP_UNIT);
+	return number;
+}
+
+/* The same area, in which nothing was used. */
+static void let_go(uint32_t number)
+{
+	stele_areas_close(number, 1); /* a refusal loses it: it may be mapped in part */
+}
+
 /* Goes on in a new area, unless another thread did. False: there is none. */
 static bool begin_area(unsigned node, uint64_t word, bool vital)
 {
 	uint64_t taken = word / ONE_AREA;
-	int64_t number = taken < share_of(node, vital) ? stele_area_keep(node) : -1;
+	int64_t number = taken < share_of(node, vital) ? keep_area(node) : -1;
 
 	if (number < 0)
 		return load_relaxed(&cut[node]) != word;
 	STELE_POINT("permanent:area");
 	if (!cas_relaxed(&cut[node], &word,
 			 (taken + 1) * ONE_AREA | (uint64_t)(number + 1) << FRAMES_BITS))
-		stele_area_let_go((uint32_t)number);
+		let_go((uint32_t)number);
 	return true;
 }
 
@@ -135,17 +160,4 @@ bool stele_run_empty(struct run *run)
 {
 	STELE_POINT("run:empty");
 	return stele_os_purge((void *)run->base, run->bytes) == 0;
-}
-
-bool stele_is_never_given(const void *p)
-{
-	uintptr_t offset = (uintptr_t)p - (uintptr_t)area_memory(0);
-
-	uint32_t count;
-
-	/* The library itself may lie in the arena, where no area was opened or one is foreign. */
-	if (offset >= stele_span_now())
-		return true;
-	count = load_relaxed(area_count(area_of((uintptr_t)p)));
-	return count == AREA_KEPT || count == AREA_FOREIGN;
 }

@@ -25,8 +25,9 @@
  */
 #include "base/options.h"
 #include "os/os.h"
+#include "page/areas.h"
+#include "page/counts.h"
 #include "page/dirty.h"
-#include "page/heap.h"
 #include "page/marks.h"
 #include "page/run.h"
 #include "percpu/facts.h"
@@ -38,12 +39,15 @@
 #define SHORT_STEP 64u	 /* for short rows, in a step */
 #define REFUSED_MS 1000u
 
-/* Areas that may have dirty free frames. */
-/* As much of it is mapped as the arena has areas (page/heap.c). */
+_Static_assert(MARKS_MAX >= STELE_ARENA_LARGEST / AREA_SIZE, "a mark for each area");
+
+/* Areas that may have dirty free frames. As much of it is mapped as the arena has areas
+ * (page/heap.c). */
 static struct marks *area_marks(void)
 {
 	return (struct marks *)(stele_hot.base + stele_heap.marks_at);
 }
+
 static _Atomic uint32_t short_calls; /* left in this tick */
 static _Atomic uint32_t short_of;    /* too much is free, and no area is marked */
 static _Atomic uint64_t refused;     /* ms: the system refused then */
@@ -136,7 +140,7 @@ static struct row upper_end(struct row row, uint64_t enough)
 /* Frames that this step may still purge. */
 static uint64_t excess(const struct step *step)
 {
-	uint64_t dirty = stele_dirty_free();
+	uint64_t dirty = frames_dirty();
 
 	/* To keep nothing ignores the count, which may be too low. */
 	if (!step->keep)
@@ -277,7 +281,7 @@ static uint64_t dirty_by_counting(void)
  * anew where it stands still meanwhile. A thread that is held up in between all the while is
  * counted twice, until the next time.
  */
-static void count_anew(void)
+void stele_purge_recount(void)
 {
 	uint64_t seen = stele_counts_look();
 
@@ -285,7 +289,7 @@ static void count_anew(void)
 }
 
 /* Where something may stay, the marked areas are most often enough. */
-static void purge_all(uint64_t keep)
+void stele_purge_all(uint64_t keep)
 {
 	struct step step = { .keep = keep, .frames = UINT64_MAX, .calls = UINT32_MAX };
 	uint32_t highest = areas_below(AREA_NONE);
@@ -300,21 +304,4 @@ static void purge_all(uint64_t keep)
 	stele_areas_in_hand(-1);
 	stele_os_signals_release(signals);
 	store_relaxed(&refused, step.refused ? stele_os_ms() : 0);
-}
-
-/* To keep nothing is a wish that also forgets what was learnt. */
-void stele_purge(size_t keep_bytes)
-{
-	uint64_t keep = keep_bytes / FRAME_SIZE;
-
-	if (!keep) {
-		stele_keep_nothing();
-		stele_areas_close_empty();
-	}
-	if (!keep || stele_dirty_free() > keep)
-		purge_all(keep);
-	if (keep)
-		return;
-	count_anew();
-	stele_keep_nothing();
 }

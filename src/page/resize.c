@@ -11,108 +11,14 @@
  * Tests     tests/unit/page/test_large.c, tests/unit/page/test_long.c
  */
 #include "base/options.h"
-#include "os/map.h"
-#include "os/os.h"
 #include "page/clear.h"
-#include "page/dirty.h"
+#include "page/frames.h"
+#include "page/heap.h"
 #include "page/large.h"
+#include "page/map.h"
 #include "page/where.h"
 #include "percpu/facts.h"
 #include <string.h>
-
-/* Frames of @run from @bytes to its end stay with it but were touched: they are not clean. */
-static void mark_cut(struct run *run, size_t bytes)
-{
-	size_t end = STELE_MIN(run->bytes, (size_t)areas_for(bytes) * AREA_SIZE);
-	struct area *area = area_at(area_of(run->base) + areas_for(bytes) - 1);
-
-	if (bytes < end)
-		dirty_set(area, (unsigned)(bytes % AREA_SIZE / FRAME_SIZE),
-			  (unsigned)((end - bytes) / FRAME_SIZE));
-}
-
-/* Takes the next areas, *dirty frames of which may not read as zero. */
-static bool huge_grow(struct run *run, uint32_t more, uint64_t *dirty)
-{
-	uint32_t behind = area_of(run->base) + run->frames;
-
-	if (run->size ? !stele_areas_take_behind(run, more) : !stele_areas_take_at(behind, more))
-		return false;
-	run->frames += more;
-	*dirty = stele_areas_dirty(behind, more);
-	return true;
-}
-
-static void huge_shrink(struct run *run, uint32_t want, size_t bytes)
-{
-	uint32_t first = area_of(run->base), have = run->frames;
-	size_t tail = run->bytes - (size_t)want * AREA_SIZE;
-
-	run->frames = want;
-	mark_cut(run, bytes);
-	stele_areas_retire(first + want, have - want, tail, run->size, EFFORT_USUAL);
-}
-
-static bool huge_resize_in_place(struct run *run, size_t bytes)
-{
-	uint32_t have = run->frames, want = areas_for(bytes);
-	uint64_t dirty = 0;
-
-	if (want > have && !huge_grow(run, want - have, &dirty))
-		return false;
-	if (want < have)
-		huge_shrink(run, want, bytes);
-	else if (want == have)
-		mark_cut(run, bytes);
-	stele_huge_returned(run->bytes / FRAME_SIZE);
-	stele_huge_taken(bytes / FRAME_SIZE, dirty);
-	run->bytes = bytes;
-	return true;
-}
-
-/*
- * To a new place in the arena. Where the kernel refuses to move pages, the bytes are copied. NULL:
- * all of @run is as it was; a new place that is not all there any more belongs to nobody.
- */
-static struct run *moved_run(struct run *run, size_t bytes)
-{
-	struct run *to = stele_huge_run(bytes, 1, ROW_FRESH, node_at((void *)run->base));
-	int moved;
-
-	if (!to)
-		return NULL;
-	moved = stele_os_move((void *)run->base, run->frames * AREA_SIZE, (void *)to->base,
-			      to->frames * AREA_SIZE);
-	if (moved == STELE_OS_TARGET_LOST) {
-		stele_areas_lost(area_of(to->base), to->frames);
-		stele_run_return_descriptor(to);
-		return NULL;
-	}
-	if (moved < 0)
-		memcpy((void *)to->base, (void *)run->base, run->bytes);
-	to->size = moved == 0;
-	stele_huge_taken(to->bytes / FRAME_SIZE, 0);
-	stele_run_publish(to);
-	return to;
-}
-
-static void *huge_move(struct run *run, size_t bytes)
-{
-	struct run *to = moved_run(run, bytes);
-	uint32_t first = area_of(run->base), n = run->frames;
-
-	if (!to)
-		return NULL;
-	stele_pages_taken((void *)to->base, bytes, to->bytes, 0);
-	stele_pages_given((void *)run->base, run->bytes);
-	if (!to->size) {
-		stele_huge_free(run, EFFORT_USUAL);
-	} else {
-		stele_huge_forget(run);
-		stele_areas_gone(first, n);
-	}
-	return (void *)to->base;
-}
 
 /* Gives the tail back. A row that was longer than an area has only its first frame on the map. */
 static void large_shrink(struct run *run, unsigned want)
@@ -145,8 +51,8 @@ static bool large_resize_in_place(struct run *run, size_t frames)
 }
 
 /*
- * A row longer than an area grows where it cannot: once by a copy to areas of its own, so that it moves by
- * page tables from then on.
+ * A row that is longer than an area, and cannot grow where it is, is copied once to areas of its own.
+ * From then on it moves by page tables.
  */
 static void *long_move(struct run *run, size_t bytes)
 {
@@ -170,7 +76,7 @@ static void *exact_resize(struct run *run, size_t bytes, bool may_move)
 		bytes = STELE_ALIGN_UP(bytes, page);
 	if (large_resize_in_place(run, (bytes + FRAME_SIZE - 1) / FRAME_SIZE))
 		return (void *)run->base;
-	if (!may_move || !longer || stele_large_absurd(bytes) || stele_page_fault_injected())
+	if (!may_move || !longer || stele_heap_absurd(bytes) || stele_page_fault_injected())
 		return NULL;
 	return long_move(run, bytes);
 }
@@ -182,12 +88,12 @@ static void *large_resize(struct run *run, void *p, size_t bytes, bool may_move)
 	if (run->kind == RUN_LARGE)
 		return exact_resize(run, bytes, may_move);
 	if (run->kind != RUN_HUGE || bytes <= LARGE_FRAMES * FRAME_SIZE ||
-	    stele_large_absurd(bytes) || stele_page_fault_injected())
+	    stele_heap_absurd(bytes) || stele_page_fault_injected())
 		return NULL;
 	bytes = STELE_ALIGN_UP(bytes, stele_system_facts.page_size);
-	if (huge_resize_in_place(run, bytes))
+	if (stele_huge_resize_in_place(run, bytes))
 		return p;
-	return may_move ? huge_move(run, bytes) : NULL;
+	return may_move ? stele_huge_move(run, bytes, node_at(p)) : NULL;
 }
 
 /* A resize is reported as a free and an allocation, even in place, so that byte counters

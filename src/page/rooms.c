@@ -12,9 +12,8 @@
  *           at LONG_LOOKS places, and at each area behind such a place once.
  * Tests     tests/unit/page/test_rooms.c, tests/unit/page/test_long.c
  */
-#include "page/rooms.h"
 #include "base/options.h"
-#include "page/heap.h"
+#include "page/areas.h"
 
 _Static_assert(ROOM_FAN == 64, "as the text says");
 

@@ -20,8 +20,12 @@
  * Failure   -1 or false: the system refuses, or the zone has no such row.
  * Tests     tests/unit/page/test_rows.c, tests/unit/page/test_areas.c, tests/model/open.c
  */
+#include "os/map.h"
+#include "os/os.h"
 #include "page/areas.h"
+#include "page/counts.h"
 #include "page/run.h"
+#include "page/where.h"
 
 /* ---- rows of whole areas ---- */
 
@@ -263,6 +267,46 @@ int64_t stele_areas_take(struct stele_zone *zone, uint32_t n, uint32_t align, un
 	return first;
 }
 
+/* ---- where the caller wants them ---- */
+
+/* In the wanted node's zone, else in the others, the nearest first. */
+static int64_t look_for_areas(unsigned where, uint32_t n, uint32_t align, unsigned how)
+{
+	unsigned node = where_node(where), which = 0;
+	int64_t first = stele_areas_take(&stele_heap.zones[node], n, align, how);
+	int other;
+
+	if (where & WHERE_ONLY)
+		return first;
+	while (first < 0 && (other = stele_node_farther(node, &which)) >= 0)
+		first = stele_areas_take(&stele_heap.zones[other], n, align, how);
+	return first;
+}
+
+#define PATIENCE 100u
+
+/*
+ * Where there are none, another thread may have some in its hands that are free but for that: to
+ * purge, to open, to close. It gets a few turns to give them back. A thread that never does costs the
+ * others these turns, and only where the answer would be NULL anyway. The last look finds areas that
+ * came free behind the one before, and does without those that such a thread never gives back.
+ */
+int64_t stele_areas_find(unsigned where, uint32_t n, uint32_t align, unsigned how)
+{
+	int64_t first = look_for_areas(where, n, align, how);
+
+	if (stele_unlikely(first < 0) &&
+	    stele_areas_look_again(&stele_heap.zones[where_node(where)]))
+		first = look_for_areas(where, n, align, how);
+	for (unsigned i = 0; first < 0 && i < PATIENCE && stele_areas_busy(); i++) {
+		stele_os_yield();
+		first = look_for_areas(where, n, align, how);
+	}
+	return first < 0 ? look_for_areas(where, n, align, how | ROW_ANYWHERE) : first;
+}
+
+/* ---- behind a block ---- */
+
 bool stele_areas_take_at(uint32_t first, uint32_t n)
 {
 	struct stele_zone *zone = zone_of_area(first - 1);
@@ -278,8 +322,6 @@ bool stele_areas_take_at(uint32_t first, uint32_t n)
 	stele_areas_end(signals);
 	return taken;
 }
-
-/* ---- a block that is one mapping of its own ---- */
 
 bool stele_areas_take_behind(struct run *run, uint32_t n)
 {
@@ -310,28 +352,6 @@ bool stele_areas_take_behind(struct run *run, uint32_t n)
 }
 
 /* ---- a block's areas that go ---- */
-
-uint64_t stele_areas_gone(uint32_t first, uint32_t n)
-{
-	uint64_t dirty = 0;
-
-	sub_relaxed(&stele_heap.mapped, n);
-	for (uint32_t i = first; i < first + n; i++) {
-		dirty += stele_area_clear_dirty(i);
-		stele_area_show_whole(i, AREA_CLOSED);
-	}
-	return dirty;
-}
-
-void stele_areas_lost(uint32_t first, uint32_t n)
-{
-	sub_relaxed(&stele_heap.mapped, n);
-	add_relaxed(&stele_heap.foreign, n);
-	for (uint32_t i = first; i < first + n; i++) {
-		stele_area_clear_dirty(i);
-		area_show(area_count(i), AREA_FOREIGN);
-	}
-}
 
 bool stele_areas_close(uint32_t first, uint32_t n)
 {

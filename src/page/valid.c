@@ -10,6 +10,7 @@
  * Context   ordinary threads; see valid.h.
  * Tests     tests/unit/page/test_valid.c
  */
+#include "page/open.h"
 #include "page/valid.h"
 #include "page/heap.h"
 #include "page/map.h"

@@ -20,30 +20,6 @@
 #include <stele/page.h>
 #include <stele/topology.h>
 
-#define ZONE_LEAST (1ul << 30) /* a block lies in one zone */
-
-/* Whether @count zones, each a power of two of areas long, are long enough, and those with memory
- * hold all of it or three quarters of the arena. */
-static bool zone_has_room(size_t arena, unsigned count, uint64_t memory, uint64_t ram)
-{
-	size_t areas = arena / AREA_SIZE / count, each;
-
-	each = areas ? AREA_SIZE << stele_ilog2(areas) : 0;
-	return each >= ZONE_LEAST &&
-	       each * stele_popcount(memory) >= STELE_MIN(ram, (uint64_t)arena / 4 * 3);
-}
-
-/* Nodes without memory get a zone only if each zone can hold all memory: one block can be that
- * large. */
-unsigned stele_zones_fit(size_t arena, unsigned count, uint64_t memory, uint64_t ram)
-{
-	unsigned now = 64 - (unsigned)__builtin_clzll(memory);
-
-	if (zone_has_room(arena, count, count > now ? 1 : memory, ram))
-		return count;
-	return zone_has_room(arena, now, memory, ram) ? now : 1;
-}
-
 void stele_zones_bind(uint32_t first, uint32_t n)
 {
 	unsigned node;
@@ -86,27 +62,4 @@ bool stele_where(int node, unsigned gfp, unsigned *where)
 unsigned stele_node_at_slow(const void *p)
 {
 	return area_of((uintptr_t)p) >> stele_heap.zone_shift;
-}
-
-/* ---- the public questions ---- */
-
-int page_to_nid(const struct page *page)
-{
-	const char *p = page_address(page);
-
-	if (!p)
-		return NUMA_NO_NODE;
-	return (int)node_at(p);
-}
-
-int cpu_to_node(int cpu)
-{
-	stele_heap_start();
-	return cpu < 0 ? NUMA_NO_NODE : (int)stele_node_of_cpu((unsigned)cpu);
-}
-
-int numa_mem_id(void)
-{
-	stele_heap_start();
-	return (int)stele_node_here();
 }

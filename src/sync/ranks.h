@@ -72,7 +72,7 @@
 		"the start of the caches behind kmalloc()", \
 		"the start of the heap", \
 		"the next thread finds it abandoned and starts them anew") \
-	STELE_RANK(HEAP, "heap", "page/heap.c", ANYWHERE, \
+	STELE_RANK(HEAP, "heap", "page/start.c", ANYWHERE, \
 		"the start of the heap", \
 		"system calls", \
 		"the next thread finds it abandoned and starts it anew")

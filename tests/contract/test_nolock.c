@@ -6,7 +6,7 @@
 #include "watched.h"
 
 #include "base/options.h"
-#include "page/heap.h"
+#include "page/areas.h"
 #include "cache/chores.h"
 #include "page/run.h"
 #include "slab/kmem_cache.h"

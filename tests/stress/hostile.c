@@ -10,7 +10,8 @@
  * Control   the neighbours must have met: areas were left out, and moves and openings went past
  *           them.
  */
-#include "page/heap.h"
+#include "page/areas.h"
+#include "page/tables.h"
 #include "page/run.h"
 #include "stress.h"
 
@@ -117,7 +118,7 @@ struct piece {
 static char *some_place(uint64_t *dice)
 {
 	uint64_t r = next_random(dice);
-	struct stele_stretch *table = &stele_heap.tables[r / 16 % TABLES];
+	struct stele_stretch *table = &stele_tables[r / 16 % TABLES];
 
 	if (r % 16 == 0)
 		return table->start + load_relaxed(&table->mapped);

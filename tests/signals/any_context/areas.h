@@ -9,7 +9,8 @@
 #ifndef TESTS_ANY_CONTEXT_AREAS_H
 #define TESTS_ANY_CONTEXT_AREAS_H
 
-#include "page/heap.h"
+#include "page/areas.h"
+#include "page/counts.h"
 #include "sync/links.h"
 #include "trap.h"
 
@@ -18,15 +19,14 @@
 struct areas {
 	struct stele_heap *heap;
 	struct stele_hot *hot;
-	_Atomic uint64_t *wanted, *gone; /* page/keep.c */
+	struct stele_counts *counts;
 	struct stele_stack *descriptors; /* free ones */
 };
 
 static inline struct areas areas_find(void)
 {
 	return (struct areas){ trap_symbol("stele_heap"), trap_symbol("stele_hot"),
-			       trap_symbol("wanted"), trap_symbol("gone"),
-			       trap_symbol("free_descriptors") };
+			       trap_symbol("stele_counts"), trap_symbol("free_descriptors") };
 }
 
 static inline uint32_t *areas_count(const struct areas *areas, uint32_t number)
@@ -94,8 +94,8 @@ static inline void areas_show_descriptors(const struct areas *areas, uint64_t hi
 /* As if nothing had ever been faulted in again: nothing is kept for the next block. */
 static inline void areas_keep_nothing(const struct areas *areas)
 {
-	*areas->wanted = 0;
-	*areas->gone = 0;
+	areas->counts->wanted = 0;
+	areas->counts->gone = 0;
 }
 
 #endif

@@ -7,7 +7,8 @@
 #define STELE_TESTS_UNIT_PAGE_PAGES_H
 
 #include "base/options.h"
-#include "page/heap.h"
+#include "page/areas.h"
+#include "page/counts.h"
 #include "page/run.h"
 #include "percpu/facts.h"
 

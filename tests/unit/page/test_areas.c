@@ -6,6 +6,8 @@
 #include "../../proc_kib.h"
 #include "os/map.h"
 #include "pages.h"
+#include "page/place.h"
+#include "page/tables.h"
 
 #include <stdio.h>
 
@@ -245,7 +247,7 @@ static void areas_come_and_go_under_each_others_hands(void **state)
 /* Last: the tables do not grow any more after it. */
 static void what_is_in_the_way_of_a_table_is_left_alone(void **state)
 {
-	struct stele_stretch *tags = &stele_heap.tables[TABLE_TAGS];
+	struct stele_stretch *tags = &stele_tables[TABLE_TAGS];
 	char *other, *p[BLOCKS];
 	int n = 0;
 

@@ -175,7 +175,7 @@ static void what_others_left_can_be_had_again(void **state)
 		assert_int_equal(load_relaxed(&stele_heap.foreign), 0);
 }
 
-/* A block's new place that another thread's mapping took away (page/large.c), and left again. */
+/* A block's new place that another thread's mapping took away (page/huge.c), and left again. */
 static void what_was_lost_can_be_had_again(void **state)
 {
 	struct stele_zone *zone = &stele_heap.zones[0];

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Tests of page/large.c: exact sizes, zeros where asked for, contents kept by every way of
- * growing and shrinking.
+ * Tests of page/large.c, page/huge.c and page/resize.c: exact sizes, zeros where asked for,
+ * contents kept by every way of growing and shrinking.
  */
 #include "pages.h"
 

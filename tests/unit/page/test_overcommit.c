@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Tests of page/large.c: more than the machine has is refused, unless the system is told to promise
+ * Tests of page/place.c: more than the machine has is refused, unless the system is told to promise
  * everything.
  *
  * Idea      The machine's memory and its policy are made up (-Wl,--wrap), so that nobody has to

@@ -3,7 +3,9 @@
  * Tests of page/permanent.c: runs that are never returned lie side by side in areas that nobody
  * else gets a frame of, no more of them than their share; and debug builds know them.
  */
-#include "page/heap.h"
+#include "os/map.h"
+#include "page/areas.h"
+#include "page/place.h"
 #include "page/run.h"
 #include "page/where.h"
 #include "percpu/facts.h"

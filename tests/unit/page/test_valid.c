@@ -2,7 +2,7 @@
 /*
  * Tests of page/valid.c: each invariant that is broken by hand is named, and all is well otherwise.
  */
-#include "page/heap.h"
+#include "page/areas.h"
 #include "page/map.h"
 #include "page/valid.h"
 #include "pages.h"

@@ -1,12 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Tests of page/zones.c and of what run.c and large.c do where memory has several nodes: two that
- * are pretended, and a third without memory. An address is of the node that was asked for.
+ * Tests of page/zones.c and page/place.c, and of what frames.c and rows.c do where memory has
+ * several nodes: two that are pretended, and a third without memory. An address is of the node that
+ * was asked for.
  */
 #include "pages.h"
 
 #include <stele/page.h>
 #include <stele/topology.h>
+#include "page/place.h"
 #include "page/where.h"
 
 #define MANY 8192

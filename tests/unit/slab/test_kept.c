@@ -5,6 +5,7 @@
  * between loses nothing.
  */
 #include "page/heap.h"
+#include "page/place.h"
 #include "page/run.h"
 #include "slab/deferred.h"
 #include "slab/geometry.h"

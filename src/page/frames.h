@@ -1,0 +1,36 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * page/frames.h - free frames in a row (frames.c)
+ *
+ * Idea      Frames are counted from the arena's start, so a row may lie over the border of two areas.
+ * Context   any.
+ */
+#ifndef STELE_PAGE_FRAMES_H
+#define STELE_PAGE_FRAMES_H
+
+#include "page/counts.h"
+#include <stdbool.h>
+#include <stdint.h>
+
+/* The first of @frames frames that are taken for the caller, or -1; the second, for a row that is
+ * longer than an area, looks in areas that are open only. */
+int64_t stele_frames_find(unsigned where, unsigned frames, unsigned align);
+int64_t stele_frames_find_long(unsigned where, unsigned frames, unsigned align);
+/* Claims and takes frames [frame, frame+n) of areas that are open, or none. */
+bool stele_row_take(uint64_t frame, unsigned n);
+/* They count as touched from now on: how many were before. */
+unsigned stele_row_touch(uint64_t frame, unsigned n);
+/* Clears those that were touched. */
+void stele_row_zero(uint64_t frame, unsigned n);
+void stele_row_return(uint64_t frame, unsigned n);
+
+/* The same as stele_row_touch(); and they are in use. */
+static inline unsigned row_taken(uint64_t frame, unsigned n)
+{
+	unsigned already = stele_row_touch(frame, n);
+
+	stele_frames_taken(n, already);
+	return already;
+}
+
+#endif
