@@ -95,6 +95,15 @@ bool stele_cache_try_some(enum cache_round round, unsigned most,
 	return !s;
 }
 
+void stele_list_look(void (*look)(struct kmem_cache *, void *), void *arg)
+{
+	if (stele_lock(&stele_list_lock) != 0)
+		return;
+	for (struct kmem_cache *s = stele_caches; s; s = s->next)
+		look(s, arg);
+	stele_unlock(&stele_list_lock);
+}
+
 struct kmem_cache *stele_list_next_pinned(struct kmem_cache *s, cache_question that, bool *gone)
 {
 	struct kmem_cache *next;

@@ -22,6 +22,9 @@ bool stele_list_has(const struct kmem_cache *s);
 typedef bool (*cache_question)(struct kmem_cache *s);
 struct kmem_cache *stele_list_next_pinned(struct kmem_cache *s, cache_question that, bool *gone);
 
+/* Of every cache, under one hold of the lock, which it takes. @look calls nothing. Ordinary threads. */
+void stele_list_look(void (*look)(struct kmem_cache *, void *), void *arg);
+
 /* Without waiting: nothing happens when another thread holds the list. Any context; @each must not
  * call anything that takes the list's lock. */
 void stele_cache_try_each(void (*each)(struct kmem_cache *, void *), void *arg);

@@ -2,9 +2,12 @@
 /*
  * cache/shrink.c - gives back what caches do not need: of one cache, or of all
  *
+ * Bound     a trim asks each cache what it has to give, under the list lock and without a system call.
+ *           It makes system calls only for those that have something.
  * Context   ordinary threads.
  * Order     SLABS
  * Tests     tests/contract/test_cache_create.c  tests/unit/cache/test_trim.c
+ *           tests/growth/costs.c
  */
 #include "cache/shrink.h"
 #include "cache/destroy.h"
@@ -55,7 +58,8 @@ static void shrink_each(struct kmem_cache *s, void *arg)
 }
 
 /* An empty slab that is listed was noted (slab/deferred.c), so all that a cache can give up is in
- * sheaves, waits for readers, or is a descriptor of a dead slab. */
+ * sheaves, is a slab that was kept for want of a thread that waits for readers, or is a descriptor
+ * of a dead slab. */
 static bool has_to_give(struct kmem_cache *s)
 {
 	bool listed = false, dead = stele_dead_waiting();
@@ -63,7 +67,8 @@ static bool has_to_give(struct kmem_cache *s)
 	for (unsigned node = 0; dead && node < stele_nodes.count; node++)
 		listed |= cache_has_node(s, node) &&
 			  STELE_STACK_INDEX(load_relaxed(&cache_partial(s, node)->head));
-	return listed || s->meta || stele_grace_used() || stele_cache_has_sheaves(s);
+	return listed || s->meta || (stele_grace_used() && load_relaxed(&s->idle_kept)) ||
+	       stele_cache_has_sheaves(s);
 }
 
 void stele_shrink_all(size_t keep_bytes)

@@ -39,7 +39,7 @@ enum stele_word { WORD_MAIN = 0, WORD_SPARE = 8, WORD_RCU = 16, WORD_LOCK = 24 }
 void *stele_pcpu_pop(uint64_t words);
 bool stele_pcpu_push(uint64_t words, void *p);
 
-/* Sheaves in all slots, MAIN and SPARE: a racy look. */
+/* Sheaves in all slots: a racy look. */
 unsigned stele_pcpu_sheaves(uint64_t words);
 
 /* Whether @p is the last that was pushed here: freed twice in a row. */

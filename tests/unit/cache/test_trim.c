@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Tests of cache/shrink.c and cache/decay.c: the cost of trimming does not grow with the number
- * of caches, only with the caches that have something to give; and one free of a shrinking program
- * looks at a bounded number of caches.
+ * of caches, only with the caches that have something to give; statistics lock the list of caches once;
+ * and one free of a shrinking program looks at a bounded number of caches.
  *
  * Measure   system calls: each hold of signals is two, each barrier one.
  */
@@ -10,6 +10,8 @@
 #include "cache/shrink.h"
 #include "page/run.h"
 #include "slab/kmem_cache.h"
+#include "sync/grace.h"
+#include <stele/stats.h>
 
 #include "../unit.h"
 
@@ -89,6 +91,34 @@ static void a_trim_with_nothing_to_give_is_cheap(void **state)
 	assert_int_equal(calls_of_trim(MOST, 0), few);
 }
 
+/* Once readers may be waited for, caches without objects that wait cost no more than before. */
+static void a_trim_is_as_cheap_where_rcu_is_used(void **state)
+{
+	unsigned before = calls_of_trim(MOST, 0);
+
+	(void)state;
+	stele_grace_use();
+	assert_int_equal(calls_of_trim(MOST, 0), before);
+}
+
+/* A report about caches locks their list once. */
+static void statistics_cost_the_same_with_many_caches(void **state)
+{
+	struct stele_stats stats;
+	unsigned few;
+
+	(void)state;
+	make_until(4);
+	calls = 0;
+	stele_stats_read(&stats);
+	few = calls;
+	assert_in_range(few, 2, 24);
+	make_until(MOST / 16);
+	calls = 0;
+	stele_stats_read(&stats);
+	assert_int_equal(calls, few);
+}
+
 static void a_trim_costs_in_proportion_to_its_gain(void **state)
 {
 	unsigned one, four;
@@ -141,9 +171,11 @@ static void a_shrinking_program_empties_few_caches_at_once(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(statistics_cost_the_same_with_many_caches),
 		cmocka_unit_test(a_trim_with_nothing_to_give_is_cheap),
 		cmocka_unit_test(a_trim_costs_in_proportion_to_its_gain),
 		cmocka_unit_test(a_shrinking_program_empties_few_caches_at_once),
+		cmocka_unit_test(a_trim_is_as_cheap_where_rcu_is_used),
 	};
 
 	return cmocka_run_group_tests(tests, setup, NULL);
