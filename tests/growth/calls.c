@@ -2,195 +2,12 @@
 /*
  * tests/growth/calls.c - calls of each kind, in a world of the size that is asked for
  *
- * Idea      The program makes a world: caches with objects in sheaves, small and large blocks with
- *           holes between them, huge blocks. Then measured() makes one call of a kind. The script
+ * Idea      The program makes a world (world.h). Then measured() makes one call of a kind. The script
  *           `growth` runs the program under callgrind, which counts each run of measured().
- * Kinds     take turns, so that each one finds what the others have left.
  * Argument  calls SCALE ROUNDS; without any: the names of the kinds, a line each.
  */
 #include "../nap.h"
-#include "../toy_flavor.h"
-
-#include <stdbool.h>
-#include <stdint.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <stele/page.h>
-#include <stele/rcu.h>
-#include <stele/slab.h>
-
-#define CACHES 64  /* in a world of size 1 */
-#define SMALL 3000 /* blocks of up to 4 KiB */
-#define LARGE 100  /* of 60 to 140 KB */
-#define HUGE 12	   /* of 2.1 to 4 MB: more than an area */
-#define BURST 40
-
-#define MUST(what) ((what) ? (void)0 : abort())
-
-struct item {
-	char bytes[200];
-	struct kvfree_rcu_head rcu;
-};
-
-static struct kmem_cache *some, *items;
-static uint64_t dice = 0x9e3779b97f4a7c15;
-
-static uint64_t next_random(void)
-{
-	dice ^= dice << 13;
-	dice ^= dice >> 7;
-	dice ^= dice << 17;
-	return dice;
-}
-
-static void *block(size_t size)
-{
-	char *p = kmalloc(size, GFP_KERNEL);
-
-	MUST(p);
-	p[0] = 1;
-	return p;
-}
-
-/* Each third one is freed: holes of all kinds lie between the others. */
-static void blocks_with_holes(unsigned n, size_t least, size_t most)
-{
-	void **all = malloc(n * sizeof(*all));
-
-	MUST(all);
-	for (unsigned i = 0; i < n; i++)
-		all[i] = block(least + next_random() % (most - least + 1));
-	for (unsigned i = 0; i < n; i += 3)
-		kfree(all[i]);
-	free(all);
-}
-
-static void caches_with_objects(unsigned n)
-{
-	for (unsigned i = 0; i < n; i++) {
-		char name[24];
-		struct kmem_cache *s;
-		void *p[3];
-
-		snprintf(name, sizeof(name), "world-%u", i);
-		s = kmem_cache_create(name, 64 + i % 7 * 40, NULL, SLAB_NO_MERGE);
-		MUST(s);
-		for (int j = 0; j < 3; j++)
-			MUST((p[j] = kmem_cache_alloc(s, 0)));
-		for (int j = 0; j < 2; j++)
-			kmem_cache_free(s, p[j]);
-	}
-}
-
-static void make_world(unsigned scale)
-{
-	caches_with_objects(CACHES * scale);
-	blocks_with_holes(SMALL * scale, 8, 4096);
-	blocks_with_holes(LARGE * scale, 60000, 140000);
-	blocks_with_holes(HUGE * scale, 2100000, 4000000);
-	MUST(stele_rcu_set_flavor(&toy_flavor) == 0);
-	some = kmem_cache_create("some", 500, NULL, SLAB_NO_MERGE);
-	items = kmem_cache_create("items", sizeof(struct item), NULL, SLAB_NO_MERGE);
-	MUST(some && items);
-}
-
-static void objects(void)
-{
-	void *p[BURST];
-
-	for (int i = 0; i < BURST; i++)
-		p[i] = kmem_cache_alloc(some, 0);
-	for (int i = 0; i < BURST; i++)
-		kmem_cache_free(some, p[i]);
-}
-
-static void small_blocks(void)
-{
-	void *p[BURST];
-
-	for (int i = 0; i < BURST; i++)
-		p[i] = kmalloc(1 + next_random() % 4096, GFP_KERNEL);
-	for (int i = 0; i < BURST; i++)
-		kfree(p[i]);
-}
-
-static void large(void)
-{
-	kfree(kmalloc(100000, GFP_KERNEL));
-}
-
-static void huge(void)
-{
-	kfree(kmalloc(2100000, GFP_KERNEL));
-}
-
-static void growing(void)
-{
-	void *p = NULL;
-
-	for (size_t size = 5000; size < 12000; size += size / 4)
-		p = krealloc(p, size, GFP_KERNEL);
-	kfree(p);
-}
-
-static void pages(void)
-{
-	struct page *page = alloc_pages(GFP_KERNEL, 4);
-
-	if (page)
-		__free_pages(page, 4);
-}
-
-static void nolock(void)
-{
-	void *p[BURST];
-
-	for (int i = 0; i < BURST; i++)
-		p[i] = kmalloc_nolock(300, 0, NUMA_NO_NODE);
-	for (int i = 0; i < BURST; i++)
-		kfree_nolock(p[i]);
-}
-
-static void bulk(void)
-{
-	void *p[BURST];
-
-	if (kmem_cache_alloc_bulk(some, GFP_KERNEL, BURST, p))
-		kmem_cache_free_bulk(some, BURST, p);
-}
-
-static void deferred(void)
-{
-	for (int i = 0; i < BURST; i++) {
-		struct item *item = kmem_cache_alloc(items, 0);
-
-		if (item)
-			kfree_rcu(item, rcu);
-	}
-}
-
-static void shrink(void)
-{
-	kmem_cache_shrink(some);
-}
-
-static void create(void)
-{
-	kmem_cache_destroy(kmem_cache_create("other", 900, NULL, 0));
-}
-
-static const struct kind {
-	const char *name;
-	void (*call)(void);
-} kinds[] = {
-	{ "40 objects of a cache", objects },	 { "40 blocks of up to 4 KiB", small_blocks },
-	{ "a block of 100 KB", large },		 { "a block of 2.1 MB", huge },
-	{ "a block that grows", growing },	 { "16 pages", pages },
-	{ "40 blocks, _nolock", nolock },	 { "40 objects in bulk", bulk },
-	{ "40 calls of kfree_rcu()", deferred }, { "kmem_cache_shrink()", shrink },
-	{ "kmem_cache_create()", create },
-};
-#define KINDS (sizeof(kinds) / sizeof(kinds[0]))
+#include "world.h"
 
 /* The tool counts from its first instruction to its last, and knows it by its name. */
 void measured(void (*call)(void));
@@ -204,12 +21,15 @@ int main(int argc, char **argv)
 {
 	if (argc < 3) {
 		for (size_t i = 0; i < KINDS; i++)
-			puts(kinds[i].name);
+			if (kinds[i].every == 1)
+				puts(kinds[i].name);
 		return 0;
 	}
 	make_world((unsigned)atoi(argv[1]));
 	for (int i = 0; i < atoi(argv[2]); i++)
 		for (size_t kind = 0; kind < KINDS; kind++) {
+			if (kinds[kind].every > 1)
+				continue;
 			nap_ms(2); /* looks at cold slots become due */
 			measured(kinds[kind].call);
 		}

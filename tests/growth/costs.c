@@ -1,0 +1,11 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * tests/growth/costs.c - no call of the library makes more system calls or page faults in a large world
+ */
+#include "counted.h"
+#include "world.h"
+
+int main(void)
+{
+	return count_kinds(kinds, KINDS, make_world);
+}
