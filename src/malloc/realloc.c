@@ -167,9 +167,11 @@ static void *resize_watched_in_place(struct run *run, void *p, size_t size, cons
 {
 	void *new = NULL;
 
-	if (size > KMALLOC_MAX_CACHE_SIZE && stele_watch_large_stays(run)) {
-		stele_watch_large_look(run, (struct stele_call){ "realloc", site });
+	if (size > KMALLOC_MAX_CACHE_SIZE &&
+	    stele_watch_large_stays(run, (struct stele_call){ "realloc", site })) {
 		new = stele_large_resize(p, stele_watch_room(size), true);
+		if (!new)
+			stele_watch_large_stayed(run);
 	}
 	stele_watch_taken(new, size, site, KIND_MALLOC);
 	return new;

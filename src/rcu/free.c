@@ -27,6 +27,7 @@
 #include "slab/object.h"
 #include "slab/report.h"
 #include "slab/slabs.h"
+#include "slab/watch.h"
 #include "sync/grace.h"
 #include "trace/probe.h"
 #include "trace/trace.h"
@@ -57,7 +58,8 @@ static uint64_t large_done(struct stele_grace_call *call)
 
 	/* Until now it counts as waiting, should it be freed a second time. */
 	probe_kfree((void *)run->base);
-	stele_large_free(run);
+	if (!watching() || stele_watch_large_give((struct stele_call){ "kfree_rcu", NULL }, run))
+		stele_large_free(run);
 	return bytes;
 }
 

@@ -42,14 +42,17 @@ bool stele_watch_large(void);
 /* The bytes to take for a block of @size, so that there is room for a red zone behind it. */
 size_t stele_watch_room(size_t size);
 void stele_watch_large_taken(struct run *run, size_t asked, const void *site, enum track_kind kind);
-/* Checks a block before it is freed. False: the block must not be freed now, as the ring
- * keeps it. */
+/* Checks a block before it is freed. False: the block must not be freed now: the ring keeps it, or a
+ * thread looks at it and frees it. */
 bool stele_watch_large_give(struct stele_call call, struct run *run);
 /* The bytes that the allocation asked for; 0: unknown. */
 size_t stele_watch_large_asked(const struct run *run);
-/* Checks a block that is in use or kept. Returns the faults found. */
+/* Checks a block of any thread that is in use or kept. Returns the faults found. */
 unsigned stele_watch_large_look(struct run *run, struct stele_call call);
-/* Whether a resized block stays where it is: a free would not keep a block of its size. */
-bool stele_watch_large_stays(const struct run *run);
+/* Checks a block that its owner is about to resize in place, which stele_watch_taken() ends. False: the
+ * block has to move: a free would keep one of its size, or a thread looks at it. */
+bool stele_watch_large_stays(struct run *run, struct stele_call call);
+/* It could not be resized, and is as it was. */
+void stele_watch_large_stayed(struct run *run);
 
 #endif

@@ -9,8 +9,12 @@
  * Kept      A freed block of up to KEEP_BYTES is filled with poison and waits for a while in a ring
  *           of KEEP_BLOCKS, where a late write is found. It counts as a block that rests
  *           (page/run.h), so a second free of it is refused. A larger block goes at once.
+ * States    of a block, in `watched`: LARGE_NONE -> LARGE_USED -> LARGE_KEPT -> LARGE_NONE. A thread
+ *           that validates takes a block out of one of the middle two, to LARGE_LOOKED, and puts it
+ *           back. A thread that wants to free the block meanwhile says LARGE_GIVEN instead of waiting.
+ *           The thread that validates frees it then.
  * Objects   ring: blocks that wait, each in one place. next: the place of the next one, racy.
- * Order     OBJECT_STATE: of a block that another thread takes out of the ring.
+ * Order     OBJECT_STATE: each change of the state acquires and releases the block.
  * Context   any.
  * Tests     tests/death/debug_kmalloc.c, tests/preload/faults.cc
  */
@@ -21,15 +25,18 @@
 #include "slab/look.h"
 #include "slab/track.h"
 #include "slab/watch.h"
+#include "sync/inject.h"
 #include <string.h>
 
 #define ZONE_MIN 16u
 #define KEEP_BYTES (512ul << 10)
 #define KEEP_BLOCKS 8u
-#define WATCHED 0x5374656c65426c6bull /* in `watched` of a block that has a record */
+
+/* NONE: it has no record, or the record is in the hands of the thread that owns the block. */
+enum large_state { LARGE_NONE, LARGE_USED, LARGE_KEPT, LARGE_LOOKED, LARGE_GIVEN };
 
 struct large_meta {
-	uint64_t watched, asked;
+	uint64_t asked;
 	struct track taken, given;
 };
 _Static_assert(sizeof(struct large_meta) <= sizeof(((struct run *)0)->free), "lies there");
@@ -45,7 +52,7 @@ static struct large_meta *large_meta(const struct run *run)
 static bool is_watched_large(const struct run *run)
 {
 	return (run->kind == RUN_LARGE || run->kind == RUN_HUGE) &&
-	       large_meta(run)->watched == WATCHED;
+	       load_relaxed(&((struct run *)run)->watched) != LARGE_NONE;
 }
 
 bool stele_watch_large(void)
@@ -69,10 +76,13 @@ void stele_watch_large_taken(struct run *run, size_t asked, const void *site, en
 
 	if (!stele_watch_large() || asked > run->bytes || run_is_own(run) || run_is_pages(run))
 		return;
-	*meta = (struct large_meta){ .watched = WATCHED,
-				     .asked = asked,
-				     .taken = stele_track_now(site, kind) };
+	meta->taken = stele_track_now(site, kind);
+	if (is_watched_large(run))
+		return; /* told once more, with the family of the call */
+	meta->asked = asked;
 	memset((char *)run->base + asked, BYTE_ZONE_USED, run->bytes - asked);
+	/* ORDER(OBJECT_STATE) release: the record and the zone are there. */
+	store_release(&run->watched, LARGE_USED);
 }
 
 static void report_large(const struct run *run, struct stele_call call, const struct damage *d,
@@ -114,44 +124,119 @@ static unsigned look_at_large(const struct run *run, struct stele_call call, boo
 	return f.n;
 }
 
-unsigned stele_watch_large_look(struct run *run, struct stele_call call)
+/* Takes the block out of @from for good. False: a thread looks at it, and does the rest. */
+static bool take_out(struct run *run, uint64_t from)
 {
-	return is_watched_large(run) ? look_at_large(run, call, run_rests(run)) : 0;
+	uint64_t seen = from;
+
+	/* ORDER(OBJECT_STATE) acquire: of a thread that looked; release: what is written in it. */
+	while (!cas_acq_rel(&run->watched, &seen, seen == from ? LARGE_NONE : LARGE_GIVEN))
+		if (seen != from && seen != LARGE_LOOKED)
+			return false;
+	return seen == from;
 }
 
-bool stele_watch_large_stays(const struct run *run)
+static void let_go(struct run *run)
 {
-	return is_watched_large(run) && run->bytes > KEEP_BYTES;
+	store_relaxed(&run->rests, 0);
+	stele_large_free(run);
+}
+
+static void end_keeping(struct run *old)
+{
+	look_at_large(old, (struct stele_call){ "free", NULL }, true);
+	let_go(old);
 }
 
 /* The block takes a place in the ring, and the block that was there is freed. */
 static void keep_for_a_while(struct run *run)
 {
-	/* ORDER(OBJECT_STATE) release: its poison and its tracks; acquire: those of the other. */
-	struct run *old = exchange_acq_rel(&ring[add_relaxed(&next, 1) % KEEP_BLOCKS], run);
+	struct run *old;
 
-	if (!old)
-		return;
-	look_at_large(old, (struct stele_call){ "free", NULL }, true);
-	large_meta(old)->watched = 0;
-	store_relaxed(&old->rests, 0);
-	stele_large_free(old);
+	memset((void *)run->base, BYTE_FREE, run->bytes);
+	/* ORDER(OBJECT_STATE) release: the poison. */
+	store_release(&run->watched, LARGE_KEPT);
+	/* ORDER(OBJECT_STATE) release: its poison and its tracks; acquire: those of the other. */
+	old = exchange_acq_rel(&ring[add_relaxed(&next, 1) % KEEP_BLOCKS], run);
+	if (old && take_out(old, LARGE_KEPT))
+		end_keeping(old);
+}
+
+/* ---- a thread that validates ---- */
+
+/* Another thread gave the block up, which was in @from before this one looked at it. */
+static void go_on_with(struct run *run, uint64_t from)
+{
+	store_relaxed(&run->watched, LARGE_NONE);
+	if (from == LARGE_USED && run->bytes <= KEEP_BYTES)
+		keep_for_a_while(run);
+	else
+		let_go(run);
+}
+
+static unsigned look_from_outside(struct run *run, struct stele_call call, uint64_t from)
+{
+	uint64_t seen = from, looked = LARGE_LOOKED;
+	unsigned found;
+
+	/* ORDER(OBJECT_STATE) acquire: the record and the zone. */
+	if (!cas_acquire(&run->watched, &seen, LARGE_LOOKED))
+		return 0;
+	STELE_POINT("watch:looks");
+	found = look_at_large(run, call, from == LARGE_KEPT);
+	/* ORDER(OBJECT_STATE) release: what was repaired; acquire: of the thread that gave it up. */
+	if (!cas_acq_rel(&run->watched, &looked, from))
+		go_on_with(run, from);
+	return found;
+}
+
+/* Signals are held back: no handler leaves with the block in hand. */
+unsigned stele_watch_large_look(struct run *run, struct stele_call call)
+{
+	uint64_t from = load_relaxed(&run->watched), signals;
+	unsigned found;
+
+	if (from != LARGE_USED && from != LARGE_KEPT)
+		return 0;
+	signals = stele_os_signals_hold();
+	found = look_from_outside(run, call, from);
+	stele_os_signals_release(signals);
+	return found;
+}
+
+/* ---- the owner ---- */
+
+bool stele_watch_large_stays(struct run *run, struct stele_call call)
+{
+	uint64_t used = LARGE_USED;
+
+	/* ORDER(OBJECT_STATE) acquire: of a thread that looked. */
+	if (!is_watched_large(run) || run->bytes <= KEEP_BYTES ||
+	    !cas_acquire(&run->watched, &used, LARGE_NONE))
+		return false;
+	look_at_large(run, call, false);
+	return true;
+}
+
+void stele_watch_large_stayed(struct run *run)
+{
+	/* ORDER(OBJECT_STATE) release: what was repaired. */
+	store_release(&run->watched, LARGE_USED);
 }
 
 bool stele_watch_large_give(struct stele_call call, struct run *run)
 {
-	struct large_meta *meta = large_meta(run);
-
 	if (!is_watched_large(run))
 		return true;
-	look_at_large(run, call, false);
-	meta->given = stele_track_now(call.site, KIND_UNKNOWN);
-	if (run->bytes > KEEP_BYTES) {
-		meta->watched = 0;
-		return true;
-	}
+	large_meta(run)->given = stele_track_now(call.site, KIND_UNKNOWN);
 	store_relaxed(&run->rests, 1);
-	memset((void *)run->base, BYTE_FREE, run->bytes);
-	keep_for_a_while(run);
-	return false;
+	if (!take_out(run, LARGE_USED))
+		return false;
+	look_at_large(run, call, false);
+	if (run->bytes <= KEEP_BYTES) {
+		keep_for_a_while(run);
+		return false;
+	}
+	store_relaxed(&run->rests, 0);
+	return true;
 }
