@@ -44,7 +44,7 @@ STELE_API int stele_cache_debug(struct kmem_cache *s, unsigned int flags);
  * validate_slab_cache - check every object of a cache, free or in use
  *
  * Faults are reported and repaired, as when an object is freed. A cache without debug flags has
- * nothing to check.
+ * nothing to check. A cache that another thread validates just now is left to that thread.
  *
  * Return:  slabs that were looked at.
  * Context: an ordinary thread. Other threads may use the cache.

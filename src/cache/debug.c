@@ -3,7 +3,8 @@
  * cache/debug.c - checks all objects of a cache, or of all caches, on demand
  *
  * Idea      The call looks at all descriptors, and checks those that are slabs of the cache. The
- *           cache's slabs do not end meanwhile (slab/watch.c); a slab that is new may be missed.
+ *           cache's slabs do not end meanwhile (slab/watch.c); a slab that is new may be missed. A
+ *           cache that another thread validates just now is left to that thread.
  * Context   ordinary threads. Other threads may use the cache, except during stele_cache_debug().
  * Locks     list, for the caches; none while objects are looked at.
  * Tests     tests/contract/test_debug.c
@@ -47,13 +48,17 @@ static STELE_RACY_LOOK void validate_run(struct run *run, void *arg)
 static void validate_cache(struct kmem_cache *s, void *arg)
 {
 	struct validation *v = arg;
+	uint64_t signals;
 
 	v->s = s;
 	if (!s->meta)
 		return;
-	stele_watch_begin(s);
-	stele_run_each(validate_run, v);
-	stele_watch_end(s);
+	signals = stele_os_signals_hold();
+	if (stele_watch_begin(s)) {
+		stele_run_each(validate_run, v);
+		stele_watch_end(s);
+	}
+	stele_os_signals_release(signals);
 }
 
 long validate_slab_cache(struct kmem_cache *s)

@@ -165,4 +165,8 @@ void stele_walking_in_child(void)
 void stele_list_in_child(void)
 {
 	stele_mutex_after_fork(&stele_list_lock);
+	/* The thread that validated is not here. */
+	for (struct kmem_cache *s = stele_caches; s; s = s->next)
+		if (load_relaxed(&s->looked_at))
+			store_relaxed(&s->looked_at, 0);
 }

@@ -83,7 +83,7 @@ struct kmem_cache {
 	struct kmem_cache *next __attribute__((aligned(64)));
 	int refcount;
 	bool is_static;
-	_Atomic uint32_t looked_at; /* threads that validate it: its slabs stay (slab/watch.c) */
+	_Atomic uint32_t looked_at; /* the name of a thread that validates: slabs stay */
 	bool ending; /* destroyed: set before it is emptied, by the thread that does */
 	_Atomic bool
 		idle_kept; /* empty slabs of a type-stable cache stay (slab/retire.c); a hint */

@@ -143,6 +143,8 @@ static void tidy_slab(struct partial *slab, enum tidied what, void *cache)
 
 void stele_slabs_tidy(struct kmem_cache *s)
 {
+	if (s->meta)
+		stele_watch_forget_the_gone(s);
 	for (unsigned node = 0; node < stele_nodes.count; node++)
 		if (cache_has_node(s, node))
 			partial_tidy(cache_partial(s, node), stele_hot.base, s->objects, tidy_slab,

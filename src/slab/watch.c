@@ -23,9 +23,11 @@
  */
 #include "slab/watch.h"
 #include "os/report.h"
+#include "percpu/system.h"
 #include "slab/look.h"
 #include "slab/object.h"
 #include "slab/track.h"
+#include "sync/inject.h"
 #include <string.h>
 
 /* Leaves the damages as they are: most objects have none. */
@@ -283,17 +285,34 @@ bool stele_watch_may_end(struct kmem_cache *s, struct run *run)
 	return false;
 }
 
-void stele_watch_begin(struct kmem_cache *s)
+bool stele_watch_begin(struct kmem_cache *s)
 {
+	uint32_t me = stele_thread_name(), seen = load_relaxed(&s->looked_at);
+
+	if (seen && seen != me && !stele_thread_is_gone(seen))
+		return false;
 	/* ORDER(SLAB_LOOK) seq */
-	atomic_fetch_add_explicit(&s->looked_at, 1, memory_order_seq_cst);
+	if (!atomic_compare_exchange_strong(&s->looked_at, &seen, me))
+		return false;
 	fence_seq();
+	STELE_POINT("watch:begun");
+	return true;
 }
 
 void stele_watch_end(struct kmem_cache *s)
 {
+	uint32_t me = stele_thread_name();
+
 	/* ORDER(SLAB_LOOK) release: done with its slabs. */
-	atomic_fetch_sub_explicit(&s->looked_at, 1, memory_order_release);
+	cas_release(&s->looked_at, &me, 0);
+}
+
+void stele_watch_forget_the_gone(struct kmem_cache *s)
+{
+	uint32_t seen = load_relaxed(&s->looked_at);
+
+	if (stele_unlikely(seen) && stele_thread_is_gone(seen))
+		cas_relaxed(&s->looked_at, &seen, 0);
 }
 
 void stele_watch_last_look(const struct kmem_cache *s, const struct run *run)

@@ -23,9 +23,12 @@ bool stele_watch_give(struct stele_call call, const struct kmem_cache *s, const 
 void stele_watch_twice(const struct kmem_cache *s, const struct run *run, void *p);
 /* Whether an empty slab, which the caller owns, may end: no thread looks at it, and none will. */
 bool stele_watch_may_end(struct kmem_cache *s, struct run *run);
-/* A thread that validates begins to look at slabs of @s, and ends. */
-void stele_watch_begin(struct kmem_cache *s);
+/* A thread that validates begins to look at slabs of @s, and ends. False: another thread looks. Signals
+ * are held back, so no handler leaves in between. */
+bool stele_watch_begin(struct kmem_cache *s);
 void stele_watch_end(struct kmem_cache *s);
+/* If the thread that looked is gone, empty slabs end again. */
+void stele_watch_forget_the_gone(struct kmem_cache *s);
 /* Checks an empty slab that ends; the caller owns it. */
 void stele_watch_last_look(const struct kmem_cache *s, const struct run *run);
 /* Checks all of a slab, which other threads may use meanwhile. Returns the faults found. */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A thread dies by the bare system call inside a control call: its slots, its caches and the memory
- * of cold slots stay in reach of all others.
+ * A thread dies by the bare system call inside a control call: its slots, its caches, their slabs and
+ * the memory of cold slots stay in reach of all others.
  */
 #include "../leaving.h"
 #include "base/options.h"
@@ -12,6 +12,8 @@
 #include "percpu/system.h"
 
 #include <stele/cpu.h>
+#include <stele/debug.h>
+#include <sys/wait.h>
 
 #define CACHES 200
 
@@ -131,6 +133,74 @@ static void slots_are_looked_at_after_the_looker_died(void **state)
 	assert_int_equal(looks, 1);
 }
 
+/* ---- validations ---- */
+
+#define CHECKED 500 /* objects, in several slabs */
+
+static struct kmem_cache *checked;
+static void *objects[CHECKED];
+
+static void fill_checked(void)
+{
+	checked = kmem_cache_create("checked", 200, NULL, SLAB_RED_ZONE);
+	assert_non_null(checked);
+	for (int i = 0; i < CHECKED; i++)
+		objects[i] = kmem_cache_alloc(checked, GFP_KERNEL);
+}
+
+static void validate(void)
+{
+	validate_slab_cache(checked);
+}
+
+/* What the calls say that free all objects and destroy the cache. */
+static void end_checked(struct stderr_text *t)
+{
+	STDERR_OF(t, for (int i = 0; i < CHECKED; i++) kmem_cache_free(checked, objects[i]);
+		  kmem_cache_destroy(checked));
+}
+
+static void slabs_end_after_a_thread_left_that_validated(void **state)
+{
+	static const enum leaving_way ways[] = { LEAVING_JUMPS, LEAVING_EXITS, LEAVING_DIES };
+	struct stderr_text t;
+	pthread_t thread;
+
+	(void)state;
+	for (int i = 0; i < 3; i++) {
+		fill_checked();
+		leaving_at("watch:begun", ways[i]);
+		assert_true(leaving_thread(&thread, validate));
+		leaving_join(thread);
+		assert_int_equal(atomic_load(&leaving.fired), 1);
+		end_checked(&t);
+		assert_silent(&t);
+	}
+}
+
+static void slabs_end_in_a_child_that_was_forked_beside_a_validation(void **state)
+{
+	struct stderr_text t;
+	pthread_t thread;
+	pid_t child;
+	int status;
+
+	(void)state;
+	fill_checked();
+	leaving_at("watch:begun", LEAVING_STALLS);
+	assert_true(leaving_thread(&thread, validate));
+	child = fork();
+	if (!child) {
+		end_checked(&t);
+		_exit(t.text[0] != 0);
+	}
+	assert_int_equal(waitpid(child, &status, 0), child);
+	leaving_join(thread);
+	assert_int_equal(status, 0);
+	end_checked(&t);
+	assert_silent(&t);
+}
+
 static int start(void **state)
 {
 	static const char *const names[] = { "a", "b", "c", "d" };
@@ -150,6 +220,8 @@ int main(void)
 		cmocka_unit_test(a_cache_that_a_walker_died_at_can_be_destroyed),
 		cmocka_unit_test(slots_go_and_come_after_a_walker_died),
 		cmocka_unit_test(slots_are_looked_at_after_the_looker_died),
+		cmocka_unit_test(slabs_end_after_a_thread_left_that_validated),
+		cmocka_unit_test(slabs_end_in_a_child_that_was_forked_beside_a_validation),
 	};
 
 	return cmocka_run_group_tests(tests, start, NULL);
