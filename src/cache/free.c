@@ -101,10 +101,10 @@ static bool free_run(struct stele_call call, void *p, const struct stele_trace_e
 		stele_report_free(call, p, STELE_GIVEN, NULL);
 		return false;
 	}
-	if (watching() && !stele_watch_large_give(call, run))
-		return false;
 	if (event)
 		stele_trace_call(event);
+	if (watching() && !stele_watch_large_give(call, run))
+		return false;
 	if (!stele_resting_free(p))
 		stele_large_free(run);
 	return true;

@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include <stele/debug.h>
+#include <stele/trace.h>
 
 #include "sync/inject.h"
 
@@ -101,6 +102,26 @@ static void a_block_can_be_freed_while_it_is_looked_at(void **state)
 }
 #endif
 
+/* ---- events ---- */
+
+static void count(const struct stele_trace_event *event, void *arg)
+{
+	(void)event;
+	++*(unsigned *)arg;
+}
+
+static void the_free_of_a_checked_block_is_an_event(void **state)
+{
+	unsigned frees = 0;
+
+	(void)state;
+	assert_int_equal(stele_trace_register(STELE_TRACE_KFREE, count, &frees), 0);
+	kfree(kmalloc(KEPT, GFP_KERNEL));
+	kfree(kmalloc(AT_ONCE, GFP_KERNEL));
+	assert_int_equal(stele_trace_unregister(count, &frees), 0);
+	assert_int_equal(frees, 2);
+}
+
 int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
@@ -108,6 +129,7 @@ int main(int argc, char **argv)
 #if STELE_DEBUG
 		cmocka_unit_test(a_block_can_be_freed_while_it_is_looked_at),
 #endif
+		cmocka_unit_test(the_free_of_a_checked_block_is_an_event),
 	};
 
 	(void)argc;
