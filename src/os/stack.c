@@ -14,17 +14,22 @@
  *           used.
  * Bound     The search reads SCAN words for the first link, and follows @most frames. A frame lies
  *           at most FAR bytes from the one before.
- * Safety    The walk reads the stack above this function and nothing else. It asks the system once
- *           for each page that no walk of this thread has read before. A walk that begins outside
- *           of the known pages (on another stack) forgets them.
+ * Safety    The walk reads the stack above this function and nothing else. It asks the system for
+ *           each page above the first. An answer is kept only for a thread's own stack, which stays
+ *           while the thread runs: it reaches to an end that this file knows, the thread pointer or,
+ *           of the first thread, what the kernel put there. On any other stack each walk asks anew,
+ *           as another stack with a guard page may lie there by then.
+ * Objects   own: for the end of a stack, how many pages below it can be read.
  * Context   any; errno is kept.
  * Failure   Code without frame pointers ends the walk, or puts a wrong address in. The report
  *           leaves out addresses at which there is no code. @site itself is always right.
  * Tests     tests/unit/os/test_stacks.c
  */
 #include "os/stack.h"
+#include "base/auxv.h"
 #include "base/bits.h"
 #include "os/os.h"
+#include <elf.h>
 #include <stdatomic.h>
 #include <stdint.h>
 
@@ -33,43 +38,89 @@
 #define FAR (1ul << 16)
 #define PAGE 4096ul
 
-/* Pages of this thread's stack that can be read: [low, high). */
+/* Pages of the stack that this walk may read: [low, high). */
 struct known {
 	uintptr_t low, high;
 };
 
-/* Without thread-local variables, of which a library has few: {thread:16, page:36, pages:12}, by a
- * hash of the thread. The pages count for a thread whose stack pointer is among them. */
-#define KNOWN 64u
-static _Atomic uint64_t known_pages[KNOWN];
+/* ---- the thread's own stack ---- */
 
-static uint64_t thread_tag(void)
+#define OWN 64u
+#define PAGES_BITS 14 /* 64 MiB */
+#define ASKS 16u      /* of one walk for its own stack */
+
+/* {end:50, pages:14}, by a hash of the end. Both are in pages. */
+static _Atomic uint64_t own[OWN];
+
+static uintptr_t page_of(uintptr_t p)
 {
-	return (uintptr_t)__builtin_thread_pointer() >> 6 & 0xffff;
+	return p / PAGE;
+}
+
+/* The random bytes that the kernel gives lie above the first thread's frames. */
+static uintptr_t first_stack_end(void)
+{
+	static _Atomic uintptr_t end;
+	uintptr_t seen = atomic_load_explicit(&end, memory_order_relaxed);
+
+	if (stele_unlikely(!seen)) {
+		seen = stele_auxv(AT_RANDOM) | 1;
+		atomic_store_explicit(&end, seen, memory_order_relaxed);
+	}
+	return seen;
+}
+
+/* The thread pointer of the first thread, which lies on no stack; 0: not known. */
+static uintptr_t first_thread;
+
+static __attribute__((constructor)) void find_first_thread(void)
+{
+	if (stele_os_thread() == (uint32_t)stele_os_pid())
+		first_thread = (uintptr_t)__builtin_thread_pointer();
+}
+
+/* The page in which the thread's own stack ends, if @from may lie in that; 0: it does not. */
+static uintptr_t own_end(uintptr_t from)
+{
+	uintptr_t end = (uintptr_t)__builtin_thread_pointer();
+
+	if (!first_thread || end == first_thread)
+		end = first_stack_end();
+	return end > from && page_of(end) - page_of(from) < 1ul << PAGES_BITS ? page_of(end) : 0;
+}
+
+/* Asks for pages below those that can be read, down to @page. The lowest that can be read. */
+static uintptr_t ask_down(uintptr_t low, uintptr_t page)
+{
+	for (unsigned i = 0; i < ASKS && low > page; i++, low--)
+		if (!stele_os_is_readable((void *)((low - 1) * PAGE)))
+			break;
+	return low;
+}
+
+/* Whether all from @page to the page @end can be read. */
+static bool is_own(uintptr_t page, uintptr_t end)
+{
+	_Atomic uint64_t *entry = &own[end % OWN];
+	uint64_t word = atomic_load_explicit(entry, memory_order_relaxed);
+	uintptr_t low = word >> PAGES_BITS == end ? end - word % (1u << PAGES_BITS) : end, now;
+
+	if (stele_likely(page >= low))
+		return true;
+	now = ask_down(low, page);
+	if (now != low)
+		atomic_store_explicit(entry, (uint64_t)end << PAGES_BITS | (end - now),
+				      memory_order_relaxed);
+	return now <= page;
 }
 
 static struct known known_around(uintptr_t from)
 {
-	uint64_t thread = thread_tag();
-	uint64_t word = atomic_load_explicit(&known_pages[thread % KNOWN], memory_order_relaxed);
-	uintptr_t low = (word >> 12 & ((1ul << 36) - 1)) * PAGE;
-	struct known known = { low, low + (word & 0xfff) * PAGE };
+	uintptr_t page = page_of(from), end = own_end(from);
 
-	if (word >> 48 != thread || from - known.low >= known.high - known.low) {
-		known.low = from & ~(PAGE - 1);
-		known.high = known.low + PAGE;
-	}
-	return known;
-}
-
-static void keep_known(struct known known)
-{
-	uint64_t thread = thread_tag(), pages = (known.high - known.low) / PAGE;
-	uint64_t word = thread << 48 | known.low / PAGE << 12 | pages;
-
-	if (pages <= 0xfff &&
-	    atomic_load_explicit(&known_pages[thread % KNOWN], memory_order_relaxed) != word)
-		atomic_store_explicit(&known_pages[thread % KNOWN], word, memory_order_relaxed);
+	if (!end || !is_own(page, end))
+		end = page;
+	return (struct known){ page * PAGE, (end + 1) * PAGE };
 }
 
 /* Whether the two words at @p, which lies at or above what is known, can be read. */
@@ -213,14 +264,11 @@ __attribute__((noinline)) unsigned stele_os_stack(const void *site, uintptr_t *o
 {
 	uintptr_t from = (uintptr_t)__builtin_frame_address(0), frame;
 	struct known known = known_around(from);
-	unsigned n;
 
 	out[0] = (uintptr_t)site;
 	if (most < 2)
 		return 1;
 	if (stele_unlikely(!frame_by_hint(&known, from, (uintptr_t)site, &frame)))
 		frame = frame_by_search(&known, from, (uintptr_t)site);
-	n = follow_frames(&known, frame, out, 1, most);
-	keep_known(known);
-	return n;
+	return follow_frames(&known, frame, out, 1, most);
 }
