@@ -10,8 +10,9 @@
  * Holes     An area between mapped ones leaves a hole, and a hole is one mapping more. With many
  *           areas a hole must be longer, so that there are no more than HOLES.
  * Locked    A program that locks memory wants no page faults later. The system refuses to take a page
- *           of locked memory. So close.c offers it one page of each row first, and a row that is
- *           locked stays, but for a trim and where the answer would be NULL.
+ *           of locked memory. So close.c offers it one page of a row first, and a row that is locked
+ *           stays, but for a trim and where the answer would be NULL. Once the system has taken a
+ *           page, no other row is asked about before the next tick: a call for each row is much.
  * Foreign   Where a call would answer NULL, areas that were FOREIGN are looked at again: their owner
  *           may have unmapped them.
  * Bound     while a program frees, a call looks at VISITS rows and unmaps CALLS of them, of
@@ -37,6 +38,7 @@
 #define AGAIN 64u
 
 static _Atomic uint32_t in_vain; /* so many were empty when none could be closed */
+static _Atomic bool none_locked; /* as the system said in this tick */
 
 /* ---- all ---- */
 
@@ -111,6 +113,7 @@ bool stele_areas_many(uint64_t kept)
 void stele_areas_tick(void)
 {
 	store_relaxed(&in_vain, 0);
+	store_relaxed(&none_locked, false);
 }
 
 static bool area_is_mapped(const struct stele_zone *zone, uint32_t number)
@@ -133,7 +136,12 @@ static bool is_worth_it(const struct stele_zone *zone, uint32_t first, uint32_t 
 /* The first page of areas in hand, which are empty, stands for all of them. */
 static bool is_locked(uint32_t first)
 {
-	return stele_os_purge(area_memory(first), stele_system_facts.page_size) == -EINVAL;
+	if (load_relaxed(&none_locked))
+		return false;
+	if (stele_os_purge(area_memory(first), stele_system_facts.page_size) == -EINVAL)
+		return true;
+	store_relaxed(&none_locked, true);
+	return false;
 }
 
 /* Makes empty areas SOON from @last on downwards: how many. */
