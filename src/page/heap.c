@@ -267,13 +267,22 @@ void stele_heap_begin(unsigned slots)
 	raise_span(areas_covered());
 }
 
+/* From the linker: the first and the last byte of the file in memory. */
+extern const char __ehdr_start[] __attribute__((visibility("hidden")));
+extern const char _end[] __attribute__((visibility("hidden")));
+
+/* The library may lie in the arena itself, in an area that no thread has tried to open. */
+static bool is_static(const void *p)
+{
+	return (uintptr_t)p - (uintptr_t)__ehdr_start < (size_t)(_end - __ehdr_start);
+}
+
 bool stele_is_never_given(const void *p)
 {
 	uintptr_t offset = (uintptr_t)p - (uintptr_t)area_memory(0);
 	uint32_t count;
 
-	/* The library itself may lie in the arena, where no area was opened or one is foreign. */
-	if (offset >= stele_span_now())
+	if (offset >= stele_span_now() || is_static(p))
 		return true;
 	count = load_relaxed(area_count(area_of((uintptr_t)p)));
 	return count == AREA_KEPT || count == AREA_FOREIGN;

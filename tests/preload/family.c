@@ -205,6 +205,21 @@ static void vast_alignment(void)
 	CHECK(resident() < 256 * MIB);
 }
 
+/* Blocks that lie all over the arena, also above the library. Where objects are checked, each call looks at
+ * the library's own memory. */
+static void vast_alignment_of_many(void)
+{
+	void *held[64];
+	unsigned n = 0;
+
+	while (n < 64 && (held[n] = align_to((size_t)1 << 36, 64)))
+		n++;
+	for (size_t size = 1; size < 2000; size *= 2)
+		free(malloc(size));
+	while (n)
+		free(held[--n]);
+}
+
 /* Blocks whose size does not fit 32 bits, and their neighbours, in steps up and down. */
 static void vast_sizes(void)
 {
@@ -466,5 +481,6 @@ int main(void)
 	sized_frees();
 	names_of_the_c_library();
 	reports();
+	vast_alignment_of_many(); /* the last, as walks over all areas take longer from then on */
 	return 0;
 }
