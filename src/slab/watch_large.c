@@ -9,18 +9,16 @@
  * Kept      A freed block of up to KEEP_BYTES is filled with poison and waits for a while in a ring
  *           of KEEP_BLOCKS, where a late write is found. It counts as a block that rests
  *           (page/run.h), so a second free of it is refused. A larger block goes at once.
- * States    of a block, in `watched`: LARGE_NONE -> LARGE_USED -> LARGE_KEPT -> LARGE_NONE. A thread
- *           that validates takes a block out of one of the middle two, to LARGE_LOOKED, and puts it
- *           back. A thread that wants to free the block meanwhile says LARGE_GIVEN instead of waiting.
- *           The thread that validates frees it then.
+ * Looks     A thread that validates takes a block of others first: slab/large_look.h.
  * Objects   ring: blocks that wait, each in one place. next: the place of the next one, racy.
- * Order     OBJECT_STATE: each change of the state acquires and releases the block.
+ * Order     OBJECT_STATE (slab/large_look.h).
  * Context   any.
  * Tests     tests/death/debug_kmalloc.c, tests/preload/faults.cc
  */
 #include "os/os.h"
 #include "os/report.h"
 #include "slab/chosen.h"
+#include "slab/large_look.h"
 #include "base/fmt.h"
 #include "slab/look.h"
 #include "slab/track.h"
@@ -31,9 +29,6 @@
 #define ZONE_MIN 16u
 #define KEEP_BYTES (512ul << 10)
 #define KEEP_BLOCKS 8u
-
-/* NONE: it has no record, or the record is in the hands of the thread that owns the block. */
-enum large_state { LARGE_NONE, LARGE_USED, LARGE_KEPT, LARGE_LOOKED, LARGE_GIVEN };
 
 struct large_meta {
 	uint64_t asked;
@@ -124,19 +119,7 @@ static unsigned look_at_large(const struct run *run, struct stele_call call, boo
 	return f.n;
 }
 
-/* Takes the block out of @from for good. False: a thread looks at it, and does the rest. */
-static bool take_out(struct run *run, uint64_t from)
-{
-	uint64_t seen = from;
-
-	/* ORDER(OBJECT_STATE) acquire: of a thread that looked; release: what is written in it. */
-	while (!cas_acq_rel(&run->watched, &seen, seen == from ? LARGE_NONE : LARGE_GIVEN))
-		if (seen != from && seen != LARGE_LOOKED)
-			return false;
-	return seen == from;
-}
-
-static void let_go(struct run *run)
+static void let_block_go(struct run *run)
 {
 	store_relaxed(&run->rests, 0);
 	stele_large_free(run);
@@ -145,7 +128,7 @@ static void let_go(struct run *run)
 static void end_keeping(struct run *old)
 {
 	look_at_large(old, (struct stele_call){ "free", NULL }, true);
-	let_go(old);
+	let_block_go(old);
 }
 
 /* The block takes a place in the ring, and the block that was there is freed. */
@@ -158,7 +141,7 @@ static void keep_for_a_while(struct run *run)
 	store_release(&run->watched, LARGE_KEPT);
 	/* ORDER(OBJECT_STATE) release: its poison and its tracks; acquire: those of the other. */
 	old = exchange_acq_rel(&ring[add_relaxed(&next, 1) % KEEP_BLOCKS], run);
-	if (old && take_out(old, LARGE_KEPT))
+	if (old && large_take_out(&old->watched, LARGE_KEPT))
 		end_keeping(old);
 }
 
@@ -167,25 +150,22 @@ static void keep_for_a_while(struct run *run)
 /* Another thread gave the block up, which was in @from before this one looked at it. */
 static void go_on_with(struct run *run, uint64_t from)
 {
-	store_relaxed(&run->watched, LARGE_NONE);
 	if (from == LARGE_USED && run->bytes <= KEEP_BYTES)
 		keep_for_a_while(run);
 	else
-		let_go(run);
+		let_block_go(run);
 }
 
-static unsigned look_from_outside(struct run *run, struct stele_call call, uint64_t from)
+static unsigned look_from_outside(struct run *run, struct stele_call call)
 {
-	uint64_t seen = from, looked = LARGE_LOOKED;
 	unsigned found;
+	uint64_t from;
 
-	/* ORDER(OBJECT_STATE) acquire: the record and the zone. */
-	if (!cas_acquire(&run->watched, &seen, LARGE_LOOKED))
+	if (!large_begin_look(&run->watched, &from))
 		return 0;
 	STELE_POINT("watch:looks");
 	found = look_at_large(run, call, from == LARGE_KEPT);
-	/* ORDER(OBJECT_STATE) release: what was repaired; acquire: of the thread that gave it up. */
-	if (!cas_acq_rel(&run->watched, &looked, from))
+	if (!large_end_look(&run->watched, from))
 		go_on_with(run, from);
 	return found;
 }
@@ -193,13 +173,9 @@ static unsigned look_from_outside(struct run *run, struct stele_call call, uint6
 /* Signals are held back: no handler leaves with the block in hand. */
 unsigned stele_watch_large_look(struct run *run, struct stele_call call)
 {
-	uint64_t from = load_relaxed(&run->watched), signals;
-	unsigned found;
+	uint64_t signals = stele_os_signals_hold();
+	unsigned found = look_from_outside(run, call);
 
-	if (from != LARGE_USED && from != LARGE_KEPT)
-		return 0;
-	signals = stele_os_signals_hold();
-	found = look_from_outside(run, call, from);
 	stele_os_signals_release(signals);
 	return found;
 }
@@ -230,7 +206,7 @@ bool stele_watch_large_give(struct stele_call call, struct run *run)
 		return true;
 	large_meta(run)->given = stele_track_now(call.site, KIND_UNKNOWN);
 	store_relaxed(&run->rests, 1);
-	if (!take_out(run, LARGE_USED))
+	if (!large_take_out(&run->watched, LARGE_USED))
 		return false;
 	look_at_large(run, call, false);
 	if (run->bytes <= KEEP_BYTES) {
