@@ -15,7 +15,8 @@
  *           liburcu. The number is printed.
  * Argument  seconds to run: cases in an order that a number chooses, as many as there is time for.
  *           `all`: each case once. `control`: one case, in which somebody must stand still.
- * Failure   a kind of call that stands still, a bad free, a crash, a point that was never fired at.
+ * Failure   a kind of call that stands still, a bad free, a crash, or no point that was fired at. How
+ *           many points were found and how many were fired at is printed.
  * Builds    debug only, not with a sanitizer.
  */
 #include "every_kind.h"
