@@ -5,8 +5,8 @@ tag its paragraph, a test, and its models
 Idea      docs/memory-model.md has a section "## TAG" for each tag that src/ uses. A section
           names at least one file under tests/, and that file exists.
           An ordered operation is an atomic one or a fence that is not relaxed: by its name
-          (sync/atomic.h), by its memory_order, by an ORDER_X that stands for one, or because it
-          names no order at all. Its tag stands in the same line, or above it in the same
+          (sync/atomic.h), by its memory_order, by an ORDER_X or X_FENCE that stands for one, by the
+          compiler's own names, or because it names no order at all. Its tag stands in the same line, or above it in the same
           paragraph (ABOVE lines at most, none of them blank), or above the function.
           tests/model/README.md has a table with a row for each tag and model: "| TAG | model |
           VARIANT... |", or "| TAG | – | reason |". Each variant of tests/model/models and of the
@@ -34,7 +34,8 @@ COMMENT = re.compile(r"/\*.*?\*/|/\*.*|^ \*.*|^\s+\* .*")
 ORDERED = re.compile(
     r"\b(?:(?:load|store|exchange|add|sub|or|and|cas|fence)_(?:acquire|release|acq_rel|seq)"
     r"|memory_order_(?:acquire|release|acq_rel|seq_cst|consume)"
-    r"|ORDER_[A-Z_]+"
+    r"|ORDER_[A-Z_]+|[A-Z_]+_FENCE"
+    r"|__ATOMIC_(?:ACQUIRE|RELEASE|ACQ_REL|SEQ_CST|CONSUME)|__sync_[a-z_]+"
     r"|atomic_(?:load|store|exchange|flag_(?:test_and_set|clear)|thread_fence|fetch_[a-z]+"
     r"|compare_exchange_(?:strong|weak)))\b(?=\s*[(,);]|$)")
 
