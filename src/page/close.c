@@ -81,12 +81,35 @@ static void close_empty(struct stele_zone *zone)
 	}
 }
 
+/* ORDER(SPAN) acquire: of areas that were opened. */
+static uint32_t count_empty(struct stele_zone *zone)
+{
+	uint32_t high = load_acquire(&zone->high), n = 0;
+
+	for (uint32_t at = zone->first; (at = hint_next(area_hints(), at, high)) < high; at++)
+		n += load_relaxed(area_count(at)) == AREA_OPEN;
+	return n;
+}
+
+/* A thread that left between a step and its count made the number wrong. While others take areas and
+ * give them back it stays as it is. */
+static void recount_empty(void)
+{
+	uint32_t before = load_relaxed(&stele_heap.empty), n = 0;
+
+	for (unsigned node = 0; node < stele_nodes.count; node++)
+		n += count_empty(&stele_heap.zones[node]);
+	if (n != before)
+		cas_relaxed(&stele_heap.empty, &before, n);
+}
+
 void stele_areas_close_empty(void)
 {
 	uint64_t signals = stele_areas_begin();
 
 	for (unsigned node = 0; node < stele_nodes.count; node++)
 		close_empty(&stele_heap.zones[node]);
+	recount_empty();
 	stele_areas_end(signals);
 	stele_areas_tick();
 }

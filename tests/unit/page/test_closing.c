@@ -137,6 +137,15 @@ static void what_is_locked_stays(void **state)
 	assert_true(mapped() <= SLACK);
 }
 
+/* Threads that left between a step and its count made the number of empty areas too small. */
+static void a_trim_counts_anew(void **state)
+{
+	(void)state;
+	atomic_fetch_sub(&stele_heap.empty, 40);
+	stele_purge(0);
+	calls_for(MOST / 4, false);
+}
+
 /* A program that uses the same memory again and again is not made to map it each time. */
 static void a_steady_program_makes_no_calls(void **state)
 {
@@ -203,6 +212,7 @@ int main(void)
 		page_test(nor_do_blocks_of_whole_areas),
 		page_test(survivors_do_not_hold_the_others),
 		page_test(what_is_locked_stays),
+		page_test(a_trim_counts_anew),
 		page_test(a_steady_program_makes_no_calls),
 		page_test(what_others_left_can_be_had_again),
 		page_test(what_was_lost_can_be_had_again),
