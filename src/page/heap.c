@@ -274,7 +274,7 @@ extern const char _end[] __attribute__((visibility("hidden")));
 /* The library may lie in the arena itself, in an area that no thread has tried to open. */
 static bool is_static(const void *p)
 {
-	return (uintptr_t)p - (uintptr_t)__ehdr_start < (size_t)(_end - __ehdr_start);
+	return (uintptr_t)p - (uintptr_t)__ehdr_start < (uintptr_t)_end - (uintptr_t)__ehdr_start;
 }
 
 bool stele_is_never_given(const void *p)
