@@ -16,8 +16,6 @@
 #define STEP 32768ul
 #define STEPS 20 /* to 650 KB */
 
-static uint64_t dice = 0x9e3779b97f4a7c15;
-
 static void *block(size_t size)
 {
 	char *p = malloc(size);
@@ -27,24 +25,11 @@ static void *block(size_t size)
 	return p;
 }
 
-/* Each third one is freed: holes of all kinds lie between the others. */
-static void blocks_with_holes(unsigned n, size_t least, size_t most)
-{
-	void **all = malloc(n * sizeof(*all));
-
-	MUST(all);
-	for (unsigned i = 0; i < n; i++)
-		all[i] = block(least + next_random(&dice) % (most - least + 1));
-	for (unsigned i = 0; i < n; i += 3)
-		free(all[i]);
-	free(all);
-}
-
 static void make_heap(unsigned scale)
 {
-	blocks_with_holes(SMALL * scale, 8, 4096);
-	blocks_with_holes(LARGE * scale, 60000, 140000);
-	blocks_with_holes(HUGE * scale, 2100000, 4000000);
+	blocks_with_holes(block, free, SMALL * scale, 8, 4096);
+	blocks_with_holes(block, free, LARGE * scale, 60000, 140000);
+	blocks_with_holes(block, free, HUGE * scale, 2100000, 4000000);
 }
 
 static void many(unsigned n, size_t least, size_t most)
@@ -52,7 +37,7 @@ static void many(unsigned n, size_t least, size_t most)
 	void *p[BURST];
 
 	for (unsigned i = 0; i < n; i++)
-		p[i] = block(least + next_random(&dice) % (most - least + 1));
+		p[i] = block(size_between(least, most));
 	for (unsigned i = 0; i < n; i++)
 		free(p[i]);
 }
@@ -80,7 +65,7 @@ static void huge(void)
 static void zeroed(void)
 {
 	for (int i = 0; i < BURST; i++)
-		free(calloc(1, 1 + next_random(&dice) % 65536));
+		free(calloc(1, size_between(1, 65536)));
 }
 
 static void aligned(void)

@@ -36,16 +36,6 @@ struct item {
 
 static struct kmem_cache *some, *items;
 static mempool_t *pool;
-static uint64_t dice = 0x9e3779b97f4a7c15;
-
-static uint64_t next_random(void)
-{
-	dice ^= dice << 13;
-	dice ^= dice >> 7;
-	dice ^= dice << 17;
-	return dice;
-}
-
 static void *block(size_t size)
 {
 	char *p = kmalloc(size, GFP_KERNEL);
@@ -55,17 +45,9 @@ static void *block(size_t size)
 	return p;
 }
 
-/* Each third one is freed: holes of all kinds lie between the others. */
-static void blocks_with_holes(unsigned n, size_t least, size_t most)
+static void give_back(void *p)
 {
-	void **all = malloc(n * sizeof(*all));
-
-	MUST(all);
-	for (unsigned i = 0; i < n; i++)
-		all[i] = block(least + next_random() % (most - least + 1));
-	for (unsigned i = 0; i < n; i += 3)
-		kfree(all[i]);
-	free(all);
+	kfree(p);
 }
 
 static void caches_with_objects(unsigned n)
@@ -88,9 +70,9 @@ static void caches_with_objects(unsigned n)
 static void make_world(unsigned scale)
 {
 	caches_with_objects(CACHES * scale);
-	blocks_with_holes(SMALL * scale, 8, 4096);
-	blocks_with_holes(LARGE * scale, 60000, 140000);
-	blocks_with_holes(HUGE * scale, 2100000, 4000000);
+	blocks_with_holes(block, give_back, SMALL * scale, 8, 4096);
+	blocks_with_holes(block, give_back, LARGE * scale, 60000, 140000);
+	blocks_with_holes(block, give_back, HUGE * scale, 2100000, 4000000);
 	MUST(stele_rcu_set_flavor(&toy_flavor) == 0);
 	some = kmem_cache_create("some", 500, NULL, SLAB_NO_MERGE);
 	items = kmem_cache_create("items", sizeof(struct item), NULL, SLAB_NO_MERGE);
@@ -113,7 +95,7 @@ static void small_blocks(void)
 	void *p[BURST];
 
 	for (int i = 0; i < BURST; i++)
-		p[i] = kmalloc(1 + next_random() % 4096, GFP_KERNEL);
+		p[i] = kmalloc(size_between(1, 4096), GFP_KERNEL);
 	for (int i = 0; i < BURST; i++)
 		kfree(p[i]);
 }
