@@ -7,7 +7,8 @@
  *           so, and the thread that validates goes on with the free.
  * States    LARGE_NONE -> LARGE_USED -> LARGE_KEPT -> LARGE_NONE. A look takes the block out of one of
  *           the middle two, to LARGE_LOOKED, and puts it back. LARGE_GIVEN: it was freed meanwhile.
- * Order     OBJECT_STATE: who takes the block acquires it, who puts it back or gives it up releases it.
+ * Order     OBJECT_STATE: a thread acquires the block when it takes it, and releases the block when it
+ *           puts it back or gives it up.
  * Bound     a thread that takes a block out tries again only when a look has begun or ended meanwhile.
  * Context   any. A thread that stalls in a look keeps the block, and nobody waits for it.
  * Tests     tests/model/look.c, tests/contract/test_debug_large.c
@@ -43,7 +44,7 @@ static inline bool large_leave(_Atomic uint64_t *state)
 {
 	uint64_t looked = LARGE_LOOKED;
 
-	/* ORDER(OBJECT_STATE) release: what is written in it. */
+	/* ORDER(OBJECT_STATE) release: the record and the bytes of the block. */
 	return atomic_compare_exchange_strong_explicit(state, &looked, LARGE_GIVEN,
 						       ORDER_LARGE_GIVE, memory_order_relaxed);
 }
@@ -81,7 +82,7 @@ static inline bool large_end_look(_Atomic uint64_t *state, uint64_t from)
 {
 	uint64_t looked = LARGE_LOOKED;
 
-	/* ORDER(OBJECT_STATE) release: what was repaired; acquire: of the thread that gave it up. */
+	/* ORDER(OBJECT_STATE) release: the repairs; acquire: of the thread that gave it up. */
 	if (atomic_compare_exchange_strong_explicit(state, &looked, from, ORDER_LARGE_BACK,
 						    ORDER_LARGE_GIVEN))
 		return true;

@@ -196,7 +196,7 @@ bool stele_watch_large_stays(struct run *run, struct stele_call call)
 
 void stele_watch_large_stayed(struct run *run)
 {
-	/* ORDER(OBJECT_STATE) release: what was repaired. */
+	/* ORDER(OBJECT_STATE) release: the repairs. */
 	store_release(&run->watched, LARGE_USED);
 }
 

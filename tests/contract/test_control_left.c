@@ -153,7 +153,7 @@ static void validate(void)
 	validate_slab_cache(checked);
 }
 
-/* What the calls say that free all objects and destroy the cache. */
+/* Frees all objects and destroys the cache. The messages of these calls are in @t. */
 static void end_checked(struct stderr_text *t)
 {
 	STDERR_OF(t, for (int i = 0; i < CHECKED; i++) kmem_cache_free(checked, objects[i]);

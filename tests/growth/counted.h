@@ -142,8 +142,8 @@ static __attribute__((noreturn)) void child(const struct kind *kinds, size_t n, 
 
 /* ---- the parent ---- */
 
-/* Lets the child go on until it stops: what stopped it, or 0 if it ended. A signal that is its own
- * reaches it. */
+/* Lets the child go on until it stops. Returns the signal that stopped it, or 0 if it ended. Other
+ * signals reach the child. */
 static int next_stop(pid_t pid, enum __ptrace_request how)
 {
 	int status, signal = 0;

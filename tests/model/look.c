@@ -4,7 +4,8 @@
  *
  * Idea      The first thread frees a block in use, which is kept then. The second one looks at the
  *           block. The third one frees the kept block. A thread that finds the block looked at gives
- *           it up, and the one that looks goes on for it. Whoever has the block has its plain record.
+ *           it up, and the second thread goes on for it. The thread that has the block has its plain
+ *           record, too.
  *           The record of a block that is freed is never left again. Runs the shipped code.
  * Broken    LOOK_STORE   the look ends by a store: a block that was given up is never freed
  *           LOOK_BLIND   the block is taken out by a store: two have its record
@@ -36,7 +37,7 @@
 static _Atomic uint64_t state;
 static _Atomic uint32_t ring, freed;
 static struct payload record;
-static int asked; /* plain: what the first thread writes before it frees the block */
+static int asked; /* plain: the first thread writes it before it frees the block */
 
 static bool take_out(uint64_t from)
 {
