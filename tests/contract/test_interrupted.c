@@ -7,6 +7,8 @@
  */
 #include "watched.h"
 
+#include "../random.h"
+
 #include "cache/chores.h"
 #include "slab/kmem_cache.h"
 #include "sync/inject.h"
@@ -70,10 +72,7 @@ static bool dice(void)
 {
 	static uint64_t seed = 0x9e3779b97f4a7c15;
 
-	seed ^= seed << 13;
-	seed ^= seed >> 7;
-	seed ^= seed << 17;
-	return seed >> 20 & 3;
+	return next_random(&seed) >> 20 & 3;
 }
 
 static void as_handler(const char *point)

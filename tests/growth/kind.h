@@ -5,6 +5,7 @@
 #ifndef STELE_TESTS_GROWTH_KIND_H
 #define STELE_TESTS_GROWTH_KIND_H
 
+#include "../random.h"
 #include <stddef.h>
 #include <stdint.h>
 #include <stdlib.h>
@@ -15,10 +16,7 @@ static inline uint64_t roll(void)
 {
 	static uint64_t dice = 0x9e3779b97f4a7c15;
 
-	dice ^= dice << 13;
-	dice ^= dice >> 7;
-	dice ^= dice << 17;
-	return dice;
+	return next_random(&dice);
 }
 
 static inline size_t size_between(size_t least, size_t most)

@@ -10,6 +10,7 @@
 #ifndef TESTS_MALLOC_DROP_IN_H
 #define TESTS_MALLOC_DROP_IN_H
 
+#include "../random.h"
 #include <dlfcn.h>
 #include <malloc.h>
 #include <stddef.h>
@@ -43,14 +44,6 @@ static inline void need_drop_in(void)
 
 	CHECK(where && dladdr(where, &info) != 0 && info.dli_fname);
 	CHECK(strstr(info.dli_fname, "libstele-malloc") != NULL);
-}
-
-static inline uint64_t next_random(uint64_t *state)
-{
-	*state ^= *state << 13;
-	*state ^= *state >> 7;
-	*state ^= *state << 17;
-	return *state;
 }
 
 /* Contents that depend on the place and on a seed. */

@@ -10,6 +10,7 @@
 #define TESTS_STRESS_STRESS_H
 
 #include "../nap.h"
+#include "../random.h"
 #include <pthread.h>
 #include <signal.h>
 #include <stdatomic.h>
@@ -60,20 +61,6 @@ static inline bool stopped(void)
 static inline void step_done(void)
 {
 	atomic_fetch_add_explicit(&steps, 1, memory_order_relaxed);
-}
-
-static inline uint64_t next_random(uint64_t *state)
-{
-	*state ^= *state << 13;
-	*state ^= *state >> 7;
-	*state ^= *state << 17;
-	return *state;
-}
-
-/* Never 0, and different for each thread. */
-static inline uint64_t random_seed(uintptr_t number)
-{
-	return (number + 1) * 0x9e3779b97f4a7c15ull;
 }
 
 static inline double seconds_now(void)
