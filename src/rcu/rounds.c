@@ -111,10 +111,19 @@ static void get_busy(struct runner *r, struct name *name)
 			FORK_PATIENCE);
 }
 
+static _Thread_local struct hand *pausing;
+
+/* A hand that waits for a fork gets on: only a thread that stands still is given up on. */
+static bool nap_in_pause(uint32_t name)
+{
+	add_relaxed(&pausing->steps, 1);
+	return stele_thread_nap(name);
+}
+
 static void let_fork(struct runner *r, struct hand *h)
 {
-	runner_pause(r, &stele_forks, stele_thread_name(), &h->name, stele_thread_nap,
-		     FORK_PATIENCE);
+	pausing = h;
+	runner_pause(r, &stele_forks, stele_thread_name(), &h->name, nap_in_pause, FORK_PATIENCE);
 }
 
 /* The caller is busy. */
@@ -209,8 +218,8 @@ static void round_inside(struct stele_grace *g, struct hand *h)
 	hand_begin(r, h, g);
 	got_on(r, h);
 	if (hand_has(h)) {
-		store_relaxed(&h->away, true);
 		let_fork(r, h);
+		store_relaxed(&h->away, true);
 		synchronize(g);
 		store_relaxed(&h->away, false);
 	}

@@ -17,7 +17,7 @@
  *           round: {busy:1, number:32} of the round whose entries these are, or of an older one; 0:
  *           none. No round is done (sync/grace.h) whose number is not below those of all hands.
  *           calls, heads: entries that are not called yet. They are taken whole, by an exchange.
- *           away: the owner may stay where it is for as long as readers, a callback, or a fork do.
+ *           away: the owner may stay where it is for as long as readers or a callback do.
  * States    a hand is free (0), a living thread's, left (OWNER_LEFT), or a dead thread's. The next
  *           round takes a left or dead one over as it is, with its number.
  * Order     RUNNER: the owner's word is taken with acquire and release: the next owner sees what
@@ -70,7 +70,7 @@ struct hand {
 	_Atomic uint64_t round;
 	_Atomic(struct stele_grace_link *) calls, heads;
 	_Atomic uint32_t steps; /* of the owner */
-	_Atomic bool away; /* the owner is in a callback, inside of liburcu, or lets a fork in */
+	_Atomic bool away;	/* the owner is in a callback, or inside of liburcu */
 	struct looks seen;
 	/* The owner's. */
 	bool readers_left; /* of what is in hand */

@@ -331,6 +331,57 @@ static void a_barrier_gives_up_on_a_runner_that_stalls(void **state)
 	kmem_cache_destroy(s);
 }
 
+/* ---- a runner that lets a fork in, and stalls ---- */
+
+static _Atomic bool fork_wanted, fork_announced;
+static _Thread_local bool forks;
+
+/* The runner has taken a round, and a fork is announced before the runner looks for one. */
+static void fork_there(const char *point)
+{
+	if (forks && !strcmp(point, "runner:forks"))
+		fork_announced = true;
+	if (strcmp(point, "runner:taken") != 0 || !atomic_exchange(&fork_wanted, false))
+		return;
+	while (!fork_announced)
+		nap_ms(1);
+}
+
+static void *fork_when_wanted(void *arg)
+{
+	pid_t child;
+
+	forks = true;
+	while (fork_wanted)
+		nap_ms(1);
+	child = fork();
+	if (child == 0)
+		_exit(0);
+	assert_int_equal(waitpid(child, NULL, 0), child);
+	return arg;
+}
+
+static void a_barrier_gives_up_on_a_runner_that_stalls_beside_a_fork(void **state)
+{
+	struct kmem_cache *s = kmem_cache_create("given", sizeof(struct item), NULL, SLAB_NO_MERGE);
+	pthread_t barrier, forker;
+
+	(void)state;
+	fork_wanted = true;
+	atomic_store(&stall_point, "runner:pauses");
+	assert_int_equal(pthread_create(&forker, NULL, fork_when_wanted, NULL), 0);
+	while (atomic_load(&stall_point))
+		flood(s);
+	wait_until_there();
+	pthread_join(forker, NULL);
+	start_barrier(&barrier);
+	wait_until_back(barrier);
+	sem_post(&go_on);
+	kmem_cache_destroy(s);
+}
+
+/* ---- a runner that is slow ---- */
+
 static _Atomic bool works;
 
 /* A second of work between two steps: it is slow, and does not stall. */
@@ -348,6 +399,7 @@ static void work_there(const char *point)
 static void at_point(const char *point)
 {
 	work_there(point);
+	fork_there(point);
 	stall_there(point);
 }
 
@@ -412,6 +464,8 @@ int main(void)
 #if STELE_DEBUG
 		cmocka_unit_test_setup(a_runner_that_stalls_is_replaced, each),
 		cmocka_unit_test_setup(a_barrier_gives_up_on_a_runner_that_stalls, each),
+		cmocka_unit_test_setup(a_barrier_gives_up_on_a_runner_that_stalls_beside_a_fork,
+				       each),
 		cmocka_unit_test_setup(a_process_that_was_stopped_gives_up_on_nobody, each),
 #endif
 	};
