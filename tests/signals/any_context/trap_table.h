@@ -5,7 +5,7 @@
  *
  * Idea      read_table() fills places[], one for each instruction, sequences[] and symbols[]. The
  *           table names the symbols first; one of them tells where the library lies.
- * Included  by trap.c alone.
+ * Included  by trap_plant.h alone.
  */
 #ifndef TESTS_ANY_CONTEXT_TRAP_TABLE_H
 #define TESTS_ANY_CONTEXT_TRAP_TABLE_H
@@ -19,7 +19,7 @@
 #include <unistd.h>
 
 #define TEXT_MAX (1u << 18)
-#define PLACES_MAX 32768
+#define PLACES_MAX 49152
 #define SEQUENCES_MAX 64
 #define SYMBOLS_MAX 4096
 #define TABLE_MAX (1u << 20)
