@@ -6,6 +6,7 @@
  *           comes back. Each object is signed, and the sign looked at before it is freed.
  * Pool      Its elements exist from the start, and its own allocation gives no more: so threads
  *           wait.
+ * Children  A child of fork() makes calls of each kind of the data path, and some that wait.
  */
 #ifndef STELE_TESTS_STRESS_EVERY_KIND_H
 #define STELE_TESTS_STRESS_EVERY_KIND_H
@@ -14,18 +15,24 @@
 
 #include "../toy_flavor.h"
 #include "base/options.h"
+#include "cache/list.h"
 #include "rcu/rcu.h"
 #include <errno.h>
+#include <fcntl.h>
 #include <sched.h>
 #include <stele/cpu.h>
+#include <stele/debug.h>
 #include <stele/mempool.h>
 #include <stele/page.h>
 #include <stele/trace.h>
+#include <sys/wait.h>
 
 enum kind {
 	/* the data path, in any context */
 	KMALLOC,
 	LARGE,
+	HUGE,
+	TIDE,
 	TYPED,
 	BULK,
 	PAGES,
@@ -44,12 +51,19 @@ enum kind {
 	CPUS,
 	STATS,
 	DEFERRED,
+	RESIZE,
+	POOL_LIVES,
+	VALIDATE,
+	SWEEP,
+	FORK,
 	KINDS
 };
 #define FIRST_CONTROL POOL_WAIT
 static const char *const kind_names[KINDS] = {
 	"kmalloc",
 	"large kmalloc",
+	"kvmalloc of some areas",
+	"much kmalloc at once",
 	"kmem_cache_alloc",
 	"bulk",
 	"alloc_pages",
@@ -67,11 +81,16 @@ static const char *const kind_names[KINDS] = {
 	"stele_cpu_down and up",
 	"stats",
 	"stele_deferred_barrier",
+	"mempool_resize",
+	"mempool_create and destroy",
+	"stele_slab_validate",
+	"a sweep for descriptors",
+	"fork",
 };
 
 static atomic_ulong done[KINDS];
 static struct kmem_cache *cache;
-static mempool_t pool;
+static mempool_t pool, sized;
 static _Thread_local uint64_t dice;
 
 struct thing {
@@ -108,11 +127,33 @@ static void call_kmalloc(void)
 		kfree(unsigned_again(p[i]));
 }
 
+/* Blocks of some sizes rest in the slot. */
 static void call_large(void)
 {
-	size_t size = 8000 + next_random(&dice) % 100000;
+	void *p[4];
 
-	kfree(unsigned_again(signed_by_address(kmalloc(size, GFP_KERNEL))));
+	for (int i = 0; i < 4; i++)
+		p[i] = signed_by_address(kmalloc(8000 + next_random(&dice) % 100000, GFP_KERNEL));
+	for (int i = 0; i < 4; i++)
+		kfree(unsigned_again(p[i]));
+}
+
+static void call_huge(void)
+{
+	size_t size = (3u << 20) + next_random(&dice) % (4u << 20);
+
+	kvfree(unsigned_again(signed_by_address(kvmalloc(size, GFP_KERNEL))));
+}
+
+/* The memory in slabs rises by more than 2 MiB, and falls. */
+static void call_tide(void)
+{
+	void *p[2 * HELD];
+
+	for (int i = 0; i < 2 * HELD; i++)
+		p[i] = signed_by_address(kmalloc(24000, GFP_KERNEL));
+	for (int i = 0; i < 2 * HELD; i++)
+		kfree(unsigned_again(p[i]));
 }
 
 static void call_typed(void)
@@ -142,13 +183,17 @@ static void call_pages(void)
 	__free_pages(page, order);
 }
 
+/* So many that slabs become idle. */
 static void call_nolock(void)
 {
-	void *p = kmalloc_nolock(8 + next_random(&dice) % 4000, 0, NUMA_NO_NODE);
+	size_t size = 8 + next_random(&dice) % 4000;
+	void *p[HELD];
 
-	kfree_nolock(unsigned_again(signed_by_address(p)));
-	p = kmem_cache_alloc_nolock(cache, 0, NUMA_NO_NODE);
-	kfree_nolock(unsigned_again(signed_by_address(p)));
+	for (int i = 0; i < HELD; i++)
+		p[i] = signed_by_address(i % 4 ? kmalloc_nolock(size, 0, NUMA_NO_NODE)
+					       : kmem_cache_alloc_nolock(cache, 0, NUMA_NO_NODE));
+	for (int i = 0; i < HELD; i++)
+		kfree_nolock(unsigned_again(p[i]));
 }
 
 static void call_rcu(void)
@@ -251,12 +296,15 @@ static void call_cpus(void)
 	stele_cpu_up(cpu);
 }
 
+static int nowhere; /* a file that takes all */
+
 static void call_stats(void)
 {
 	struct stele_stats stats;
 
 	stele_stats_read(&stats);
 	MUST_FOR(stats.reports == 0, stats.reports);
+	stele_slabinfo_write(nowhere);
 }
 
 static void call_deferred(void)
@@ -264,12 +312,71 @@ static void call_deferred(void)
 	stele_deferred_barrier();
 }
 
+/* Of a pool that others resize, too. */
+static void call_resize(void)
+{
+	MUST(mempool_resize(&sized, 1 + (int)(next_random(&dice) % 200)) == 0);
+	mempool_free(mempool_alloc(&sized, GFP_NOWAIT), &sized);
+}
+
+/* A larger reserve gets more places. */
+static void call_pool_lives(void)
+{
+	mempool_t *p = mempool_create_kmalloc_pool(2, 64);
+
+	MUST(p && mempool_resize(p, 100) == 0);
+	mempool_destroy(p);
+}
+
+static void call_validate(void)
+{
+	MUST_FOR(stele_slab_validate() == 0, 0);
+}
+
+/* What a call does that finds no descriptor. */
+static void call_sweep(void)
+{
+	stele_cache_try_sweep();
+}
+
+static void call_fork(void);
+
 static void (*const calls[KINDS])(void) = {
-	call_kmalloc,	     call_large, call_typed, call_bulk,	     call_pages,
-	call_nolock,	     call_rcu,	 call_pool,  call_pool_wait, call_barrier,
-	call_barrier_cache,  call_trace, call_trim,  call_shrink,    call_lives,
-	call_lives_typesafe, call_cpus,	 call_stats, call_deferred,
+	call_kmalloc,	call_large,   call_huge,	   call_tide,	  call_typed,
+	call_bulk,	call_pages,   call_nolock,	   call_rcu,	  call_pool,
+	call_pool_wait, call_barrier, call_barrier_cache,  call_trace,	  call_trim,
+	call_shrink,	call_lives,   call_lives_typesafe, call_cpus,	  call_stats,
+	call_deferred,	call_resize,  call_pool_lives,	   call_validate, call_sweep,
+	call_fork,
 };
+
+/* It allocates, frees and waits for what it has freed, whatever its parent's threads were at. */
+static void be_child(void)
+{
+	for (unsigned kind = 0; kind < POOL; kind++)
+		calls[kind]();
+	call_shrink();
+	call_lives();
+	call_barrier_cache();
+	_exit(0);
+}
+
+static void (*in_child)(void); /* first of all */
+
+static void call_fork(void)
+{
+	int status;
+	pid_t pid = fork();
+
+	MUST(pid >= 0);
+	if (!pid) {
+		in_child();
+		be_child();
+	}
+	while (waitpid(pid, &status, 0) != pid)
+		MUST(errno == EINTR);
+	MUST_FOR(status == 0, status);
+}
 
 static void make_call(unsigned kind)
 {
@@ -306,6 +413,9 @@ static void begin_calls(void)
 	stele_opt.mempool_retry = 0;
 	MUST(stele_rcu_set_flavor(&toy_flavor) == 0);
 	MUST(mempool_init(&pool, ELEMENTS, take_element, keep_element, NULL) == 0);
+	MUST(mempool_init_kmalloc_pool(&sized, 2, 64) == 0);
+	nowhere = open("/dev/null", O_WRONLY | O_CLOEXEC);
+	MUST(nowhere >= 0);
 }
 
 #endif
