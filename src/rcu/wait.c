@@ -85,12 +85,12 @@ static void look_after_hands(struct runner *r)
 		}
 }
 
-/* False: no thread serves. ORDER(RUNNER) acquire: a thread that serves was started, and its flavour
- * set. */
+/* False: no thread serves, nor makes one that will. */
 static bool look_after_runner(struct stele_grace *g)
 {
 	look_after_hands(runner_of(g));
-	if (load_acquire(&g->served) && !stele_runner_is_gone(g) && is_stuck(g)) {
+	/* A runner that serves, or a thread that was to make one. */
+	if (!stele_runner_is_gone(g) && is_stuck(g)) {
 		stele_runner_replace(g);
 		store_relaxed(&runner_of(g)->seen.first, now_ms());
 	}

@@ -331,6 +331,45 @@ static void a_barrier_gives_up_on_a_runner_that_stalls(void **state)
 	kmem_cache_destroy(s);
 }
 
+/* ---- a thread that stalls before it makes the first runner ---- */
+
+static void *give_until_it_stalls(void *arg)
+{
+	while (atomic_load(&stall_point))
+		flood(arg);
+	return arg;
+}
+
+/* In a child, which has no runner yet. */
+static void wait_beside_a_stalled_maker(struct kmem_cache *s)
+{
+	pthread_t maker;
+
+	alarm(20);
+	atomic_store(&stall_point, "runner:became");
+	if (pthread_create(&maker, NULL, give_until_it_stalls, s) != 0)
+		_exit(1);
+	wait_until_there();
+	kvfree_rcu_barrier();
+	_exit(0);
+}
+
+static void a_thread_that_stalls_before_it_makes_a_runner_stops_no_barrier(void **state)
+{
+	struct kmem_cache *s = kmem_cache_create("given", sizeof(struct item), NULL, SLAB_NO_MERGE);
+	pid_t child;
+	int status;
+
+	(void)state;
+	kvfree_rcu_barrier();
+	child = fork();
+	if (child == 0)
+		wait_beside_a_stalled_maker(s);
+	assert_int_equal(waitpid(child, &status, 0), child);
+	assert_int_equal(status, 0);
+	kmem_cache_destroy(s);
+}
+
 /* ---- a runner that lets a fork in, and stalls ---- */
 
 static _Atomic bool fork_wanted, fork_announced;
@@ -464,6 +503,8 @@ int main(void)
 #if STELE_DEBUG
 		cmocka_unit_test_setup(a_runner_that_stalls_is_replaced, each),
 		cmocka_unit_test_setup(a_barrier_gives_up_on_a_runner_that_stalls, each),
+		cmocka_unit_test_setup(
+			a_thread_that_stalls_before_it_makes_a_runner_stops_no_barrier, each),
 		cmocka_unit_test_setup(a_barrier_gives_up_on_a_runner_that_stalls_beside_a_fork,
 				       each),
 		cmocka_unit_test_setup(a_process_that_was_stopped_gives_up_on_nobody, each),
