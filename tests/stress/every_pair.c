@@ -75,8 +75,10 @@ static void *be_victim(void *arg)
 	dice = random_seed((uintptr_t)arg);
 	leaving_may = !scene->goes;
 	sigsetjmp(leaving_out, 1);
-	while (!atomic_load(&begun))
+	while (!atomic_load(&begun)) {
 		call_kmalloc();
+		keep_pages();
+	}
 	for (;;) {
 		if (scene->before_call)
 			scene->before_call();
