@@ -112,6 +112,14 @@ static void show_opened(uint32_t first, uint32_t n)
 	stele_areas_return(first + 1, n - 1);
 }
 
+/* ORDER(SPAN) acquire: of areas that were opened. */
+void stele_areas_skip_to(struct stele_zone *zone, uint32_t end)
+{
+	for (uint32_t i = load_acquire(&zone->high); i < end; i++)
+		hint_set(area_hints(), i);
+	raise_high(&zone->high, end);
+}
+
 /* ---- mapping a row that is BUSY ---- */
 
 int stele_areas_map(uint32_t first, uint32_t n)

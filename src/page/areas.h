@@ -29,6 +29,8 @@ void stele_area_show_whole(uint32_t number, uint32_t state);
 /* For an area that one thread owns and has unmapped: the next mapping reads as zero. Returns how
  * many frames were dirty. */
 uint64_t stele_area_clear_dirty(uint32_t number);
+/* Areas below @end, which were never opened, can be found. The tables cover them. */
+void stele_areas_skip_to(struct stele_zone *zone, uint32_t end);
 /* Maps areas that are BUSY. 0 or -errno. */
 int stele_areas_map(uint32_t first, uint32_t n);
 /* Something else is mapped in areas that are BUSY: marks those as FOREIGN that follow each other. */

@@ -51,24 +51,26 @@ void stele_row_return(uint64_t frame, unsigned n)
 	}
 }
 
+/* From the last area down: a thread that meets another one goes on right behind its row. */
 bool stele_row_take(uint64_t frame, unsigned n)
 {
-	unsigned done = 0;
+	uint64_t end = frame + n;
 
-	for (unsigned here; done < n; done += here) {
-		uint32_t number = (uint32_t)((frame + done) / AREA_FRAMES);
+	for (unsigned here; n; n -= here) {
+		uint64_t last = frame + n - 1;
+		uint32_t number = (uint32_t)(last / AREA_FRAMES);
 
-		here = frames_here(frame + done, n - done);
+		here = STELE_MIN(n, (unsigned)(last % AREA_FRAMES) + 1);
 		if (!frames_claim(number, here))
 			break;
-		if (!take_at(area_at(number), (frame + done) % AREA_FRAMES, here)) {
+		if (!take_at(area_at(number), (last + 1 - here) % AREA_FRAMES, here)) {
 			frames_unclaim(number, here);
 			break;
 		}
+		STELE_POINT("row:taken");
 	}
-	if (done < n)
-		stele_row_return(frame, done);
-	return done == n;
+	stele_row_return(frame + n, n ? (unsigned)(end - frame - n) : 0);
+	return !n;
 }
 
 unsigned stele_row_touch(uint64_t frame, unsigned n)
@@ -252,19 +254,4 @@ int64_t stele_frames_find(unsigned where, unsigned frames, unsigned align)
 	int64_t frame = take_in_zones(where, frames, align, false);
 
 	return stele_unlikely(frame < 0) ? take_late(where, frames, align) : frame;
-}
-
-/* The lowest row that is longer than an area; another thread may be faster. */
-int64_t stele_frames_find_long(unsigned where, unsigned frames, unsigned align)
-{
-	const struct stele_zone *zone = &stele_heap.zones[where_node(where)];
-	uint32_t from = zone->first;
-
-	for (unsigned i = 0; i < LOOKS; i++) {
-		int64_t frame = stele_long_find(zone, &from, frames, align);
-
-		if (frame < 0 || stele_row_take((uint64_t)frame, frames))
-			return frame;
-	}
-	return -1;
 }

@@ -12,10 +12,11 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-/* The first of @frames frames that are taken for the caller, or -1; the second, for a row that is
- * longer than an area, looks in areas that are open only. */
+/* The first of @frames frames that are taken for the caller, or -1. For a row that is longer than an
+ * area (long.c): in areas that are open only; or, where the answer would be NULL, with closed ones. */
 int64_t stele_frames_find(unsigned where, unsigned frames, unsigned align);
 int64_t stele_frames_find_long(unsigned where, unsigned frames, unsigned align);
+int64_t stele_frames_find_mixed(unsigned where, unsigned frames, unsigned align);
 /* Claims and takes frames [frame, frame+n) of areas that are open, or none. */
 bool stele_row_take(uint64_t frame, unsigned n);
 /* They count as touched from now on: how many were before. */

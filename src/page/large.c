@@ -4,8 +4,9 @@
  *
  * Idea      Exact frames, where the open areas have them in a row (page/rooms.c). Else, above an
  *           area: whole areas of the same arena, of which only what is touched costs memory. So
- *           there is no registry of foreign mappings, and nothing to lock. Growing and shrinking:
- *           page/resize.c.
+ *           there is no registry of foreign mappings, and nothing to lock. Where there are no such
+ *           areas: exact frames again, in areas that are opened for them (page/long.c). Growing and
+ *           shrinking: page/resize.c.
  * States    an area's count: page/open.h.
  * Order     AREA, PAGEMAP.
  * Failure   NULL; areas taken so far are returned.
@@ -39,14 +40,14 @@ static void *exact_begin(struct run *run)
 }
 
 /* An exact row, or NULL. */
-static void *long_alloc(size_t bytes, size_t align, bool zero, unsigned where)
+static void *long_alloc(size_t bytes, size_t align, bool zero, unsigned where, bool hard)
 {
 	size_t frames = bytes / FRAME_SIZE, page = stele_system_facts.page_size;
 
 	if (frames > LONG_FRAMES || align > page)
 		return NULL;
-	return exact_begin(
-		stele_run_take_long(where, (unsigned)frames, (unsigned)(page / FRAME_SIZE), zero));
+	return exact_begin(stele_run_take_long(where, (unsigned)frames,
+					       (unsigned)(page / FRAME_SIZE), zero, hard));
 }
 
 /* Of an area and more. */
@@ -57,8 +58,10 @@ static void *areas_alloc(size_t bytes, size_t align, bool zero, unsigned where)
 	if (stele_page_fault_injected())
 		return NULL;
 	bytes = STELE_ALIGN_UP(bytes, stele_system_facts.page_size);
-	p = long_alloc(bytes, align, zero, where);
-	return p ? p : huge_alloc(bytes, align, zero, where);
+	p = long_alloc(bytes, align, zero, where, false);
+	if (!p)
+		p = huge_alloc(bytes, align, zero, where);
+	return p ? p : long_alloc(bytes, align, zero, where, true);
 }
 
 static void *large_alloc(size_t bytes, size_t align, bool zero, unsigned where)

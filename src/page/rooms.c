@@ -9,7 +9,8 @@
  * Order     ROOM.
  * Context   any.
  * Bound     each call looks at the words of three areas' bitmaps at most; a search for a long row looks
- *           at LONG_LOOKS places, and at each area behind such a place once.
+ *           at LONG_LOOKS places, at LONG_LOOKS areas below such a place, and at each area behind it
+ *           once.
  * Tests     tests/unit/page/test_rooms.c, tests/unit/page/test_long.c
  */
 #include "base/options.h"
@@ -200,16 +201,31 @@ struct long_row {
 	uint32_t behind; /* the area after the one where it ends */
 };
 
+/* Where the free frames begin that reach up to area @number. Rows are returned from the lowest area on,
+ * so a search may pass the first ones just before. */
+static uint64_t free_below(const struct stele_zone *zone, uint32_t number)
+{
+	uint32_t low = number - STELE_MIN(number - zone->first, LONG_LOOKS);
+	unsigned here = AREA_FRAMES;
+
+	/* ORDER(AREA) acquire: areas of the same row that were returned before the next one. */
+	fence_acquire();
+	while (number > low && here == AREA_FRAMES) {
+		here = area_is_full(number - 1) ? 0 : stele_free_at_end(number - 1);
+		number -= here == AREA_FRAMES;
+	}
+	return (uint64_t)number * AREA_FRAMES - here % AREA_FRAMES;
+}
+
 /* The free row, up to @most frames long, that begins before the start of area @number. */
 static struct long_row row_around(const struct stele_zone *zone, uint32_t number, uint32_t high,
 				  unsigned most, unsigned align)
 {
 	uint64_t border = (uint64_t)number * AREA_FRAMES, end = border;
-	struct long_row row = { .first = border, .behind = number };
+	struct long_row row = { .behind = number };
 	unsigned here = AREA_FRAMES;
 
-	if (number > zone->first && !area_is_full(number - 1))
-		row.first = STELE_ALIGN_UP(border - stele_free_at_end(number - 1), (uint64_t)align);
+	row.first = STELE_ALIGN_UP(free_below(zone, number), (uint64_t)align);
 	while (end - row.first < most && here == AREA_FRAMES && row.behind < high) {
 		here = area_is_full(row.behind) ? 0 : stele_free_at_start(row.behind);
 		end += here;

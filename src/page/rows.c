@@ -117,14 +117,6 @@ static void unmap_open(uint32_t first, uint32_t n)
 	}
 }
 
-/* Areas that an alignment leaves out below @end can be found. ORDER(SPAN) acquire. */
-static void skip_to(struct stele_zone *zone, uint32_t end)
-{
-	for (uint32_t i = load_acquire(&zone->high); i < end; i++)
-		hint_set(area_hints(), i);
-	raise_high(&zone->high, end);
-}
-
 /* As row_go_on() (page/open.h). */
 static uint32_t go_on_behind(uint32_t number, uint32_t first, uint32_t n, unsigned how)
 {
@@ -142,7 +134,7 @@ static int take_row(struct stele_zone *zone, uint32_t first, uint32_t n, unsigne
 
 	*at = got < n ? go_on_behind(first + n - 1 - got, first, n, how) : first;
 	if (got)
-		skip_to(zone, first + n);
+		stele_areas_skip_to(zone, first + n);
 	if (got == n && how & ROW_FRESH)
 		unmap_open(first, n);
 	if (got == n)
@@ -226,7 +218,7 @@ static int64_t take_at_end(struct stele_zone *zone, uint32_t low, uint32_t n, ui
 
 		if ((uint64_t)first + n > zone->end || stele_heap_cover(at, first + n - at) != 0)
 			return -1;
-		skip_to(zone, first);
+		stele_areas_skip_to(zone, first);
 		error = take_row(zone, first, n, how, &at);
 		if (!error)
 			return first;
@@ -336,7 +328,7 @@ bool stele_areas_take_behind(struct run *run, uint32_t n)
 	signals = stele_areas_begin();
 	got = grab_row(first, n);
 	if (got)
-		skip_to(zone, first + n);
+		stele_areas_skip_to(zone, first + n);
 	if (got == n)
 		unmap_open(first, n);
 	taken = got == n && stele_os_extend((void *)run->base, have * AREA_SIZE,

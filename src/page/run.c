@@ -107,9 +107,12 @@ struct run *stele_run_take_block(unsigned where, unsigned frames, unsigned align
 	return begin_block(run_with_frames(stele_frames_find, where, frames, align), zero);
 }
 
-struct run *stele_run_take_long(unsigned where, unsigned frames, unsigned align, bool zero)
+struct run *stele_run_take_long(unsigned where, unsigned frames, unsigned align, bool zero,
+				bool hard)
 {
-	return begin_block(run_with_frames(stele_frames_find_long, where, frames, align), zero);
+	return begin_block(run_with_frames(hard ? stele_frames_find_mixed : stele_frames_find_long,
+					   where, frames, align),
+			   zero);
 }
 
 /* Returns frames that are off the map. */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Tests of page/rows.c: two blocks that fill the arena have room in it, whatever another thread
- * does between two steps of a search. At a named point the test does what that thread would do.
+ * Tests of page/rows.c and page/long.c: blocks that fill the arena have room in it, whatever another
+ * thread does between two steps of a search. At a named point the test does what that thread would do.
  */
 #include "pages.h"
 
@@ -145,6 +145,121 @@ static void a_purger_that_stays_costs_its_area_alone(void **state)
 	assert_both_and_give_back(AREAS - 1);
 }
 
+/* ---- rows of frames ---- */
+
+#define LONG (1300 * FRAME_SIZE) /* three of them have room in the arena, to a third of one */
+
+static char *take_long(void)
+{
+	return stele_large_alloc(LONG, 1, false);
+}
+
+static bool is_exact(const char *p)
+{
+	return p && stele_run_of(p)->kind == RUN_LARGE;
+}
+
+static void open_all(void)
+{
+	give_back(take(AREAS * AREA_SIZE));
+}
+
+static void take_a_long_one(void)
+{
+	taken[0] = take_long();
+}
+
+static void give_a_long_one(void)
+{
+	give_half();
+}
+
+/* A block of whole areas is not possible, and no row is free in areas that are open. */
+static void a_row_goes_on_in_areas_that_are_closed(void **state)
+{
+	char *first, *low, *hole, *middle, *p;
+
+	(void)state;
+	open_all();
+	first = take(AREA_SIZE);
+	low = stele_large_alloc(3 * FRAME_SIZE, 1, false);
+	hole = stele_large_alloc((AREA_FRAMES - 3 + AREA_FRAMES) * FRAME_SIZE, 1, false);
+	middle = stele_large_alloc(5 * AREA_SIZE / 2, 1, false);
+	assert_true(is_exact(middle) && middle == first + 3 * AREA_SIZE);
+	give_back(hole);
+	stele_areas_close_empty();
+	p = stele_large_alloc(5 * AREA_SIZE / 2, 1, true);
+	assert_true(is_exact(p) && p == middle + 5 * AREA_SIZE / 2);
+	memset(p, 0x11, 5 * AREA_SIZE / 2);
+	give_back(p);
+	p = stele_large_alloc(5 * AREA_SIZE / 2 - FRAME_SIZE, 1, false);
+	assert_ptr_equal(p, middle + 5 * AREA_SIZE / 2);
+	give_back(p);
+	give_back(middle);
+	give_back(low);
+	give_back(first);
+}
+
+/* The areas behind were never opened. */
+static void a_row_goes_on_behind_the_last_area(void **state)
+{
+	char *low, *high, *p;
+
+	(void)state;
+	stele_areas_close_empty();
+	low = stele_large_alloc(FRAME_SIZE, 1, false);
+	high = take((AREAS - 3) * AREA_SIZE);
+	assert_true(low && high == low + AREA_SIZE);
+	p = take_long();
+	assert_null(p); /* two areas are left */
+	give_back(high);
+	high = stele_large_alloc((AREAS - 3) * AREA_SIZE - AREA_SIZE / 2, 1, false);
+	p = take_long();
+	assert_non_null(p);
+	give_back(p);
+	give_back(high);
+	give_back(low);
+}
+
+static void three_that_take_at_the_same_time_find_room(void **state)
+{
+	(void)state;
+	for (unsigned after = 0; after < 3; after++) {
+		char *third;
+
+		open_all();
+		act_at("row:taken", after, take_a_long_one);
+		taken[1] = take_long();
+		assert_null(stele_inject);
+		third = take_long();
+		assert_true(is_exact(third) && is_exact(taken[0]) && is_exact(taken[1]));
+		give_back(third);
+		assert_both_and_give_back(after);
+	}
+}
+
+static void frames_that_come_free_behind_the_search_are_found(void **state)
+{
+	bool acted = true;
+
+	(void)state;
+	for (unsigned after = 0; acted; after++) {
+		char *low;
+
+		open_all();
+		low = take_long();
+		taken[0] = take_long();
+		act_at("room:step", after, give_a_long_one);
+		taken[1] = take_long();
+		acted = !stele_inject;
+		stele_inject = NULL;
+		if (acted)
+			taken[0] = take_long();
+		give_back(low);
+		assert_both_and_give_back(after);
+	}
+}
+
 /* Nothing is purged but on request. */
 static int start(void)
 {
@@ -162,6 +277,10 @@ int main(void)
 		page_test(a_row_that_comes_free_behind_the_search_is_found),
 		page_test(a_purger_pushes_no_row_aside),
 		page_test(a_purger_that_stays_costs_its_area_alone),
+		page_test(a_row_goes_on_in_areas_that_are_closed),
+		page_test(a_row_goes_on_behind_the_last_area),
+		page_test(three_that_take_at_the_same_time_find_room),
+		page_test(frames_that_come_free_behind_the_search_are_found),
 	};
 
 	return start() != 0 || cmocka_run_group_tests(tests, NULL, NULL);
