@@ -47,8 +47,8 @@ STELE_API int stele_cache_debug(struct kmem_cache *s, unsigned int flags);
  * nothing to check. A cache that another thread validates just now is left to that thread.
  *
  * Return:  slabs that were looked at.
- * Context: an ordinary thread. Other threads may use the cache. They must not take the access to its
- *          objects away (mprotect(2)) meanwhile, as the call reads all of them.
+ * Context: an ordinary thread. Other threads may use the cache. They may take the access to whole pages
+ *          of their objects away (mprotect(2)); the call reads no such page.
  */
 STELE_API long validate_slab_cache(struct kmem_cache *s);
 

@@ -13,6 +13,7 @@
  */
 #include "cache/list.h"
 #include "slab/dead.h"
+#include "slab/watch.h"
 #include "sync/mutex.h"
 
 struct stele_mutex stele_walking = STELE_MUTEX(WALKING);
@@ -167,6 +168,5 @@ void stele_list_in_child(void)
 	stele_mutex_after_fork(&stele_list_lock);
 	/* The thread that validated is not here. */
 	for (struct kmem_cache *s = stele_caches; s; s = s->next)
-		if (load_relaxed(&s->looked_at))
-			store_relaxed(&s->looked_at, 0);
+		stele_watch_in_child(s);
 }

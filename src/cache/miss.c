@@ -105,7 +105,7 @@ static void *alloc_any_way(struct kmem_cache *s)
 }
 
 /* Whether @p can be handed out. An object that was damaged while it was free is left alone for
- * good. */
+ * good, and one that a thread looks at is left to that thread. */
 static inline bool may_hand_out(struct kmem_cache *s, void *p)
 {
 	return stele_likely(!(s->flags & SLAB_WATCHED)) || stele_watch_take(s, p);

@@ -138,13 +138,16 @@ static void dump_bytes(const char *label, const uint8_t *from, const uint8_t *to
 		dump_row(label, from, (unsigned)STELE_MIN((size_t)(to - from), (size_t)ROW));
 }
 
-static void dump_object(const struct kmem_cache *s, uint8_t *p)
+static void dump_object(const struct fault *f)
 {
+	const struct kmem_cache *s = f->s;
 	uint32_t size = cache_object_size(s);
+	uint8_t *p = f->object;
 
 	if (zone_of(s))
 		dump_bytes("Redzone", p - ZONE_SIZE, p);
-	dump_bytes("Object", p, p + size);
+	if (f->contents)
+		dump_bytes("Object", p, p + size);
 	dump_bytes(zone_of(s) ? "Redzone" : "Padding", p + size, p + s->meta);
 }
 
@@ -186,7 +189,7 @@ void stele_fault_frame(const struct fault *f, const char *message)
 	stele_report("stele: Object %p @offset=%td fp=%p\n", f->object,
 		     (ptrdiff_t)((uintptr_t)f->object - f->run->base), (void *)0);
 	if (s->meta)
-		dump_object(s, f->object);
+		dump_object(f);
 }
 
 /* ---- the lines around it ---- */

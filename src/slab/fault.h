@@ -31,6 +31,7 @@ struct fault {
 	void *object; /* NULL: of the slab */
 	struct stele_call call;
 	const char *outcome; /* "not freed" */
+	bool contents;	     /* the object's own bytes may be read */
 	uint32_t asked;
 	unsigned n;
 	struct damage damage[DAMAGES_MAX];

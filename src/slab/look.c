@@ -3,8 +3,10 @@
  * slab/look.c - finds what is damaged of an object, and repairs it
  *
  * Idea      A look compares each zone, word by word, with the byte that should fill it. A look
- *           writes nothing, so any thread may look at any object. The state of the object tells
- *           afterwards whether it was the same all the time (slab/watch.c).
+ *           writes nothing. The state of the object tells afterwards whether it was the same all the
+ *           time (slab/watch.c). All zones lie in pages that hold bytes of the library as well, but
+ *           for the poison of a free object, and the zone behind a short request in a large object.
+ *           These are read while no other thread can get the object (slab/object_look.h).
  * Repair    eight bytes at a time, by a compare-and-swap each, and only while the object stays in
  *           the state that was seen. So the bytes stay that its owner writes meanwhile, or that lie
  *           beside the damage.
@@ -132,7 +134,7 @@ void stele_look_at_object(struct fault *f, bool used)
 
 	f->asked = asked_of(s, f->object, sound);
 	look_at_zones(f, used);
-	if (!used && is_poisoned(s))
+	if (!used && is_poisoned(s) && f->contents)
 		look_at_poison(f);
 	if (!sound && f->n < DAMAGES_MAX)
 		f->damage[f->n++] = (struct damage){ .what = "Object metadata",

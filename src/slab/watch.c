@@ -6,7 +6,8 @@
  *           object, changes the bytes around it, and seals them with a new state. No lock is
  *           needed, so signal handlers and the _nolock calls check as all other calls do. A thread
  *           that validates looks at objects of others: it reports only what it saw while the state
- *           stayed the same.
+ *           stayed the same. No thread gets an object meanwhile (slab/object_look.h), and of an object
+ *           in use the look leaves out the pages that the program may have taken the access from.
  * States    OBJECT_FREE --take--> OBJECT_USED --give--> OBJECT_FREE, each through OBJECT_BUSY. A
  *           free sets the bit of the slab after the state is OBJECT_FREE; an allocation clears the
  *           bit before the state is OBJECT_USED. Of two threads that free the same object, one
@@ -17,18 +18,33 @@
  *           give: the object is repaired and not given back. The kernel does the same, and gives up
  *           the rest of the slab as well; here no damage of an object can reach the bits of the
  *           others.
- * Order     OBJECT_STATE, SLAB_LOOK
+ * Order     OBJECT_STATE, OBJECT_LOOK, SLAB_LOOK
  * Context   any; validating: ordinary threads.
- * Tests     tests/contract/test_debug.c, tests/death/debug_*.c
+ * Tests     tests/contract/test_debug.c, tests/contract/test_debug_protected.c,
+ *           tests/contract/test_control_left.c, tests/death/debug_*.c
  */
 #include "slab/watch.h"
+#include "os/os.h"
 #include "os/report.h"
 #include "percpu/system.h"
+#include "percpu/nodes.h"
+#include "page/where.h"
 #include "slab/look.h"
 #include "slab/object.h"
+#include "slab/object_look.h"
 #include "slab/track.h"
 #include "sync/inject.h"
+#include "sync/stack.h"
 #include <string.h>
+
+/* Whether a page lies in the object as a whole: its owner may take the access to it away. All other
+ * bytes share their page with bytes of the library. */
+static bool has_own_page(const struct kmem_cache *s, const void *p)
+{
+	uintptr_t page = STELE_ALIGN_UP((uintptr_t)p, FRAME_SIZE);
+
+	return page + FRAME_SIZE <= (uintptr_t)p + cache_object_size(s);
+}
 
 /* Leaves the damages as they are: most objects have none. */
 static void fault_begin(struct fault *f, const struct kmem_cache *s, const struct run *run, void *p,
@@ -39,6 +55,7 @@ static void fault_begin(struct fault *f, const struct kmem_cache *s, const struc
 	f->object = p;
 	f->call = call;
 	f->outcome = NULL;
+	f->contents = true;
 	f->asked = 0;
 	f->n = 0;
 }
@@ -97,11 +114,13 @@ static void make_busy(struct object_meta *meta)
 	fence_release();
 }
 
-bool stele_watch_take(const struct kmem_cache *s, void *p)
+bool stele_watch_take(struct kmem_cache *s, void *p)
 {
 	const struct run *run = stele_run_of(p);
 	struct object_meta *meta = meta_of(s, p);
 
+	if (s->meta && look_leave(&s->look, (uintptr_t)p))
+		return false;
 	if (s->flags & SLAB_TRACE)
 		trace_call(s, run, p, "alloc");
 	if (!s->meta)
@@ -172,7 +191,9 @@ static bool begin_giving(struct object_meta *meta)
 
 void stele_watch_twice(const struct kmem_cache *s, const struct run *run, void *p)
 {
-	struct fault f = { .s = s, .run = run, .object = p };
+	struct fault f = {
+		.s = s, .run = run, .object = p, .contents = s->meta && !has_own_page(s, p)
+	};
 
 	if (!s->meta || !stele_fault_counts())
 		return;
@@ -222,24 +243,28 @@ bool stele_watch_give(struct stele_call call, const struct kmem_cache *s, const 
 
 /* ---- looks from outside ---- */
 
-/* Checks an object that others may use. Returns the faults that were there while it did not
- * change. */
+/* Checks an object that others may use, but that no thread can get. Returns the faults that were there
+ * while it did not change. */
 static STELE_RACY_LOOK unsigned look_at_one(const struct kmem_cache *s, const struct run *run,
 					    unsigned i)
 {
 	void *p = object_at(run, i);
-	/* ORDER(OBJECT_STATE) acquire: with what was written about it before. */
-	uint32_t state = load_acquire(&meta_of(s, p)->state), kind = state & OBJECT_STATE;
-	bool used = kind == OBJECT_USED;
+	bool is_free = object_is_free(run, p), used;
+	uint32_t state, kind;
 	struct fault f;
 
 	fault_begin(&f, s, run, p, (struct stele_call){ "validate", NULL });
 	f.outcome = "repaired";
 
+	/* ORDER(OBJECT_LOOK) acquire: of a free object, its owner is done with its pages. */
+	fence_acquire();
+	/* ORDER(OBJECT_STATE) acquire: with what was written about it before. */
+	state = load_acquire(&meta_of(s, p)->state);
+	kind = state & OBJECT_STATE;
 	if (kind == OBJECT_BUSY)
 		return 0;
-	if (kind != OBJECT_USED && kind != OBJECT_FREE)
-		used = !object_is_free(run, p);
+	used = kind == OBJECT_USED || (kind != OBJECT_FREE && !is_free);
+	f.contents = (!used && is_free) || !has_own_page(s, p);
 	stele_look_at_object(&f, used);
 	/* ORDER(OBJECT_STATE) acquire: the looks at the object come before this look at its state. */
 	fence_acquire();
@@ -263,12 +288,36 @@ static unsigned look_between(const struct kmem_cache *s, const struct run *run)
 	return f.n;
 }
 
-unsigned stele_watch_slab(const struct kmem_cache *s, const struct run *run)
+/* It was left to this thread while it looked. The slab stays, as its cache is looked at. */
+static void give_left(struct kmem_cache *s, struct run *run, unsigned i)
+{
+	bool idle;
+
+	bits_give(&run->free[i / 64], 1ull << i % 64);
+	STELE_POINT("look:bits-given");
+	if (state_give_keep(&run->state, 1, run->objects, &idle) == GIVE_LIST)
+		stack_push(cache_partial(s, node_at((void *)run->base)), stele_hot.base,
+			   &run->link);
+}
+
+static unsigned look_at_noted(struct kmem_cache *s, struct run *run, unsigned i)
+{
+	unsigned found;
+
+	look_note(&s->look, (uintptr_t)object_at(run, i));
+	found = look_at_one(s, run, i);
+	STELE_POINT("look:seen");
+	if (look_end(&s->look))
+		give_left(s, run, i);
+	return found;
+}
+
+unsigned stele_watch_slab(struct kmem_cache *s, struct run *run)
 {
 	unsigned found = s->meta ? look_between(s, run) : 0;
 
 	for (unsigned i = 0; s->meta && i < run->objects; i++)
-		found += look_at_one(s, run, i);
+		found += look_at_noted(s, run, i);
 	return found;
 }
 
@@ -285,16 +334,35 @@ bool stele_watch_may_end(struct kmem_cache *s, struct run *run)
 	return false;
 }
 
+/* Ends the look of a thread that is gone, in its place: the caller has taken over its name. */
+static void end_left_look(struct kmem_cache *s)
+{
+	uint64_t object = load_relaxed(&s->look) & ~LOOK_LEFT;
+	struct run *run = object ? stele_run_of((void *)(uintptr_t)object) : NULL;
+
+	if (run && look_end(&s->look))
+		give_left(s, run, object_number(run, object));
+}
+
+/* Takes the place of @seen, which looks no more. */
+static bool begin_instead(struct kmem_cache *s, uint32_t seen)
+{
+	/* ORDER(SLAB_LOOK) seq */
+	if (!atomic_compare_exchange_strong(&s->looked_at, &seen, stele_thread_name()))
+		return false;
+	fence_seq();
+	end_left_look(s);
+	return true;
+}
+
 bool stele_watch_begin(struct kmem_cache *s)
 {
 	uint32_t me = stele_thread_name(), seen = load_relaxed(&s->looked_at);
 
 	if (seen && seen != me && !stele_thread_is_gone(seen))
 		return false;
-	/* ORDER(SLAB_LOOK) seq */
-	if (!atomic_compare_exchange_strong(&s->looked_at, &seen, me))
+	if (!begin_instead(s, seen))
 		return false;
-	fence_seq();
 	STELE_POINT("watch:begun");
 	return true;
 }
@@ -310,15 +378,32 @@ void stele_watch_end(struct kmem_cache *s)
 void stele_watch_forget_the_gone(struct kmem_cache *s)
 {
 	uint32_t seen = load_relaxed(&s->looked_at);
+	uint64_t signals;
 
-	if (stele_unlikely(seen) && stele_thread_is_gone(seen))
-		cas_relaxed(&s->looked_at, &seen, 0);
+	if (stele_likely(!seen) || !stele_thread_is_gone(seen))
+		return;
+	signals = stele_os_signals_hold();
+	if (begin_instead(s, seen))
+		stele_watch_end(s);
+	stele_os_signals_release(signals);
 }
 
+void stele_watch_in_child(struct kmem_cache *s)
+{
+	if (stele_likely(!load_relaxed(&s->looked_at)))
+		return;
+	end_left_look(s);
+	store_relaxed(&s->looked_at, 0);
+}
+
+/* No thread can get an object of the slab. */
 void stele_watch_last_look(const struct kmem_cache *s, const struct run *run)
 {
-	if (s->flags & SLAB_CONSISTENCY_CHECKS)
-		stele_watch_slab(s, run);
+	if (!(s->flags & SLAB_CONSISTENCY_CHECKS))
+		return;
+	look_between(s, run);
+	for (unsigned i = 0; i < run->objects; i++)
+		look_at_one(s, run, i);
 }
 
 /* ---- answers ---- */

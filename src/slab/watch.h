@@ -10,9 +10,9 @@
 #include "slab/layout.h"
 #include "slab/report.h"
 
-/* Checks @p, which has just been taken from its slab. False: a write hit it while it was free; that
- * was reported. The caller then leaves it alone and takes another one. */
-bool stele_watch_take(const struct kmem_cache *s, void *p);
+/* Checks @p, which has just been taken from its slab. False: a write hit it while it was free, which was
+ * reported; or a thread that validates has it. The caller then leaves it alone and takes another one. */
+bool stele_watch_take(struct kmem_cache *s, void *p);
 /* A call that asked for @asked bytes returns @p, or has resized @p to them. @p is any object or
  * large block, checked or not, or NULL. */
 void stele_watch_taken(void *p, size_t asked, const void *site, enum track_kind kind);
@@ -27,12 +27,15 @@ bool stele_watch_may_end(struct kmem_cache *s, struct run *run);
  * are held back, so no handler leaves in between. */
 bool stele_watch_begin(struct kmem_cache *s);
 void stele_watch_end(struct kmem_cache *s);
-/* If the thread that looked is gone, empty slabs end again. */
+/* If the thread that looked is gone, its look ends, and empty slabs end again. In the child of fork()
+ * (in_child) it is gone in any case. */
 void stele_watch_forget_the_gone(struct kmem_cache *s);
+void stele_watch_in_child(struct kmem_cache *s);
 /* Checks an empty slab that ends; the caller owns it. */
 void stele_watch_last_look(const struct kmem_cache *s, const struct run *run);
-/* Checks all of a slab, which other threads may use meanwhile. Returns the faults found. */
-unsigned stele_watch_slab(const struct kmem_cache *s, const struct run *run);
+/* Checks all of a slab, which other threads may use meanwhile: between stele_watch_begin() and _end().
+ * Returns the faults found. */
+unsigned stele_watch_slab(struct kmem_cache *s, struct run *run);
 /* Reports the stacks of the allocation and the free of the object at @p, if its cache keeps
  * them. */
 void stele_watch_tracks(const struct kmem_cache *s, const void *p);

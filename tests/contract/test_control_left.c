@@ -10,6 +10,8 @@
 #include "contract.h"
 #include "percpu/cpus.h"
 #include "percpu/system.h"
+#include "slab/kmem_cache.h"
+#include "slab/object_look.h"
 
 #include <stele/cpu.h>
 #include <stele/debug.h>
@@ -178,6 +180,95 @@ static void slabs_end_after_a_thread_left_that_validated(void **state)
 	}
 }
 
+/* ---- the object that a validation looks at ---- */
+
+#define FEW 8
+
+static struct kmem_cache *few;
+static void *some[FEW];
+
+static void validate_few(void)
+{
+	validate_slab_cache(few);
+}
+
+/* All of them, while the object that is looked at cannot be had. */
+static void take_some(void)
+{
+	for (int i = 0; i < FEW; i++)
+		assert_non_null(some[i] = kmem_cache_alloc(few, GFP_KERNEL));
+}
+
+static void free_some(void)
+{
+	for (int i = 0; i < FEW; i++)
+		kmem_cache_free(few, some[i]);
+}
+
+/* The first object of a slab that is free (@used: in use), and is taken (freed) during the look. */
+static void leave_a_look(enum leaving_way way, bool used)
+{
+	struct stderr_text t;
+	pthread_t thread;
+
+	few = kmem_cache_create("few", 2000, NULL, SLAB_RED_ZONE | SLAB_POISON);
+	assert_non_null(few);
+	take_some();
+	if (!used)
+		free_some();
+	leaving_at("look:noted", way);
+	assert_true(leaving_thread(&thread, validate_few));
+	if (used)
+		free_some();
+	take_some();
+	free_some();
+	leaving_join(thread);
+	assert_int_equal(atomic_load(&leaving.fired), 1);
+	validate_few();
+	STDERR_OF(&t, kmem_cache_destroy(few)); /* which reports an object that is lost */
+	assert_silent(&t);
+}
+
+static void a_look_that_is_left_loses_no_object(void **state)
+{
+	(void)state;
+	for (int way = 0; way < LEAVING_WAYS; way++) {
+		leave_a_look((enum leaving_way)way, false);
+		leave_a_look((enum leaving_way)way, true);
+	}
+}
+
+static void assert_not_had(bool used)
+{
+	uintptr_t looked_at;
+	pthread_t thread;
+
+	few = kmem_cache_create("few", 2000, NULL, SLAB_RED_ZONE | SLAB_POISON);
+	assert_non_null(few);
+	take_some();
+	if (!used)
+		free_some();
+	leaving_at("look:noted", LEAVING_STALLS);
+	assert_true(leaving_thread(&thread, validate_few));
+	looked_at = load_relaxed(&few->look);
+	if (used)
+		free_some();
+	take_some();
+	for (int i = 0; i < FEW; i++)
+		assert_int_not_equal((uintptr_t)some[i], looked_at);
+	assert_int_equal(load_relaxed(&few->look), looked_at | LOOK_LEFT);
+	leaving_join(thread);
+	free_some();
+	kmem_cache_destroy(few);
+}
+
+static void an_object_is_not_had_while_it_is_looked_at(void **state)
+{
+	(void)state;
+	assert_not_had(false);
+	assert_not_had(true);
+}
+
 static void slabs_end_in_a_child_that_was_forked_beside_a_validation(void **state)
 {
 	struct stderr_text t;
@@ -187,16 +278,19 @@ static void slabs_end_in_a_child_that_was_forked_beside_a_validation(void **stat
 
 	(void)state;
 	fill_checked();
-	leaving_at("watch:begun", LEAVING_STALLS);
+	leaving_at("look:noted", LEAVING_STALLS);
 	assert_true(leaving_thread(&thread, validate));
+	kmem_cache_free(checked, objects[0]); /* the look has it */
 	child = fork();
 	if (!child) {
+		objects[0] = kmem_cache_alloc(checked, GFP_KERNEL);
 		end_checked(&t);
 		_exit(t.text[0] != 0);
 	}
 	assert_int_equal(waitpid(child, &status, 0), child);
 	leaving_join(thread);
 	assert_int_equal(status, 0);
+	objects[0] = kmem_cache_alloc(checked, GFP_KERNEL);
 	end_checked(&t);
 	assert_silent(&t);
 }
@@ -221,6 +315,8 @@ int main(void)
 		cmocka_unit_test(slots_go_and_come_after_a_walker_died),
 		cmocka_unit_test(slots_are_looked_at_after_the_looker_died),
 		cmocka_unit_test(slabs_end_after_a_thread_left_that_validated),
+		cmocka_unit_test(a_look_that_is_left_loses_no_object),
+		cmocka_unit_test(an_object_is_not_had_while_it_is_looked_at),
 		cmocka_unit_test(slabs_end_in_a_child_that_was_forked_beside_a_validation),
 	};
 
