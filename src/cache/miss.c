@@ -95,10 +95,12 @@ static inline void *ready_to_use(struct kmem_cache *s, void *p, gfp_t gfp)
 	return p;
 }
 
-static void *alloc_any_way(struct kmem_cache *s)
+/* @where: not named by the caller. */
+static void *alloc_any_way(struct kmem_cache *s, unsigned where)
 {
 	void *p = alloc_from_sheaves(s, EFFORT_USUAL);
 
+	(void)where;
 	if (!p)
 		p = stele_slabs_take_one(s, stele_node_here(), EFFORT_USUAL);
 	return p ? p : alloc_late(s);
@@ -118,9 +120,9 @@ static __attribute__((noinline)) void *alloc_missed(struct kmem_cache *s)
 	void *p;
 
 	do {
-		p = alloc_any_way(s);
+		p = alloc_any_way(s, 0);
 		if (stele_unlikely(!p))
-			p = stele_cache_alloc_short(s, alloc_any_way);
+			p = stele_cache_alloc_short(s, 0, alloc_any_way);
 	} while (p && !may_hand_out(s, p));
 	return p;
 }
@@ -154,6 +156,19 @@ static void *alloc_from_node(struct kmem_cache *s, unsigned node, enum effort ef
 	return NULL;
 }
 
+static void *take_one_at(struct kmem_cache *s, unsigned where, enum effort effort)
+{
+	void *p = stele_slabs_take_one(s, where, effort);
+
+	return p || where & WHERE_ONLY ? p : alloc_late(s);
+}
+
+/* After other caches gave back what they kept. */
+static void *take_one_again(struct kmem_cache *s, unsigned where)
+{
+	return take_one_at(s, where, EFFORT_USUAL);
+}
+
 /* From a slab, past the sheaves. */
 static __attribute__((noinline)) void *alloc_by_one(struct kmem_cache *s, unsigned where,
 						    enum effort effort)
@@ -161,9 +176,9 @@ static __attribute__((noinline)) void *alloc_by_one(struct kmem_cache *s, unsign
 	void *p;
 
 	do {
-		p = stele_slabs_take_one(s, where, effort);
-		if (!p && !(where & WHERE_ONLY))
-			p = alloc_late(s);
+		p = take_one_at(s, where, effort);
+		if (stele_unlikely(!p) && effort != EFFORT_BOUNDED)
+			p = stele_cache_alloc_short(s, where, take_one_again);
 	} while (p && !may_hand_out(s, p));
 	return p;
 }

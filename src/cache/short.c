@@ -12,10 +12,9 @@
  *           the list of caches taken looks again a few times. Then the answer may be NULL although
  *           memory is there.
  * Bound     a walk over all caches, at most TRIES times, only where the answer would be NULL.
- * Limits    Caches with a destructor keep what they have: it would run under the list's lock. On a
- *           machine with several memory nodes, an allocation of an object that names a node takes
- *           nothing back (stele_alloc_at()).
- * Tests     tests/unit/cache/test_short.c
+ * Limits    Caches with a destructor keep what they have: it would run under the list's lock. A call
+ *           that names a node takes back what lies on other nodes as well.
+ * Tests     tests/unit/cache/test_short.c, tests/contract/test_node.c
  */
 #include "cache/short.h"
 #include "cache/chores.h"
@@ -62,12 +61,13 @@ static bool find_memory(void)
 	return !came || stele_page_stats().used < used;
 }
 
-void *stele_cache_alloc_short(struct kmem_cache *s, void *(*alloc)(struct kmem_cache *))
+void *stele_cache_alloc_short(struct kmem_cache *s, unsigned where,
+			      void *(*alloc)(struct kmem_cache *s, unsigned where))
 {
 	void *p = NULL;
 
 	for (unsigned i = 0; !p && i < TRIES && find_memory(); i++)
-		p = alloc(s);
+		p = alloc(s, where);
 	return p;
 }
 

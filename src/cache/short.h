@@ -10,7 +10,8 @@
 /* Gives the page floor the function to call when it is short of memory. Once, before anything
  * happens. */
 void stele_cache_watch_memory(void);
-/* @alloc(s) said NULL: takes back what caches do not need, and calls it again. Any context. */
-void *stele_cache_alloc_short(struct kmem_cache *s, void *(*alloc)(struct kmem_cache *));
+/* @alloc(s, where) said NULL: takes back what caches do not need, and calls it again. Any context. */
+void *stele_cache_alloc_short(struct kmem_cache *s, unsigned where,
+			      void *(*alloc)(struct kmem_cache *s, unsigned where));
 
 #endif

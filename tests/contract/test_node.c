@@ -203,11 +203,11 @@ static void a_resized_object_is_on_the_right_node(void **state)
 
 /* ---- a node that is full ---- */
 
-static struct page *take_all_pages(int node)
+static struct page *take_all_pages(int node, gfp_t gfp)
 {
 	struct page *taken = NULL, *page;
 
-	while ((page = alloc_pages_node(node, GFP_KERNEL | __GFP_THISNODE, 0))) {
+	while ((page = alloc_pages_node(node, gfp | __GFP_THISNODE, 0))) {
 		assert_int_equal(page_to_nid(page), node);
 		*(struct page **)page_address(page) = taken;
 		taken = page;
@@ -235,6 +235,33 @@ static uint32_t closed(unsigned node)
 	return end;
 }
 
+/* Objects that were freed rest in sheaves, so their slabs are the last memory of the node. */
+static void a_call_that_names_a_full_node_takes_back_what_caches_keep(void **state)
+{
+	struct kmem_cache *keeps = cache("keeps"), *wants = cache("wants");
+	int node = here();
+	struct page *taken;
+	void *p[MANY];
+	uint32_t end;
+
+	(void)state;
+	stele_trim(0);
+	for (int i = 0; i < MANY; i++)
+		assert_non_null(p[i] = kmem_cache_alloc(keeps, GFP_KERNEL));
+	for (int i = 0; i < MANY; i++)
+		kmem_cache_free(keeps, p[i]);
+	end = closed((unsigned)node);
+	taken = take_all_pages(node, 0); /* which takes nothing back */
+	p[0] = kmem_cache_alloc_node(wants, GFP_KERNEL | __GFP_THISNODE, node);
+	assert_non_null(p[0]);
+	assert_int_equal(node_of(p[0]), node);
+	kmem_cache_free(wants, p[0]);
+	give_pages(taken);
+	stele_heap.zones[node].end = end;
+	kmem_cache_destroy(keeps);
+	kmem_cache_destroy(wants);
+}
+
 static void a_full_node_is_helped_out_unless_the_caller_wants_no_other(void **state)
 {
 	struct kmem_cache *s = cache("full");
@@ -243,7 +270,7 @@ static void a_full_node_is_helped_out_unless_the_caller_wants_no_other(void **st
 	stele_trim(0);
 	for (int node = 0; node < NODES; node++) {
 		uint32_t end = closed((unsigned)node);
-		struct page *taken = take_all_pages(node);
+		struct page *taken = take_all_pages(node, GFP_KERNEL);
 		void *p;
 
 		assert_null(kmem_cache_alloc_node(s, GFP_KERNEL | __GFP_THISNODE, node));
@@ -277,7 +304,7 @@ static void without_a_node_this_thread_s_node_is_meant(void **state)
 	(void)state;
 	stele_trim(0);
 	end = closed((unsigned)mine);
-	taken = take_all_pages(mine);
+	taken = take_all_pages(mine, GFP_KERNEL);
 	for (unsigned i = 0; i < sizeof(sizes) / sizeof(sizes[0]); i++) {
 		void **p;
 
@@ -333,6 +360,7 @@ int main(void)
 		cmocka_unit_test(without_a_wish_memory_comes_from_near),
 		cmocka_unit_test(a_number_that_is_no_node_is_served_from_near),
 		cmocka_unit_test(a_resized_object_is_on_the_right_node),
+		cmocka_unit_test(a_call_that_names_a_full_node_takes_back_what_caches_keep),
 		cmocka_unit_test(a_full_node_is_helped_out_unless_the_caller_wants_no_other),
 		cmocka_unit_test(without_a_node_this_thread_s_node_is_meant),
 		cmocka_unit_test(free_objects_in_another_nodes_barn_are_memory),
