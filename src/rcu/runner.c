@@ -107,13 +107,26 @@ static int make_thread(uint64_t me)
 	return -error;
 }
 
+/* Another thread serves. One that was held up in stele_runner_replace() may have said since then that
+ * none does. */
+static void say_served(struct stele_grace *g)
+{
+	uint64_t owner = load_relaxed(&runner_of(g)->owner);
+
+	if (owner && !(owner & OWNER_STARTING))
+		/* ORDER(RUNNER) release: said by the other thread as well, with the flavour. */
+		store_release(&g->served, 1);
+}
+
 static int start_held(struct stele_grace *g)
 {
 	uint64_t me = stele_owner_me() | OWNER_STARTING;
 	int error;
 
-	if (!stele_runner_become(g, me))
+	if (!stele_runner_become(g, me)) {
+		say_served(g);
 		return 0;
+	}
 	STELE_POINT("runner:became");
 	error = make_thread(me);
 	if (error)

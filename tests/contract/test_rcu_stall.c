@@ -493,6 +493,21 @@ static int begin(void **state)
 	return stele_rcu_set_flavor(&toy_flavor);
 }
 
+/* A thread that was held up while it replaced the runner says too late that no thread serves. */
+static void a_runner_serves_whatever_a_late_thread_said(void **state)
+{
+	struct stele_grace *g = &stele_graces[0];
+
+	(void)state;
+	assert_int_equal(stele_runner_start(g), 0);
+	assert_false(stele_runner_is_gone(g));
+	while (load_relaxed(&stele_runners[0].owner) & OWNER_STARTING)
+		nap_ms(1);
+	store_relaxed(&g->served, 0);
+	assert_int_equal(stele_runner_start(g), 0);
+	assert_int_equal(load_relaxed(&g->served), 1);
+}
+
 int main(void)
 {
 	static const struct CMUnitTest tests[] = {
@@ -500,6 +515,7 @@ int main(void)
 		cmocka_unit_test_setup(a_destructor_that_stalls_stops_no_other, each),
 		cmocka_unit_test_setup(nor_where_no_other_thread_can_be_made, each),
 		cmocka_unit_test_setup(several_that_stall_stop_no_other, each),
+		cmocka_unit_test_setup(a_runner_serves_whatever_a_late_thread_said, each),
 #if STELE_DEBUG
 		cmocka_unit_test_setup(a_runner_that_stalls_is_replaced, each),
 		cmocka_unit_test_setup(a_barrier_gives_up_on_a_runner_that_stalls, each),
