@@ -15,6 +15,7 @@
 #include "base/layout.h"
 #include "slab/nodes.h"
 #include "sync/links.h"
+#include "sync/racy.h"
 #include <stele/slab.h>
 
 #define CACHE_NAME_MAX 64
@@ -118,8 +119,12 @@ extern struct kmem_cache stele_no_cache __attribute__((visibility("hidden")));
 static inline struct kmem_cache_node *stele_cache_node(struct kmem_cache *s, unsigned node)
 {
 	struct kmem_cache_nodes *nodes = nodes_find(&s->nodes);
+	struct kmem_cache_node *part;
 
-	return nodes ? node_find(&nodes->at[node]) : NULL;
+	racy_target(nodes);
+	part = nodes ? node_find(&nodes->at[node]) : NULL;
+	racy_target(part);
+	return part;
 }
 
 static inline bool cache_has_node(struct kmem_cache *s, unsigned node)

@@ -29,6 +29,7 @@
 
 #include "sync/atomic.h"
 #include "sync/inject.h"
+#include "sync/racy.h"
 #include <stddef.h>
 
 #ifndef ORDER_IN_HAND_LEAVE
@@ -76,8 +77,11 @@ static inline _Atomic uint64_t *names_at(struct names *names, unsigned i)
 	i -= NAMES_PLACES;
 	/* ORDER(IN_HAND) acquire: the part's places are free. */
 	part = load_acquire(&names->more);
-	for (; part && i >= NAMES_MORE; i -= NAMES_MORE)
+	racy_target(part);
+	for (; part && i >= NAMES_MORE; i -= NAMES_MORE) {
 		part = load_acquire(&part->more);
+		racy_target(part);
+	}
 	return part ? &part->place[i] : NULL;
 }
 

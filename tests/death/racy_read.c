@@ -5,12 +5,35 @@
 #include "cache/sheaves.h"
 #include "page/run.h"
 #include "slab/kmem_cache.h"
+#include "sync/names.h"
 #include "sync/racy.h"
 
 #include <signal.h>
 #include <sys/resource.h>
 
-static int reads_at(const void *p)
+static void look_at(void *p)
+{
+	racy_target(p);
+}
+
+static void look_at_part(void *p)
+{
+	struct names names = { .more = p };
+
+	names_at(&names, NAMES_PLACES);
+}
+
+static void look_at_nodes(void *p)
+{
+	static struct kmem_cache s;
+
+	atomic_store(&s.nodes, p);
+	stele_cache_node(&s, 1);
+}
+
+static void (*look)(void *p) = look_at;
+
+static int reads_at(void *p)
 {
 	struct rlimit no_core = { 0, 0 };
 	int status;
@@ -18,13 +41,13 @@ static int reads_at(const void *p)
 
 	if (child == 0) {
 		setrlimit(RLIMIT_CORE, &no_core);
-		racy_target(p);
+		look(p);
 		_exit(0);
 	}
 	return waitpid(child, &status, 0) == child ? status : -1;
 }
 
-static bool dies_at(const void *p)
+static bool dies_at(void *p)
 {
 	int status;
 
@@ -48,6 +71,11 @@ int main(void)
 	MUST(dies_at(large));
 	MUST(dies_at(huge));
 	MUST(dies_at((void *)page));
+	look = look_at_part;
+	MUST(dies_at(object));
+	look = look_at_nodes;
+	MUST(dies_at(object));
+	look = look_at;
 	/* A cache, a descriptor, a sheaf's slab, and what is not of the heap. */
 	said_begin();
 	MUST(reads_at(s) == 0);
