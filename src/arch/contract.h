@@ -31,7 +31,9 @@
 #include <stdint.h>
 
 #define STELE_SHEAF_END 1 /* the entry after the last of a sheaf */
+#ifndef STELE_SLOTS_OFFSET	  /* a model has less before them */
 #define STELE_SLOTS_OFFSET 262144 /* slots[] from the heap's base */
+#endif
 
 enum step_result {
 	STEP_DONE,

@@ -33,7 +33,9 @@
 #define STELE_SLOT_SHIFT 17
 #endif
 #define STELE_SLOT_SIZE (1u << STELE_SLOT_SHIFT)
+#ifndef STELE_SLOTS_MAX /* a model has fewer */
 #define STELE_SLOTS_MAX 4096
+#endif
 #define STELE_WORDS_SIZE 32 /* one cache's words in a slot */
 
 /* ---- offsets from the base ---- */

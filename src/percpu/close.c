@@ -7,111 +7,36 @@
  *           A barrier ends the steps in flight. Then no step can reach its memory, and all words of
  *           all caches are emptied by plain exchanges, without a mark.
  *           In the fallback each line is emptied under its own lock instead, and nothing pauses.
+ *           The steps are in percpu/close.h.
  * Order     SLOT, SLOT_READY: percpu/show.h
- * Tests     tests/model/show.c  tests/unit/percpu/test_hotplug.c  tests/model/hotplug.pml
+ * Tests     tests/model/show.c  tests/model/take.c  tests/model/pairs.c  tests/model/hotplug.pml
+ *           tests/unit/percpu/test_hotplug.c
  */
-#include "os/os.h"
-#include "percpu/take.h"
-#include "sync/inject.h"
+#include "percpu/close.h"
 
-/* ORDER(SLOT_READY) acquire: its words are filled in. */
 bool stele_slot_is_shown(unsigned slot)
 {
-	return load_acquire(slot_entry(slot)) == slot_memory(slot);
-}
-
-/* ---- a slot whose CPU goes and comes; by the writer of the CPU set ---- */
-
-/* By the taker, so that no mark is anywhere and the slot is not paused. */
-static int close_slot(unsigned slot)
-{
-	uint64_t was = show_close(slot_entry(slot), slot_closed());
-	int error = 0;
-
-	STELE_POINT("slot:hidden");
-	/* ORDER(SLOT) the barrier ends every step that had found the slot's memory. */
-	if (was == slot_memory(slot) && slots_by_sequence())
-		error = stele_os_membarrier();
-	if (error)
-		show_unclose(slot_entry(slot), slot_closed(), was);
-	return error;
+	return slot_is_shown(slot);
 }
 
 int stele_slot_close(unsigned slot)
 {
-	int error;
-
-	if (!stele_begin_taking(true))
-		return -EDEADLK;
-	error = close_slot(slot);
-	stele_end_taking();
-	return error;
+	return close_slot(slot);
 }
 
 void stele_slot_open(unsigned slot)
 {
-	show_open(slot_entry(slot), slot_closed(), slot_unused());
+	open_slot(slot);
 }
 
-/* ---- emptying, by the taker ---- */
-
-static void empty_line(unsigned slot, uint64_t words, bool wait, uint64_t found[3])
-{
-	uint64_t line = slot_memory_begun(slot) + words;
-
-	if (line == words)
-		return;
-	if (slots_by_sequence()) {
-		take_unreached(line, found);
-	} else {
-		stele_take_locked(line, &take_line, wait, found);
-	}
-}
-
-/* A slot that is open is in use: its step of the way up was refused, and is undone. */
 void stele_slot_empty(unsigned slot, uint64_t words, uint64_t found[3])
 {
-	if (!stele_begin_taking(true))
-		return;
-	if (stele_slot_is_closed(slot) || !slots_by_sequence())
-		empty_line(slot, words, true, found);
-	stele_end_taking();
+	empty_closed(slot, words, found);
 }
 
-/* ---- a slot that no thread seems to use ---- */
-
-static bool pause_slot(unsigned slot)
-{
-	if (!show_pause(slot_entry(slot), slot_memory(slot), slot_paused()))
-		return false;
-	STELE_POINT("slot:paused");
-	/* ORDER(SLOT) the barrier ends every step that had found the slot's memory. */
-	if (stele_os_membarrier() == 0)
-		return true;
-	show_again(slot_entry(slot), slot_paused(), slot_memory(slot));
-	return false;
-}
-
-static void with_pause(unsigned slot, void (*each)(unsigned, void *), void *arg)
-{
-	if (!pause_slot(slot))
-		return;
-	each(slot, arg);
-	show_again(slot_entry(slot), slot_paused(), slot_memory(slot));
-}
-
-/* In the fallback each line is locked for itself; without its slot a thread would move to another
- * one. */
 bool stele_slot_empty_cold(unsigned slot, void (*each)(unsigned, void *), void *arg)
 {
-	if (!stele_slot_is_shown(slot) || !stele_begin_taking(false))
-		return false;
-	if (slots_by_sequence())
-		with_pause(slot, each, arg);
-	else if (stele_slot_is_shown(slot))
-		each(slot, arg);
-	stele_end_taking();
-	return true;
+	return empty_paused(slot, each, arg);
 }
 
 void stele_slot_empty_held(unsigned slot, uint64_t words, uint64_t found[3])

@@ -201,10 +201,9 @@ unsigned stele_node_here_slow(void)
 	return stele_node_of_slot(stele_slot_now());
 }
 
-/* ORDER(SLOT_READY) acquire: the thread that closed it is done with the entry. */
 bool stele_slot_is_closed(unsigned slot)
 {
-	return load_acquire(slot_entry(slot)) == slot_closed();
+	return slot_is_closed(slot);
 }
 
 /* In the fallback: another slot than this closed one. False: there is none. */

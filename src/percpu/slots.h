@@ -88,6 +88,18 @@ static inline uint64_t nothing_in(enum stele_word which)
 	return which == WORD_SPARE ? 0 : SHEAF_EMPTY;
 }
 
+static inline bool slot_is_shown(unsigned slot)
+{
+	/* ORDER(SLOT_READY) acquire: its words are filled in. */
+	return load_acquire(slot_entry(slot)) == slot_memory(slot);
+}
+
+static inline bool slot_is_closed(unsigned slot)
+{
+	/* ORDER(SLOT_READY) acquire: the thread that closed it is done with the entry. */
+	return load_acquire(slot_entry(slot)) == slot_closed();
+}
+
 static inline bool slots_by_sequence(void)
 {
 	return stele_system_facts.mode != STELE_MODE_FALLBACK;

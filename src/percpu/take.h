@@ -6,7 +6,7 @@
  *           a second look (percpu/steal.h). From a slot that is closed or paused (percpu/show.h)
  *           by plain exchanges: no step reaches it.
  * Context   one taker at a time (percpu/take.c).
- * Tests     tests/model/take.c
+ * Tests     tests/model/take.c  tests/model/pairs.c
  */
 #ifndef STELE_PERCPU_TAKE_H
 #define STELE_PERCPU_TAKE_H
