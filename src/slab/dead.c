@@ -7,7 +7,7 @@
  *           it back. A thread that buries a slab pops the dead ones on top of that stack. And when no
  *           new descriptor can be had, the cache floor (cache/short.c) sweeps the stacks of
  *           all caches: a sweep pops what is on top, frees the descriptors of the dead, and pushes
- *           the others back.
+ *           the others back. The steps are in slab/sweep.h.
  * Objects   waiting: dead descriptors on stacks. A thread that stops for ever between burying and
  *           counting leaves it too low by one; it only decides whether a sweep is tried.
  * Order     SLABHEAD (slab/partial.h), STACK, SLABSTATE.
@@ -17,15 +17,14 @@
  * Bound     burying pops TOP_MOST dead slabs at most. A sweep of one stack frees DEAD_MOST descriptors
  *           and passes over LIVE_MOST other slabs at most.
  * Limits    A sweep reaches no dead slab that lies on its stack below LIVE_MOST slabs in use.
- * Tests     tests/unit/cache/test_short.c
+ * Tests     tests/unit/cache/test_short.c  tests/model/partial.c
  */
 #include "slab/dead.h"
 #include "page/run.h"
 #include "os/os.h"
 #include "percpu/nodes.h"
-#include "slab/bitmap.h"
 #include "slab/kmem_cache.h"
-#include "slab/partial.h"
+#include "slab/sweep.h"
 
 #define TOP_MOST 8u
 #define DEAD_MOST 64u
@@ -49,16 +48,14 @@ static struct run *run_of_partial(struct partial *slab)
 	return run_of_link(&slab->link);
 }
 
-/* False: the slab on top is none, or lives, or another thread was faster. */
+/* False: there is none on top. */
 static bool drop_top(struct stele_stack *stack)
 {
-	struct partial_look look = partial_look(stack, stele_hot.base);
+	struct partial *slab = sweep_top(stack, stele_hot.base);
 
-	if (!look.slab || !(look.state & STATE_DEAD) ||
-	    !stack_pop_if(stack, stele_hot.base, look.head))
-		return false;
-	stele_dead_return(run_of_partial(look.slab));
-	return true;
+	if (slab)
+		stele_dead_return(run_of_partial(slab));
+	return slab != NULL;
 }
 
 void stele_dead_buried(struct stele_stack *stack)
@@ -70,31 +67,18 @@ void stele_dead_buried(struct stele_stack *stack)
 
 /* ---- sweeping ---- */
 
+static void return_dead(struct partial *slab)
+{
+	stele_dead_return(run_of_partial(slab));
+}
+
 static unsigned sweep_stack(struct stele_stack *stack)
 {
-	struct stele_link *first = NULL, *last = NULL, *link;
-	unsigned dead = 0, live = 0;
+	struct swept swept = { 0 };
 
-	while (dead < DEAD_MOST && live < LIVE_MOST && (link = stack_pop(stack, stele_hot.base))) {
-		struct run *run = run_of_link(link);
-
-		/* ORDER(SLABSTATE) acquire: of a dead slab, the retirer is done with it. */
-		if (load_acquire(&run->state) & STATE_DEAD) {
-			stele_dead_return(run);
-			dead++;
-			continue;
-		}
-		/* Pushed back in the order they had. */
-		if (last)
-			store_relaxed(&last->next, stack_index(stele_hot.base, link));
-		first = first ? first : link;
-		last = link;
-		live++;
-	}
-	STELE_POINT("dead:in-hand");
-	if (first)
-		stack_push_chain(stack, stele_hot.base, first, last);
-	return dead;
+	sweep_pop(&swept, stack, stele_hot.base, DEAD_MOST, LIVE_MOST, return_dead);
+	sweep_push_back(&swept, stack, stele_hot.base);
+	return swept.dead;
 }
 
 unsigned stele_dead_sweep(struct kmem_cache *s)

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * tests/model/partial.c - slab/partial.h: a claim takes from a slab of its own cache or fails
+ * tests/model/partial.c - slab/partial.h, slab/sweep.h: a claim takes from a slab of its own cache or
+ * fails; each descriptor comes back once
  *
  * Idea      Two caches with a partial stack each, three descriptors of two objects, one pool of
  *           descriptors. Threads allocate from and free to either cache, so that slabs empty
@@ -13,11 +14,17 @@
  *           SPENT   the slab on top has no free object: two find it so, a third gives one to it
  *           TIDY    one tidies the stack, another claims from its slab, a third gives to it
  *           IDLE    one tidies a stack with an idle slab, another claims from that
+ *           SWEEP   one sweeps the stack, another claims from its slab, a third retires it
+ *           DEAD    one sweeps a stack with a dead slab, another buries, a third allocates
+ *           LEFT    one sweeps the stack and never comes back, the others as in SWEEP
  * Broken    HEAD        the head is not looked at again after the state
  *           GENERATION  a new slab's state may equal the old one's: an old claim succeeds
  *           DESCRIPTOR  the descriptor is returned without asking whether it is on a stack
  *           TIDY_IDLE   an idle slab is retired without being taken
  *           TIDY_OFF    the descriptor of an idle slab is not told that it is off the stack
+ *           SWEEP_LOOK  a sweep takes each slab for dead that it pops
+ *           SWEEP_TOP   a thread that buries pops what is on top, dead or not
+ *           SWEEP_STATE a sweep reads the state relaxed: the retirer may not be done (GenMC)
  *           HEAD_STATE  head, state and claim are relaxed: a thread reads the fields of a slab
  *                       without having seen what its maker wrote there (TSan)
  */
@@ -26,6 +33,9 @@
 #define ORDER_HEAD_STATE memory_order_relaxed
 #define ORDER_STATE_CLAIM memory_order_relaxed
 #endif
+#ifdef BROKEN_SWEEP_STATE
+#define ORDER_SWEEP_STATE memory_order_relaxed
+#endif
 #ifdef BROKEN_TIDY_OFF
 #define TIDY_TAKE_IDLE(state) state_take_idle(state, false)
 #endif
@@ -33,13 +43,25 @@
 #define TIDY_TAKE_IDLE(state) take_idle_blindly(state)
 #endif
 #define MODEL_THREADS 3
-enum { SCENE_NONE, SCENE_FRESH, SCENE_REUSE, SCENE_SPENT, SCENE_TIDY, SCENE_IDLE, SCENES };
+enum {
+	SCENE_NONE,
+	SCENE_FRESH,
+	SCENE_REUSE,
+	SCENE_SPENT,
+	SCENE_TIDY,
+	SCENE_IDLE,
+	SCENE_SWEEP,
+	SCENE_DEAD,
+	SCENE_LEFT,
+	SCENES
+};
 #define MODEL_SCENES SCENES
 #include "model.h"
 static __attribute__((unused)) bool take_idle_blindly(_Atomic uint64_t *state);
-#include "slab/partial.h"
+#include "slab/sweep.h"
 
 #define CACHES 2
+#define NO_CACHE (-1)
 #define DESCRIPTORS (MODEL_NATIVE ? 3 : 2)
 #define OBJECTS 2u
 #define FIND_TRIES (MODEL_NATIVE ? 100000 : 3)
@@ -61,7 +83,8 @@ static __attribute__((unused)) bool take_idle_blindly(_Atomic uint64_t *state)
 {
 	bool idle = load_acquire(state) & STATE_IDLE;
 
-	STELE_POINT("model:idle");
+	for (int i = 0; idle && i < (MODEL_NATIVE ? 16 : 1); i++)
+		STELE_POINT("model:idle");
 	if (idle)
 		and_relaxed(state, ~(STATE_IDLE | STATE_FREE | STATE_LISTED));
 	return idle;
@@ -72,8 +95,10 @@ static void list(struct slab *slab, int cache)
 	stack_push(&partial[cache], slabs, &slab->partial.link);
 }
 
+/* A descriptor that stands for no slab. */
 static void to_pool(struct slab *slab)
 {
+	model_assert(slab->cache == NO_CACHE);
 	stack_push(&pool, slabs, &slab->partial.link);
 }
 
@@ -166,16 +191,43 @@ static unsigned take(int cache, int me)
 	}
 }
 
+/* As stele_dead_buried(): the dead on top come back. */
+static void drop_dead(int cache)
+{
+	struct slab *slab;
+
+#ifdef BROKEN_SWEEP_TOP
+	slab = (struct slab *)stack_pop(&partial[cache], slabs);
+#else
+	slab = (struct slab *)sweep_top(&partial[cache], slabs);
+#endif
+	if (slab)
+		to_pool(slab);
+}
+
+/* Where a checker follows it. */
+static bool buries(void)
+{
+	return MODEL_NATIVE || model_scene == SCENE_SWEEP;
+}
+
 static void retire(struct slab *slab)
 {
-	slab->cache = -1;
+	int cache = slab->cache;
+	bool drops = buries();
+
+	slab->cache = NO_CACHE;
 	add_relaxed(&retired, 1);
 	STELE_POINT("model:retire");
 #ifdef BROKEN_DESCRIPTOR
 	to_pool(slab);
+	if (drops)
+		drop_dead(cache);
 #else
 	if (state_bury(&slab->partial.state))
 		to_pool(slab);
+	else if (drops)
+		drop_dead(cache);
 #endif
 }
 
@@ -229,6 +281,50 @@ static void tidy(int cache)
 	partial_tidy(&partial[cache], slabs, OBJECTS, tidy_slab, &cache);
 }
 
+/* ---- sweeping ---- */
+
+static void swept_dead(struct partial *slab)
+{
+	to_pool((struct slab *)slab);
+}
+
+static void pop_all(int cache, struct swept *swept)
+{
+#ifdef BROKEN_SWEEP_LOOK
+	struct stele_link *link;
+
+	(void)swept;
+	while ((link = stack_pop(&partial[cache], slabs)))
+		swept_dead((struct partial *)link);
+#else
+	sweep_pop(swept, &partial[cache], slabs, DESCRIPTORS, DESCRIPTORS, swept_dead);
+#endif
+}
+
+static void sweep(int cache)
+{
+	struct swept swept = { 0 };
+
+	pop_all(cache, &swept);
+	sweep_push_back(&swept, &partial[cache], slabs);
+}
+
+static struct swept left; /* by a thread that never came back from its sweep */
+
+/* When all is freed, each has given its frames back, and only its descriptor is lost. */
+static void find_left(void)
+{
+	struct stele_link *link = left.first, *next;
+
+	for (; left.live; left.live--, link = next) {
+		next = stack_below(slabs, link);
+		model_assert(state_unlist(&((struct partial *)link)->state) == UNLIST_DEAD);
+		to_pool((struct slab *)link);
+	}
+	left.first = left.last = NULL;
+	left.dead = 0;
+}
+
 static void give_held(int me)
 {
 	unsigned object = held[me];
@@ -254,11 +350,33 @@ static void reuse(int me)
 	held[me] = take(1, me);
 }
 
+static bool holds_at_first(void)
+{
+	return model_scene == SCENE_SPENT || model_scene == SCENE_TIDY ||
+	       model_scene == SCENE_SWEEP || model_scene == SCENE_LEFT;
+}
+
+static void play_sweep(int me)
+{
+	if (me == 1 && model_scene == SCENE_LEFT)
+		pop_all(0, &left);
+	else if (me == 1)
+		sweep(0);
+	else if (me == 2)
+		held[me] = take(0, me);
+	else if (model_scene == SCENE_DEAD)
+		drop_dead(0);
+	else
+		give_held(me);
+}
+
 static void play(int me)
 {
-	if (model_scene == SCENE_REUSE && me == 2)
+	if (model_scene >= SCENE_SWEEP)
+		play_sweep(me);
+	else if (model_scene == SCENE_REUSE && me == 2)
 		reuse(me);
-	else if ((model_scene == SCENE_SPENT || model_scene == SCENE_TIDY) && me == 3)
+	else if (holds_at_first() && me == 3)
 		give_held(me);
 	else if ((model_scene == SCENE_IDLE || model_scene == SCENE_TIDY) && me == 1)
 		tidy(0);
@@ -275,6 +393,8 @@ static void walk(int me)
 			b = take((int)model_choice(CACHES), me);
 		if (!model_choice(4))
 			tidy((int)model_choice(CACHES));
+		if (!model_choice(4))
+			sweep((int)model_choice(CACHES));
 		STELE_POINT("model:hold");
 		if (a)
 			give(a, me);
@@ -298,15 +418,20 @@ static void stage(int me, bool all)
 
 static void model_setup(void)
 {
-	if (!model_round)
-		for (int i = 1; i <= DESCRIPTORS; i++)
-			to_pool(&slabs[i]);
+	for (int i = 1; !model_round && i <= DESCRIPTORS; i++) {
+		slabs[i].cache = NO_CACHE;
+		to_pool(&slabs[i]);
+	}
 	if (model_scene == SCENE_REUSE)
 		stage(2, false);
-	if (model_scene == SCENE_SPENT)
-		stage(3, true);
-	if (model_scene == SCENE_TIDY)
+	if (holds_at_first())
+		stage(3, model_scene == SCENE_SPENT);
+	if (model_scene == SCENE_DEAD) {
 		stage(3, false);
+		held[0] = take(0, 0);
+		give_held(3);
+		give_held(0);
+	}
 	if (model_scene == SCENE_IDLE) {
 		stage(3, false);
 		give_keep(held[3], 3);
@@ -321,6 +446,7 @@ static void model_check(void)
 
 	for (int me = 0; me <= MODEL_THREADS; me++)
 		give_held(me);
+	find_left();
 	for (int cache = 0; model_scene == SCENE_IDLE && cache < CACHES; cache++)
 		tidy(cache);
 	model_assert(load_relaxed(&started) == load_relaxed(&retired));
