@@ -7,8 +7,10 @@
  *           relaxed store. The third is told by a relaxed load and frees it: it must not find the reserve
  *           full, as it was before the waiter got it. The first one is done with the element
  *           when the waiter has it.
- * Broken    TAKEN          no fence after taking (GenMC)
- *           FREED          no fence where freeing begins (GenMC)
+ * Broken    TOLD_FIRST  the second thread tells of the element that it sees there, then takes it
+ *           TAKEN       no fence after taking. Weak memory alone shows it, and ThreadSanitizer knows
+ *                       no fences: GenMC
+ *           FREED       no fence where freeing begins: likewise
  */
 #ifdef BROKEN_TAKEN
 #define FENCE_TAKEN() ((void)0)
@@ -20,10 +22,23 @@ static struct payload element;
 static struct waiting one;
 static _Atomic(void *) told;
 
+#define LOOKS (MODEL_NATIVE ? 64 : 1)
+
+static void *look_for_news(void)
+{
+	void *p = NULL;
+
+	for (int i = 0; !p && i < LOOKS; i++) {
+		p = load_relaxed(&told);
+		STELE_POINT("model:told");
+	}
+	return p;
+}
+
 /* As mempool_free(). */
 static void free_what_is_told(void)
 {
-	void *p = load_relaxed(&told);
+	void *p = look_for_news();
 
 	if (!p)
 		return;
@@ -40,18 +55,28 @@ static void use(void *p, int me)
 	payload_leave(p, me);
 }
 
+static bool take_or_wait(int me)
+{
+#ifdef BROKEN_TOLD_FIRST
+	if (reserve_is_full(load_relaxed(&reserve.counts)))
+		store_relaxed(&told, &element);
+	STELE_POINT("model:told-first");
+#endif
+	one.over = reserve_take(&reserve, one.got, 1);
+	if (!one.over) {
+		begin_to_wait(&one, me, 1, 1);
+		look(&one);
+	}
+	return one.over;
+}
+
 static void model_thread(int me)
 {
 	if (me == 1) {
 		use(&element, me);
 		bring(&element);
 	} else if (me == 2) {
-		one.over = reserve_take(&reserve, one.got, 1);
-		if (!one.over) {
-			begin_to_wait(&one, me, 1, 1);
-			look(&one);
-		}
-		if (!one.over)
+		if (!take_or_wait(me))
 			return;
 		use(one.got[0], me);
 		store_relaxed(&told, one.got[0]);
