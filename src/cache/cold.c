@@ -11,18 +11,20 @@
  * Bound     A step sums up at most STEP_WORDS words of a slot, and empties at most STEP_CACHES caches
  *           of it, however many caches there are. The next step goes on where it ended.
  * Objects   sums, ages: by slot; step: where the last step ended. All of it is under the turn of the
- *           thread that looks (`looking`). The next one takes the turn of a thread that is gone.
+ *           thread that looks (`looking`, cache/turn.h). The next one takes the turn of a thread that is
+ *           gone.
  * Order     COLD_LOOK, SLOT, HANDOVER.
  * Context   any; a look leaves busy slots alone.
  * Limits    A cold slot keeps the objects of caches with a destructor, as in decay.c. A slot that comes
  *           into use between two steps that empty it loses the rest of its sheaves once.
- * Tests     tests/unit/cache/test_cold.c
+ * Tests     tests/unit/cache/test_cold.c  tests/model/turn.c
  */
 #include "cache/cold.h"
 #include "base/options.h"
 #include "cache/list.h"
 #include "cache/rcu.h"
 #include "cache/sheaves.h"
+#include "cache/turn.h"
 #include "os/os.h"
 #include "percpu/percpu.h"
 #include "percpu/sheaf.h"
@@ -133,18 +135,17 @@ void stele_cold_look(void)
 	uint32_t seen = load_relaxed(&looking);
 
 	store_relaxed(&due, 0);
-	/* ORDER(COLD_LOOK) acquire, and release at the end: one look sees what the last one noted. */
 	if ((!seen || stele_thread_is_gone(seen)) &&
-	    cas_acquire(&looking, &seen, stele_thread_name())) {
+	    turn_take(&looking, seen, stele_thread_name())) {
 		make_steps();
-		store_release(&looking, 0);
+		turn_give(&looking);
 	}
 	stele_os_signals_release(signals);
 }
 
 void stele_cold_thread_gone(uint32_t thread)
 {
-	cas_relaxed(&looking, &thread, 0);
+	turn_of_gone(&looking, thread);
 }
 
 void stele_cold_after_fork(void)
