@@ -6,14 +6,17 @@
  *           hints, which they clear where they were wrong. The mapping is a plain variable: written
  *           by the threads that open and close, and read by those that take.
  *           Walks end with every area that could be taken or opened having its hint.
- *           SPAN is restated, as it is woven into page/heap.c and page/run.h: a pointer that is
- *           published by a relaxed store must lie below `span` for the thread that reads it.
+ * Restated  SPAN, as it is woven into page/heap.c and page/run.h: a pointer that is published by a
+ *           relaxed store must lie below `span` for the thread that reads it.
+ *           take_row() follows page/rows.c: its loops over hints, zones and states map and unmap what
+ *           they grab. Which area is grabbed first, and where a search goes on, is all that counts
+ *           here; the second is row_go_on(), as shipped.
  * Scenes    CLOSE   one closes while another takes, and opens again
  *           HINT    one clears a hint while another gives the area back
  *           SPAN    a pointer to a new area is passed on
  *           SOON    one purges an empty area while another takes it and gives it back
  *           ROW     one purges the first of four areas while another looks for a row of two: a
- *                   row of two is left. The search is page/rows.c, restated around row_go_on().
+ *                   row of two is left
  * Broken    OPEN_SHOW, OPEN_BEGIN  the order relaxed: the mapping is raced for (TSan)
  *           OPEN_EARLY     shown as open before it is mapped
  *           HINT_LOOK      cleared without a look at the count afterwards

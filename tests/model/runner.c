@@ -15,6 +15,10 @@
  *           PAUSE: a thread runs a round, and pauses in it for forks; another one forks, and waits
  *           for it. In the memory that the fork copies the lock is free, and the child finds the
  *           object in the queue or in a hand, unless it was called.
+ * Restated  The rounds and the fork follow rcu/rounds.c and rcu/fork.c: between the calls of rcu/runner.h,
+ *           which are shipped, these wait in liburcu, hold signals back and ask the kernel about
+ *           threads. A word that a reader sets stands in for its section, and a word for the lock of
+ *           liburcu.
  * Broken    RUNNER_BECOME  the owner's word is taken relaxed: what is in hand is raced for (TSan)
  *           RUNNER_TWO     a thread becomes the owner where another one is
  *           RUNNER_STALE   a thread frees what was taken after its grace period had begun

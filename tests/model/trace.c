@@ -4,8 +4,10 @@
  *
  * Idea      One thread registers what it has just written and takes it away again; the others make
  *           events. The argument of the callback is plain: the owner's before it is shown and after
- *           nobody is left, the callers' in between (they write a field each). Follows
- *           stele_trace_register(), stele_trace_unregister() and call_place().
+ *           nobody is left, the callers' in between (they write a field each).
+ * Restated  The order of the calls of trace/entry.h, which are shipped, follows
+ *           stele_trace_register(), stele_trace_unregister() and call_place() of trace/trace.c. That
+ *           file finds records by the kernel's number of a thread, holds signals back and sleeps.
  * Dying     A caller may die when it has announced itself, or inside. It then writes no more, and
  *           the removal learns that it is gone; it is never waited for.
  * Broken    TRACE_LOOK     an event does not look again after it has announced itself

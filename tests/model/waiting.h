@@ -6,6 +6,9 @@
  *           process, a clock that stands still, and no sleeping. A waiter that would sleep ends its
  *           thread; when all threads have ended, it goes on as often as it was told, and must then
  *           have its elements: else its wake-up was lost.
+ * Restated  bring(), begin_to_wait(), look() and end_wait() follow mempool/mempool.c and mempool/wait.c, a
+ *           few lines each around the calls of queue.h and reserve.h, which are shipped: the files
+ *           themselves need a clock, sleep, callbacks and cancellation.
  */
 #ifndef STELE_TESTS_MODEL_WAITING_H
 #define STELE_TESTS_MODEL_WAITING_H
