@@ -160,21 +160,6 @@ mempool_t *mempool_create(int min_nr, mempool_alloc_t *alloc_fn, mempool_free_t 
 	return mempool_create_node(min_nr, alloc_fn, free_fn, pool_data, GFP_KERNEL, NUMA_NO_NODE);
 }
 
-/* Another thread may change the limit as well: the last one that sees it says so. */
-static void tell_limit(mempool_t *pool)
-{
-	struct reserve *r = &inside(pool)->reserve;
-	unsigned limit;
-
-	do {
-		/* ORDER(RESERVE) sequentially consistent, as below. */
-		limit = counts_limit(load_seq(&r->counts));
-		STELE_POINT("mempool:limit");
-		__atomic_store_n(&pool->min_nr, (int)limit, __ATOMIC_SEQ_CST);
-		/* ORDER(RESERVE) sequentially consistent: told, then looks whether it is true. */
-	} while (counts_limit(load_seq(&r->counts)) != limit);
-}
-
 int mempool_resize(mempool_t *pool, int new_min_nr)
 {
 	struct pool *in;
@@ -190,7 +175,7 @@ int mempool_resize(mempool_t *pool, int new_min_nr)
 		return error;
 	reserve_set_limit(&in->reserve, (unsigned)new_min_nr);
 	store_relaxed(&in->was_full, mempool_is_saturated(pool));
-	tell_limit(pool);
+	reserve_tell_limit(&in->reserve, &pool->min_nr);
 	stele_pool_drop_surplus(pool);
 	fill_up(pool, GFP_KERNEL | GFP_OF_POOLS);
 	/* A waiter that needs more than there was may find enough now. */

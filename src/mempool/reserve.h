@@ -33,6 +33,9 @@
 #ifndef ORDER_RESERVE_PUT
 #define ORDER_RESERVE_PUT memory_order_release
 #endif
+#ifndef ORDER_RESERVE_TELL
+#define ORDER_RESERVE_TELL memory_order_seq_cst
+#endif
 #ifndef ORDER_RESERVE_FETCH
 #define ORDER_RESERVE_FETCH memory_order_acquire
 #endif
@@ -212,6 +215,21 @@ static inline void reserve_set_limit(struct reserve *r, unsigned limit)
 	while (!atomic_compare_exchange_weak(&r->counts, &old,
 					     (old & ~(uint64_t)RESERVE_LIMIT) | limit))
 		;
+}
+
+/* After a change of the limit. Another thread may change it as well: the last one that sees it says
+ * so. */
+static inline void reserve_tell_limit(struct reserve *r, int *told)
+{
+	unsigned limit;
+
+	do {
+		/* ORDER(RESERVE) sequentially consistent, as below. */
+		limit = counts_limit(atomic_load_explicit(&r->counts, ORDER_RESERVE_TELL));
+		STELE_POINT("mempool:limit");
+		/* ORDER(RESERVE) sequentially consistent: told, then looks whether it is true. */
+		__atomic_store_n(told, (int)limit, ORDER_RESERVE_TELL);
+	} while (counts_limit(atomic_load_explicit(&r->counts, ORDER_RESERVE_TELL)) != limit);
 }
 
 #endif

@@ -13,6 +13,7 @@
  *                  and not counted yet
  *           PUTTERS two put where there is room for one
  *           FALL   the limit falls while two put
+ *           RESIZE two set the limit, and each tells the last one
  * Broken    RESERVE_COUNT  an element is counted before it is in its place: the thread that is owed it waits
  *           RESERVE_FETCH  fetched by a load and a store: two fetch the same
  *           RESERVE_LIMIT  put without speaking for a place: more than the limit
@@ -20,6 +21,8 @@
  *           RESERVE_FALL   the limit is set by a load and a store: what is put meanwhile is not counted
  *           RESERVE_DROP   and the surplus is dropped so: one element too many
  *           RESERVE_SURPLUS a thread that put does not drop what is above the limit that has fallen
+ *           RESERVE_TOLD   a thread tells its limit and does not look again
+ *           RESERVE_TELL   told and looked at again relaxed (GenMC)
  *           RESERVE_PUT, RESERVE_FETCH_ORDER  relaxed: the next user races with the last (TSan)
  */
 #ifdef BROKEN_RESERVE_PUT
@@ -27,6 +30,9 @@
 #endif
 #ifdef BROKEN_RESERVE_FETCH_ORDER
 #define ORDER_RESERVE_FETCH memory_order_relaxed
+#endif
+#ifdef BROKEN_RESERVE_TELL
+#define ORDER_RESERVE_TELL memory_order_relaxed
 #endif
 #define RESERVE_SPARE (MODEL_NATIVE ? 4u : 1u)
 /* Far more than others can move elements about; a checker's scenes move few. */
@@ -39,6 +45,7 @@ enum {
 	SCENE_EARLY,
 	SCENE_PUTTERS,
 	SCENE_FALL,
+	SCENE_RESIZE,
 	SCENES
 };
 #define MODEL_SCENES SCENES
@@ -198,6 +205,28 @@ static void set_limit(unsigned limit)
 #endif
 }
 
+static int told; /* the limit, as a program reads it */
+
+static void tell_limit(void)
+{
+#ifdef BROKEN_RESERVE_TOLD
+	unsigned limit = counts_limit(load_seq(&reserve.counts));
+
+	STELE_POINT("model:told");
+	__atomic_store_n(&told, (int)limit, memory_order_seq_cst);
+#else
+	reserve_tell_limit(&reserve, &told);
+#endif
+}
+
+static void resize(int me)
+{
+	if (me > 2)
+		return;
+	set_limit((unsigned)me);
+	tell_limit();
+}
+
 static void use(void *p, int me)
 {
 	payload_take(p, me);
@@ -247,6 +276,8 @@ static void play(int me)
 {
 	if (model_scene == SCENE_FALL)
 		fall(me);
+	else if (model_scene == SCENE_RESIZE)
+		resize(me);
 	else if (model_scene == SCENE_PUTTERS ||
 		 (me == 1 && model_scene != SCENE_TAKERS && model_scene != SCENE_FETCH))
 		put_held(me);
@@ -329,6 +360,9 @@ static void model_setup(void)
 		to_outside(held[2]);
 		held[2] = NULL;
 		break;
+	case SCENE_RESIZE:
+		stage(MOST, 0, 0);
+		break;
 	default:
 		stage(MOST, MOST, 0);
 	}
@@ -347,6 +381,8 @@ static void model_check(void)
 
 	put_all_held();
 	counts = load_relaxed(&reserve.counts);
+	if (model_scene == SCENE_RESIZE)
+		model_assert(told == (int)counts_limit(counts));
 	for (unsigned i = 0; i < MOST + RESERVE_SPARE; i++)
 		in += load_relaxed(&places[i]) != NULL;
 	for (unsigned i = 0; i < ELEMENTS; i++)
