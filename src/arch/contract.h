@@ -47,17 +47,7 @@ enum step_result {
  */
 #define STEP_LEFT() __asm__ volatile("")
 
-/* The thread's rseq area as the kernel defines it; Stele writes rseq_cs only. */
-struct rseq_area {
-	uint32_t cpu_id_start;
-	int32_t cpu_id; /* negative: not registered */
-	uint64_t rseq_cs;
-	uint32_t flags;
-	uint32_t node_id;
-	uint32_t mm_cid;
-	uint32_t end;
-};
-
-#define STELE_CPU_ID_OFFSET 4 /* of cpu_id in it */
+struct rseq_area; /* percpu/system.h */
+#define STELE_CPU_ID_OFFSET 4 /* of cpu_id in struct rseq_area */
 
 #endif

@@ -15,6 +15,13 @@
 #ifndef STELE_BASE_EFFORT_H
 #define STELE_BASE_EFFORT_H
 
+/* Before a function that waits for no lock, nor does anything that it calls (sync/held.h). */
+#if STELE_DEBUG
+#define STELE_NEVER_WAITS __attribute__((noinline, section("stele_never_waits")))
+#else
+#define STELE_NEVER_WAITS
+#endif
+
 enum effort { EFFORT_BOUNDED, EFFORT_USUAL, EFFORT_WAITING };
 
 #endif

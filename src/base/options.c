@@ -14,6 +14,7 @@
 #include "base/auxv.h"
 #include "base/bits.h"
 #include "base/similar.h"
+#include "base/warn.h"
 
 #include <errno.h>
 #include <limits.h>
@@ -37,6 +38,11 @@
 	}
 
 struct stele_options stele_opt = DEFAULTS;
+
+bool stele_is_quiet(void)
+{
+	return stele_opt.quiet;
+}
 
 const struct stele_option_row stele_option_rows[] = { STELE_OPTION_TABLE(AS_ROW) };
 const size_t stele_nr_option_rows = STELE_ARRAY_SIZE(stele_option_rows);

@@ -12,13 +12,16 @@
 #include <stdatomic.h>
 
 #include "base/fmt.h"
-#include "base/options.h"
+#include <stdbool.h>
+
+/* The option quiet (options.c). */
+bool stele_is_quiet(void);
 
 #define STELE_WARN_ONCE(...)                                                                       \
 	do {                                                                                       \
 		static atomic_flag said = ATOMIC_FLAG_INIT;                                        \
                                                                                                    \
-		if (!stele_opt.quiet &&                                                            \
+		if (!stele_is_quiet() &&                                                            \
 		    !atomic_flag_test_and_set_explicit(&said, memory_order_relaxed))               \
 			stele_say(__VA_ARGS__);                                                    \
 	} while (0)

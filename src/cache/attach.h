@@ -9,7 +9,7 @@
  * States    a sheaf is in MAIN, in SPARE, in the barn, or in one thread's hands.
  * Order     SLOT (the steps), STACK (the barn).
  * Context   any. Each lost race leaves a sheaf in hand, which is put away.
- * Included  by cache/miss.c and by a model, which say how a sheaf is filled, and where one with room
+ * Included  by cache/attach.c and by a model, which say how a sheaf is filled, and where one with room
  *           comes from.
  * Tests     tests/model/sheaf.c
  */

@@ -19,6 +19,7 @@
 #include "percpu/percpu.h"
 #include "percpu/sheaf.h"
 #include "slab/events.h"
+#include "slab/parts.h"
 #include "slab/slabs.h"
 
 /* Empty sheaves kept in a barn: as many as there is room for full ones, within these. */

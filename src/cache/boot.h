@@ -13,4 +13,9 @@ void stele_cache_boot(struct kmem_cache *s, const char *name, uint32_t size, uin
 /* Shows a row of @n booted caches in slabinfo and to shrink-all. Ordinary threads. */
 void stele_cache_list(struct kmem_cache *row, unsigned n);
 
+/* resting.c: the lists of runs that rest, before anything is freed; and once the program's constructors
+ * run, for all that empties caches. */
+void stele_resting_boot(void);
+void stele_resting_list(void);
+
 #endif

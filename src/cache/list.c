@@ -15,6 +15,7 @@
 #include "slab/dead.h"
 #include "slab/watch.h"
 #include "sync/mutex.h"
+#include "sync/ranks.h"
 
 struct stele_mutex stele_walking = STELE_MUTEX(WALKING);
 struct stele_mutex stele_list_lock = STELE_MUTEX(LIST);

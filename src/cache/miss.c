@@ -2,11 +2,9 @@
 /*
  * cache/miss.c - when the slot's sheaf is empty, full, or missing
  *
- * Idea      Detach, work, attach (cache/attach.h).
+ * Idea      The sheaves of the slot serve (attach.c), else the slabs.
  *           alloc: main -> spare -> full one from the barn -> refill from slabs -> one object
  *           free:  main -> spare -> empty one (barn, new), main to the barn -> to the slab
- *           A full and an empty sheaf in one slot are made two halves, so that at least
- *           half a sheaf of calls lies between two visits here.
  * Bounded   A call that promises to be short moves at most one sheaf as it is, or one object: it
  *           fills and empties no sheaf, and does no chores (base/effort.h). A slab that becomes
  *           empty stays, and is noted for later (slab/deferred.c).
@@ -23,8 +21,6 @@
  */
 #include "cache/miss.h"
 #include "base/warn.h"
-#include "cache/attach.h"
-#include "cache/barn.h"
 #include "cache/chores.h"
 #include "cache/clear.h"
 #include "cache/sheaves.h"
@@ -32,45 +28,18 @@
 #include "cache/short.h"
 #include "page/where.h"
 #include "percpu/percpu.h"
-#include "percpu/sheaf.h"
 #include "percpu/step.h"
-#include "slab/events.h"
 #include "slab/report.h"
 #include "slab/slabs.h"
 #include "slab/watch.h"
-#include "sync/inject.h"
+#include "trace/probe.h"
 #include <string.h>
-
-/* How often a call provides a sheaf and tries again, as others may fill or empty that sheaf first.
- * Then one object goes to its slab, or comes from one. */
-static int rounds(enum effort effort)
-{
-	return effort == EFFORT_BOUNDED ? 2 : 4;
-}
-
-static unsigned sheaf_fill(struct kmem_cache *s, uint64_t top)
-{
-	unsigned n = stele_slabs_take(s, stele_node_here(), (uint64_t *)(uintptr_t)top, s->capacity,
-				      EFFORT_USUAL);
-
-	SHEAF_EVENT(SHEAF_REFILL, "sheaf_refill", s, sheaf_of(top, s->sheaf_size), n);
-	return n;
-}
-
-static void *alloc_from_sheaves(struct kmem_cache *s, enum effort effort)
-{
-	void *p = NULL;
-
-	for (int i = rounds(effort); !p && s->capacity && i && slot_provide_filled(s, effort); i--)
-		p = stele_pcpu_pop(s->words);
-	return p ? p : stele_barn_take_one(s);
-}
 
 /* No slab can be made: takes an object that another thread has freed meanwhile, or one that rests
  * in the barn of another node. */
 static void *alloc_late(struct kmem_cache *s)
 {
-	void *p = alloc_from_sheaves(s, EFFORT_BOUNDED);
+	void *p = stele_sheaves_alloc(s, EFFORT_BOUNDED);
 
 	return p || !nodes_several() ? p : stele_barns_take_one(s);
 }
@@ -98,7 +67,7 @@ static inline void *ready_to_use(struct kmem_cache *s, void *p, gfp_t gfp)
 /* @where: not named by the caller. */
 static void *alloc_any_way(struct kmem_cache *s, unsigned where)
 {
-	void *p = alloc_from_sheaves(s, EFFORT_USUAL);
+	void *p = stele_sheaves_alloc(s, EFFORT_USUAL);
 
 	(void)where;
 	if (!p)
@@ -149,7 +118,7 @@ static void *alloc_from_node(struct kmem_cache *s, unsigned node, enum effort ef
 		return NULL;
 	p = pcpu_pop_late(s->words);
 	if (!p)
-		p = alloc_from_sheaves(s, effort);
+		p = stele_sheaves_alloc(s, effort);
 	if (!p || node_at(p) == node)
 		return p;
 	stele_slabs_give_one(s, p, effort);
@@ -233,35 +202,12 @@ void *stele_cache_alloc_at(struct kmem_cache *s, gfp_t gfp, int node, enum effor
 
 /* ---- free ---- */
 
-/* An empty sheaf for a bounded call, if the full one that it replaces has a place: the slot, or a barn
- * below its limit. */
-static uint64_t empty_as_it_is(struct kmem_cache *s, uint64_t main)
-{
-	struct barn *barn = barn_here(s);
-	uint64_t top;
-
-	if (stele_is_sheaf(main) && stele_is_sheaf(stele_pcpu_read(s->words, WORD_SPARE)) &&
-	    barn_depth(&barn->full) >= load_relaxed(&barn->limit))
-		return 0;
-	top = barn_get(&barn->empty);
-	return top || stele_is_sheaf(main) ? top : stele_sheaf_new(s);
-}
-
-static uint64_t sheaf_with_room(struct kmem_cache *s, uint64_t main, enum effort effort)
-{
-	return effort == EFFORT_BOUNDED ? empty_as_it_is(s, main) : stele_sheaf_get_empty(s);
-}
-
 bool stele_free_object(struct kmem_cache *s, void *p, enum effort effort)
 {
-	bool by_sheaf = s->capacity && !is_remote(p);
-
 	clear_freed(s, p);
 	if (effort != EFFORT_BOUNDED && stele_unlikely(stele_chores_due()))
 		stele_chores_do(effort);
-	for (int i = rounds(effort); by_sheaf && i && slot_provide_room(s, effort); i--)
-		if (stele_pcpu_push(s->words, p))
-			return true;
-	stele_slabs_give_one(s, p, effort);
+	if (is_remote(p) || !stele_sheaves_free(s, p, effort))
+		stele_slabs_give_one(s, p, effort);
 	return true;
 }

@@ -10,9 +10,9 @@
  * Tests     tests/contract/test_cache_objects.c, tests/contract/test_bulk_sheaf.c,
  *           tests/contract/test_nolock.c, tests/contract/test_node.c
  */
+#include "base/effort.h"
 #include "cache/fast.h"
 #include "cache/nolock.h"
-#include "sync/held.h"
 #include "trace/trace.h"
 #include <stele/gfp.h>
 

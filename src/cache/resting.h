@@ -17,10 +17,6 @@
 #define REST_FRAMES_LEAST 9u  /* above KMALLOC_MAX_CACHE_SIZE */
 #define REST_FRAMES_MOST 256u /* 1 MiB */
 
-/* The lists, before anything is freed; and once the program's constructors run, for all that empties
- * caches. */
-void stele_resting_boot(void);
-void stele_resting_list(void);
 /* A run of just as many frames that rests here, or NULL. It holds what its last owner wrote. */
 void *stele_resting_take(size_t bytes, size_t align);
 /* Frees @p, if it is a block that can rest here. False: nothing is done. */

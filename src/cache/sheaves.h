@@ -8,8 +8,14 @@
 #define STELE_CACHE_SHEAVES_H
 
 #include "base/effort.h"
-#include "percpu/nodes.h"
 #include "slab/kmem_cache.h"
+
+/* ---- attach.c ---- */
+/* An object of the slot's sheaves, which are replaced or filled, or of the barn. NULL: there is none.
+ * EFFORT_BOUNDED: a sheaf moves as it is. */
+void *stele_sheaves_alloc(struct kmem_cache *s, enum effort effort);
+/* Puts @p, of this slot's node, into a sheaf of the slot. False: it has no room. */
+bool stele_sheaves_free(struct kmem_cache *s, void *p, enum effort effort);
 
 /* ---- sheaves.c ---- */
 /* A new, empty sheaf: its top, or 0. */
@@ -47,17 +53,5 @@ void stele_barns_limit(struct kmem_cache *s, uint32_t limit);
 void stele_barns_flush(struct kmem_cache *s);
 /* Whether any slot or barn has a sheaf of it: a short look, soon out of date. */
 bool stele_cache_has_sheaves(struct kmem_cache *s);
-
-static inline struct barn *cache_barn(struct kmem_cache *s, unsigned node)
-{
-	struct kmem_cache_node *n = stele_unlikely(node) ? stele_cache_node(s, node) : NULL;
-
-	return n ? &n->barn : &s->barn;
-}
-
-static inline struct barn *barn_here(struct kmem_cache *s)
-{
-	return cache_barn(s, stele_node_here());
-}
 
 #endif

@@ -19,6 +19,7 @@
 #include "slab/dead.h"
 #include "slab/deferred.h"
 #include "slab/kept.h"
+#include "slab/parts.h"
 #include "slab/report.h"
 #include "sync/grace.h"
 #include "sync/stack.h"

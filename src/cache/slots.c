@@ -19,6 +19,7 @@
 #include "cache/walk.h"
 #include "page/run.h"
 #include "percpu/cpus.h"
+#include "percpu/nodes.h"
 #include "percpu/percpu.h"
 #include "percpu/sheaf.h"
 #include "slab/deferred.h"

@@ -12,12 +12,12 @@
  */
 #include "kmalloc/kmalloc.h"
 #include "cache/boot.h"
-#include "cache/resting.h"
+#include "base/fmt.h"
 #include "slab/kmem_cache.h"
 
-#include "base/fmt.h"
 #include "page/run.h"
 #include "sync/mutex.h"
+#include "sync/ranks.h"
 #include "sync/ready.h"
 
 struct kmem_cache stele_kmalloc_caches[STELE_NR_CLASSES];

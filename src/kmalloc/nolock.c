@@ -15,6 +15,7 @@
  *           only the end of its slab.
  * Tests     tests/contract/test_nolock.c, tests/contract/test_kmalloc.c
  */
+#include "base/effort.h"
 #include "kmalloc/kmalloc.h"
 #include "cache/fast.h"
 #include "cache/free.h"
@@ -28,7 +29,6 @@
 
 #include "base/warn.h"
 #include "page/run.h"
-#include "sync/held.h"
 
 static __attribute__((noinline)) void *nolock_slow(size_t size, gfp_t gfp, int node,
 						   const void *site)

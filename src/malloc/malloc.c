@@ -21,7 +21,6 @@
 #include "kmalloc/kmalloc.h"
 #include "kmalloc/request.h"
 #include "malloc/share.h"
-#include "os/os.h"
 #include "page/run.h"
 #include "cache/fast.h"
 #include "cache/fault.h"
@@ -49,33 +48,6 @@ _Static_assert(STELE_SIZES_OFFSET + SIZE_WORDS * sizeof(uint16_t) <= STELE_FACTS
 static inline uint16_t *words_above(size_t size)
 {
 	return size_words() + STELE_TABLE_MAX + 1 + stele_class_above(size) - FIRST_ABOVE;
-}
-
-bool stele_malloc_start(void)
-{
-	stele_kmalloc_init(MALLOC_GRANULE);
-	if (!stele_cache_for(1))
-		return false;
-	if (stele_hot.small_end)
-		return true;
-	for (size_t size = 0; size <= STELE_TABLE_MAX; size++) {
-		struct kmem_cache *s = stele_cache_for(size ? size : 1);
-
-		size_words()[size] = (uint16_t)s->words;
-	}
-	for (unsigned cls = FIRST_ABOVE; cls < STELE_NR_CLASSES; cls++)
-		*words_above(stele_class_size(cls)) = (uint16_t)stele_kmalloc_caches[cls].words;
-	/* ORDER(START) release, and a barrier in every thread: a plain look at small_end that finds
-	 * it set comes after that barrier, and so does the look at the table behind it. */
-	fence_release();
-	stele_os_membarrier();
-	stele_hot.small_end = STELE_TABLE_MAX + 1;
-	return true;
-}
-
-static __attribute__((constructor(101))) void start_drop_in(void)
-{
-	stele_malloc_start();
 }
 
 /* @kind: the family of calls that is to free it, where objects are checked. */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "mempool/wait.h"
+#include "base/effort.h"
 #include "mempool/queue.h"
-#include "sync/held.h"
 #include <pthread.h>
 #include <time.h>
 

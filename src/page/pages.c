@@ -9,13 +9,14 @@
  * Failure   NULL or 0; a bad free is reported and nothing happens.
  * Tests     tests/unit/page/test_pages.c, tests/contract/test_nolock.c
  */
+#include "base/effort.h"
+#include "base/options.h"
 #include "base/warn.h"
 #include "os/os.h"
 #include "page/map.h"
 #include "page/run.h"
 #include "page/where.h"
 #include "percpu/facts.h"
-#include "sync/held.h"
 #include "trace/fault.h"
 #include "trace/trace.h"
 #include <stdlib.h>

@@ -18,6 +18,7 @@
 #include "sync/inject.h"
 #include "sync/mutex.h"
 #include "sync/racy.h"
+#include "sync/ranks.h"
 #include "sync/ready.h"
 #include <errno.h>
 #include <stele/page.h>

@@ -20,6 +20,7 @@
 #include "sync/held.h"
 #include "sync/inject.h"
 #include "sync/mutex.h"
+#include "sync/ranks.h"
 #include "sync/ready.h"
 #include <errno.h>
 #include <string.h>

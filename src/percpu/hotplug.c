@@ -19,6 +19,7 @@
 #include "percpu/facts.h"
 #include "percpu/move.h"
 #include "sync/mutex.h"
+#include "sync/ranks.h"
 
 struct stele_steps stele_steps = {
 	.at = { [CPUHP_BRINGUP_CPU] = { "cpu:slot", show_slot, hide_slot } },

@@ -11,6 +11,7 @@
 #ifndef STELE_PERCPU_SLOTS_H
 #define STELE_PERCPU_SLOTS_H
 
+#include "arch/contract.h"
 #include "percpu/line.h"
 #include "percpu/percpu.h"
 #include "percpu/sheaf.h"

@@ -7,12 +7,22 @@
 #ifndef STELE_PERCPU_SYSTEM_H
 #define STELE_PERCPU_SYSTEM_H
 
-#include "arch/contract.h"
 #include "base/bits.h"
 #include "percpu/facts.h"
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+
+/* The thread's rseq area as the kernel defines it; Stele writes rseq_cs only. */
+struct rseq_area {
+	uint32_t cpu_id_start;
+	int32_t cpu_id; /* negative: not registered */
+	uint64_t rseq_cs;
+	uint32_t flags;
+	uint32_t node_id;
+	uint32_t mm_cid;
+	uint32_t end;
+};
 
 /* The thread-pointer offsets of the area and of the slot id in it; used by slots.c and steps.c. */
 struct stele_rseq {

@@ -24,6 +24,7 @@
 #include "percpu/take.h"
 #include "sync/inject.h"
 #include "sync/mutex.h"
+#include "sync/ranks.h"
 #include <errno.h>
 
 static struct stele_mutex taking = STELE_MUTEX(TAKING);

@@ -16,6 +16,7 @@
 #include "os/os.h"
 #include "percpu/cpus.h"
 #include "sync/mutex.h"
+#include "sync/ranks.h"
 #include <errno.h>
 #include <linux/netlink.h>
 #include <poll.h>

@@ -15,6 +15,7 @@
 #include "os/os.h"
 #include "rcu/rounds.h"
 #include "sync/mutex.h"
+#include "sync/ranks.h"
 #include <errno.h>
 
 static struct stele_mutex starting = STELE_MUTEX(RUNNER);
@@ -118,4 +119,13 @@ void stele_flavor_suggest(const struct rcu_flavor_struct *flavor)
 				   "call stele_rcu_set_flavor()");
 	if (!suggested)
 		suggested = flavor;
+}
+
+void stele_rcu_say_no_flavor(void)
+{
+	static _Atomic uint32_t said;
+
+	if (!exchange_relaxed(&said, 1))
+		stele_say("stele: kfree_rcu: no RCU flavour: link liburcu-memb or call "
+			  "stele_rcu_set_flavor(); nothing is freed\n");
 }

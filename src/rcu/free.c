@@ -16,11 +16,11 @@
  *           always; else when its sheaf comes back to its slab.
  * Tests     tests/contract/test_rcu_free.c  tests/death/
  */
+#include "base/effort.h"
 #include "rcu/rcu.h"
 #include "cache/fast.h"
 #include "cache/free.h"
 #include "cache/rcu.h"
-#include "cache/walk.h"
 #include "page/run.h"
 #include "percpu/percpu.h"
 #include "slab/kmem_cache.h"
@@ -31,8 +31,6 @@
 #include "sync/grace.h"
 #include "trace/probe.h"
 #include "trace/trace.h"
-#include "base/fmt.h"
-#include "sync/held.h"
 #include <errno.h>
 
 /* A call's facts besides the pointer, and its outcome. */
@@ -140,15 +138,6 @@ static void give_any(struct giving *giving, void *p)
 		give_large(giving, run);
 }
 
-static void no_flavor(void)
-{
-	static _Atomic uint32_t said;
-
-	if (!exchange_relaxed(&said, 1))
-		stele_say("stele: kfree_rcu: no RCU flavour: link liburcu-memb or call "
-			  "stele_rcu_set_flavor(); nothing is freed\n");
-}
-
 /* Neither a sheaf nor a word of its own: a grace period here and now. */
 static void wait_and_free(const struct giving *giving, void *p)
 {
@@ -167,7 +156,7 @@ static __attribute__((noinline)) void give_slow(struct stele_call call, void *p,
 	if (!giving.grace)
 		return;
 	if (stele_rcu_serve(giving.grace) == -EINVAL)
-		no_flavor();
+		stele_rcu_say_no_flavor();
 	else if (giving.no_place)
 		wait_and_free(&giving, p);
 	else
@@ -198,28 +187,4 @@ void kvfree_rcu_mightsleep(const void *p)
 	if (!slab_free_by(pcpu_push_rcu, (void *)p))
 		give_slow((struct stele_call){ "kfree_rcu_mightsleep", STELE_CALLER }, (void *)p,
 			  NULL, true);
-}
-
-/* ---- barriers ---- */
-
-static void flush(struct kmem_cache *s, void *arg)
-{
-	(void)arg;
-	stele_rcu_flush(s);
-}
-
-void kvfree_rcu_barrier(void)
-{
-	if (!stele_grace_used())
-		return;
-	stele_cache_each(flush, NULL);
-	for (int i = 0; i < STELE_GRACES; i++)
-		if (i == 0 || stele_graces[i].flavor)
-			stele_grace_runner->barrier(&stele_graces[i], NULL);
-}
-
-void kvfree_rcu_barrier_on_cache(struct kmem_cache *s)
-{
-	if (stele_grace_used())
-		stele_rcu_barrier(s);
 }

@@ -25,6 +25,10 @@ int stele_runner_barrier(struct stele_grace *g, const struct kmem_cache *own);
 /* The same for the calls: this floor is then open to those below. */
 int stele_rcu_serve(struct stele_grace *g);
 
+/* ---- flavors.c ---- */
+/* Says, once, that no grace period is to be had. */
+void stele_rcu_say_no_flavor(void);
+
 /* ---- done.c ---- */
 /* A round calls this for a single object. Returns the bytes that it counted as; 0: it was free
  * already, and its word leads to no list any more. */

@@ -24,6 +24,7 @@
 #include "os/os.h"
 #include "percpu/nodes.h"
 #include "slab/kmem_cache.h"
+#include "slab/parts.h"
 #include "slab/sweep.h"
 
 #define TOP_MOST 8u

@@ -21,6 +21,7 @@
 #include "os/os.h"
 #include "os/report.h"
 #include "percpu/system.h"
+#include "slab/bitmap.h"
 #include "slab/track.h"
 #include "sync/depot.h"
 #include <stele/debug.h>
@@ -166,7 +167,7 @@ static void report_tracks(const struct fault *f)
 static void report_its_slab(const struct kmem_cache *s, const struct run *run)
 {
 	stele_report("stele: Slab %p objects=%u used=%u fp=%p flags=%s\n", (void *)run->base,
-		     s->objects, objects_used(run), (void *)0,
+		     s->objects, stele_objects_used(run), (void *)0,
 		     s->flags & SLAB_TYPESAFE_BY_RCU ? "typesafe" : "slab");
 }
 
@@ -221,6 +222,13 @@ static void report_in_short(const struct fault *f)
 		     f->call.name, f->object, damage_size(d), plural(damage_size(d)), d->how,
 		     f->asked, f->s->name, f->outcome, f->call.site ? " (called from " : "", place,
 		     f->call.site ? ")" : "", (void *)d->from);
+}
+
+unsigned stele_objects_used(const struct run *run)
+{
+	unsigned free = state_free(&((struct run *)run)->state);
+
+	return run->objects - STELE_MIN(free, (unsigned)run->objects);
 }
 
 bool stele_fault_counts(void)

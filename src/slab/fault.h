@@ -5,7 +5,6 @@
 #ifndef STELE_SLAB_FAULT_H
 #define STELE_SLAB_FAULT_H
 
-#include "slab/bitmap.h"
 #include "slab/layout.h"
 #include "slab/report.h"
 
@@ -48,13 +47,7 @@ static inline bool fault_is_of_record(const struct fault *f)
 extern struct fault stele_last_fault __attribute__((visibility("hidden")));
 
 /* Objects of a slab that are in use, or rest in sheaves: a look, which may change at once. */
-static inline unsigned objects_used(const struct run *run)
-{
-	unsigned free = state_free(&((struct run *)run)->state);
-
-	return run->objects - STELE_MIN(free, (unsigned)run->objects);
-}
-
+unsigned stele_objects_used(const struct run *run);
 /* Writes the line of one damage in a slab or a block. */
 void stele_damage_report(const struct run *run, const struct damage *d);
 /* Writes the frame of a report: the line "BUG", and all that is known of the object. */

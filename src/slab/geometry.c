@@ -17,6 +17,7 @@
 #include "slab/layout.h"
 #include "slab/object.h"
 #include "sync/mutex.h"
+#include "sync/ranks.h"
 #include "sync/ready.h"
 
 static struct stele_mutex booting = STELE_MUTEX(BOOT);

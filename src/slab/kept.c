@@ -30,6 +30,7 @@
 #include "slab/bitmap.h"
 #include "slab/kept_notes.h"
 #include "slab/kmem_cache.h"
+#include "slab/parts.h"
 #include "sync/stack.h"
 
 static struct kept_notes notes;

@@ -13,9 +13,8 @@
 
 #include "base/bits.h"
 #include "base/layout.h"
-#include "slab/nodes.h"
+#include "sync/atomic.h"
 #include "sync/links.h"
-#include "sync/racy.h"
 #include <stele/slab.h>
 
 #define CACHE_NAME_MAX 64
@@ -114,29 +113,5 @@ static inline uint32_t cache_object_size(const struct kmem_cache *s)
 
 /* For a run that is no slab any more. */
 extern struct kmem_cache stele_no_cache __attribute__((visibility("hidden")));
-
-/* Of a node above 0; NULL: it has none yet. */
-static inline struct kmem_cache_node *stele_cache_node(struct kmem_cache *s, unsigned node)
-{
-	struct kmem_cache_nodes *nodes = nodes_find(&s->nodes);
-	struct kmem_cache_node *part;
-
-	racy_target(nodes);
-	part = nodes ? node_find(&nodes->at[node]) : NULL;
-	racy_target(part);
-	return part;
-}
-
-static inline bool cache_has_node(struct kmem_cache *s, unsigned node)
-{
-	return !node || stele_cache_node(s, node);
-}
-
-static inline struct stele_stack *cache_partial(struct kmem_cache *s, unsigned node)
-{
-	struct kmem_cache_node *n = stele_unlikely(node) ? stele_cache_node(s, node) : NULL;
-
-	return n ? &n->partial : &s->partial;
-}
 
 #endif

@@ -20,6 +20,7 @@
 #include "slab/kmem_cache.h"
 #include "slab/object.h"
 #include "slab/partial.h"
+#include "slab/parts.h"
 #include "slab/slabs.h"
 #include "slab/watch.h"
 #include "sync/grace.h"

@@ -21,6 +21,7 @@
 #include "slab/hooks.h"
 #include "slab/kmem_cache.h"
 #include "slab/partial.h"
+#include "slab/parts.h"
 #include "slab/slabs.h"
 
 _Static_assert(offsetof(struct run, state) ==

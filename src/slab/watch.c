@@ -29,9 +29,11 @@
 #include "percpu/system.h"
 #include "percpu/nodes.h"
 #include "page/where.h"
+#include "slab/bitmap.h"
 #include "slab/look.h"
 #include "slab/object.h"
 #include "slab/object_look.h"
+#include "slab/parts.h"
 #include "slab/track.h"
 #include "sync/inject.h"
 #include "sync/stack.h"
@@ -101,7 +103,7 @@ static bool is_sound(struct stele_call call, const struct kmem_cache *s, const s
 static void trace_call(const struct kmem_cache *s, const struct run *run, const void *p,
 		       const char *what)
 {
-	stele_report("stele: TRACE %s %s %p inuse=%u fp=%p\n", s->name, what, p, objects_used(run),
+	stele_report("stele: TRACE %s %s %p inuse=%u fp=%p\n", s->name, what, p, stele_objects_used(run),
 		     (void *)0);
 }
 

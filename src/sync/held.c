@@ -5,6 +5,7 @@
 #include "base/options.h"
 #include "os/os.h"
 #include "sync/mutex.h"
+#include "sync/ranks.h"
 #include "sync/trail.h"
 #include <stdlib.h>
 

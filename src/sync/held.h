@@ -31,7 +31,6 @@
 struct stele_mutex;
 
 #if STELE_DEBUG
-#define STELE_NEVER_WAITS __attribute__((noinline, section("stele_never_waits")))
 #define STELE_FRAME __builtin_frame_address(0)
 
 /* @frame: of the function that is called to lock; its caller is the first of the stack. */
@@ -48,7 +47,6 @@ uint32_t stele_held_reports(void);
 /* How many locks this thread holds, for tests. */
 unsigned stele_held_count(void);
 #else
-#define STELE_NEVER_WAITS
 #define STELE_FRAME NULL
 
 static inline void stele_held_wait(const struct stele_mutex *mutex, const void *frame)

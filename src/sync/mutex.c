@@ -11,6 +11,7 @@
 #include "sync/held.h"
 #include "sync/holder.h"
 #include "sync/inject.h"
+#include "sync/ranks.h"
 #include <errno.h>
 #include <linux/futex.h>
 

@@ -30,7 +30,6 @@
 #define STELE_SYNC_MUTEX_H
 
 #include "sync/atomic.h"
-#include "sync/ranks.h"
 
 struct stele_mutex {
 	_Atomic uint64_t word; /* {process:32, futex:32} */
@@ -41,6 +40,7 @@ struct stele_mutex {
 	uint8_t rank;	  /* fixed: an enum stele_rank */
 };
 
+/* For a file that includes sync/ranks.h. */
 #define STELE_MUTEX(NAME)                                                                          \
 	{                                                                                          \
 		.rank = STELE_RANK_##NAME                                                          \

@@ -17,11 +17,12 @@
  * Tests     tests/contract/test_trace.c, tests/contract/test_trace_left.c
  */
 #include "trace/trace.h"
+#include "base/effort.h"
 #include "os/os.h"
 #include "percpu/percpu.h"
 #include "percpu/system.h"
-#include "sync/held.h"
 #include "sync/mutex.h"
+#include "sync/ranks.h"
 #include "trace/entry.h"
 #include <errno.h>
 

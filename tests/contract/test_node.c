@@ -7,6 +7,7 @@
 
 #include "cache/barn.h"
 #include "cache/sheaves.h"
+#include "slab/parts.h"
 #include "page/run.h"
 #include "percpu/percpu.h"
 #include "slab/kmem_cache.h"

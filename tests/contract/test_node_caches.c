@@ -12,6 +12,7 @@
 #include "page/run.h"
 #include "slab/kmem_cache.h"
 #include "slab/object.h"
+#include "slab/parts.h"
 
 #include <errno.h>
 #include <limits.h>

@@ -4,7 +4,7 @@
 
 #include "cache/sheaves.h"
 #include "page/run.h"
-#include "slab/kmem_cache.h"
+#include "slab/parts.h"
 #include "sync/names.h"
 #include "sync/racy.h"
 

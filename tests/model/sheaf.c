@@ -6,7 +6,7 @@
  *           cache/attach.h does, which is the shipped code: main, spare, barn, slabs. So is the barn
  *           (cache/barn.h). Steps may be aborted at any time (slot.h). Each object has one holder;
  *           at the end all sheaves and objects are counted.
- * Restated  what cache/miss.c and cache/barns.c add: nodes, limits that adapt, statistics.
+ * Restated  what cache/attach.c and cache/barns.c add: nodes, limits that adapt, statistics.
  * Scenes    DETACH  one refills the slot's sheaf, another frees into it
  *           ATTACH  two bring a sheaf to a slot that has none
  *           HALVES  a full spare and an empty sheaf are made two halves, another frees

@@ -103,7 +103,7 @@ static void taker(void)
 	takers_leave();
 }
 
-/* As cache/miss.c does: detach what is there, refill it, attach it if the slot has none. */
+/* As cache/attach.c does: detach what is there, refill it, attach it if the slot has none. */
 static void detach_attach(struct slot *slot)
 {
 	uint64_t top = model_read(slot, MAIN), object;

@@ -8,6 +8,7 @@
 #ifndef STELE_TESTS_UNIT_PERCPU_SLOTS_H
 #define STELE_TESTS_UNIT_PERCPU_SLOTS_H
 
+#include "arch/contract.h"
 #include "base/options.h"
 #include "os/os.h"
 #include "percpu/cpus.h"

@@ -8,6 +8,7 @@
 #include "base/options.h"
 #include "sync/held.h"
 #include "sync/mutex.h"
+#include "sync/ranks.h"
 
 #include <signal.h>
 #include <unistd.h>

@@ -3,6 +3,7 @@
  * Tests of the steps in the mode that is in effect, in one thread: pop, push, cas, and taking all
  * of it.
  */
+#include "arch/contract.h"
 #include "slots.h"
 
 /* A step may give up after interruptions; where it must succeed in the end, ask again. */

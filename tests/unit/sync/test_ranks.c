@@ -3,6 +3,7 @@
  * Tests of sync/ranks.h and sync/held.c: a lock waited for out of order, or where nothing may be
  * waited for, is told with both stacks; nothing else is told; children of a fork work in order.
  */
+#include "base/effort.h"
 #include "sync/mutex.h"
 
 #include "../base/stderr_of.h"
@@ -10,6 +11,7 @@
 #include "base/options.h"
 #include "os/os.h"
 #include "sync/held.h"
+#include "sync/ranks.h"
 
 #include <fnmatch.h>
 #include <signal.h>
