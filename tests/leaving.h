@@ -2,7 +2,7 @@
 /*
  * tests/leaving.h - a thread leaves a call of the library at a named point, stalls, or dies there
  *
- * Idea      A test names a point (sync/inject.h) and a way, and makes a call in the thread that
+ * Idea      A test names a point (sync/atomic.h) and a way, and makes a call in the thread that
  *           shall go. At the point that thread
  *             jumps   a signal comes, whose handler leaves by siglongjmp()
  *             exits   a signal comes, whose handler ends the thread by pthread_exit()
@@ -17,7 +17,7 @@
 #ifndef STELE_TESTS_LEAVING_H
 #define STELE_TESTS_LEAVING_H
 
-#include "sync/inject.h"
+#include "sync/atomic.h"
 #include <pthread.h>
 #include <semaphore.h>
 #include <setjmp.h>

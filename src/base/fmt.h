@@ -5,6 +5,8 @@
  * Idea      an allocator that must speak cannot use printf: it may allocate, lock, or have been
  *           interrupted half-way by the very call that now reports. So: a buffer, a length, and
  *           functions that append.
+ * Warnings  A caller's mistake in a loop must not drown its program in text, so a warning appears once
+ *           per process and place. The kernel calls this WARN_ON_ONCE.
  * Context   any, a signal handler included. No memory but the caller's, no lock, errno kept.
  * Failure   what does not fit is cut; the text always ends in NUL (when size is not 0).
  * Tests     tests/unit/base/test_fmt.c
@@ -13,6 +15,8 @@
 #define STELE_BASE_FMT_H
 
 #include <stdarg.h>
+#include <stdatomic.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -76,5 +80,19 @@ void stele_say_out(struct stele_out *o);
  * nothing changes. Call before the second thread.
  */
 void stele_say_keep(void);
+
+/* ---- warnings ---- */
+
+/* The option quiet (options.c). */
+bool stele_is_quiet(void);
+
+#define STELE_WARN_ONCE(...)                                                                       \
+	do {                                                                                       \
+		static atomic_flag said = ATOMIC_FLAG_INIT;                                        \
+                                                                                                   \
+		if (!stele_is_quiet() &&                                                           \
+		    !atomic_flag_test_and_set_explicit(&said, memory_order_relaxed))               \
+			stele_say(__VA_ARGS__);                                                    \
+	} while (0)
 
 #endif

@@ -12,9 +12,8 @@
 #include "base/fmt.h"
 
 #include "base/auxv.h"
-#include "base/bits.h"
+#include "base/basics.h"
 #include "base/similar.h"
-#include "base/warn.h"
 
 #include <errno.h>
 #include <limits.h>

@@ -9,7 +9,7 @@
  */
 #include "base/similar.h"
 
-#include "base/bits.h"
+#include "base/basics.h"
 
 #include <limits.h>
 #include <stdint.h>

@@ -19,7 +19,7 @@
 #ifndef STELE_BASE_VALID_H
 #define STELE_BASE_VALID_H
 
-#include "base/bits.h"
+#include "base/basics.h"
 
 /* Says "stele: broken: WHAT (FILE:LINE)" and ends the process. */
 __attribute__((noreturn, cold, noinline)) void stele_broken(const char *what, const char *file,

@@ -7,13 +7,13 @@
  * Context   the thread that ends the process.
  * Tests     tests/tools/test_stele.sh
  */
-#include "cache/start.h"
+#include "cache/caches.h"
 #include "base/auxv.h"
 #include "base/fmt.h"
 #include "base/layout.h"
 #include "base/options.h"
 #include "os/os.h"
-#include "percpu/nodes.h"
+#include "percpu/percpu.h"
 #include "sync/grace.h"
 #include <stele/debug.h>
 #include <stele/stats.h>

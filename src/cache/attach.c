@@ -11,14 +11,11 @@
  * Tests     tests/model/sheaf.c, tests/stress/, tests/contract/test_nolock.c
  */
 #include "cache/attach.h"
-#include "cache/barn.h"
 #include "cache/sheaves.h"
 #include "percpu/percpu.h"
-#include "percpu/sheaf.h"
-#include "slab/events.h"
-#include "slab/parts.h"
 #include "slab/slabs.h"
-#include "sync/inject.h"
+#include "slab/parts.h"
+#include "sync/atomic.h"
 
 /* How often a call provides a sheaf and tries again, as others may fill or empty that sheaf first.
  * Then one object goes to its slab, or comes from one. */

@@ -16,7 +16,6 @@
 #ifndef STELE_CACHE_ATTACH_H
 #define STELE_CACHE_ATTACH_H
 
-#include "cache/barn.h"
 #include "cache/sheaves.h"
 #include "percpu/percpu.h"
 

@@ -14,13 +14,10 @@
  * Tests     tests/model/sheaf.c  tests/unit/cache/test_sheaf.c  tests/contract/test_node.c
  */
 #include "cache/sheaves.h"
-#include "cache/barn.h"
 #include "page/where.h"
 #include "percpu/percpu.h"
-#include "percpu/sheaf.h"
-#include "slab/events.h"
-#include "slab/parts.h"
 #include "slab/slabs.h"
+#include "slab/parts.h"
 
 /* Empty sheaves kept in a barn: as many as there is room for full ones, within these. */
 #define EMPTY_MIN 8u

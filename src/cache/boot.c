@@ -6,11 +6,8 @@
  * Failure   no memory for a node's parts: node 0's serve.
  * Tests     tests/contract/test_kmalloc.c
  */
-#include "cache/boot.h"
-#include "cache/list.h"
+#include "cache/caches.h"
 #include "cache/sheaves.h"
-#include "cache/sizing.h"
-#include "cache/start.h"
 #include "slab/chosen.h"
 #include "slab/geometry.h"
 #include "slab/parts.h"

@@ -12,10 +12,8 @@
  * Tests     tests/contract/test_nolock.c  tests/unit/cache/
  */
 #include "cache/chores.h"
-#include "cache/cold.h"
-#include "cache/decay.h"
 #include "page/run.h"
-#include "slab/deferred.h"
+#include "slab/slabs.h"
 #include "slab/hooks.h"
 #include <stele/slab.h>
 

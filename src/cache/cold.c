@@ -19,15 +19,14 @@
  *           into use between two steps that empty it loses the rest of its sheaves once.
  * Tests     tests/unit/cache/test_cold.c  tests/model/turn.c
  */
-#include "cache/cold.h"
+#include "cache/chores.h"
 #include "base/options.h"
-#include "cache/list.h"
+#include "cache/caches.h"
 #include "cache/rcu.h"
 #include "cache/sheaves.h"
 #include "cache/turn.h"
 #include "os/os.h"
 #include "percpu/percpu.h"
-#include "percpu/sheaf.h"
 #include "percpu/system.h"
 #include "sync/in_hand.h"
 

@@ -13,12 +13,8 @@
  */
 #include "base/fmt.h"
 #include "base/options.h"
-#include "base/warn.h"
 #include "cache/broken.h"
-#include "cache/list.h"
-#include "cache/memory.h"
-#include "cache/sizing.h"
-#include "cache/start.h"
+#include "cache/caches.h"
 #include "os/os.h"
 #include "page/run.h"
 #include "slab/chosen.h"

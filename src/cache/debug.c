@@ -9,15 +9,13 @@
  * Locks     list, for the caches; none while objects are looked at.
  * Tests     tests/contract/test_debug.c
  */
-#include "cache/flush.h"
-#include "cache/sizing.h"
-#include "cache/walk.h"
+#include "cache/chores.h"
+#include "cache/caches.h"
 #include "os/os.h"
 #include "page/run.h"
 #include "percpu/percpu.h"
-#include "slab/fault.h"
+#include "slab/checks.h"
 #include "slab/geometry.h"
-#include "slab/watch.h"
 #include <errno.h>
 #include <stele/debug.h>
 

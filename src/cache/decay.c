@@ -19,12 +19,11 @@
  *           run under the list's lock, and may want to create or destroy a cache.
  * Tests     tests/unit/cache/test_decay.c; `make bench` measures what idle threads keep.
  */
-#include "cache/decay.h"
-#include "cache/flush.h"
-#include "cache/list.h"
+#include "cache/chores.h"
+#include "cache/caches.h"
 #include "cache/sheaves.h"
-#include "slab/kept.h"
-#include "sync/inject.h"
+#include "slab/slabs.h"
+#include "sync/atomic.h"
 
 #define MARK_MIN ((2u << 20) / FRAME_SIZE)
 #define AT_ONCE 16u

@@ -17,20 +17,16 @@
  * Tests     tests/contract/test_cache_create.c  tests/death/destroy_live.c
  *           tests/contract/test_signals_come.c
  */
-#include "cache/destroy.h"
+#include "cache/caches.h"
 #include "base/fmt.h"
-#include "cache/flush.h"
-#include "cache/list.h"
-#include "cache/memory.h"
+#include "cache/chores.h"
 #include "cache/rcu.h"
 #include "os/os.h"
 #include "percpu/cpus.h"
 #include "percpu/system.h"
-#include "slab/deferred.h"
-#include "slab/object.h"
-#include "slab/report.h"
 #include "slab/slabs.h"
-#include "slab/watch.h"
+#include "slab/object.h"
+#include "slab/checks.h"
 #include "sync/grace.h"
 #include "sync/mutex.h"
 

@@ -3,18 +3,16 @@
  * cache/fast.h - the fast paths of allocating and freeing
  *
  * Idea      alloc: pop from the slot's sheaf. free: address -> tag -> the cache's words -> push.
- *           Where a step fails, a plainly named slow path takes over (miss.h, free.h).
+ *           Where a step fails, a plainly named slow path takes over (object.h).
  * Context   any.
  */
 #ifndef STELE_CACHE_FAST_H
 #define STELE_CACHE_FAST_H
 
-#include "cache/fault.h"
-#include "cache/free.h"
-#include "cache/miss.h"
+#include "cache/object.h"
 #include "percpu/step.h"
 #include "slab/object.h"
-#include "trace/probe.h"
+#include "trace/trace.h"
 
 /* Without an event: the caller reports, or it is the library's own. */
 static inline __attribute__((always_inline)) void *slab_alloc(struct kmem_cache *s, gfp_t gfp)

@@ -5,7 +5,7 @@
  * Context   any; marking: any.
  * Tests     tests/contract/test_fault.c
  */
-#include "cache/fault.h"
+#include "cache/object.h"
 
 bool stele_slab_fault_hits(const struct kmem_cache *s, gfp_t gfp, const void *site)
 {

@@ -8,15 +8,13 @@
  *           thread's own slot and the barns are emptied all the same.
  * Tests     tests/unit/cache/test_trim.c  tests/contract/test_cache_create.c
  */
-#include "cache/flush.h"
+#include "cache/chores.h"
 #include "cache/broken.h"
 #include "cache/sheaves.h"
 #include "os/os.h"
 #include "page/run.h"
 #include "percpu/cpus.h"
 #include "percpu/percpu.h"
-#include "percpu/sheaf.h"
-#include "slab/deferred.h"
 #include "slab/slabs.h"
 
 static void dissolve_taken(uint64_t top, void *arg)

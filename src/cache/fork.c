@@ -7,16 +7,15 @@
  * Context   the child's one thread.
  * Tests     tests/stress/forks.c
  */
-#include "base/effort.h"
-#include "cache/start.h"
-#include "cache/cold.h"
-#include "cache/list.h"
+#include "base/basics.h"
+#include "cache/caches.h"
+#include "cache/chores.h"
 #include "cache/rcu.h"
 #include "os/os.h"
 #include "page/run.h"
 #include "percpu/cpus.h"
 #include "percpu/percpu.h"
-#include "slab/deferred.h"
+#include "slab/slabs.h"
 #include "sync/ranks.h"
 #include "trace/trace.h"
 #include <pthread.h>

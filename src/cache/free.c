@@ -12,8 +12,7 @@
 #include "cache/fast.h"
 #include "cache/resting.h"
 #include "page/where.h"
-#include "slab/report.h"
-#include "slab/watch.h"
+#include "slab/checks.h"
 #include "trace/trace.h"
 
 /* An object of another node's memory goes to its slab, not onto a sheaf of this node. */

@@ -7,10 +7,9 @@
  * Context   ordinary threads. The figures are a racy look.
  * Tests     tests/contract/test_cache_create.c  tests/growth/costs.c
  */
-#include "cache/barn.h"
-#include "cache/list.h"
-#include "cache/rcu.h"
 #include "cache/sheaves.h"
+#include "cache/caches.h"
+#include "cache/rcu.h"
 #include "os/os.h"
 #include "page/where.h"
 #include "percpu/cpus.h"
@@ -18,7 +17,7 @@
 #include "slab/bitmap.h"
 #include "slab/object.h"
 #include "slab/parts.h"
-#include "slab/report.h"
+#include "slab/checks.h"
 #include "sync/grace.h"
 #include <errno.h>
 #include <stele/stats.h>

@@ -11,9 +11,9 @@
  * Context   ordinary threads, but for the calls named try.
  * Tests     tests/contract/test_cache_create.c
  */
-#include "cache/list.h"
-#include "slab/dead.h"
-#include "slab/watch.h"
+#include "cache/caches.h"
+#include "slab/slabs.h"
+#include "slab/checks.h"
 #include "sync/mutex.h"
 #include "sync/ranks.h"
 

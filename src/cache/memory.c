@@ -9,9 +9,8 @@
  * Order     LIST
  * Tests     tests/contract/test_cache_create.c
  */
-#include "cache/memory.h"
-#include "cache/list.h"
-#include "cache/miss.h"
+#include "cache/caches.h"
+#include "cache/object.h"
 #include "percpu/percpu.h"
 #include "slab/geometry.h"
 #include "slab/parts.h"

@@ -6,7 +6,7 @@
  *           alloc: main -> spare -> full one from the barn -> refill from slabs -> one object
  *           free:  main -> spare -> empty one (barn, new), main to the barn -> to the slab
  * Bounded   A call that promises to be short moves at most one sheaf as it is, or one object: it
- *           fills and empties no sheaf, and does no chores (base/effort.h). A slab that becomes
+ *           fills and empties no sheaf, and does no chores (base/basics.h). A slab that becomes
  *           empty stays, and is noted for later (slab/deferred.c).
  * States    a sheaf is in MAIN, in SPARE, in the barn, or in one thread's hands.
  * Nodes     A slot takes from its node's barn. An object that is freed on another node than its own
@@ -19,20 +19,16 @@
  *           that others win is tried again.
  * Tests     tests/model/sheaf.c, tests/stress/, tests/contract/test_nolock.c
  */
-#include "cache/miss.h"
-#include "base/warn.h"
+#include "cache/object.h"
+#include "base/fmt.h"
 #include "cache/chores.h"
-#include "cache/clear.h"
 #include "cache/sheaves.h"
-#include "cache/fault.h"
-#include "cache/short.h"
 #include "page/where.h"
 #include "percpu/percpu.h"
 #include "percpu/step.h"
-#include "slab/report.h"
+#include "slab/checks.h"
 #include "slab/slabs.h"
-#include "slab/watch.h"
-#include "trace/probe.h"
+#include "trace/trace.h"
 #include <string.h>
 
 /* No slab can be made: takes an object that another thread has freed meanwhile, or one that rests

@@ -10,9 +10,10 @@
  * Tests     tests/contract/test_cache_objects.c, tests/contract/test_bulk_sheaf.c,
  *           tests/contract/test_nolock.c, tests/contract/test_node.c
  */
-#include "base/effort.h"
+#include "base/fmt.h"
+#include "base/basics.h"
 #include "cache/fast.h"
-#include "cache/nolock.h"
+#include "cache/object.h"
 #include "trace/trace.h"
 #include <stele/gfp.h>
 

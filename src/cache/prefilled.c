@@ -11,7 +11,7 @@
  * Tests     tests/contract/test_bulk_sheaf.c
  */
 #include "cache/fast.h"
-#include "page/map.h"
+#include "page/run.h"
 #include "trace/trace.h"
 #include <errno.h>
 #include <stele/gfp.h>

@@ -6,9 +6,8 @@
  * Failure   -ENOMEM: the parts that were made stay; node 0's serve for the others.
  * Tests     tests/contract/test_node.c
  */
-#include "cache/prepare.h"
+#include "cache/caches.h"
 #include "cache/sheaves.h"
-#include "cache/walk.h"
 #include "page/run.h"
 #include "page/where.h"
 #include "slab/parts.h"

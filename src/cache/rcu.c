@@ -21,15 +21,13 @@
  * Tests     tests/contract/test_typesafe.c  tests/model/handover.pml  tests/stress/rcu.c
  */
 #include "cache/rcu.h"
-#include "cache/barn.h"
-#include "cache/broken.h"
-#include "cache/clear.h"
 #include "cache/sheaves.h"
+#include "cache/broken.h"
+#include "cache/object.h"
 #include "os/os.h"
 #include "percpu/cpus.h"
 #include "percpu/percpu.h"
 #include "percpu/system.h"
-#include "slab/deferred.h"
 #include "slab/slabs.h"
 #include "sync/grace.h"
 #include "sync/in_hand.h"

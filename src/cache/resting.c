@@ -28,10 +28,8 @@
  */
 #include "cache/resting.h"
 #include "base/fmt.h"
-#include "cache/boot.h"
-#include "cache/barn.h"
+#include "cache/caches.h"
 #include "cache/sheaves.h"
-#include "page/map.h"
 #include "page/run.h"
 #include "page/where.h"
 #include "percpu/percpu.h"
@@ -39,7 +37,7 @@
 #include "slab/kmem_cache.h"
 #include "slab/object.h"
 #include "slab/slabs.h"
-#include "slab/watch.h"
+#include "slab/checks.h"
 #include "trace/trace.h"
 #include <string.h>
 

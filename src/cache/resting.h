@@ -7,8 +7,8 @@
 #ifndef STELE_CACHE_RESTING_H
 #define STELE_CACHE_RESTING_H
 
-#include "page/map.h"
-#include "page/where.h"
+#include "page/run.h"
+#include "percpu/percpu.h"
 #include "percpu/step.h"
 #include "slab/object.h"
 #include "trace/trace.h"

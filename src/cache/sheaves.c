@@ -11,12 +11,11 @@
 #include "cache/sheaves.h"
 #include "arch/contract.h"
 #include "base/valid.h"
-#include "percpu/sheaf.h"
-#include "slab/events.h"
+#include "percpu/percpu.h"
+#include "slab/slabs.h"
 #include "slab/geometry.h"
 #include "slab/object.h"
 #include "slab/parts.h"
-#include "slab/slabs.h"
 #include "sync/ready.h"
 #include <errno.h>
 #include <string.h>

@@ -16,14 +16,12 @@
  *           that names a node takes back what lies on other nodes as well.
  * Tests     tests/unit/cache/test_short.c, tests/contract/test_node.c
  */
-#include "cache/short.h"
 #include "cache/chores.h"
-#include "cache/flush.h"
-#include "cache/list.h"
+#include "cache/caches.h"
 #include "cache/sheaves.h"
 #include "os/os.h"
 #include "page/run.h"
-#include "slab/dead.h"
+#include "slab/slabs.h"
 
 #define TURNS 100u
 #define TRIES 3u

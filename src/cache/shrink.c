@@ -9,18 +9,14 @@
  * Tests     tests/contract/test_cache_create.c  tests/unit/cache/test_trim.c
  *           tests/growth/costs.c
  */
-#include "cache/shrink.h"
-#include "cache/destroy.h"
-#include "cache/flush.h"
+#include "cache/chores.h"
+#include "cache/caches.h"
 #include "cache/rcu.h"
 #include "cache/sheaves.h"
-#include "cache/walk.h"
 #include "page/run.h"
-#include "slab/dead.h"
-#include "slab/deferred.h"
-#include "slab/kept.h"
+#include "slab/slabs.h"
 #include "slab/parts.h"
-#include "slab/report.h"
+#include "slab/checks.h"
 #include "sync/grace.h"
 #include "sync/stack.h"
 #include <stele/stats.h>

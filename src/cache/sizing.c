@@ -6,11 +6,10 @@
  * Failure   no words are left: the cache works without sheaves.
  * Tests     tests/unit/cache/  tests/contract/test_cache_create.c
  */
-#include "cache/sizing.h"
+#include "cache/caches.h"
 #include "base/options.h"
 #include "cache/sheaves.h"
 #include "percpu/percpu.h"
-#include "percpu/sheaf.h"
 #include "slab/geometry.h"
 
 /* Objects a sheaf holds: some 32 KiB of them, and the block that has room for as many. */

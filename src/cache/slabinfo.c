@@ -11,7 +11,7 @@
  */
 #include "arch/call.h"
 #include "base/fmt.h"
-#include "cache/walk.h"
+#include "cache/caches.h"
 #include "page/run.h"
 #include "slab/bitmap.h"
 #include <stele/stats.h>

@@ -11,18 +11,14 @@
  * Context   the writer of the CPU set.
  * Tests     tests/contract/test_cpus.c
  */
-#include "cache/slots.h"
-#include "cache/cold.h"
-#include "cache/prepare.h"
+#include "cache/chores.h"
+#include "cache/caches.h"
 #include "cache/rcu.h"
 #include "cache/sheaves.h"
-#include "cache/walk.h"
 #include "page/run.h"
 #include "percpu/cpus.h"
-#include "percpu/nodes.h"
 #include "percpu/percpu.h"
-#include "percpu/sheaf.h"
-#include "slab/deferred.h"
+#include "slab/slabs.h"
 #include "sync/in_hand.h"
 
 static void empty_dead(struct kmem_cache *s, void *arg)

@@ -6,14 +6,10 @@
  *           clean fork (fork.c) and the reports at exit (at_exit.c) need it.
  * Tests     tests/tools/test_stele.sh  tests/stress/forks.c
  */
-#include "cache/start.h"
+#include "cache/caches.h"
 #include "base/options.h"
 #include "cache/chores.h"
-#include "cache/destroy.h"
-#include "cache/short.h"
-#include "cache/slots.h"
 #include "percpu/cpus.h"
-#include "trace/fault.h"
 #include "trace/trace.h"
 
 /* Once the options are known. */

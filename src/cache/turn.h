@@ -14,7 +14,6 @@
 #define STELE_CACHE_TURN_H
 
 #include "sync/atomic.h"
-#include "sync/inject.h"
 
 /* Each may be weakened by a model that must fail then. */
 #ifndef ORDER_TURN_TAKE

@@ -11,11 +11,10 @@
  * Tests     tests/contract/test_cache_create.c  tests/contract/test_cpus_races.c
  *           tests/contract/test_signals_come.c
  */
-#include "cache/walk.h"
-#include "cache/destroy.h"
+#include "cache/caches.h"
 #include "os/os.h"
 #include "percpu/cpus.h"
-#include "sync/inject.h"
+#include "sync/atomic.h"
 
 /* The next one, pinned; @s is let go. */
 static struct kmem_cache *walk_on(struct kmem_cache *s, cache_question that)

@@ -12,7 +12,6 @@
  */
 #include "kmalloc/kmalloc.h"
 #include "cache/fast.h"
-#include "kmalloc/request.h"
 #include "slab/kmem_cache.h"
 #include "trace/trace.h"
 

@@ -11,7 +11,7 @@
  * Tests     tests/contract/test_kmalloc.c
  */
 #include "kmalloc/kmalloc.h"
-#include "cache/boot.h"
+#include "cache/caches.h"
 #include "base/fmt.h"
 #include "slab/kmem_cache.h"
 

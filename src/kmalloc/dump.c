@@ -10,7 +10,7 @@
 #include "kmalloc/kmalloc.h"
 #include "slab/kmem_cache.h"
 #include "slab/object.h"
-#include "slab/watch.h"
+#include "slab/checks.h"
 
 #include "base/fmt.h"
 #include "page/run.h"

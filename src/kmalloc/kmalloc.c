@@ -13,21 +13,16 @@
  */
 #include "kmalloc/kmalloc.h"
 #include "cache/fast.h"
-#include "cache/fault.h"
-#include "cache/free.h"
-#include "cache/miss.h"
+#include "cache/object.h"
 #include "cache/resting.h"
-#include "kmalloc/request.h"
-#include "percpu/nodes.h"
 #include "percpu/percpu.h"
 #include "slab/kmem_cache.h"
-#include "slab/watch.h"
-#include "trace/probe.h"
+#include "slab/checks.h"
 #include "trace/trace.h"
 
 #include <string.h>
 
-#include "base/warn.h"
+#include "base/fmt.h"
 #include "page/run.h"
 
 bool stele_request_valid(const struct stele_request *r)

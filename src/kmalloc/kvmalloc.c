@@ -10,8 +10,7 @@
  * Tests     tests/contract/test_kvmalloc.c
  */
 #include "kmalloc/kmalloc.h"
-#include "cache/free.h"
-#include "kmalloc/request.h"
+#include "cache/object.h"
 #include "trace/trace.h"
 
 #include <string.h>

@@ -5,7 +5,7 @@
  * Idea      The data path has no lock that could be busy, so these calls could take the ordinary
  *           way. They differ in three points. They give NULL for a size that is no bucket's. They
  *           warn once of flags that could mean waiting, and serve the call without waiting. And
- *           they are short: their slow way is bounded (base/effort.h), and leaves long work to
+ *           they are short: their slow way is bounded (base/basics.h), and leaves long work to
  *           other threads (slab/deferred.c).
  * Order of the tests: size 0, flags, size too large, as in the kernel.
  * Retry     once, from the next larger bucket: it may have an object where this one would
@@ -15,19 +15,15 @@
  *           only the end of its slab.
  * Tests     tests/contract/test_nolock.c, tests/contract/test_kmalloc.c
  */
-#include "base/effort.h"
+#include "base/basics.h"
 #include "kmalloc/kmalloc.h"
 #include "cache/fast.h"
-#include "cache/free.h"
-#include "cache/miss.h"
-#include "cache/nolock.h"
-#include "kmalloc/request.h"
+#include "cache/object.h"
 #include "percpu/percpu.h"
 #include "slab/kmem_cache.h"
-#include "trace/probe.h"
 #include "trace/trace.h"
 
-#include "base/warn.h"
+#include "base/fmt.h"
 #include "page/run.h"
 
 static __attribute__((noinline)) void *nolock_slow(size_t size, gfp_t gfp, int node,

@@ -10,8 +10,7 @@
  * Tests     tests/death/free_own.c
  */
 #include "kmalloc/kmalloc.h"
-#include "cache/fault.h"
-#include "cache/miss.h"
+#include "cache/object.h"
 #include "slab/kmem_cache.h"
 
 void *stele_own_alloc(gfp_t gfp, int node)

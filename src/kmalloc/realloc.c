@@ -11,19 +11,16 @@
  * Tests     tests/contract/test_krealloc.c
  */
 #include "kmalloc/kmalloc.h"
-#include "cache/free.h"
-#include "kmalloc/request.h"
+#include "cache/object.h"
 #include "page/where.h"
 #include "slab/kmem_cache.h"
 #include "slab/object.h"
-#include "trace/fault.h"
-#include "slab/report.h"
-#include "slab/watch.h"
 #include "trace/trace.h"
+#include "slab/checks.h"
 
 #include <string.h>
 
-#include "base/warn.h"
+#include "base/fmt.h"
 #include "page/run.h"
 
 static bool is_page_run(const void *p)

@@ -11,13 +11,11 @@
  * Tests     tests/preload/
  */
 #include "kmalloc/kmalloc.h"
-#include "kmalloc/request.h"
 #include "malloc/malloc.h"
-#include "malloc/share.h"
 #include "page/run.h"
 #include "percpu/percpu.h"
 #include "percpu/step.h"
-#include "trace/probe.h"
+#include "trace/trace.h"
 #include <malloc.h>
 #include <stdlib.h>
 

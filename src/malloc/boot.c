@@ -12,7 +12,7 @@
  * Tests     tests/preload/interposed.c
  */
 #include "malloc/malloc.h"
-#include "base/bits.h"
+#include "base/basics.h"
 #include "sync/atomic.h"
 #include <stdint.h>
 #include <string.h>

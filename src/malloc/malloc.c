@@ -19,19 +19,14 @@
  */
 #include "malloc/malloc.h"
 #include "kmalloc/kmalloc.h"
-#include "kmalloc/request.h"
-#include "malloc/share.h"
 #include "page/run.h"
 #include "cache/fast.h"
-#include "cache/fault.h"
-#include "cache/free.h"
-#include "cache/miss.h"
+#include "cache/object.h"
 #include "cache/resting.h"
 #include "percpu/percpu.h"
 #include "slab/kmem_cache.h"
 #include "slab/object.h"
-#include "slab/watch.h"
-#include "trace/probe.h"
+#include "slab/checks.h"
 #include "trace/trace.h"
 #include <errno.h>
 #include <malloc.h>

@@ -10,14 +10,11 @@
  * Tests     tests/preload/cxx.cc  tests/preload/cxx_host.c
  */
 #include "malloc/malloc.h"
-#include "base/bits.h"
+#include "base/basics.h"
 #include "base/fmt.h"
 #include "cache/fast.h"
 #include "kmalloc/kmalloc.h"
-#include "malloc/share.h"
-#include "slab/report.h"
-#include "slab/watch.h"
-#include "trace/probe.h"
+#include "slab/checks.h"
 #include "trace/trace.h"
 #include <stdlib.h>
 

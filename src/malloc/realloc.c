@@ -11,17 +11,13 @@
  * Tests     tests/preload/
  */
 #include "cache/fast.h"
-#include "cache/fault.h"
-#include "cache/free.h"
+#include "cache/object.h"
 #include "kmalloc/kmalloc.h"
 #include "malloc/malloc.h"
-#include "malloc/share.h"
 #include "page/run.h"
 #include "slab/kmem_cache.h"
 #include "slab/object.h"
-#include "slab/report.h"
-#include "slab/watch.h"
-#include "trace/probe.h"
+#include "slab/checks.h"
 #include "trace/trace.h"
 #include <errno.h>
 #include <malloc.h>

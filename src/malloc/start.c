@@ -11,7 +11,6 @@
  */
 #include "kmalloc/kmalloc.h"
 #include "malloc/malloc.h"
-#include "malloc/share.h"
 #include "os/os.h"
 #include "slab/kmem_cache.h"
 

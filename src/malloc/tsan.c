@@ -23,7 +23,7 @@
  * Tests     tests/preload/tsan.c
  */
 #include "malloc/malloc.h"
-#include "cache/free.h"
+#include "cache/object.h"
 #include <dlfcn.h>
 #include <elf.h>
 #include <pthread.h>

@@ -24,7 +24,7 @@
 #include "page/run.h"
 #include "percpu/percpu.h"
 #include "percpu/system.h"
-#include "cache/cold.h"
+#include "cache/chores.h"
 #include "sync/mutex.h"
 #include <errno.h>
 

@@ -13,12 +13,11 @@
  */
 #include "base/fmt.h"
 #include "base/options.h"
-#include "base/warn.h"
 #include "mempool/pool.h"
-#include "cache/free.h"
+#include "cache/object.h"
 #include "page/run.h"
 #include "slab/object.h"
-#include "slab/report.h"
+#include "slab/checks.h"
 #include <stele/page.h>
 #include <string.h>
 

@@ -11,14 +11,13 @@
  * Tests     tests/contract/test_mempool.c, tests/stress/mempool.c, tests/model/
  */
 #include "base/options.h"
-#include "base/warn.h"
+#include "base/fmt.h"
 #include "mempool/pool.h"
 #include "os/os.h"
-#include "cache/free.h"
+#include "cache/object.h"
 #include "percpu/percpu.h"
 #include "percpu/step.h"
 #include "slab/kmem_cache.h"
-#include "trace/probe.h"
 #include "trace/trace.h"
 #include <errno.h>
 #include <pthread.h>

@@ -9,7 +9,7 @@
 #ifndef STELE_MEMPOOL_POOL_H
 #define STELE_MEMPOOL_POOL_H
 
-#include "base/bits.h"
+#include "base/basics.h"
 #include "base/valid.h"
 #include "mempool/reserve.h"
 #include "mempool/wait.h"

@@ -12,7 +12,7 @@
 #ifndef STELE_MEMPOOL_QUEUE_H
 #define STELE_MEMPOOL_QUEUE_H
 
-#include "base/bits.h"
+#include "base/basics.h"
 #include "mempool/wait.h"
 #include "os/os.h"
 #include <stddef.h>

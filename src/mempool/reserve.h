@@ -27,7 +27,6 @@
 #define STELE_MEMPOOL_RESERVE_H
 
 #include "sync/atomic.h"
-#include "sync/inject.h"
 #include <stddef.h>
 
 #ifndef ORDER_RESERVE_PUT

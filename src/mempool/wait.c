@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "mempool/wait.h"
-#include "base/effort.h"
+#include "base/basics.h"
 #include "mempool/queue.h"
 #include <pthread.h>
 #include <time.h>

@@ -16,7 +16,7 @@
 #include "os/map.h"
 #include "arch/call.h"
 #include "base/auxv.h"
-#include "base/bits.h"
+#include "base/basics.h"
 #include "base/options.h"
 #include "os/os.h"
 #include <errno.h>

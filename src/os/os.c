@@ -11,7 +11,7 @@
  */
 #include "os/os.h"
 #include "arch/call.h"
-#include "base/bits.h"
+#include "base/basics.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/membarrier.h>

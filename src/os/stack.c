@@ -27,7 +27,7 @@
  */
 #include "os/stack.h"
 #include "base/auxv.h"
-#include "base/bits.h"
+#include "base/basics.h"
 #include "os/os.h"
 #include <elf.h>
 #include <stdatomic.h>

@@ -20,10 +20,9 @@
 #ifndef STELE_PAGE_AREA_H
 #define STELE_PAGE_AREA_H
 
-#include "base/bits.h"
+#include "base/basics.h"
 #include "base/layout.h"
 #include "sync/atomic.h"
-#include "sync/inject.h"
 
 #ifndef ORDER_AREA_TAKE
 #define ORDER_AREA_TAKE memory_order_acquire

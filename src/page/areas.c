@@ -20,7 +20,7 @@
  *           is told why, once.
  * Tests     tests/unit/page/test_areas.c, tests/model/open.c
  */
-#include "base/warn.h"
+#include "base/fmt.h"
 #include "os/map.h"
 #include "os/os.h"
 #include "page/areas.h"

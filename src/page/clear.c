@@ -10,7 +10,7 @@
  * Tests     tests/unit/page/test_clear.c, tests/contract/test_init.c
  */
 #include "page/clear.h"
-#include "base/bits.h"
+#include "base/basics.h"
 #include "os/os.h"
 #include "percpu/system.h"
 #include <string.h>

@@ -7,7 +7,7 @@
 #ifndef STELE_PAGE_CLEAR_H
 #define STELE_PAGE_CLEAR_H
 
-#include "base/effort.h"
+#include "base/basics.h"
 #include <stddef.h>
 
 /* Frames, a whole number of them. EFFORT_BOUNDED: without a system call. */

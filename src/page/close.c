@@ -28,7 +28,7 @@
 #include "os/os.h"
 #include "page/areas.h"
 #include "page/counts.h"
-#include "percpu/facts.h"
+#include "percpu/system.h"
 
 #define SLACK 16u /* areas: 32 MiB */
 #define ROWS_MOST 16u

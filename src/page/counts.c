@@ -7,7 +7,7 @@
  * Tests     tests/unit/page/test_purge.c
  */
 #include "page/counts.h"
-#include "base/bits.h"
+#include "base/basics.h"
 #include "page/heap.h"
 #include "page/run.h"
 

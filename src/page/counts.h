@@ -13,7 +13,7 @@
 #ifndef STELE_PAGE_COUNTS_H
 #define STELE_PAGE_COUNTS_H
 
-#include "base/effort.h"
+#include "base/basics.h"
 #include "sync/atomic.h"
 
 struct stele_counts {

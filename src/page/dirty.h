@@ -14,7 +14,7 @@
 #ifndef STELE_PAGE_DIRTY_H
 #define STELE_PAGE_DIRTY_H
 
-#include "base/bits.h"
+#include "base/basics.h"
 #include "page/area.h"
 #include <string.h>
 

@@ -6,7 +6,6 @@
  * Tests     tests/contract/test_trace.c
  */
 #include "page/run.h"
-#include "trace/probe.h"
 #include "trace/trace.h"
 #include <stele/page.h>
 

@@ -7,7 +7,7 @@
 
 #include "page/area.h"
 #include "page/rooms.h"
-#include "percpu/nodes.h"
+#include "percpu/percpu.h"
 
 struct run;
 

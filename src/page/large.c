@@ -17,7 +17,7 @@
 #include "page/large.h"
 #include "page/run.h"
 #include "page/where.h"
-#include "percpu/facts.h"
+#include "percpu/system.h"
 #include <stele/gfp.h>
 #include <stele/topology.h>
 #include <string.h>

@@ -5,7 +5,7 @@
 #ifndef STELE_PAGE_LARGE_H
 #define STELE_PAGE_LARGE_H
 
-#include "base/effort.h"
+#include "base/basics.h"
 #include "base/layout.h"
 #include <stdbool.h>
 #include <stddef.h>

@@ -24,7 +24,6 @@
 #define STELE_PAGE_MARKS_H
 
 #include "sync/atomic.h"
-#include "sync/inject.h"
 
 #ifndef ORDER_MARKS
 #define ORDER_MARKS memory_order_seq_cst

@@ -9,15 +9,13 @@
  * Failure   NULL or 0; a bad free is reported and nothing happens.
  * Tests     tests/unit/page/test_pages.c, tests/contract/test_nolock.c
  */
-#include "base/effort.h"
+#include "base/basics.h"
 #include "base/options.h"
-#include "base/warn.h"
+#include "base/fmt.h"
 #include "os/os.h"
-#include "page/map.h"
 #include "page/run.h"
 #include "page/where.h"
-#include "percpu/facts.h"
-#include "trace/fault.h"
+#include "percpu/system.h"
 #include "trace/trace.h"
 #include <stdlib.h>
 #include <stele/page.h>

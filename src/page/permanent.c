@@ -2,7 +2,7 @@
 /*
  * page/permanent.c - runs that are never returned
  *
- * Idea      Memory that threads read without owning it (sync/racy.h) lies in areas of its own, each
+ * Idea      Memory that threads read without owning it (sync/atomic.h) lies in areas of its own, each
  *           taken whole and for good. A run begins where the one before it ended. So such runs lie
  *           close together, and leave no holes where programs' memory comes and goes. Their pages
  *           can be given back, their addresses cannot. An area is mapped as far as it is cut, by
@@ -27,7 +27,7 @@
 #include "page/counts.h"
 #include "page/run.h"
 #include "page/where.h"
-#include "percpu/facts.h"
+#include "percpu/system.h"
 #include "sync/stretch.h"
 
 #define KEPT_SHARE 16u /* of a node's areas, one in so many */

@@ -16,7 +16,7 @@
 #include "os/map.h"
 #include "os/os.h"
 #include "page/heap.h"
-#include "percpu/facts.h"
+#include "percpu/system.h"
 #include <errno.h>
 #include <unistd.h>
 

@@ -30,7 +30,7 @@
 #include "page/dirty.h"
 #include "page/marks.h"
 #include "page/run.h"
-#include "percpu/facts.h"
+#include "percpu/system.h"
 
 #define LONG_ROW 64u	 /* frames: a call that gives so many is worth it at any time */
 #define VISITS 256u	 /* areas in one step */

@@ -15,9 +15,9 @@
 #include "page/frames.h"
 #include "page/heap.h"
 #include "page/large.h"
-#include "page/map.h"
+#include "page/run.h"
 #include "page/where.h"
-#include "percpu/facts.h"
+#include "percpu/system.h"
 #include <string.h>
 
 /* Gives the tail back. A row that was longer than an area has only its first frame on the map. */

@@ -25,7 +25,6 @@
 #define STELE_PAGE_ROOMS_H
 
 #include "sync/atomic.h"
-#include "sync/inject.h"
 
 #ifndef ORDER_ROOM
 #define ORDER_ROOM memory_order_seq_cst

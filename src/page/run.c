@@ -4,7 +4,7 @@
  *
  * Idea      A run is a row of frames (page/frames.c) with a descriptor (page/descriptors.c), which the
  *           page map leads to.
- * Order     PAGEMAP (page/map.h).
+ * Order     PAGEMAP (page/run.h).
  * Failure   NULL; a descriptor that gets no frames goes back.
  * Tests     tests/unit/page/test_run.c
  */
@@ -14,7 +14,6 @@
 #include "page/counts.h"
 #include "page/frames.h"
 #include "page/heap.h"
-#include "page/map.h"
 #include "page/valid.h"
 
 int stele_inject_page_fail;

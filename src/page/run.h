@@ -6,22 +6,26 @@
  *           frame, a 32-bit reference to it, and a 64-bit tag that the slab floor chooses:
  *           all that a fast free needs, so that it does not touch the descriptor. A tag of
  *           0 fails the fast path's test, so that "nothing there" needs no branch of its
- *           own.
+ *           own. Reference and tag are found from an address by arithmetic. The maker of a run
+ *           writes its entries, and the thread that gives the run back clears them before the
+ *           frames go, so that an entry is never changed by two.
  * Objects   descriptors never leave memory and are only ever descriptors, so a stale one
- *           may be read (sync/racy.h). Line 0 is fixed, line 1 changes with every flush, line 2 is
+ *           may be read (sync/atomic.h). Line 0 is fixed, line 1 changes with every flush, line 2 is
  *           the slab's bitmap: apart, so that frees on other CPUs do not disturb it.
- * Order     PAGEMAP: a descriptor is complete before the map shows it and before any
- *           address in the run is handed out (release); a thread that has an address reaches the
- *           descriptor through it (dependency; acquire fence in C11's terms).
+ * Order     PAGEMAP: a descriptor is complete before the map shows it, and both before an address in
+ *           the run is told to anyone; a later change to the descriptor is complete before the
+ *           address is told again. The thread that has an address reaches the entry and the
+ *           descriptor through it (a dependency; an acquire fence in C11's terms).
+ * Context   any; the caller owns a run that it changes.
+ * Tests     tests/model/pagemap.c
  */
 #ifndef STELE_PAGE_RUN_H
 #define STELE_PAGE_RUN_H
 
-#include "base/bits.h"
-#include "base/effort.h"
+#include "base/basics.h"
 #include "base/layout.h"
 #include "sync/atomic.h"
-#include "sync/links.h"
+#include "sync/stack.h"
 
 struct kmem_cache;
 
@@ -123,7 +127,7 @@ void stele_run_publish(struct run *run);
 
 /*
  * The same for a run that is never returned: its memory is nobody else's for good, so that racy
- * reads may reach it (sync/racy.h). Whole system pages. Of this node, or NULL. Unless
+ * reads may reach it (sync/atomic.h). Whole system pages. Of this node, or NULL. Unless
  * @vital no more than a share of all memory is kept (permanent.c).
  */
 struct run *stele_run_keep(unsigned where, unsigned frames, bool vital);
@@ -216,5 +220,81 @@ uint64_t stele_areas_of_node(unsigned node);
 
 /* Tests: 0 off; n > 0: the n-th request for frames from now on and all after it fail, -1: all fail. */
 extern int stele_inject_page_fail;
+
+/* ---- the page map ---- */
+
+#ifndef PAGEMAP_FENCE
+#define PAGEMAP_FENCE() fence_release() /* a model shows what happens without */
+#endif
+
+static inline size_t map_index(uintptr_t address)
+{
+	return (address - (uintptr_t)stele_hot.first) / FRAME_SIZE;
+}
+
+static inline _Atomic uint64_t *tag_entry(size_t index)
+{
+	return (_Atomic uint64_t *)(stele_hot.base + STELE_TAGS_OFFSET) + index;
+}
+
+static inline _Atomic uint32_t *ref_entry(size_t index)
+{
+	return (_Atomic uint32_t *)stele_hot.refs + index;
+}
+
+static inline void map_set(const struct run *run, size_t index, size_t n, uint32_t ref,
+			   uint64_t tag)
+{
+#pragma GCC unroll 4
+	for (size_t i = 0; i < n; i++)
+		store_relaxed(ref_entry(index + i), ref);
+	if (!run->tag)
+		return;
+#pragma GCC unroll 4
+	for (size_t i = 0; i < n; i++)
+		store_relaxed(tag_entry(index + i), tag);
+}
+
+/* Only its first frame leads to a block of an area or more. */
+static inline size_t frames_mapped(const struct run *run)
+{
+	if (run->kind == RUN_HUGE)
+		return 1;
+	return run->frames >= AREA_FRAMES && run_is_large(run) ? 1 : run->frames;
+}
+
+static inline void run_map(const struct run *run)
+{
+	uint32_t ref = (uint32_t)(((uintptr_t)run - (uintptr_t)stele_hot.base) / 8);
+
+	/* ORDER(PAGEMAP) release: the descriptor is complete before it can be found. */
+	PAGEMAP_FENCE();
+	map_set(run, map_index(run->base), frames_mapped(run), ref, run->tag);
+	/* ORDER(PAGEMAP) release: the map shows it before an address in the run is told. */
+	PAGEMAP_FENCE();
+}
+
+static inline void run_unmap(const struct run *run)
+{
+	map_set(run, map_index(run->base), frames_mapped(run), 0, 0);
+}
+
+/* The frames from number @frames on are off the map; they are the caller's to give back. */
+static inline void run_cut(struct run *run, unsigned frames)
+{
+	size_t mapped = frames_mapped(run);
+
+	if (mapped > frames)
+		map_set(run, map_index(run->base) + frames, mapped - frames, 0, 0);
+	run->frames = frames;
+	run->bytes = frames * FRAME_SIZE;
+}
+
+/* After a change to the descriptor of a run that is on the map, before its address is told. */
+static inline void run_changed(void)
+{
+	/* ORDER(PAGEMAP) release: a thread that is told of the address sees the change. */
+	PAGEMAP_FENCE();
+}
 
 #endif

@@ -13,11 +13,10 @@
 #include "os/os.h"
 #include "page/place.h"
 #include "page/run.h"
-#include "percpu/nodes.h"
+#include "percpu/percpu.h"
 #include "percpu/system.h"
-#include "sync/inject.h"
+#include "sync/atomic.h"
 #include "sync/mutex.h"
-#include "sync/racy.h"
 #include "sync/ranks.h"
 #include "sync/ready.h"
 #include <errno.h>

@@ -13,7 +13,7 @@
 #include "page/open.h"
 #include "page/valid.h"
 #include "page/heap.h"
-#include "page/map.h"
+#include "page/run.h"
 
 /* ---- areas ---- */
 

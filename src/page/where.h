@@ -10,7 +10,7 @@
 #ifndef STELE_PAGE_WHERE_H
 #define STELE_PAGE_WHERE_H
 
-#include "percpu/nodes.h"
+#include "percpu/percpu.h"
 
 #define WHERE_ONLY 0x100u
 

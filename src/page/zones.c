@@ -15,7 +15,7 @@
 #include "page/heap.h"
 #include "page/run.h"
 #include "page/where.h"
-#include "percpu/facts.h"
+#include "percpu/system.h"
 #include <stele/gfp.h>
 #include <stele/page.h>
 #include <stele/topology.h>

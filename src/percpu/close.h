@@ -15,7 +15,7 @@
 
 #include "os/os.h"
 #include "percpu/take.h"
-#include "sync/inject.h"
+#include "sync/atomic.h"
 #include <errno.h>
 
 /* ---- by the writer of the CPU set ---- */

@@ -18,7 +18,7 @@
 #include "percpu/percpu.h"
 #include "percpu/system.h"
 #include "sync/held.h"
-#include "sync/inject.h"
+#include "sync/atomic.h"
 #include "sync/mutex.h"
 #include "sync/ranks.h"
 #include "sync/ready.h"

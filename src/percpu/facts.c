@@ -6,7 +6,7 @@
  * Order     FAST_PATH (percpu/system.h): written before a fast path is opened.
  * Tests     tests/unit/percpu/test_system.c
  */
-#include "percpu/facts.h"
+#include "percpu/system.h"
 #include "base/layout.h"
 
 struct stele_hot stele_hot __attribute__((aligned(64)));

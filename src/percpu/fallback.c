@@ -13,7 +13,7 @@
  * Tests     tests/unit/percpu/test_steps.c  tests/model/line.c
  */
 #include "percpu/slots.h"
-#include "sync/inject.h"
+#include "sync/atomic.h"
 
 /* This thread's entry; NULL: it has no slot or no name yet. */
 static inline __attribute__((always_inline)) word_t *own_entry(void)

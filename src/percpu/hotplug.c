@@ -16,7 +16,7 @@
  *           tests/contract/test_signals_come.c
  */
 #include "os/os.h"
-#include "percpu/facts.h"
+#include "percpu/system.h"
 #include "percpu/move.h"
 #include "sync/mutex.h"
 #include "sync/ranks.h"

@@ -26,7 +26,6 @@
 #define STELE_PERCPU_LINE_H
 
 #include "sync/atomic.h"
-#include "sync/inject.h"
 
 /* Each may be weakened by a model that must fail then. */
 #ifndef ORDER_LINE_TAKE

@@ -16,7 +16,7 @@
 #include "base/options.h"
 #include "percpu/cpus.h"
 #include "percpu/percpu.h"
-#include "sync/inject.h"
+#include "sync/atomic.h"
 #include <errno.h>
 
 struct step {

@@ -2,16 +2,15 @@
 /*
  * percpu/nodes.c - the nodes of this machine, or of the one that is pretended
  *
- * Idea      see percpu/nodes.h. The order of nodes by distance is fixed at start, also for nodes
+ * Idea      see percpu/percpu.h. The order of nodes by distance is fixed at start, also for nodes
  *           that have no memory yet. A search for memory passes over these.
  * Tests     tests/unit/percpu/test_nodes.c
  */
-#include "percpu/nodes.h"
+#include "percpu/percpu.h"
 #include "os/nodes.h"
 #include "base/options.h"
 #include "os/os.h"
-#include "percpu/percpu.h"
-#include "percpu/facts.h"
+#include "percpu/system.h"
 
 struct stele_nodes stele_nodes = { .count = 1, .memory = 1 };
 

@@ -27,9 +27,10 @@
 #ifndef STELE_PERCPU_PERCPU_H
 #define STELE_PERCPU_PERCPU_H
 
-#include "base/bits.h"
+#include "base/basics.h"
 #include "base/layout.h"
 #include "sync/atomic.h"
+#include "sync/stack.h"
 #include <stddef.h>
 
 enum stele_word { WORD_MAIN = 0, WORD_SPARE = 8, WORD_RCU = 16, WORD_LOCK = 24 };
@@ -109,5 +110,157 @@ void stele_pcpu_thread_gone(uint32_t thread);
 
 /* In the child of fork(): slots held by threads that are gone are free again. */
 void stele_pcpu_after_fork(void);
+
+/* ---- sheaves ---- */
+
+/*
+ * A sheaf is a stack of free objects that moves as a whole: a block of 256, 512 or 1024 bytes, aligned
+ * to its size. All code passes its top (a pointer to the next free entry): this one word names the
+ * sheaf and says how full it is.
+ *
+ *   link | saved top | depth | 0 | entry 0 ... entry capacity-1 | END
+ *
+ * The 0 stops a pop, the END (STELE_SHEAF_END of arch/contract.h) stops a push. A sheaf is in a slot's MAIN
+ * or SPARE, in the barn, or in one thread's hands; never in two. Its entries travel with it. Sheaves
+ * are read without ownership (the link and depth in cache/sheaves.h, entries in percpu/steps.c), so
+ * their slabs stay for good (slab/kept.c).
+ */
+
+struct sheaf {
+	struct stele_link link; /* barn */
+	uint64_t top;		/* while in the barn */
+	_Atomic uint64_t depth; /* sheaves below and this one, as of its push; read racily */
+	uint64_t bottom;	/* always 0 */
+	uint64_t entry[];
+};
+
+#define SHEAF_OVERHEAD 5 /* words that are not entries */
+
+static inline struct sheaf *sheaf_of(uint64_t top, unsigned bytes)
+{
+	return (struct sheaf *)(uintptr_t)(top & ~(uint64_t)(bytes - 1));
+}
+
+static inline uint64_t sheaf_bottom(struct sheaf *sheaf)
+{
+	return (uint64_t)(uintptr_t)sheaf->entry;
+}
+
+static inline unsigned sheaf_count(uint64_t top, unsigned bytes)
+{
+	return (unsigned)((top - sheaf_bottom(sheaf_of(top, bytes))) / 8);
+}
+
+/* From the top alone, so a sheaf that is in use elsewhere may be asked about. */
+static inline bool sheaf_is_empty(uint64_t top, unsigned bytes)
+{
+	return sheaf_count(top, bytes) == 0;
+}
+
+static inline bool sheaf_is_full(uint64_t top, unsigned bytes, unsigned capacity)
+{
+	return sheaf_count(top, bytes) == capacity;
+}
+
+/* ---- where a word has no sheaf ---- */
+
+static inline uint64_t stele_sentinel(unsigned number)
+{
+	return (uint64_t)(uintptr_t)stele_hot.base + STELE_SENTINELS_OFFSET + number * 16 + 8;
+}
+#define SHEAF_EMPTY stele_sentinel(0)
+#define SHEAF_REMOTE stele_sentinel(1)
+#define SHEAF_UNINIT stele_sentinel(2)
+
+/* True for a word that is a sheaf, not 0 and not a sentinel. */
+static inline bool stele_is_sheaf(uint64_t top)
+{
+	return top && top - SHEAF_EMPTY > 2 * 16;
+}
+
+/* Whether a slot's word may be replaced by a sheaf: it has one, or could have. Not when a taker has
+ * marked it, nor before the slot's first use. */
+static inline bool word_attachable(uint64_t word)
+{
+	return stele_is_sheaf(word) || word == SHEAF_EMPTY;
+}
+
+/* For a thread that finds REMOTE: its taker may be gone (a child that ran no fork handlers). Never
+ * waits. */
+void stele_pcpu_mend(void);
+
+/* The same for a caller that has time to mend the mark of a taker that is gone. The answer is still
+ * no; the caller's next look finds the word mended. */
+static inline bool word_attachable_mend(uint64_t word)
+{
+	if (stele_unlikely(word == SHEAF_REMOTE))
+		stele_pcpu_mend();
+	return word_attachable(word);
+}
+
+/* ---- memory nodes ---- */
+
+/*
+ * Idea      `count` is 1 if memory has one node, or if the system refuses a call that several nodes
+ *           need. Then no code reads anything else. Otherwise slots are CPU numbers, and a slot
+ *           has its CPU's node. In the fallback a slot has the node on which it was first used.
+ *           A node without memory stands for the nearest one that has some.
+ * Choice    `count` is 1 as well if the process started with a memory policy: numactl has the last
+ *           word.
+ * Objects   memory: bits are only ever set. A slot's node: read racily; an old value costs time.
+ * Context   any, but for stele_nodes_choose() and stele_nodes_look(): one at a time.
+ * Tests     tests/unit/percpu/test_nodes.c
+ */
+
+struct stele_nodes {
+	unsigned count;		 /* nodes have numbers below; fixed at start */
+	bool pretended;		 /* by the option: nothing is asked of the system */
+	_Atomic uint64_t memory; /* a bit for each that has some */
+};
+extern struct stele_nodes stele_nodes __attribute__((visibility("hidden")));
+
+static inline bool nodes_several(void)
+{
+	return stele_unlikely(stele_nodes.count > 1);
+}
+
+static inline bool node_has_memory(unsigned node)
+{
+	return node < stele_nodes.count && load_relaxed(&stele_nodes.memory) >> node & 1;
+}
+
+/* At start: how many nodes there are. */
+void stele_nodes_choose(void);
+
+/* The same, once it is known what slots are. */
+void stele_nodes_start(void);
+/* There is room for those below @count only, or (1) for none apart. At start. */
+void stele_nodes_keep(unsigned count);
+
+/* Looks again at CPUs and memory; the nodes that have memory now. */
+uint64_t stele_nodes_look(void);
+/* @node, found by it, may be taken from. */
+void stele_node_shown(unsigned node);
+
+/* One of the other nodes that have memory, the nearest to @node first. A *which of 0 asks for the
+ * first; each call raises it. -1 after the last. */
+int stele_node_farther(unsigned node, unsigned *which);
+/* @node, or the nearest that has memory. */
+unsigned stele_node_with_memory(unsigned node);
+
+unsigned stele_node_of_cpu(unsigned cpu);
+
+/* A fallback slot is used for the first time. */
+void stele_node_of_new_slot(unsigned slot);
+
+/* The node that this slot takes memory from. */
+unsigned stele_node_of_slot(unsigned slot);
+unsigned stele_node_here_slow(void); /* slots.c */
+
+/* The node that this thread's slot takes memory from. */
+static inline unsigned stele_node_here(void)
+{
+	return nodes_several() ? stele_node_here_slow() : 0;
+}
 
 #endif

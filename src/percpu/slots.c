@@ -15,8 +15,8 @@
  */
 #include "percpu/slots.h"
 #include "arch/rseq.h"
-#include "percpu/nodes.h"
-#include "sync/inject.h"
+#include "percpu/percpu.h"
+#include "sync/atomic.h"
 #include "sync/stretch.h"
 
 struct stele_slots stele_slots = { .high = FIRST_WORDS };

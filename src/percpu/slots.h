@@ -14,7 +14,6 @@
 #include "arch/contract.h"
 #include "percpu/line.h"
 #include "percpu/percpu.h"
-#include "percpu/sheaf.h"
 #include "percpu/show.h"
 #include "percpu/system.h"
 

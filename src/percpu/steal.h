@@ -18,7 +18,6 @@
 #define STELE_PERCPU_STEAL_H
 
 #include "sync/atomic.h"
-#include "sync/inject.h"
 
 /* Replaces *seen, a sheaf, by @mark. False: it was not there any more; *seen is what was. */
 static inline bool steal_mark(_Atomic uint64_t *word, uint64_t *seen, uint64_t mark)

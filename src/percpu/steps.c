@@ -15,8 +15,7 @@
  */
 #include "percpu/slots.h"
 #include "arch/rseq.h"
-#include "sync/inject.h"
-#include "sync/racy.h"
+#include "sync/atomic.h"
 
 /* How often a step is tried again after an interruption before the slow way is taken. */
 #define STEP_TRIES 3

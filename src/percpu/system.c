@@ -16,7 +16,6 @@
 #include "base/auxv.h"
 #include "base/options.h"
 #include "os/os.h"
-#include "percpu/nodes.h"
 #include "percpu/percpu.h"
 #include <stdint.h>
 #include <sys/auxv.h>

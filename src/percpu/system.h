@@ -1,17 +1,40 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * percpu/system.h - how the mode is chosen, and the words of each thread
+ * percpu/system.h - what this system gives, how the mode is chosen, and the words of each thread
  *
- * Context   any, but for stele_system_choose() and stele_fast_path().
+ * Context   any, but for stele_system_choose() and stele_fast_path(). stele_system() starts the floor
+ *           when needed.
+ * Tests     tests/unit/percpu/test_system.c
  */
 #ifndef STELE_PERCPU_SYSTEM_H
 #define STELE_PERCPU_SYSTEM_H
 
-#include "base/bits.h"
-#include "percpu/facts.h"
+#include "base/basics.h"
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+
+/* ---- facts ---- */
+
+enum stele_mode {
+	STELE_MODE_FALLBACK = 0, /* slots by thread, one trylock each */
+	STELE_MODE_CPU_ID = 1,	 /* restartable sequences, slot = cpu_id */
+	STELE_MODE_MM_CID = 2,	 /* restartable sequences, slot = mm_cid */
+};
+
+struct stele_system {
+	int mode;	      /* enum stele_mode */
+	unsigned slots;	      /* how many slots can exist */
+	size_t page_size;     /* of the system, or as the option page_size pretends */
+	size_t arena_bytes;   /* addresses for objects; mapped as they are used */
+	int own_registration; /* 1: Stele registers threads for rseq itself */
+	const char *why;      /* one sentence about the mode */
+};
+
+const struct stele_system *stele_system(void);
+extern struct stele_system stele_system_facts __attribute__((visibility("hidden")));
+
+/* ---- choice ---- */
 
 /* The thread's rseq area as the kernel defines it; Stele writes rseq_cs only. */
 struct rseq_area {

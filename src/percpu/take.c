@@ -22,7 +22,7 @@
  */
 #include "os/os.h"
 #include "percpu/take.h"
-#include "sync/inject.h"
+#include "sync/atomic.h"
 #include "sync/mutex.h"
 #include "sync/ranks.h"
 #include <errno.h>

@@ -9,7 +9,7 @@
  * Tests     tests/contract/test_rcu_free.c, tests/contract/test_rcu_waits.c
  */
 #include "cache/rcu.h"
-#include "cache/walk.h"
+#include "cache/caches.h"
 #include "sync/grace.h"
 #include <stele/rcu.h>
 

@@ -8,12 +8,12 @@
  * Failure   an object that is free already is reported and counts as no bytes.
  * Tests     tests/contract/test_rcu_free.c
  */
-#include "cache/free.h"
+#include "cache/object.h"
 #include "cache/rcu.h"
 #include "page/run.h"
 #include "rcu/rcu.h"
 #include "slab/object.h"
-#include "slab/report.h"
+#include "slab/checks.h"
 
 uint64_t stele_rcu_head_done(struct stele_grace_link *link)
 {

@@ -16,20 +16,18 @@
  *           always; else when its sheaf comes back to its slab.
  * Tests     tests/contract/test_rcu_free.c  tests/death/
  */
-#include "base/effort.h"
+#include "base/basics.h"
 #include "rcu/rcu.h"
 #include "cache/fast.h"
-#include "cache/free.h"
+#include "cache/object.h"
 #include "cache/rcu.h"
 #include "page/run.h"
 #include "percpu/percpu.h"
 #include "slab/kmem_cache.h"
 #include "slab/object.h"
-#include "slab/report.h"
+#include "slab/checks.h"
 #include "slab/slabs.h"
-#include "slab/watch.h"
 #include "sync/grace.h"
-#include "trace/probe.h"
 #include "trace/trace.h"
 #include <errno.h>
 

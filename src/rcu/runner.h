@@ -35,7 +35,7 @@
 #ifndef STELE_RCU_RUNNER_H
 #define STELE_RCU_RUNNER_H
 
-#include "base/bits.h"
+#include "base/basics.h"
 #include "sync/atomic.h"
 #include "sync/grace.h"
 #include "sync/in_hand.h"

@@ -33,7 +33,6 @@
 #define STELE_SLAB_BITMAP_H
 
 #include "sync/atomic.h"
-#include "sync/inject.h"
 
 #ifndef ORDER_BITS_GIVE
 #define ORDER_BITS_GIVE memory_order_release

@@ -19,10 +19,10 @@
  * Limits    A sweep reaches no dead slab that lies on its stack below LIVE_MOST slabs in use.
  * Tests     tests/unit/cache/test_short.c  tests/model/partial.c
  */
-#include "slab/dead.h"
+#include "slab/slabs.h"
 #include "page/run.h"
 #include "os/os.h"
-#include "percpu/nodes.h"
+#include "percpu/percpu.h"
 #include "slab/kmem_cache.h"
 #include "slab/parts.h"
 #include "slab/sweep.h"

@@ -22,12 +22,11 @@
  * Failure   a destructor that never comes back: its slab is lost.
  * Tests     tests/model/deferred.c  tests/model/in_hand.c  tests/contract/test_nolock.c
  */
-#include "slab/deferred.h"
+#include "slab/slabs.h"
 #include "os/os.h"
 #include "percpu/system.h"
 #include "slab/bitmap.h"
 #include "slab/object.h"
-#include "slab/slabs.h"
 #include "sync/in_hand.h"
 #include "sync/later.h"
 

@@ -15,14 +15,13 @@
  * Context   any.
  * Tests     tests/death/debug_*.c, tests/contract/test_debug.c
  */
-#include "slab/fault.h"
+#include "slab/checks.h"
 #include "base/fmt.h"
 #include "base/options.h"
 #include "os/os.h"
 #include "os/report.h"
 #include "percpu/system.h"
 #include "slab/bitmap.h"
-#include "slab/track.h"
 #include "sync/depot.h"
 #include <stele/debug.h>
 

@@ -11,11 +11,9 @@
  * Tests     tests/unit/slab/test_slabs.c  tests/death/
  */
 #include "slab/bitmap.h"
-#include "slab/deferred.h"
-#include "slab/kept.h"
-#include "slab/object.h"
-#include "slab/report.h"
 #include "slab/slabs.h"
+#include "slab/object.h"
+#include "slab/checks.h"
 
 /* Objects of one slab, collected by word. */
 struct batch {

@@ -11,7 +11,7 @@
 #ifndef STELE_SLAB_HOOKS_H
 #define STELE_SLAB_HOOKS_H
 
-#include "base/effort.h"
+#include "base/basics.h"
 #include "sync/atomic.h"
 
 struct slab_hooks {

@@ -3,7 +3,7 @@
  * slab/kept.c - slabs whose memory never leaves the library
  *
  * Idea      Sheaves, caches, and what caches have for nodes are read by threads that do not own
- *           them (sync/racy.h). So their slabs stay for good: one that becomes empty keeps its
+ *           them (sync/atomic.h). So their slabs stay for good: one that becomes empty keeps its
  *           address, its descriptor and its place on the partial stack, and serves the cache's next
  *           allocations as before. Only its pages go back to the system; they read as zero then,
  *           which every racy reader throws away. So the most that is kept is address space, as much
@@ -24,7 +24,7 @@
  *           serves all the same.
  * Tests     tests/unit/slab/test_kept.c, tests/contract/test_protected.c, tests/model/kept.c
  */
-#include "slab/kept.h"
+#include "slab/slabs.h"
 #include "page/run.h"
 #include "page/where.h"
 #include "slab/bitmap.h"

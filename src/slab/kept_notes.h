@@ -15,7 +15,6 @@
 #define STELE_SLAB_KEPT_NOTES_H
 
 #include "sync/atomic.h"
-#include "sync/inject.h"
 #include <stddef.h>
 
 #ifndef KEPT_NOTES

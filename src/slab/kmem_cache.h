@@ -11,10 +11,10 @@
 #ifndef STELE_SLAB_KMEM_CACHE_H
 #define STELE_SLAB_KMEM_CACHE_H
 
-#include "base/bits.h"
+#include "base/basics.h"
 #include "base/layout.h"
 #include "sync/atomic.h"
-#include "sync/links.h"
+#include "sync/stack.h"
 #include <stele/slab.h>
 
 #define CACHE_NAME_MAX 64
@@ -26,7 +26,7 @@
 #define SLAB_SHORT 0x04000000u	  /* internal: no layout that makes slabs longer (letter O) */
 #define SLAB_OBJECTS_MAX 512u	  /* the bits of a descriptor */
 
-/* A barn, of cache/barn.h: whole sheaves between slots. `top` may say any fill in the full one. */
+/* A barn, of cache/sheaves.h: whole sheaves between slots. `top` may say any fill in the full one. */
 struct barn {
 	struct stele_stack full;
 	struct stele_stack empty;
@@ -62,7 +62,7 @@ struct kmem_cache {
 	uint16_t capacity;   /* entries of a sheaf; 0: none */
 	uint16_t sheaf_size; /* bytes of a sheaf */
 	uint32_t barn_max;   /* upper bound of barn.limit */
-	/* Of a cache that checks its objects (slab/layout.h); 0 in others. */
+	/* Of a cache that checks its objects (slab/checks.h); 0 in others. */
 	uint32_t first; /* offset of the first object in a slab */
 	uint32_t meta;	/* offset of an object's record, from the object; 0: it has none */
 	void (*ctor)(void *);

@@ -17,7 +17,6 @@
 #define STELE_SLAB_LARGE_LOOK_H
 
 #include "sync/atomic.h"
-#include "sync/inject.h"
 
 /* A model shows what happens without. */
 #ifndef ORDER_LARGE_TAKE

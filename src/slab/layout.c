@@ -7,7 +7,7 @@
  *           off the start of the slab. Whatever the alignment leaves over is red zone to the right
  *           of the object, so every byte around an object is checked. The record about an object
  *           has a checksum, by which a write that jumps over the zone is found as well.
- * Bytes     as in the kernel: slab/layout.h.
+ * Bytes     as in the kernel: slab/checks.h.
  * Without   SLAB_RED_ZONE there are no zones: the bytes behind an object are padding, which is
  *           checked all the same. Caches with a constructor, and type-stable ones, keep the
  *           contents of free objects.
@@ -15,7 +15,7 @@
  * Decision  docs/decisions/0015-debug-layout.md
  * Tests     tests/unit/slab/test_layout.c, tests/contract/test_debug.c
  */
-#include "slab/layout.h"
+#include "slab/checks.h"
 #include <string.h>
 
 struct layout stele_layout_for(uint32_t size, uint32_t align, uint32_t flags)

@@ -13,7 +13,7 @@
  * Context   any.
  * Tests     tests/contract/test_debug.c
  */
-#include "slab/look.h"
+#include "slab/checks.h"
 
 #define WORD sizeof(uint64_t)
 

@@ -10,11 +10,10 @@
  * Tests     tests/unit/slab/test_slabs.c
  */
 #include "slab/bitmap.h"
-#include "slab/events.h"
-#include "slab/hooks.h"
-#include "slab/layout.h"
-#include "slab/object.h"
 #include "slab/slabs.h"
+#include "slab/hooks.h"
+#include "slab/checks.h"
+#include "slab/object.h"
 #include "slab/valid.h"
 
 static void construct(const struct kmem_cache *s, const struct run *run)

@@ -16,7 +16,7 @@
  * Tests     tests/model/nodes.c, tests/contract/test_node.c
  */
 #include "slab/parts.h"
-#include "percpu/nodes.h"
+#include "percpu/percpu.h"
 #include "slab/geometry.h"
 #include "slab/nodes.h"
 #include "slab/slabs.h"

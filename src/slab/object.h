@@ -15,7 +15,7 @@
 #include "base/layout.h"
 #include "page/run.h"
 #include "slab/kmem_cache.h"
-#include "sync/racy.h"
+#include "sync/atomic.h"
 
 /*
  * Tells the start of an object from its inside, in 32 bits: the distance to the last object of the

@@ -19,7 +19,6 @@
 #define STELE_SLAB_OBJECT_LOOK_H
 
 #include "sync/atomic.h"
-#include "sync/inject.h"
 
 /* A model shows what happens without. */
 #ifndef FENCE_OBJECT_NOTE

@@ -9,10 +9,10 @@
 #ifndef STELE_SLAB_PARTS_H
 #define STELE_SLAB_PARTS_H
 
-#include "percpu/nodes.h"
+#include "percpu/percpu.h"
 #include "slab/kmem_cache.h"
 #include "slab/nodes.h"
-#include "sync/racy.h"
+#include "sync/atomic.h"
 
 /* Of a node above 0; NULL: it has none yet. */
 static inline struct kmem_cache_node *stele_cache_node(struct kmem_cache *s, unsigned node)

@@ -8,7 +8,7 @@
  * Context   any; each line is written with one system call, errno kept.
  * Tests     tests/death/
  */
-#include "slab/report.h"
+#include "slab/checks.h"
 #include "base/fmt.h"
 #include "base/options.h"
 #include "os/os.h"

@@ -11,18 +11,15 @@
  * Tests     tests/unit/slab/  tests/contract/test_typesafe.c
  */
 #include "page/run.h"
-#include "slab/dead.h"
+#include "slab/slabs.h"
 #include "page/where.h"
-#include "percpu/nodes.h"
-#include "slab/events.h"
+#include "percpu/percpu.h"
 #include "slab/hooks.h"
-#include "slab/kept.h"
 #include "slab/kmem_cache.h"
 #include "slab/object.h"
 #include "slab/partial.h"
 #include "slab/parts.h"
-#include "slab/slabs.h"
-#include "slab/watch.h"
+#include "slab/checks.h"
 #include "sync/grace.h"
 
 void stele_slab_list(struct kmem_cache *s, struct run *run)

@@ -1,15 +1,19 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * slab/slabs.h - objects from slabs and back
+ * slab/slabs.h - objects from slabs and back, and slabs that end
  *
  * Idea      take.c takes objects from the partial stacks, and makes slabs (new.c); give.c gives them
- *           back; retire.c ends a slab that became empty, and tidies the stacks.
- * Context   any, but for stele_slabs_tidy().
+ *           back; retire.c ends a slab that became empty, and tidies the stacks. A call that must not
+ *           retire a slab leaves it to others (deferred.c). Slabs of a cache with SLAB_KEPT stay
+ *           (kept.c). A descriptor whose slab is gone may wait on a stack (dead.c).
+ * Context   any, but for what is said otherwise.
  */
 #ifndef STELE_SLAB_SLABS_H
 #define STELE_SLAB_SLABS_H
 
-#include "base/effort.h"
+#include "base/basics.h"
+#include "trace/trace.h"
+#include <stdbool.h>
 #include <stdint.h>
 
 struct kmem_cache;
@@ -36,7 +40,7 @@ unsigned stele_slab_new(struct kmem_cache *s, unsigned where, uint64_t *out, uns
 /* ---- give.c ---- */
 /* Returns objects to their slabs; reports those that were free already. Reorders @objects. */
 void stele_slabs_give(struct kmem_cache *s, uint64_t *objects, unsigned n);
-/* Returns one object. EFFORT_BOUNDED: its slab is not retired, but noted (deferred.h). */
+/* Returns one object. EFFORT_BOUNDED: its slab is not retired, but noted (deferred.c). */
 void stele_slabs_give_one(struct kmem_cache *s, void *p, enum effort effort);
 
 /* ---- retire.c ---- */
@@ -49,5 +53,64 @@ void stele_slab_retire(struct kmem_cache *s, struct run *run, enum effort effort
 void stele_slabs_tidy(struct kmem_cache *s);
 /* The grace periods of the cache's readers. */
 struct stele_grace *stele_grace_of(const struct kmem_cache *s);
+
+/* ---- deferred.c: slabs that became empty in a call which must not retire them ---- */
+
+struct run;
+
+#define PATIENCE 1000 /* naps, a second or so: how long what others have in hand is waited for */
+
+/* Notes a slab that may be idle. Any context. */
+void stele_deferred_note(struct run *run);
+bool stele_deferred_noted(void);
+/* Retires some of those that were noted. EFFORT_BOUNDED: no system call. Any context. */
+void stele_deferred_retire(enum effort effort);
+/* Retires all of them. Ordinary threads. */
+void stele_deferred_retire_all(void);
+/* The same; the slabs that other threads have in hand are done as well. Ordinary threads. */
+void stele_deferred_wait(void);
+void stele_deferred_after_fork(void);
+
+/* ---- kept.c: slabs of caches with SLAB_KEPT, whose memory never leaves the library ---- */
+
+struct kmem_cache;
+struct run;
+
+/* The slab in this descriptor has just become idle. */
+void stele_kept_idle(struct run *run);
+/* The same when the caller owns it (state_take_idle()): all of it is free again. */
+void stele_kept_park(struct kmem_cache *s, struct run *run, enum effort effort);
+/* The pages of idle ones go back to the system. */
+void stele_kept_purge(void);
+
+/* ---- dead.c: descriptors of slabs that are gone, on partial stacks ---- */
+
+struct kmem_cache;
+struct run;
+struct stele_stack;
+
+/* A slab of this stack was buried while it was listed: it, or another dead one, may be on top. */
+void stele_dead_buried(struct stele_stack *stack);
+/* Whether descriptors wait on partial stacks; a glance. */
+bool stele_dead_waiting(void);
+/* A dead slab was taken off a stack: its descriptor is free again. */
+void stele_dead_return(struct run *run);
+/* Frees descriptors on the stacks of one cache, DEAD_MOST at most: how many. Any context. */
+unsigned stele_dead_sweep(struct kmem_cache *s);
+
+/* ---- events of slabs and sheaves ---- */
+
+/*
+ * A probe, and a call where a callback asked for it: at points where a signal might strike as well.
+ */
+
+/* An event about a sheaf (bytes: 0) or a slab of @s, with @n objects in it. */
+#define CACHE_EVENT(kind, probe, s, at, n, bytes)                                                  \
+	do {                                                                                       \
+		PROBE_OF_CACHE(probe, at, (s)->name, n);                                           \
+		if (trace_asked(STELE_TRACE_##kind))                                               \
+			stele_trace_of_cache(STELE_TRACE_##kind, at, (s)->name, n, bytes);         \
+	} while (0)
+#define SHEAF_EVENT(kind, probe, s, sheaf, n) CACHE_EVENT(kind, probe, s, sheaf, n, 0)
 
 #endif

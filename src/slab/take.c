@@ -16,13 +16,12 @@
 #include "page/run.h"
 #include "slab/bitmap.h"
 #include "page/where.h"
-#include "percpu/nodes.h"
-#include "slab/dead.h"
+#include "percpu/percpu.h"
+#include "slab/slabs.h"
 #include "slab/hooks.h"
 #include "slab/kmem_cache.h"
 #include "slab/partial.h"
 #include "slab/parts.h"
-#include "slab/slabs.h"
 
 _Static_assert(offsetof(struct run, state) ==
 		       offsetof(struct run, link) + offsetof(struct partial, state),

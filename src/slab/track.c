@@ -9,7 +9,7 @@
  * Context   any.
  * Tests     tests/contract/test_debug.c
  */
-#include "slab/track.h"
+#include "slab/checks.h"
 #include "arch/rseq.h"
 #include "base/options.h"
 #include "os/nodes.h"

@@ -23,19 +23,17 @@
  * Tests     tests/contract/test_debug.c, tests/contract/test_debug_protected.c,
  *           tests/contract/test_control_left.c, tests/death/debug_*.c
  */
-#include "slab/watch.h"
+#include "slab/checks.h"
 #include "os/os.h"
 #include "os/report.h"
 #include "percpu/system.h"
-#include "percpu/nodes.h"
+#include "percpu/percpu.h"
 #include "page/where.h"
 #include "slab/bitmap.h"
-#include "slab/look.h"
 #include "slab/object.h"
 #include "slab/object_look.h"
 #include "slab/parts.h"
-#include "slab/track.h"
-#include "sync/inject.h"
+#include "sync/atomic.h"
 #include "sync/stack.h"
 #include <string.h>
 
@@ -103,8 +101,8 @@ static bool is_sound(struct stele_call call, const struct kmem_cache *s, const s
 static void trace_call(const struct kmem_cache *s, const struct run *run, const void *p,
 		       const char *what)
 {
-	stele_report("stele: TRACE %s %s %p inuse=%u fp=%p\n", s->name, what, p, stele_objects_used(run),
-		     (void *)0);
+	stele_report("stele: TRACE %s %s %p inuse=%u fp=%p\n", s->name, what, p,
+		     stele_objects_used(run), (void *)0);
 }
 
 /* ---- take ---- */

@@ -20,10 +20,8 @@
 #include "slab/chosen.h"
 #include "slab/large_look.h"
 #include "base/fmt.h"
-#include "slab/look.h"
-#include "slab/track.h"
-#include "slab/watch.h"
-#include "sync/inject.h"
+#include "slab/checks.h"
+#include "sync/atomic.h"
 #include <string.h>
 
 #define ZONE_MIN 16u

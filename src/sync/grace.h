@@ -32,8 +32,7 @@
 #define STELE_SYNC_GRACE_H
 
 #include "sync/atomic.h"
-#include "sync/inject.h"
-#include "sync/links.h"
+#include "sync/stack.h"
 #include <stddef.h>
 
 #ifndef ORDER_GRACE_PUT

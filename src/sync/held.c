@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "sync/held.h"
-#include "base/bits.h"
+#include "base/basics.h"
 #include "base/fmt.h"
 #include "base/options.h"
 #include "os/os.h"

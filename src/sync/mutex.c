@@ -10,7 +10,7 @@
 #include "os/os.h"
 #include "sync/held.h"
 #include "sync/holder.h"
-#include "sync/inject.h"
+#include "sync/atomic.h"
 #include "sync/ranks.h"
 #include <errno.h>
 #include <linux/futex.h>

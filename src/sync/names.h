@@ -28,8 +28,6 @@
 #define STELE_SYNC_NAMES_H
 
 #include "sync/atomic.h"
-#include "sync/inject.h"
-#include "sync/racy.h"
 #include <stddef.h>
 
 #ifndef ORDER_IN_HAND_LEAVE

@@ -4,7 +4,7 @@
  *
  * Tests     tests/death/racy_read.c
  */
-#include "sync/racy.h"
+#include "sync/atomic.h"
 #include "base/fmt.h"
 #include <stdlib.h>
 

@@ -9,7 +9,7 @@
  *           thread has popped the node and uses its memory for something else, so links are atomic.
  *           The value is thrown away then, as the head has another tag. The memory must still be
  *           readable, so the library never gives it to a program: nodes are descriptors of runs, or
- *           sheaves, whose slabs stay for good (sync/racy.h).
+ *           sheaves, whose slabs stay for good (sync/atomic.h).
  * Order     STACK: push releases, pop and take acquire: all that was written to a node before its
  *           push is seen after its pop.
  * Context   any. A push or pop that loses a race tries again; each loss means that another thread
@@ -23,10 +23,51 @@
 #define STELE_SYNC_STACK_H
 
 #include "sync/atomic.h"
-#include "sync/inject.h"
-#include "sync/links.h"
-#include "sync/racy.h"
+#include <stdatomic.h>
 #include <stddef.h>
+#include <stdint.h>
+
+/* ---- links ---- */
+
+/*
+ * What a thing has in it to lie on a stack, on a list of notes, or in a queue. Descriptors, sheaves and
+ * caches have these; later.h and grace.h say what is done with the last two.
+ */
+
+/* ---- stack.h ---- */
+
+struct stele_link {
+	_Atomic uint64_t next; /* index of the node below; racy readers discard it */
+};
+
+struct stele_stack {
+	_Atomic uint64_t head; /* {tag:28, index:36} */
+};
+
+/* ---- later.h ---- */
+
+struct stele_later {
+	struct stele_link link;
+	_Atomic uint32_t noted;
+};
+
+/* ---- grace.h ---- */
+
+/* Below an object's own first word: of a kvfree_rcu_head or an rcu_head. */
+struct stele_grace_link {
+	_Atomic(struct stele_grace_link *) next;
+};
+
+struct stele_grace_call;
+/* Called after the grace period by the runner; the bytes that it was put there with. */
+typedef uint64_t stele_grace_done(struct stele_grace_call *call);
+
+struct stele_grace_call {
+	struct stele_grace_link link;
+	_Atomic(stele_grace_done *) done; /* not NULL while it waits; the function clears it */
+};
+
+/* ---- the stack ---- */
 
 #ifndef ORDER_STACK_PUSH
 #define ORDER_STACK_PUSH memory_order_release

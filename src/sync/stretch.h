@@ -17,10 +17,9 @@
 #ifndef STELE_SYNC_STRETCH_H
 #define STELE_SYNC_STRETCH_H
 
-#include "base/bits.h"
+#include "base/basics.h"
 #include "os/map.h"
 #include "sync/atomic.h"
-#include "sync/inject.h"
 #include <errno.h>
 
 #ifndef ORDER_STRETCH_SAY

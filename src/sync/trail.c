@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "sync/trail.h"
-#include "base/bits.h"
+#include "base/basics.h"
 #include "os/os.h"
 
 /* From the linker: the first and the last byte of the file in memory. */

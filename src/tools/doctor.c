@@ -13,9 +13,9 @@
 #include "tools/tools.h"
 #include "base/fmt.h"
 
-#include "base/bits.h"
+#include "base/basics.h"
 #include "base/options.h"
-#include "percpu/nodes.h"
+#include "percpu/percpu.h"
 #include "percpu/system.h"
 
 #include <errno.h>

@@ -9,7 +9,7 @@
  */
 #include "tools/tools.h"
 
-#include "base/bits.h"
+#include "base/basics.h"
 
 #include <errno.h>
 #include <limits.h>

@@ -7,7 +7,7 @@
  */
 #include "tools/tools.h"
 
-#include "base/bits.h"
+#include "base/basics.h"
 #include "base/similar.h"
 
 #include <errno.h>

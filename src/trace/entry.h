@@ -22,7 +22,6 @@
 #define STELE_TRACE_ENTRY_H
 
 #include "sync/atomic.h"
-#include "sync/inject.h"
 #include <stele/trace.h>
 
 #ifndef ORDER_TRACE_SHOW

@@ -13,7 +13,7 @@
  * Context   asking: any. Choosing: ordinary threads.
  * Tests     tests/contract/test_fault.c, tests/preload/fault.c
  */
-#include "trace/fault.h"
+#include "trace/trace.h"
 #include "base/fmt.h"
 #include "base/options.h"
 #include "os/os.h"

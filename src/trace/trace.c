@@ -17,7 +17,7 @@
  * Tests     tests/contract/test_trace.c, tests/contract/test_trace_left.c
  */
 #include "trace/trace.h"
-#include "base/effort.h"
+#include "base/basics.h"
 #include "os/os.h"
 #include "percpu/percpu.h"
 #include "percpu/system.h"

@@ -17,7 +17,7 @@
 
 #include "base/options.h"
 #include "mempool/pool.h"
-#include "sync/inject.h"
+#include "sync/atomic.h"
 
 #include <pthread.h>
 #include <sched.h>

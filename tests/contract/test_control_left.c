@@ -5,8 +5,8 @@
  */
 #include "../leaving.h"
 #include "base/options.h"
-#include "cache/cold.h"
-#include "cache/walk.h"
+#include "cache/chores.h"
+#include "cache/caches.h"
 #include "contract.h"
 #include "percpu/cpus.h"
 #include "percpu/system.h"

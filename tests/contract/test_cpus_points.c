@@ -6,9 +6,9 @@
 #include "cpus.h"
 
 #include "base/options.h"
-#include "cache/cold.h"
+#include "cache/chores.h"
 #include "slab/kmem_cache.h"
-#include "sync/inject.h"
+#include "sync/atomic.h"
 
 #include <pthread.h>
 #include <signal.h>

@@ -10,11 +10,11 @@
 #include "base/options.h"
 #include "contract.h"
 #include "rcu/rcu.h"
-#include "cache/cold.h"
-#include "cache/walk.h"
+#include "cache/chores.h"
+#include "cache/caches.h"
 #include "percpu/percpu.h"
 #include "slab/kmem_cache.h"
-#include "sync/inject.h"
+#include "sync/atomic.h"
 
 #include <errno.h>
 #include <pthread.h>

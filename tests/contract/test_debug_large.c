@@ -13,7 +13,7 @@
 #include <stele/debug.h>
 #include <stele/trace.h>
 
-#include "sync/inject.h"
+#include "sync/atomic.h"
 
 #define KEPT 100000u	     /* bytes: a freed block of this size waits for a while */
 #define AT_ONCE (700u << 10) /* a freed block of this size goes at once */

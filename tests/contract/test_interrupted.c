@@ -11,7 +11,7 @@
 
 #include "cache/chores.h"
 #include "slab/kmem_cache.h"
-#include "sync/inject.h"
+#include "sync/atomic.h"
 
 #include <pthread.h>
 #include <sched.h>

@@ -5,7 +5,6 @@
  */
 #include "nodes.h"
 
-#include "cache/barn.h"
 #include "cache/sheaves.h"
 #include "slab/parts.h"
 #include "page/run.h"

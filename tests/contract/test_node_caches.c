@@ -5,10 +5,8 @@
  */
 #include "nodes.h"
 
-#include "cache/prepare.h"
-#include "cache/barn.h"
+#include "cache/caches.h"
 #include "cache/sheaves.h"
-#include "cache/walk.h"
 #include "page/run.h"
 #include "slab/kmem_cache.h"
 #include "slab/object.h"

@@ -8,7 +8,7 @@
  * not own, until that is done.
  */
 #include "contract.h"
-#include "sync/inject.h"
+#include "sync/atomic.h"
 
 #include "../protect.h"
 

@@ -20,7 +20,7 @@
 #include <unistd.h>
 
 #if STELE_DEBUG
-#include "sync/inject.h"
+#include "sync/atomic.h"
 #endif
 
 struct item {

@@ -13,7 +13,7 @@
 #include "no_threads.h"
 #include "rcu/rounds.h"
 #include "slab/kmem_cache.h"
-#include "sync/inject.h"
+#include "sync/atomic.h"
 #include <errno.h>
 #include <pthread.h>
 #include <semaphore.h>

@@ -6,7 +6,7 @@
 #include "page/run.h"
 #include "slab/parts.h"
 #include "sync/names.h"
-#include "sync/racy.h"
+#include "sync/atomic.h"
 
 #include <signal.h>
 #include <sys/resource.h>

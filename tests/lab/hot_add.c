@@ -17,7 +17,7 @@
 
 #include <stele/cpu.h>
 
-#include "percpu/facts.h"
+#include "percpu/system.h"
 
 #define PORT "/dev/ttyS1"
 #define PATIENCE 120.0 /* seconds for what a quiet machine does in one */

@@ -23,7 +23,7 @@
 #include <stele/slab.h>
 #include <stele/stats.h>
 
-#include "percpu/facts.h"
+#include "percpu/system.h"
 
 #define OBJECTS 600
 #define ROUNDS 4

@@ -21,7 +21,7 @@
 
 #include <stele/slab.h>
 
-#include "percpu/facts.h"
+#include "percpu/system.h"
 
 #ifndef AT_RSEQ_FEATURE_SIZE
 #define AT_RSEQ_FEATURE_SIZE 27

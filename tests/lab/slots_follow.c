@@ -19,7 +19,7 @@
 
 #include <stele/cpu.h>
 
-#include "percpu/facts.h"
+#include "percpu/system.h"
 
 #define CPUS 4
 #define GROUP "/sys/fs/cgroup/slots_follow"

@@ -12,7 +12,7 @@
 
 #include <sys/mman.h>
 
-#include "percpu/facts.h"
+#include "percpu/system.h"
 
 #define MIB (1ul << 20)
 #define BLOCKS 4096

@@ -8,7 +8,7 @@
  */
 #include "page/run.h"
 #include "percpu/percpu.h"
-#include "cache/barn.h"
+#include "cache/sheaves.h"
 #include "slab/kmem_cache.h"
 #include "weather.h"
 #include <stdatomic.h>

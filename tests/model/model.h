@@ -52,7 +52,6 @@
 
 #define STELE_RACY_UNCHECKED /* there is no arena */
 #include "sync/atomic.h"
-#include "sync/inject.h"
 #include <assert.h>
 #include <pthread.h>
 #include <stdint.h>

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * tests/model/pagemap.c - page/map.h: a thread that has an address finds its run as it is now
+ * tests/model/pagemap.c - page/run.h: a thread that has an address finds its run as it is now
  *
  * Idea      A maker fills a descriptor, maps it, and tells the address with a relaxed store, as
  *           promise 1 of docs/memory-model.md allows. The thread that reads the address looks the
@@ -49,10 +49,10 @@ enum {
 };
 #define MODEL_SCENES SCENES
 #include "model.h"
-#include "page/map.h"
+#include "page/run.h"
 #include "page/area.h"
 #include "slab/partial.h"
-#include "cache/barn.h"
+#include "cache/sheaves.h"
 
 #if defined(__SANITIZE_THREAD__) && !defined(BROKEN_PAGEMAP_PUBLISH)
 #define ORDER_TELL memory_order_release

@@ -4,7 +4,7 @@
  *
  * Idea      Threads wander between two slots, allocate and free; when a step fails they do what
  *           cache/attach.h does, which is the shipped code: main, spare, barn, slabs. So is the barn
- *           (cache/barn.h). Steps may be aborted at any time (slot.h). Each object has one holder;
+ *           (cache/sheaves.h). Steps may be aborted at any time (slot.h). Each object has one holder;
  *           at the end all sheaves and objects are counted.
  * Restated  what cache/attach.c and cache/barns.c add: nodes, limits that adapt, statistics.
  * Scenes    DETACH  one refills the slot's sheaf, another frees into it

@@ -26,7 +26,7 @@
 #include "model.h"
 #include "arch/contract.h"
 #include "slab/bitmap.h"
-#include "cache/barn.h"
+#include "cache/sheaves.h"
 
 #define CAPACITY 3u
 #define SHEAF_BYTES 128u

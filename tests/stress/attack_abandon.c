@@ -13,7 +13,7 @@
  * Builds    debug only; release has no points.
  */
 #include "stress.h"
-#include "sync/inject.h"
+#include "sync/atomic.h"
 #include <setjmp.h>
 
 #define TABLE 64

@@ -12,7 +12,7 @@
  * Builds    debug only; release has no points.
  */
 #include "stress.h"
-#include "sync/inject.h"
+#include "sync/atomic.h"
 #include <sys/wait.h>
 
 #define THREADS 3

@@ -7,7 +7,7 @@
  * Failure   a fault in memory that was handed out but never opened.
  */
 #include "page/run.h"
-#include "percpu/facts.h"
+#include "percpu/system.h"
 #include "stress.h"
 #include <stele/page.h>
 #include <sys/resource.h>

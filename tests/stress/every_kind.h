@@ -15,7 +15,7 @@
 
 #include "../toy_flavor.h"
 #include "base/options.h"
-#include "cache/list.h"
+#include "cache/caches.h"
 #include "rcu/rcu.h"
 #include <errno.h>
 #include <fcntl.h>

@@ -2,7 +2,7 @@
 /*
  * tests/stress/every_point.h - TABLE: where each named point is reached, and why some are not
  *
- * Idea      The library tells its points (sync/inject.h). A point is in no row when an ordinary
+ * Idea      The library tells its points (sync/atomic.h). A point is in no row when an ordinary
  *           thread passes it at its ordinary work. Other points need a scene of their own
  *           (every_scene.h), or calls of one kind. A point that no thread passes in the fallback
  *           says why, and is a failure as soon as a thread passes it there.

@@ -10,7 +10,7 @@
  * Builds    debug only; release has no points.
  */
 #include "stress.h"
-#include "sync/inject.h"
+#include "sync/atomic.h"
 #include <sched.h>
 
 #define THREADS 4

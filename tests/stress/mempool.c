@@ -16,7 +16,7 @@
 #include "stress.h"
 #include "base/options.h"
 #include "mempool/pool.h"
-#include "sync/inject.h"
+#include "sync/atomic.h"
 #include <sched.h>
 #include <signal.h>
 #include <stele/mempool.h>

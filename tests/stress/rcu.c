@@ -16,7 +16,7 @@
 #include "base/options.h"
 #include "page/run.h"
 #include "rcu/rcu.h"
-#include "sync/inject.h"
+#include "sync/atomic.h"
 #include <signal.h>
 #include <sys/wait.h>
 

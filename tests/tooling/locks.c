@@ -5,7 +5,7 @@
  * Idea      Without an argument the page is written; with the page's path it is compared.
  * Failure   the first line that differs, on standard error, and exit code 1; 2: no such file.
  */
-#include "base/effort.h"
+#include "base/basics.h"
 #include "sync/ranks.h"
 
 #include <stdio.h>

@@ -13,7 +13,6 @@
 #endif
 
 #include "sync/atomic.h"
-#include "sync/inject.h"
 #include <errno.h>
 #include <pthread.h>
 #include <sched.h>

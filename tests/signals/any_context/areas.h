@@ -11,7 +11,7 @@
 
 #include "page/areas.h"
 #include "page/counts.h"
-#include "sync/links.h"
+#include "sync/stack.h"
 #include "trap.h"
 
 #include <sys/mman.h>

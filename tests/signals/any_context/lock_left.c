@@ -12,7 +12,7 @@
  * Failure   a hang (the alarm), or memory that no purge returns any more.
  */
 #include "../../stress/stress.h"
-#include "sync/inject.h"
+#include "sync/atomic.h"
 #include <errno.h>
 #include <setjmp.h>
 #include <signal.h>

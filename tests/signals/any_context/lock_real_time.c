@@ -14,7 +14,7 @@
  */
 #include "../../real_time.h"
 #include "../../stress/stress.h"
-#include "sync/inject.h"
+#include "sync/atomic.h"
 #include <errno.h>
 #include <sched.h>
 #include <semaphore.h>

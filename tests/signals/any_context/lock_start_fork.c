@@ -12,7 +12,7 @@
 #include "page/heap.h"
 #include "page/run.h"
 #include "page/where.h"
-#include "sync/inject.h"
+#include "sync/atomic.h"
 #include <pthread.h>
 #include <signal.h>
 #include <stdio.h>

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Tests of base/bits.h. Each function is compared with its definition, counted out slowly, at every
+ * Tests of base/basics.h. Each function is compared with its definition, counted out slowly, at every
  * power of two and its neighbours: that is where such functions go wrong.
  */
-#include "base/bits.h"
+#include "base/basics.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

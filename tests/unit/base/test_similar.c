@@ -5,7 +5,7 @@
  */
 #include "base/similar.h"
 
-#include "base/bits.h"
+#include "base/basics.h"
 
 #include <limits.h>
 #include <setjmp.h>

@@ -5,13 +5,13 @@
  */
 #include "base/options.h"
 #include "percpu/cpus.h"
-#include "percpu/facts.h"
-#include "cache/cold.h"
-#include "cache/list.h"
+#include "percpu/system.h"
+#include "cache/chores.h"
+#include "cache/caches.h"
 #include "page/run.h"
 #include "percpu/percpu.h"
 #include "slab/kmem_cache.h"
-#include "slab/report.h"
+#include "slab/checks.h"
 
 #include "../unit.h"
 

@@ -3,11 +3,11 @@
  * Tests of cache/decay.c: a program that gives half of its slabs back does not keep what rests in
  * the sheaves of its other caches; a small one is left alone.
  */
-#include "cache/boot.h"
-#include "cache/decay.h"
+#include "cache/caches.h"
+#include "cache/chores.h"
 #include "page/run.h"
 #include "slab/kmem_cache.h"
-#include "sync/inject.h"
+#include "sync/atomic.h"
 
 #include "../unit.h"
 

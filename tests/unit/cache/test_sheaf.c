@@ -1,10 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Tests of cache/barn.h: one word names a sheaf and the number of its objects; a barn keeps sheaves
+ * Tests of cache/sheaves.h: one word names a sheaf and the number of its objects; a barn keeps sheaves
  * whole, and no more of them than it may.
  */
 #include "page/run.h"
-#include "cache/barn.h"
 #include "cache/sheaves.h"
 #include "percpu/step.h"
 

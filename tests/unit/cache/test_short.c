@@ -4,8 +4,8 @@
  * objects and blocks of any other size find room as soon as the first are freed, in whatever order
  * that was, and without a trim.
  */
-#include "slab/dead.h"
-#include "cache/shrink.h"
+#include "slab/slabs.h"
+#include "cache/chores.h"
 #include "slab/kmem_cache.h"
 #include <stele/page.h>
 

@@ -6,8 +6,8 @@
  *
  * Measure   system calls: each hold of signals is two, each barrier one.
  */
-#include "cache/boot.h"
-#include "cache/shrink.h"
+#include "cache/caches.h"
+#include "cache/chores.h"
 #include "page/run.h"
 #include "slab/kmem_cache.h"
 #include "sync/grace.h"

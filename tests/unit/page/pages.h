@@ -10,7 +10,7 @@
 #include "page/areas.h"
 #include "page/counts.h"
 #include "page/run.h"
-#include "percpu/facts.h"
+#include "percpu/system.h"
 
 #include "../unit.h"
 

@@ -8,7 +8,7 @@
 #include "page/place.h"
 #include "page/run.h"
 #include "page/where.h"
-#include "percpu/facts.h"
+#include "percpu/system.h"
 
 #include "../unit.h"
 

@@ -3,7 +3,7 @@
  * Tests of page/valid.c: each invariant that is broken by hand is named, and all is well otherwise.
  */
 #include "page/areas.h"
-#include "page/map.h"
+#include "page/run.h"
 #include "page/valid.h"
 #include "pages.h"
 

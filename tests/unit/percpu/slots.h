@@ -13,7 +13,6 @@
 #include "os/os.h"
 #include "percpu/cpus.h"
 #include "percpu/percpu.h"
-#include "percpu/sheaf.h"
 #include "percpu/system.h"
 
 #include "../unit.h"

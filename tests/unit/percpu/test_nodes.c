@@ -5,7 +5,7 @@
  */
 #include "base/options.h"
 #include "os/os.h"
-#include "percpu/nodes.h"
+#include "percpu/percpu.h"
 #include "percpu/system.h"
 
 #include "../unit.h"

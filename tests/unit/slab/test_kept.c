@@ -7,11 +7,9 @@
 #include "page/heap.h"
 #include "page/place.h"
 #include "page/run.h"
-#include "slab/deferred.h"
-#include "slab/geometry.h"
-#include "slab/kept.h"
-#include "slab/kmem_cache.h"
 #include "slab/slabs.h"
+#include "slab/geometry.h"
+#include "slab/kmem_cache.h"
 
 #include "../unit.h"
 

@@ -3,7 +3,7 @@
  * Tests of slab/layout.c: how much room a checked object takes, and that every layout keeps the
  * alignment and a zone on either side.
  */
-#include "slab/layout.h"
+#include "slab/checks.h"
 
 #include "../unit.h"
 

@@ -4,7 +4,6 @@
  * to them, and an empty slab is gone.
  */
 #include "page/run.h"
-#include "percpu/nodes.h"
 #include "percpu/percpu.h"
 #include "slab/geometry.h"
 #include "slab/kmem_cache.h"

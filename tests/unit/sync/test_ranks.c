@@ -3,7 +3,7 @@
  * Tests of sync/ranks.h and sync/held.c: a lock waited for out of order, or where nothing may be
  * waited for, is told with both stacks; nothing else is told; children of a fork work in order.
  */
-#include "base/effort.h"
+#include "base/basics.h"
 #include "sync/mutex.h"
 
 #include "../base/stderr_of.h"

@@ -1,19 +1,44 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * base/bits.h - small arithmetic every floor needs
+ * base/basics.h - what every floor needs: small arithmetic, and how much a call may do at once
  *
- * Idea      inline functions where a type can be named, macros only where it cannot.
+ * Idea      Inline functions where a type can be named, macros only where it cannot.
+ * Effort    A call that promises to be short, one in any context, and one of the control path go the
+ *           same way through the floors. It hands down how much may be done on the way; the
+ *           function that has long work before it looks at that, and leaves it to another call.
  * Context   any; no memory but the arguments is touched.
  * Failure   none; a function with an undefined result says so at its own line.
- * Tests     tests/unit/base/test_bits.c
+ * Tests     tests/unit/base/test_bits.c; tests/stress/bound.c counts the instructions of calls that
+ *           are EFFORT_BOUNDED.
  */
-#ifndef STELE_BASE_BITS_H
-#define STELE_BASE_BITS_H
+#ifndef STELE_BASE_BASICS_H
+#define STELE_BASE_BASICS_H
 
 #include <limits.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+
+/* ---- effort ---- */
+
+/*
+ * BOUNDED  a bounded number of steps: no system call, no callback of the user, no sheaf filled or
+ *          emptied, no slab retired. The thread notes work that it puts off.
+ * USUAL    any context: nothing waits, but a sheaf is filled or emptied, slabs are retired, pages go
+ *          back to the system.
+ * WAITING  ordinary threads: the call may wait for another thread as well.
+ */
+
+/* Before a function that waits for no lock, nor does anything that it calls (sync/held.h). */
+#if STELE_DEBUG
+#define STELE_NEVER_WAITS __attribute__((noinline, section("stele_never_waits")))
+#else
+#define STELE_NEVER_WAITS
+#endif
+
+enum effort { EFFORT_BOUNDED, EFFORT_USUAL, EFFORT_WAITING };
+
+/* ---- arithmetic ---- */
 
 #define stele_likely(x) __builtin_expect(!!(x), 1)
 #define stele_unlikely(x) __builtin_expect(!!(x), 0)
