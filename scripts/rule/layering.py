@@ -8,6 +8,8 @@ Rules     "floor/file.h"      own floor or lower; always written with its floor
           include/**          public headers see public headers and the system's, nothing else
           *.c                 is never included, and is named in a meson.build (or by the script
                               beside it that compiles it, `run` or of its own name)
+          src/**.c            sees at most MOST of our headers, itself or through others; a folder
+                              of arch that the generic one stands in for is not counted
           first line          is the licence line
 Failure   each offence is one line "file:line: what"; exit 1. No source found is an offence.
 Tests     tests/tooling/layering/selfcheck runs this on trees that are wrong on purpose.
@@ -22,6 +24,7 @@ RANKS = [("arch",), ("base",), ("os",), ("sync",), ("percpu",), ("trace",), ("pa
 RANK_OF = {floor: rank for rank, floors in enumerate(RANKS) for floor in floors}
 
 INCLUDE = re.compile(r'^\s*#\s*include\s*([<"])([^>"]+)[>"]')
+MOST = 20
 LICENCE = "SPDX-License-Identifier: MIT"
 C_SUFFIXES = {".c", ".h", ".cc", ".S"}
 
@@ -85,6 +88,25 @@ def check_public(root):
                 yield path, number, offence
 
 
+def seen_by(src, path, seen):
+    """Adds the headers that path sees, by their names under src, to seen."""
+    for _, quote, target in includes(path):
+        header = src / target
+        if quote == "<" or target in seen or not header.is_file():
+            continue
+        if header.parent.parent.name != "arch" or header.parent.name == "generic":
+            seen.add(target)
+        seen_by(src, header, seen)
+    return seen
+
+
+def check_seen(root):
+    for path in files_of(root / "src"):
+        count = len(seen_by(root / "src", path, set())) if path.suffix == ".c" else 0
+        if count > MOST:
+            yield path, 1, f"sees {count} of our headers, more than {MOST}"
+
+
 def named_in_meson(root, path):
     """A test may be listed by its stem; some meson.build from its folder upwards names it, or
     the script beside it that compiles it (a program under test, not a part of one), or, for a
@@ -124,7 +146,7 @@ def check(*words):
     files = len(files_of(root / "src"))
     if files == 0:
         yield "src:0: no source here"
-    for look in (check_floors, check_public, check_listed, check_licence):
+    for look in (check_floors, check_public, check_seen, check_listed, check_licence):
         for path, number, what in look(root):
             yield f"{path.relative_to(root)}:{number}: {what}"
     return f"{files} files on the floors"
