@@ -4,9 +4,13 @@
  *
  * Idea      An empty area costs address space, which limits count and other callers of mmap() need.
  *           So no more than SLACK of them stay mapped, besides as many as hold the dirty frames that
- *           may stay (page/keep.c). A thread that returns frames and finds more unmaps the highest
- *           ones, in rows, until half of SLACK is left. malloc_trim() unmaps them all, and so
- *           does a call that would answer NULL for a large block (page/large.c).
+ *           may stay (page/keep.c), and one in SPARE of all where address space is not short. A thread
+ *           that returns frames and finds more unmaps some, in rows, until only those for dirty frames
+ *           are left. malloc_trim() unmaps them all, and so does a call that would answer NULL for
+ *           a large block (page/large.c).
+ * Turns     The search goes downwards, on from where the last one ended, and begins again at the top. So
+ *           each area waits as long as the others, and its neighbours may join it: a program that frees in
+ *           any order then makes less than one system call for each block.
  * Holes     An area between mapped ones leaves a hole, and a hole is one mapping more. With many
  *           areas a hole must be longer, so that there are no more than HOLES.
  * Locked    A program that locks memory wants no page faults later. The system refuses to take a page
@@ -31,9 +35,10 @@
 #include "percpu/system.h"
 
 #define SLACK 16u /* areas: 32 MiB */
-#define ROWS_MOST 16u
-#define CALLS 4u
-#define VISITS 16u
+#define SPARE 16u /* the share of the mapped areas that may be empty besides */
+#define ROWS_MOST 32u
+#define CALLS 16u
+#define VISITS 32u
 #define HOLES 8192u
 #define AGAIN 64u
 
@@ -121,9 +126,12 @@ static int32_t empty_areas(void)
 	return (int32_t)load_relaxed(&stele_heap.empty);
 }
 
+/* @kept: frames that may stay in them; 0 where address space is short. */
 static int32_t empty_may_stay(uint64_t kept)
 {
-	return (int32_t)(SLACK + kept / AREA_FRAMES);
+	uint32_t spare = kept ? load_relaxed(&stele_heap.mapped) / SPARE : 0;
+
+	return (int32_t)(SLACK + spare + kept / AREA_FRAMES);
 }
 
 bool stele_areas_many(uint64_t kept)
@@ -198,16 +206,16 @@ static void close_or_return(const struct stele_zone *zone, uint32_t first, uint3
 	}
 }
 
-/* The highest rows that can go. ORDER(SPAN) acquire: they were opened. */
-static void close_some(const struct stele_zone *zone, struct closing *c)
+/* Rows from @at on downwards. Where the search ended; the first area of the zone: there is no more. */
+static uint32_t close_below(const struct stele_zone *zone, uint32_t at, struct closing *c)
 {
-	uint32_t at = load_acquire(&((struct stele_zone *)zone)->high), n;
+	uint32_t n;
 
 	for (unsigned i = 0; i < VISITS && c->calls && c->areas; i++) {
 		uint32_t last = room_last_whole(area_rooms(), zone->first, at);
 
 		if (last == ROOM_NONE)
-			break;
+			return zone->first;
 		n = grab_down(zone, last, c->areas);
 		at = last - n + 1;
 		if (!n) {
@@ -217,11 +225,26 @@ static void close_some(const struct stele_zone *zone, struct closing *c)
 			close_or_return(zone, at, n, c);
 		}
 	}
+	return at;
+}
+
+/* ORDER(SPAN) acquire: they were opened. */
+static void close_some(struct stele_zone *zone, struct closing *c)
+{
+	uint32_t high = load_acquire(&zone->high), at = load_relaxed(&zone->closing);
+
+	if (at > zone->first && at < high)
+		at = close_below(zone, at, c);
+	else
+		at = zone->first;
+	if (at == zone->first)
+		at = close_below(zone, high, c);
+	store_relaxed(&zone->closing, at);
 }
 
 uint64_t stele_areas_close_some(uint64_t kept)
 {
-	int32_t left = empty_may_stay(kept) - (int32_t)SLACK / 2, n = empty_areas();
+	int32_t left = (int32_t)(kept / AREA_FRAMES), n = empty_areas();
 	struct closing c = { .calls = CALLS };
 	uint64_t signals = stele_areas_begin();
 

@@ -15,6 +15,8 @@ struct run;
 struct stele_zone {
 	uint32_t first, end;   /* fixed at start */
 	_Atomic uint32_t high; /* areas from here on were never opened (page/open.h); grows only */
+	_Atomic uint32_t
+		closing; /* where the search for areas to close goes on, downwards (close.c) */
 };
 
 struct stele_heap {
