@@ -4,7 +4,7 @@
  *
  * Idea      The red zone to the left of an object is the end of the slot before it, so an alignment
  *           does not cost a whole unit of it in each slot. Only the first object of a slab stands
- *           off the start of the slab. Whatever the alignment leaves over is red zone to the right
+ *           off the start of the slab. The alignment may leave bytes over: they are red zone to the right
  *           of the object, so every byte around an object is checked. The record about an object
  *           has a checksum, by which a write that jumps over the zone is found as well.
  * Bytes     as in the kernel: slab/checks.h.

@@ -34,7 +34,7 @@ static unsigned moves_up_to(size_t size)
 	return moves / BLOCKS;
 }
 
-/* What a block has to spare is an eighth: half of it goes back when it shrinks by half. */
+/* A block has an eighth to spare. When it shrinks by half, half of its memory goes back. */
 static void what_is_cut_off_goes_back(void)
 {
 	char *p = malloc(SIZE);

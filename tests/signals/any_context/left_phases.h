@@ -2,9 +2,9 @@
 /*
  * tests/signals/any_context/left_phases.h - TABLE: the calls that a handler of left_calls.c leaves
  *
- * Idea      A phase makes calls of one kind. What it holds it notes after each allocation, and
- *           strikes out before each free: so all of it can be freed when the phase was left, but
- *           for what the call itself has in hand.
+ * Idea      A phase makes calls of one kind. It notes each object after the allocation, and strikes
+ *           it out before the free: so all objects can be freed when the phase was left, but for
+ *           those that the call itself has in hand.
  * Included  by left_calls.c alone.
  */
 #ifndef TESTS_ANY_CONTEXT_LEFT_PHASES_H
