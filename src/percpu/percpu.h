@@ -19,7 +19,7 @@
  *           orders a slot's memory between the threads that own it one after another;
  *           the fallback's lock does so there. A remote taker stores REMOTE, then runs a
  *           membarrier that aborts every sequence in flight, then looks again.
- * Context   steps: any. stele_pcpu_take_all(): ordinary threads.
+ * Context   steps: any. stele_pcpu_take_all(): any without @wait, ordinary threads with it.
  * Failure   a step that was aborted, or a fallback slot that is busy, gives up; it never
  *           waits. The caller goes the slow way.
  * Tests     tests/unit/percpu/  tests/model/steal.c
@@ -98,7 +98,7 @@ void stele_slot_empty_held(unsigned slot, uint64_t words, uint64_t found[3]);
  * used, attached or detached meanwhile; and 0 when the slot has none. */
 bool stele_slot_sum(unsigned slot, uint32_t *at, unsigned most, uint64_t *sum);
 
-/* Their memory where it is mapped as slots come into use; NULL: all of it is. */
+/* The slots' memory, if it is mapped as slots come into use; NULL: all of it is mapped. */
 struct stele_stretch;
 extern struct stele_stretch *stele_slot_room;
 
