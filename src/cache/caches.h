@@ -11,8 +11,8 @@
 
 /* ---- start.c, fork.c, at_exit.c ---- */
 
-/* Any context, idempotent. A program that makes a cache names this, and so gets the whole file with the
- * handlers of fork and the report at exit when it is linked with an archive. */
+/* Any context; idempotent. The makers of caches call it. So a program that makes a cache and is linked
+ * with an archive gets start.c, and with it the handlers of fork and the reports at exit. */
 void stele_cache_start(void);
 /* fork.c: from now on the child of a fork makes whole what it has copied. Once. */
 void stele_cache_watch_forks(void);
@@ -27,9 +27,11 @@ void stele_cache_boot(struct kmem_cache *s, const char *name, uint32_t size, uin
 /* Shows a row of @n booted caches in slabinfo and to shrink-all. Ordinary threads. */
 void stele_cache_list(struct kmem_cache *row, unsigned n);
 
-/* resting.c: the lists of runs that rest, before anything is freed; and once the program's constructors
- * run, for all that empties caches. */
+/* ---- resting.c: the caches whose slots keep page runs ---- */
+
+/* Makes them, before anything is freed. */
 void stele_resting_boot(void);
+/* Lists them, once the program's constructors run, so that shrinking finds them. */
 void stele_resting_list(void);
 
 /* ---- prepare.c: what every cache needs for a memory node that is new ---- */
@@ -95,8 +97,8 @@ bool stele_cache_try_sweep(void);
 
 /* In the child of fork(). */
 void stele_list_in_child(void);
-/* Lets go of the cache that a walker which is gone had pinned. False: this thread walks already; or
- * another thread does, and @wait is false. */
+/* Takes the lock `walking`, and lets go of the cache that a walker which is gone had pinned. False: this
+ * thread walks already; or another thread does, and @wait is false. */
 bool stele_list_begin_walking(bool wait);
 void stele_list_end_walking(void);
 void stele_walking_in_child(void);

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * cache/chores.h - work beside the calls: giving back what caches do not need
+ * cache/chores.h - giving back memory that caches do not need
  *
  * Idea      A call that must be short leaves such work to the next one that may take its time
  *           (chores.c). A program that shrinks takes its caches with it (decay.c); a slot that no
- *           thread seems to use is emptied (cold.c).
+ *           thread seems to use is emptied (cold.c), and so is one that goes (slots.c). A call that
+ *           finds no memory takes back what it can (short.c). All of them empty caches by flush.c.
  * Context   any, but for what is said otherwise.
  */
 #ifndef STELE_CACHE_CHORES_H
@@ -26,11 +27,12 @@ void stele_chores_watch_slabs(void);
 
 /* ---- decay.c: a program that shrinks ---- */
 
-/* Frames in slabs: more, less. The second is a count only: the next one that shrinks looks. */
+/* The slabs have gained or lost @frames. stele_decay_shrunk() also begins a round if it is time;
+ * stele_decay_lowered() only counts, and leaves that to the next stele_decay_shrunk(). */
 void stele_decay_grown(unsigned frames);
 void stele_decay_lowered(unsigned frames);
 void stele_decay_shrunk(unsigned frames);
-/* A round through the caches is under way; and a bounded part of it. */
+/* Whether a round through the caches is under way. stele_decay_go_on() does a bounded part of it. */
 bool stele_decay_pending(void);
 void stele_decay_go_on(void);
 
@@ -41,7 +43,7 @@ void stele_cold_note(void);
 bool stele_cold_due(void);
 void stele_cold_look(void);
 void stele_cold_after_fork(void);
-/* The child of vfork() of which this is the kernel's number is gone. */
+/* A child of vfork() is gone: gives back the look that it had taken. @thread: the kernel's number. */
 void stele_cold_thread_gone(uint32_t thread);
 
 /* ---- slots.c: slots that come and go ---- */

@@ -30,7 +30,8 @@ struct kmem_cache;
 struct run;
 
 /*
- * False: @p was bad and has been reported under the name of @call. NULL is the caller's to test.
+ * False: @p was bad or damaged and has been reported under the name of @call; or it is a checked large
+ * block that is freed later (stele_watch_large_give()). NULL is the caller's to test.
  * @site: the caller, for the event kfree and for the report; NULL where the library frees an object of
  * its own.
  */
@@ -39,7 +40,7 @@ bool stele_free(const char *call, void *p, const void *site);
 bool stele_free_any(const char *call, void *p, const void *site, enum effort effort);
 /* kmem_cache_free() after its fast step failed. NULL @site: as above. */
 void stele_free_into(struct kmem_cache *s, void *p, const void *site);
-/* Whether @p, the start of an object in @run, is seen to be free: a look, which misses many. */
+/* Whether @p, the start of an object in @run, is seen to be free: a look, which misses many free ones. */
 bool stele_seen_free(const struct run *run, const void *p);
 /* Whether @p lies in an object of the library's own, which is reported then. */
 bool stele_refuse_own(const char *call, const void *p, const void *site);

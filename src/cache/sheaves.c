@@ -109,7 +109,7 @@ const char *stele_sheaf_valid(const struct kmem_cache *s, uint64_t top)
 void stele_sheaf_destroy(struct kmem_cache *s, uint64_t top)
 {
 	STELE_SOUND(is_framed(s, top));
-	/* As it is there, so is its cache. */
+	/* The sheaf was made, so the cache that it comes from is ready. */
 	stele_slabs_give_one(&sheaf_caches[__builtin_ctz(s->sheaf_size) - 8],
 			     sheaf_of(top, s->sheaf_size), EFFORT_USUAL);
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * cache/sheaves.h - whole sheaves (percpu/percpu.h): made, put into barns, had from there, dissolved
+ * cache/sheaves.h - whole sheaves (percpu/percpu.h): made, put into barns, taken from there, dissolved
  *
  * Barns     A barn is two stacks of sheaves, full ones and empty ones. The sheaf on top says how many
  *           lie below it. A look at that reads a sheaf without owning it.
@@ -84,10 +84,11 @@ bool stele_sheaves_free(struct kmem_cache *s, void *p, enum effort effort);
 /* ---- sheaves.c ---- */
 /* A new, empty sheaf: its top, or 0. */
 uint64_t stele_sheaf_new(struct kmem_cache *s);
+/* Frees the memory of an empty sheaf. */
 void stele_sheaf_destroy(struct kmem_cache *s, uint64_t top);
 /* Returns what is in a sheaf to the slabs; its new top. */
 uint64_t stele_sheaf_flush(struct kmem_cache *s, uint64_t top);
-/* Its objects go to the slabs, and it is gone. */
+/* Both: the objects of a sheaf go to the slabs, and its memory is freed. */
 void stele_sheaf_dissolve(struct kmem_cache *s, uint64_t top);
 /* MAIN and SPARE of a slot, of which either may be no sheaf. */
 void stele_sheaf_dissolve_both(struct kmem_cache *s, const uint64_t found[2]);
