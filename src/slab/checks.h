@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * slab/checks.h - bad pointers and damaged objects: what is looked at, and how it is reported
+ * slab/checks.h - bad pointers and damaged objects: how they are found and reported
  *
  * Idea      Every build reports a bad pointer (report.c). A cache with some of SLAB_WATCHED also has
  *           bytes around each object (layout.c) that are looked at when the object is taken, given

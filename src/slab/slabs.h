@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * slab/slabs.h - objects from slabs and back, and slabs that end
+ * slab/slabs.h - objects from slabs and back, slabs that end, and the events of both
  *
  * Idea      take.c takes objects from the partial stacks, and makes slabs (new.c); give.c gives them
  *           back; retire.c ends a slab that became empty, and tidies the stacks. A call that must not
@@ -46,7 +46,7 @@ void stele_slabs_give_one(struct kmem_cache *s, void *p, enum effort effort);
 /* ---- retire.c ---- */
 /* Puts a slab with free objects on the partial stack. */
 void stele_slab_list(struct kmem_cache *s, struct run *run);
-/* A slab that became empty, and that the caller owns. */
+/* Ends a slab that became empty, and that the caller owns. */
 void stele_slab_retire(struct kmem_cache *s, struct run *run, enum effort effort);
 /* Pops descriptors of dead slabs, retires idle ones; fuller slabs come to the top. Ordinary
  * threads. */
@@ -101,7 +101,8 @@ unsigned stele_dead_sweep(struct kmem_cache *s);
 /* ---- events of slabs and sheaves ---- */
 
 /*
- * A probe, and a call where a callback asked for it: at points where a signal might strike as well.
+ * Each is a probe, and a call if a callback asked for it. It stands where a signal might strike as well,
+ * since a callback does what a handler may.
  */
 
 /* An event about a sheaf (bytes: 0) or a slab of @s, with @n objects in it. */

@@ -83,7 +83,8 @@ static __attribute__((noinline, cold)) void report_and_repair(struct fault *f, b
 	stele_fault_fixed(f, told);
 }
 
-/* Checks an object that this thread owns. False: it was damaged; that was reported and repaired. */
+/* Checks an object that this thread owns. False: it was damaged. The damage is repaired, and was reported
+ * or, at a place that was reported before, counted. */
 static bool is_sound(struct stele_call call, const struct kmem_cache *s, const struct run *run,
 		     void *p, bool used)
 {
@@ -243,8 +244,8 @@ bool stele_watch_give(struct stele_call call, const struct kmem_cache *s, const 
 
 /* ---- looks from outside ---- */
 
-/* Checks an object that others may use, but that no thread can get. Returns the faults that were there
- * while it did not change. */
+/* Checks an object of any thread. If it is free, no thread gets it meanwhile (slab/object_look.h). Returns
+ * the faults that were there while the object did not change. */
 static STELE_RACY_LOOK unsigned look_at_one(const struct kmem_cache *s, const struct run *run,
 					    unsigned i)
 {
