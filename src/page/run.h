@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * page/run.h - runs of frames, their descriptors, and the way from an address to them
+ * page/run.h - the floor's door: runs and their descriptors, the page map, large blocks, the heap
  *
  * Idea      Every run of frames that is in use has a descriptor; the page map has, per
  *           frame, a 32-bit reference to it, and a 64-bit tag that the slab floor chooses:
@@ -28,6 +28,8 @@
 #include "sync/stack.h"
 
 struct kmem_cache;
+
+/* ---- the descriptor ---- */
 
 enum run_kind {
 	RUN_NONE = 0,
@@ -77,6 +79,8 @@ static inline void *run_start_of(const struct run *run, const void *p)
 	return (void *)(run->first + ((uintptr_t)p - run->first) / size * size);
 }
 
+/* ---- from an address to its run ---- */
+
 /* Read while others raise it, a word at once. */
 static inline size_t stele_span(void)
 {
@@ -117,6 +121,8 @@ static inline struct run *stele_run_within(const void *p)
 				      8);
 }
 
+/* ---- runs ---- */
+
 /*
  * Takes a run of @frames (1..512) aligned to @align frames (a power of two, at most 512), with
  * a descriptor whose base, bytes and frames are set. *clean says that it reads as zero.
@@ -149,13 +155,17 @@ static inline bool run_is_large(const struct run *run)
 void stele_run_return(struct run *run);
 
 /* The two halves: a slab's descriptor may have to stay on a stack after its frames are gone. The
- * thread may find that it is time to purge. With EFFORT_BOUNDED it leaves that to the next one that
- * returns some, and to stele_purge_due(). */
+ * call purges if too much is free. With EFFORT_BOUNDED it leaves that to the next call that returns
+ * frames, and to stele_purge_due(). */
 void stele_run_return_frames(struct run *run, enum effort effort);
 void stele_run_return_descriptor(struct run *run);
-/* Called before NULL is the answer, in any context: whether they freed descriptors, or memory. */
+/* Registers two functions. A call that would answer NULL calls them first, in any context. Each says
+ * whether it freed descriptors, or memory. */
 void stele_run_when_short(bool (*descriptors)(void), bool (*memory)(void));
+/* Calls the second of them. */
 bool stele_run_find_memory(void);
+
+/* ---- large blocks ---- */
 
 /* One allocation of its own: exact frames below an area, whole areas above. Page aligned,
  * or to @align (a power of two). NULL: no memory. Size 0 is not for here. */
@@ -191,6 +201,8 @@ size_t stele_large_usable(const struct run *run);
 void stele_pages_taken(const void *p, size_t bytes_req, size_t bytes, unsigned gfp);
 void stele_pages_given(const void *p, size_t bytes);
 
+/* ---- giving back, the heap, counts ---- */
+
 /* Returns free frames that were touched to the system until at most @keep_bytes stay. */
 void stele_purge(size_t keep_bytes);
 uint64_t stele_dirty_free(void); /* frames */
@@ -201,7 +213,7 @@ void stele_purge_due(void);
 int stele_heap_start(void);
 size_t stele_page_size(void);
 bool stele_heap_started(void);
-/* There was nothing to start with, and never will be. */
+/* The heap could not be started, and never will be: there was no address space or memory. */
 bool stele_heap_failed(void);
 
 /* For a callback that looks at runs while they are made and taken apart: the values may be out of
