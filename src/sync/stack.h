@@ -27,14 +27,12 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* ---- links ---- */
+/* ---- links: on this stack, on a list of notes (later.h), in a queue for readers (grace.h) ---- */
 
 /*
- * What a thing has in it to lie on a stack, on a list of notes, or in a queue. Descriptors, sheaves and
- * caches have these; later.h and grace.h say what is done with the last two.
+ * A thing that lies on one of these has a link in it: descriptors and sheaves do, and some hold the links
+ * of all three. All are here, so that the head of a descriptor (page/run.h) includes this file alone.
  */
-
-/* ---- stack.h ---- */
 
 struct stele_link {
 	_Atomic uint64_t next; /* index of the node below; racy readers discard it */
@@ -44,22 +42,18 @@ struct stele_stack {
 	_Atomic uint64_t head; /* {tag:28, index:36} */
 };
 
-/* ---- later.h ---- */
-
 struct stele_later {
 	struct stele_link link;
 	_Atomic uint32_t noted;
 };
 
-/* ---- grace.h ---- */
-
-/* Below an object's own first word: of a kvfree_rcu_head or an rcu_head. */
+/* Of an object that waits for readers, this is the first word of its kvfree_rcu_head or rcu_head. */
 struct stele_grace_link {
 	_Atomic(struct stele_grace_link *) next;
 };
 
 struct stele_grace_call;
-/* Called after the grace period by the runner; the bytes that it was put there with. */
+/* The runner calls this after the grace period. Returns the bytes that the entry counted as. */
 typedef uint64_t stele_grace_done(struct stele_grace_call *call);
 
 struct stele_grace_call {
