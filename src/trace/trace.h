@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * trace/trace.h - reporting an event: to callbacks, and to tracers; and failing on purpose
+ * trace/trace.h - reporting an event to callbacks and to tracers; and failing on purpose
  *
  * Idea      The slow paths report; on a fast path there is at most a probe, which is one
  *           no-operation. A callback for what the fast paths do closes them instead: every step
@@ -39,7 +39,7 @@ extern _Atomic uint32_t stele_trace_wanted __attribute__((visibility("hidden")))
 /* In the same word: other work of the slow paths. The fast paths are closed for it. */
 #define WATCH_CLEAR_NEW (1u << 24)   /* the option init_on_alloc */
 #define WATCH_CLEAR_FREED (1u << 25) /* the option init_on_free */
-#define WATCH_FAIL_SLAB (1u << 26)   /* some objects are to fail (trace/trace.h) */
+#define WATCH_FAIL_SLAB (1u << 26)   /* some objects are to fail (trace/fault.c) */
 #define WATCH_FAIL_PAGE (1u << 27)   /* some blocks of pages are */
 #define WATCH_FAIL (WATCH_FAIL_SLAB | WATCH_FAIL_PAGE)
 /* Some caches check their objects (slab/checks.h). The fast paths of the others stay open. */
@@ -87,7 +87,7 @@ struct fault_call {
 	const char *name; /* of the cache; NULL: pages */
 	size_t bytes;
 	gfp_t gfp;
-	bool marked;	  /* the cache is */
+	bool marked;	  /* the cache is marked for failures */
 	const void *site; /* the caller; NULL: a structure of the library for a user */
 };
 
