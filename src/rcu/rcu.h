@@ -26,12 +26,12 @@ int stele_runner_barrier(struct stele_grace *g, const struct kmem_cache *own);
 int stele_rcu_serve(struct stele_grace *g);
 
 /* ---- flavors.c ---- */
-/* Says, once, that no grace period is to be had. */
+/* Says, once, that the process has no flavour of readers. */
 void stele_rcu_say_no_flavor(void);
 
 /* ---- done.c ---- */
-/* A round calls this for a single object. Returns the bytes that it counted as; 0: it was free
- * already, and its word leads to no list any more. */
+/* A round calls this for a single object. Returns the bytes that it counted as. 0: it was not freed, as
+ * it was free already or damaged; the round then gives up the rest of its list. */
 uint64_t stele_rcu_head_done(struct stele_grace_link *link);
 
 #endif

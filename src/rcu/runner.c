@@ -107,8 +107,8 @@ static int make_thread(uint64_t me)
 	return -error;
 }
 
-/* Another thread serves. One that was held up in stele_runner_replace() may have said since then that
- * none does. */
+/* Another thread serves. But a thread that was held up in stele_runner_replace() may have said since then
+ * that no thread serves. */
 static void say_served(struct stele_grace *g)
 {
 	uint64_t owner = load_relaxed(&runner_of(g)->owner);
