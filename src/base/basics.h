@@ -21,6 +21,13 @@
 
 /* ---- effort ---- */
 
+/* Stands before a function that waits for no lock, and calls none that does (sync/held.h). */
+#if STELE_DEBUG
+#define STELE_NEVER_WAITS __attribute__((noinline, section("stele_never_waits")))
+#else
+#define STELE_NEVER_WAITS
+#endif
+
 /*
  * BOUNDED  a bounded number of steps: no system call, no callback of the user, no sheaf filled or
  *          emptied, no slab retired. The thread notes work that it puts off.
@@ -28,14 +35,6 @@
  *          back to the system.
  * WAITING  ordinary threads: the call may wait for another thread as well.
  */
-
-/* Before a function that waits for no lock, nor does anything that it calls (sync/held.h). */
-#if STELE_DEBUG
-#define STELE_NEVER_WAITS __attribute__((noinline, section("stele_never_waits")))
-#else
-#define STELE_NEVER_WAITS
-#endif
-
 enum effort { EFFORT_BOUNDED, EFFORT_USUAL, EFFORT_WAITING };
 
 /* ---- arithmetic ---- */
