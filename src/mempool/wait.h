@@ -85,7 +85,8 @@ extern bool stele_inject_no_looks __attribute__((visibility("hidden")));
 /* For tests: the wish of the @n-th thread that waits in @q; NULL: there are fewer. */
 struct wait_place *stele_wait_place(const struct wait_queue *q, unsigned n);
 
-/* The pool ends: what threads left here that ended in their wait is not the next pool's. */
+/* The pool of @q ends. Removes @q from the places of threads that ended while they waited, so that a
+ * later pool at the same address does not find them. */
 void stele_wait_forget(const struct wait_queue *q);
 
 /* How many threads of this process wait; a racy look. */
