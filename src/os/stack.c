@@ -79,7 +79,7 @@ static __attribute__((constructor)) void find_first_thread(void)
 		first_thread = (uintptr_t)__builtin_thread_pointer();
 }
 
-/* The page in which the thread's own stack ends, if @from may lie in that; 0: it does not. */
+/* The page in which the thread's own stack ends, if @from may lie on that stack; else 0. */
 static uintptr_t own_end(uintptr_t from)
 {
 	uintptr_t end = (uintptr_t)__builtin_thread_pointer();
