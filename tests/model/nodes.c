@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * tests/model/nodes.c - slab/nodes.h: what a cache has for a node is empty before it is found
+ * tests/model/nodes.c - slab/nodes.h: a cache's part for a node is empty before a thread finds it
  *
  * Idea      A cache has nothing for its second node. Two threads make it at the first use: a table of
  *           parts, and the part. One of them wins each; a third thread finds the part, or not, and
- *           then uses the first node's. All push what they have on the stack they find, and look
- *           whether it is whole. Many caches, a step each. Each piece was something else before: its
- *           memory is written plainly. Runs the shipped code, on the shipped stack.
+ *           then uses the first node's. Each thread pushes its thing on the stack that it finds, and
+ *           looks whether that stack is whole. There are many caches, and a step for each. The memory
+ *           of a part was used for something else before, so it is written plainly. Runs the shipped
+ *           code, on the shipped stack.
  * Broken    NODES_SHOW  shown relaxed (TSan)
  *           NODES_FIND  found relaxed (TSan)
  *           NODES_CAS   shown by a store: two win, and what is on the first one's stack is lost
