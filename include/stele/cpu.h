@@ -76,6 +76,7 @@ STELE_API unsigned int raw_smp_processor_id(void);
 STELE_API void cpus_read_lock(void);
 /** cpus_read_trylock - the same without waiting. Return: 1, or 0 when a change is under way */
 STELE_API int cpus_read_trylock(void);
+/** cpus_read_unlock - ends a cpus_read_lock(), or a cpus_read_trylock() that returned 1 */
 STELE_API void cpus_read_unlock(void);
 
 /* The numbers of steps. The library gives out the numbers between a _DYN and its _END. */

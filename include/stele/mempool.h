@@ -66,6 +66,7 @@ STELE_API int mempool_init_node(mempool_t *pool, int min_nr, mempool_alloc_t *al
 /** mempool_create - a pool in memory of its own; NULL where mempool_init() fails */
 STELE_API mempool_t *mempool_create(int min_nr, mempool_alloc_t *alloc_fn, mempool_free_t *free_fn,
 				    void *pool_data) STELE_MUST_CHECK;
+/** mempool_create_node - the same; NULL where mempool_init_node() fails */
 STELE_API mempool_t *mempool_create_node(int min_nr, mempool_alloc_t *alloc_fn,
 					 mempool_free_t *free_fn, void *pool_data, gfp_t gfp_mask,
 					 int node_id) STELE_MUST_CHECK;

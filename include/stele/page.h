@@ -50,6 +50,7 @@ STELE_API STELE_MUST_CHECK struct page *alloc_pages_node(int node, gfp_t gfp, un
 /**
  * __free_pages - give a block back. A wrong page or order is reported and nothing freed.
  *
+ * NULL does nothing.
  * Context: any.
  */
 STELE_API void __free_pages(struct page *page, unsigned int order);
@@ -110,6 +111,7 @@ STELE_API void free_pages_bulk(struct page **array, unsigned long n);
 
 /** __get_free_pages - alloc_pages() by address; 0 on failure. Context: any. */
 STELE_API STELE_MUST_CHECK unsigned long __get_free_pages(gfp_t gfp, unsigned int order);
+/** get_zeroed_page - one page that reads as zero, by address; 0 on failure. Context: any. */
 STELE_API STELE_MUST_CHECK unsigned long get_zeroed_page(gfp_t gfp);
 #define __get_free_page(gfp) __get_free_pages((gfp), 0)
 /** free_pages - __free_pages() by address; 0 is allowed. Context: any. */
@@ -126,6 +128,13 @@ STELE_API void free_pages(unsigned long address, unsigned int order);
 STELE_API STELE_MUST_CHECK void *alloc_pages_exact(size_t size, gfp_t gfp);
 /** alloc_pages_exact_nid - the same, with the node as for alloc_pages_node(). Context: any. */
 STELE_API STELE_MUST_CHECK void *alloc_pages_exact_nid(int node, size_t size, gfp_t gfp);
+/**
+ * free_pages_exact - give back the pages of alloc_pages_exact()
+ * @p:    NULL does nothing
+ * @size: as it was allocated. A size of other pages is reported and nothing freed.
+ *
+ * Context: any.
+ */
 STELE_API void free_pages_exact(void *p, size_t size);
 
 /** page_address - the memory of a page. NULL for NULL. Context: any. */
