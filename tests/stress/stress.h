@@ -130,7 +130,6 @@ static inline uint64_t bytes_held(void)
 	return stats.slab_bytes + stats.large_bytes + stats.dirty_free_bytes;
 }
 
-/* Last: steps were made, no bad free was seen, and little is left when nothing is live. */
 /* When all threads have ended. */
 static inline void must_be_valid(void)
 {
@@ -140,6 +139,7 @@ static inline void must_be_valid(void)
 		wrong(__FILE__, __LINE__, fault, 0);
 }
 
+/* Last: steps were made, no bad free was seen, and little is left when nothing is live. */
 static inline int finish(uint64_t left_at_most)
 {
 	struct stele_stats stats;
