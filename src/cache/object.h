@@ -26,7 +26,6 @@
 
 /* ---- free.c: freeing any pointer ---- */
 
-struct kmem_cache;
 struct run;
 
 /*

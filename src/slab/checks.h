@@ -23,8 +23,6 @@
 
 /* ---- report.c ---- */
 
-struct kmem_cache;
-
 #define STELE_OWN "an object of the library itself"
 #define STELE_NOT_OURS "not a pointer of this allocator, or already free"
 #define STELE_GIVEN "object was already given to kfree_rcu"

@@ -19,6 +19,7 @@
 struct kmem_cache;
 struct run;
 struct stele_grace;
+struct stele_stack;
 
 /* ---- take.c ---- */
 /* Up to @n objects into @out, highest address first where it can. How many; 0: there is no memory,
@@ -56,8 +57,6 @@ struct stele_grace *stele_grace_of(const struct kmem_cache *s);
 
 /* ---- deferred.c: slabs that became empty in a call which must not retire them ---- */
 
-struct run;
-
 #define PATIENCE 1000 /* naps, a second or so: how long what others have in hand is waited for */
 
 /* Notes a slab that may be idle. Any context. */
@@ -73,9 +72,6 @@ void stele_deferred_after_fork(void);
 
 /* ---- kept.c: slabs of caches with SLAB_KEPT, whose memory never leaves the library ---- */
 
-struct kmem_cache;
-struct run;
-
 /* The slab in this descriptor has just become idle. */
 void stele_kept_idle(struct run *run);
 /* The same when the caller owns it (state_take_idle()): all of it is free again. */
@@ -84,10 +80,6 @@ void stele_kept_park(struct kmem_cache *s, struct run *run, enum effort effort);
 void stele_kept_purge(void);
 
 /* ---- dead.c: descriptors of slabs that are gone, on partial stacks ---- */
-
-struct kmem_cache;
-struct run;
-struct stele_stack;
 
 /* A slab of this stack was buried while it was listed: it, or another dead one, may be on top. */
 void stele_dead_buried(struct stele_stack *stack);

@@ -428,6 +428,29 @@ static void waiting_bytes_are_counted(void **state)
 	assert_true(after.rcu_rounds > before.rcu_rounds);
 }
 
+/* A cache that checks keeps the object that is damaged, and only that one. */
+static void objects_behind_a_damaged_one_are_freed(void **state)
+{
+	struct kmem_cache *s = kmem_cache_create("damaged", sizeof(struct item), NULL,
+						 SLAB_CONSISTENCY_CHECKS | SLAB_RED_ZONE);
+	uint64_t before = load_relaxed(&stele_graces[0].waiting);
+	struct item *p[3];
+
+	(void)state;
+	assert_non_null(s);
+	for (int i = 0; i < 3; i++)
+		p[i] = kmem_cache_alloc(s, 0);
+	((volatile char *)p[1])[sizeof(struct item)] ^= 0x55;
+	for (int i = 0; i < 3; i++)
+		kfree_rcu(p[i], rcu);
+	barrier_and_flush();
+	assert_true(is_free(p[0]) && !is_free(p[1]) && is_free(p[2]));
+	assert_int_equal(load_relaxed(&s->in_rcu), 0);
+	assert_int_equal(load_relaxed(&stele_graces[0].waiting), before);
+	kmem_cache_free(s, p[1]); /* it was repaired */
+	kmem_cache_destroy(s);
+}
+
 int main(int argc, char **argv)
 {
 	static const struct CMUnitTest held[] = {
@@ -448,6 +471,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test(waiting_bytes_are_counted),
 		cmocka_unit_test(a_large_block_that_was_given_is_not_freed_by_hand),
 		cmocka_unit_test(given_twice_without_sheaves_is_reported_and_ends),
+		cmocka_unit_test(objects_behind_a_damaged_one_are_freed),
 		cmocka_unit_test(a_handler_may_give),
 		cmocka_unit_test(a_cache_may_have_readers_of_its_own),
 	};
