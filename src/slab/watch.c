@@ -376,12 +376,19 @@ void stele_watch_end(struct kmem_cache *s)
 	cas_release(&s->looked_at, &me, 0);
 }
 
+/* Whether @seen looks no more: it is gone; it is this thread, which left by a jump; or the cache is
+ * being destroyed, which no thread may validate any more. */
+static bool validation_is_over(const struct kmem_cache *s, uint32_t seen)
+{
+	return s->ending || seen == stele_thread_name() || stele_thread_is_gone(seen);
+}
+
 void stele_watch_forget_the_gone(struct kmem_cache *s)
 {
 	uint32_t seen = load_relaxed(&s->looked_at);
 	uint64_t signals;
 
-	if (stele_likely(!seen) || !stele_thread_is_gone(seen))
+	if (stele_likely(!seen) || !validation_is_over(s, seen))
 		return;
 	signals = stele_os_signals_hold();
 	if (begin_instead(s, seen))

@@ -180,6 +180,75 @@ static void slabs_end_after_a_thread_left_that_validated(void **state)
 	}
 }
 
+/* A signal that the library does not hold back: its handler jumps out of the validation. */
+static void fault(void)
+{
+	pthread_kill(pthread_self(), SIGTRAP);
+}
+
+static void validate_and_fault(const char *point)
+{
+	fill_checked();
+	leaving_at(point, LEAVING_JUMPS);
+	leaving.first = fault;
+	leaving_body((void *)validate);
+	stele_inject = NULL;
+	assert_int_equal(atomic_load(&leaving.fired), 1);
+}
+
+static sem_t has_left, may_end;
+
+static void *leave_and_live(void *point)
+{
+	validate_and_fault(point);
+	sem_post(&has_left);
+	while (sem_wait(&may_end) != 0)
+		;
+	return point;
+}
+
+static const char *const left_at[] = { "watch:begun", "look:noted" };
+
+/* This thread destroys the cache, or shrinks it first. */
+static void slabs_end_after_this_thread_left_by_a_fault(void **state)
+{
+	struct stderr_text t;
+
+	(void)state;
+	for (int i = 0; i < 4; i++) {
+		validate_and_fault(left_at[i / 2]);
+		for (int j = 0; i % 2 && j < CHECKED; j++)
+			kmem_cache_free(checked, objects[j]);
+		if (i % 2) {
+			assert_int_equal(kmem_cache_shrink(checked), 0);
+			for (int j = 0; j < CHECKED; j++)
+				objects[j] = kmem_cache_alloc(checked, GFP_KERNEL);
+		}
+		end_checked(&t);
+		assert_silent(&t);
+	}
+}
+
+static void slabs_end_while_a_thread_lives_that_left_by_a_fault(void **state)
+{
+	struct stderr_text t;
+	pthread_t thread;
+
+	(void)state;
+	sem_init(&has_left, 0, 0);
+	sem_init(&may_end, 0, 0);
+	for (int i = 0; i < 2; i++) {
+		assert_int_equal(
+			pthread_create(&thread, NULL, leave_and_live, (void *)left_at[i]), 0);
+		while (sem_wait(&has_left) != 0)
+			;
+		end_checked(&t);
+		sem_post(&may_end);
+		pthread_join(thread, NULL);
+		assert_silent(&t);
+	}
+}
+
 /* ---- the object that a validation looks at ---- */
 
 #define FEW 8
@@ -298,9 +367,11 @@ static void slabs_end_in_a_child_that_was_forked_beside_a_validation(void **stat
 static int start(void **state)
 {
 	static const char *const names[] = { "a", "b", "c", "d" };
+	struct sigaction action = { .sa_handler = leaving_on_signal };
 
 	(void)state;
 	leaving_begin();
+	sigaction(SIGTRAP, &action, NULL);
 	for (int i = 0; i < 4; i++)
 		if (!kmem_cache_create(names[i], 64, NULL, SLAB_NO_MERGE))
 			return -1;
@@ -315,6 +386,8 @@ int main(void)
 		cmocka_unit_test(slots_go_and_come_after_a_walker_died),
 		cmocka_unit_test(slots_are_looked_at_after_the_looker_died),
 		cmocka_unit_test(slabs_end_after_a_thread_left_that_validated),
+		cmocka_unit_test(slabs_end_after_this_thread_left_by_a_fault),
+		cmocka_unit_test(slabs_end_while_a_thread_lives_that_left_by_a_fault),
 		cmocka_unit_test(a_look_that_is_left_loses_no_object),
 		cmocka_unit_test(an_object_is_not_had_while_it_is_looked_at),
 		cmocka_unit_test(slabs_end_in_a_child_that_was_forked_beside_a_validation),
