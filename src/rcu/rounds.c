@@ -268,8 +268,11 @@ void stele_round_nested(struct stele_grace *g)
 {
 	struct hand *h = hand_of(runner_of(g), stele_owner_me());
 
-	if (h)
-		round_inside(g, h);
+	if (!h)
+		return;
+	round_inside(g, h);
+	/* Back in the callback that asked. */
+	store_relaxed(&h->away, true);
 }
 
 /* ---- a round in a thread that is no runner ---- */

@@ -54,6 +54,34 @@ static void a_destructor_that_stalls_stops_no_other(void **state)
 	kmem_cache_destroy(s);
 }
 
+static void wait_and_stall_once(void *object)
+{
+	(void)object;
+	if (!atomic_exchange(&stalls, false))
+		return;
+	kvfree_rcu_barrier();
+	stall();
+}
+
+/* A barrier gives up on a thread that stands still for five seconds, but not in a destructor. */
+static void a_destructor_that_waited_itself_is_waited_for(void **state)
+{
+	struct kmem_cache *s = typesafe("waits", wait_and_stall_once);
+	struct kmem_cache *other =
+		kmem_cache_create("other", sizeof(struct item), NULL, SLAB_NO_MERGE);
+	pthread_t barrier;
+
+	(void)state;
+	stall_in_a_destructor(s, other);
+	start_barrier(&barrier);
+	nap_ms(7000);
+	assert_false(back); /* the destructor runs still */
+	sem_post(&go_on);
+	wait_until_back(barrier);
+	kmem_cache_destroy(other);
+	kmem_cache_destroy(s);
+}
+
 static void nor_where_no_other_thread_can_be_made(void **state)
 {
 	(void)state;
@@ -159,6 +187,7 @@ int main(void)
 	static const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup(a_round_of_a_waiter_that_stalls_stops_no_other, each),
 		cmocka_unit_test_setup(a_destructor_that_stalls_stops_no_other, each),
+		cmocka_unit_test_setup(a_destructor_that_waited_itself_is_waited_for, each),
 		cmocka_unit_test_setup(nor_where_no_other_thread_can_be_made, each),
 		cmocka_unit_test_setup(several_that_stall_stop_no_other, each),
 		cmocka_unit_test_setup(a_runner_serves_whatever_a_late_thread_said, each),
