@@ -201,11 +201,12 @@ static inline void hand_adopt(struct hand *h, struct hand *from)
 		/* ORDER(ROUNDS) the same */
 		atomic_store_explicit(&h->round, theirs, ORDER_ROUNDS);
 	STELE_POINT("runner:adopts");
+	/* Before: should this thread die here, the next owner waits for readers of what it finds. */
+	h->readers_left = false;
+	h->filled++;
 	/* ORDER(ROUNDS) acquire: the entries; release: the round. */
 	hand_add(&h->calls, exchange_acq_rel(&from->calls, NULL));
 	hand_add(&h->heads, exchange_acq_rel(&from->heads, NULL));
-	h->readers_left = false;
-	h->filled++;
 }
 
 /* The last round before which every one is done. */
