@@ -156,7 +156,7 @@ static bool swap(_Atomic uint32_t *word, uint32_t old, uint32_t new)
 	return cas_acq_rel(word, &old, new);
 }
 
-static inline bool try_keep(void)
+static inline __attribute__((unused)) bool try_keep(void)
 {
 	uint32_t seen = load_relaxed(&set);
 

@@ -195,20 +195,20 @@ static void what_nobody_wants_fades(void **state)
 /* However much is free, one call purges a bounded part; the next ones go on. */
 static void one_call_purges_no_more_than_its_share(void **state)
 {
-	enum { MOST = 8192 + 2 * 4 };
+	enum { MOST = 16384 + 2 * 4 };
 	struct run *runs[96], *last = take_filled(4, 1);
 	uint64_t before;
 
 	(void)state;
 	stele_purge(0);
-	for (int i = 0; i < 60; i++)
+	for (int i = 0; i < 90; i++)
 		runs[i] = take_filled(256, 1);
-	for (int i = 0; i < 60; i++) {
+	for (int i = 0; i < 90; i++) {
 		stele_run_return_frames(runs[i], EFFORT_BOUNDED);
 		stele_run_return_descriptor(runs[i]);
 	}
 	before = stele_dirty_free();
-	assert_true(before >= 60 * 256 && stele_purge_is_due());
+	assert_true(before >= 90 * 256 && stele_purge_is_due());
 	stele_run_return(last);
 	assert_in_range(before + 4 - stele_dirty_free(), MOST / 2, MOST);
 	stele_purge_due();
