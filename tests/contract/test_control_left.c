@@ -238,8 +238,8 @@ static void slabs_end_while_a_thread_lives_that_left_by_a_fault(void **state)
 	sem_init(&has_left, 0, 0);
 	sem_init(&may_end, 0, 0);
 	for (int i = 0; i < 2; i++) {
-		assert_int_equal(
-			pthread_create(&thread, NULL, leave_and_live, (void *)left_at[i]), 0);
+		assert_int_equal(pthread_create(&thread, NULL, leave_and_live, (void *)left_at[i]),
+				 0);
 		while (sem_wait(&has_left) != 0)
 			;
 		end_checked(&t);
