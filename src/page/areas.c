@@ -24,6 +24,7 @@
 #include "os/map.h"
 #include "os/os.h"
 #include "page/areas.h"
+#include "page/where.h"
 
 #define STEP_MAX 16u
 
@@ -53,6 +54,34 @@ void stele_areas_end(uint64_t signals)
 {
 	sub_relaxed(&busy, 1);
 	stele_os_signals_release(signals);
+}
+
+/* ---- in the zones that a caller wants ---- */
+
+int64_t stele_zones_find(unsigned where, zone_find *find, const void *wanted)
+{
+	unsigned node = where_node(where), which = 0;
+	int64_t found = find(&stele_heap.zones[node], wanted);
+	int other;
+
+	if (where & WHERE_ONLY)
+		return found;
+	while (found < 0 && (other = stele_node_farther(node, &which)) >= 0)
+		found = find(&stele_heap.zones[other], wanted);
+	return found;
+}
+
+#define PATIENCE 100u
+
+int64_t stele_zones_find_late(unsigned where, zone_find *find, const void *wanted)
+{
+	int64_t found = -1;
+
+	for (unsigned i = 0; found < 0 && i < PATIENCE && stele_areas_busy(); i++) {
+		stele_os_yield();
+		found = stele_zones_find(where, find, wanted);
+	}
+	return found;
 }
 
 /* ---- one area ---- */

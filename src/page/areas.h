@@ -105,6 +105,15 @@ bool stele_areas_look_again(struct stele_zone *zone);
 /* Whether areas are in the hands of a thread that opens, closes or purges them; a glance. A child of
  * fork() may be told so for good. */
 bool stele_areas_busy(void);
+
+/* Searches the zone of the wanted node, then the others unless WHERE_ONLY is set, the nearest first. Returns
+ * the last answer of @find: a number, or -1: nothing is there. */
+typedef int64_t zone_find(struct stele_zone *zone, const void *wanted);
+int64_t stele_zones_find(unsigned where, zone_find *find, const void *wanted);
+/* For a call that would answer NULL. Another thread may have areas in its hands that are free but for that:
+ * to purge, to open, to close. It gets a few turns to give them back, with a search after each. A thread
+ * that never does costs the others these turns. */
+int64_t stele_zones_find_late(unsigned where, zone_find *find, const void *wanted);
 void stele_areas_in_hand(int more); /* 1, and -1 afterwards */
 
 /* ---- frames of an area ---- */

@@ -11,18 +11,18 @@
  * Bound     a search finds each candidate in a few steps (page/rooms.h). It tries LOOSE areas whose
  *           longest row may be too short, then such as have one that is long enough, LOOKS together;
  *           then a new area is opened. Only where the answer would be NULL it looks at every area,
- *           and again while other threads have areas in their hands, PATIENCE times.
+ *           and again while other threads have areas in their hands (stele_zones_find_late()).
  * Order     AREA (page/area.h).
  * Failure   -1; a claim that found no row is returned before the next area is tried.
  * Tests     tests/unit/page/test_run.c, tests/unit/page/test_long.c
  */
 #include "page/frames.h"
-#include "os/os.h"
 #include "page/areas.h"
 #include "page/counts.h"
 #include "page/dirty.h"
 #include "page/where.h"
 #include "percpu/percpu.h"
+#include <errno.h>
 
 #define HINTS 64
 #define LARGE_ROW ROOM_BORDER
@@ -52,25 +52,41 @@ void stele_row_return(uint64_t frame, unsigned n)
 }
 
 /* From the last area down: a thread that meets another one goes on right behind its row. */
-bool stele_row_take(uint64_t frame, unsigned n)
+int stele_row_take_parts(uint64_t frame, unsigned n,
+			 int (*take)(uint32_t number, unsigned first, unsigned n))
 {
 	uint64_t end = frame + n;
+	int error = 0;
 
 	for (unsigned here; n; n -= here) {
 		uint64_t last = frame + n - 1;
-		uint32_t number = (uint32_t)(last / AREA_FRAMES);
 
 		here = STELE_MIN(n, (unsigned)(last % AREA_FRAMES) + 1);
-		if (!frames_claim(number, here))
+		error = take((uint32_t)(last / AREA_FRAMES), (last + 1 - here) % AREA_FRAMES, here);
+		if (error)
 			break;
-		if (!take_at(area_at(number), (last + 1 - here) % AREA_FRAMES, here)) {
-			frames_unclaim(number, here);
-			break;
-		}
-		STELE_POINT("row:taken");
 	}
-	stele_row_return(frame + n, n ? (unsigned)(end - frame - n) : 0);
-	return !n;
+	if (error)
+		stele_row_return(frame + n, (unsigned)(end - frame - n));
+	return error;
+}
+
+/* Of an area that is open. */
+static int take_open_part(uint32_t number, unsigned first, unsigned n)
+{
+	if (!frames_claim(number, n))
+		return -EAGAIN;
+	if (!take_at(area_at(number), first, n)) {
+		frames_unclaim(number, n);
+		return -EAGAIN;
+	}
+	STELE_POINT("row:taken");
+	return 0;
+}
+
+bool stele_row_take(uint64_t frame, unsigned n)
+{
+	return stele_row_take_parts(frame, n, take_open_part) == 0;
 }
 
 unsigned stele_row_touch(uint64_t frame, unsigned n)
@@ -213,45 +229,28 @@ static __attribute__((noinline, cold)) int64_t take_hard(struct stele_zone *zone
 	return frame;
 }
 
-static int64_t take_in(unsigned node, unsigned frames, unsigned align, bool hard)
+static int64_t take_frames_wanted(struct stele_zone *zone, const void *arg)
 {
-	struct stele_zone *zone = &stele_heap.zones[node];
+	const struct frames_wanted *wanted = arg;
 
-	return hard ? take_hard(zone, frames, align) : take_in_zone(zone, frames, align);
+	return take_in_zone(zone, wanted->frames, wanted->align);
 }
 
-/* In the wanted node's zone, else in the others, the nearest first. */
-static int64_t take_in_zones(unsigned where, unsigned frames, unsigned align, bool hard)
+static int64_t take_frames_hard(struct stele_zone *zone, const void *arg)
 {
-	unsigned node = where_node(where), which = 0;
-	int64_t frame = take_in(node, frames, align, hard);
-	int other;
+	const struct frames_wanted *wanted = arg;
 
-	if (where & WHERE_ONLY)
-		return frame;
-	while (frame < 0 && (other = stele_node_farther(node, &which)) >= 0)
-		frame = take_in((unsigned)other, frames, align, hard);
-	return frame;
-}
-
-#define PATIENCE 100u
-
-/* Where the answer would be NULL: other threads may have areas in their hands (page/rows.c). */
-static __attribute__((noinline, cold)) int64_t take_late(unsigned where, unsigned frames,
-							 unsigned align)
-{
-	int64_t frame = take_in_zones(where, frames, align, true);
-
-	for (unsigned i = 0; frame < 0 && i < PATIENCE && stele_areas_busy(); i++) {
-		stele_os_yield();
-		frame = take_in_zones(where, frames, align, false);
-	}
-	return frame;
+	return take_hard(zone, wanted->frames, wanted->align);
 }
 
 int64_t stele_frames_find(unsigned where, unsigned frames, unsigned align)
 {
-	int64_t frame = take_in_zones(where, frames, align, false);
+	struct frames_wanted wanted = { frames, align };
+	int64_t frame = stele_zones_find(where, take_frames_wanted, &wanted);
 
-	return stele_unlikely(frame < 0) ? take_late(where, frames, align) : frame;
+	if (stele_unlikely(frame < 0))
+		frame = stele_zones_find(where, take_frames_hard, &wanted);
+	if (stele_unlikely(frame < 0))
+		frame = stele_zones_find_late(where, take_frames_wanted, &wanted);
+	return frame;
 }

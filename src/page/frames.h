@@ -17,7 +17,13 @@
 int64_t stele_frames_find(unsigned where, unsigned frames, unsigned align);
 int64_t stele_frames_find_long(unsigned where, unsigned frames, unsigned align);
 int64_t stele_frames_find_mixed(unsigned where, unsigned frames, unsigned align);
-/* Claims and takes frames [frame, frame+n) of areas that are open, or none. */
+struct frames_wanted {
+	unsigned frames, align;
+};
+/* Takes frames [frame, frame+n) by @take, an area's part at a time, or none. 0, or what @take answered. */
+int stele_row_take_parts(uint64_t frame, unsigned n,
+			 int (*take)(uint32_t number, unsigned first, unsigned n));
+/* The same of areas that are open. */
 bool stele_row_take(uint64_t frame, unsigned n);
 /* They count as touched from now on: how many were before. */
 unsigned stele_row_touch(uint64_t frame, unsigned n);

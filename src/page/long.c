@@ -10,11 +10,11 @@
  *           taken from its last area down. A thread that loses it looks again from the same place on if
  *           that has changed, and goes on behind it otherwise.
  * Bound     in open areas LOOKS rows are tried. Only where the answer would be NULL a search looks at
- *           every area once, and again up to PATIENCE times: while other threads have areas in their
- *           hands, or when a row was lost.
+ *           every area once, and again up to TRIES times when a row was lost. It does all of that again
+ *           while other threads have areas in their hands (stele_zones_find_late()).
  * Order     AREA (page/open.h).
  * Context   any. Signals are held back while areas are BUSY.
- * Failure   -1; what was taken of a row that is not complete is returned, and its areas stay open.
+ * Failure   -1; the frames of a row that is not complete are returned, and its areas stay open.
  * Tests     tests/unit/page/test_long.c, tests/limits/two_blocks.c
  */
 #include "os/os.h"
@@ -23,7 +23,7 @@
 #include "page/where.h"
 
 #define LOOKS 64u
-#define PATIENCE 100u
+#define TRIES 100u
 
 int64_t stele_frames_find_long(unsigned where, unsigned frames, unsigned align)
 {
@@ -105,31 +105,12 @@ static int open_part(uint32_t number, unsigned first, unsigned n)
 	return error == -EEXIST ? -EAGAIN : -ENOMEM;
 }
 
+/* 0, -EAGAIN or -ENOMEM. */
 static int take_part(uint32_t number, unsigned first, unsigned n)
 {
 	if (load_relaxed(area_count(number)) == AREA_CLOSED)
 		return open_part(number, first, n);
 	return stele_row_take((uint64_t)number * AREA_FRAMES + first, n) ? 0 : -EAGAIN;
-}
-
-/* As stele_row_take(), with closed areas. 0, -EAGAIN or -ENOMEM. */
-static int take_parts(uint64_t frame, unsigned n)
-{
-	uint64_t end = frame + n;
-	int error = 0;
-
-	for (unsigned here; n; n -= here) {
-		uint64_t last = frame + n - 1;
-
-		here = STELE_MIN(n, (unsigned)(last % AREA_FRAMES) + 1);
-		error = take_part((uint32_t)(last / AREA_FRAMES), (last + 1 - here) % AREA_FRAMES,
-				  here);
-		if (error)
-			break;
-	}
-	if (error)
-		stele_row_return(frame + n, (unsigned)(end - frame - n));
-	return error;
 }
 
 static int take_mixed(struct stele_zone *zone, uint64_t frame, unsigned n)
@@ -143,7 +124,7 @@ static int take_mixed(struct stele_zone *zone, uint64_t frame, unsigned n)
 		return -ENOMEM;
 	signals = stele_areas_begin();
 	stele_areas_skip_to(zone, end);
-	error = take_parts(frame, n);
+	error = stele_row_take_parts(frame, n, take_part);
 	stele_areas_end(signals);
 	return error;
 }
@@ -154,7 +135,7 @@ static int64_t mixed_in_zone(struct stele_zone *zone, unsigned frames, unsigned 
 	uint32_t from = zone->first;
 	int64_t frame, lost = -1;
 
-	for (unsigned i = 0; i < PATIENCE; i++) {
+	for (unsigned i = 0; i < TRIES; i++) {
 		int error;
 
 		frame = find_mixed(zone, from, frames, align);
@@ -170,26 +151,17 @@ static int64_t mixed_in_zone(struct stele_zone *zone, unsigned frames, unsigned 
 	return -1;
 }
 
-static int64_t mixed_in_zones(unsigned where, unsigned frames, unsigned align)
+static int64_t take_mixed_wanted(struct stele_zone *zone, const void *arg)
 {
-	unsigned node = where_node(where), which = 0;
-	int64_t frame = mixed_in_zone(&stele_heap.zones[node], frames, align);
-	int other;
+	const struct frames_wanted *wanted = arg;
 
-	if (where & WHERE_ONLY)
-		return frame;
-	while (frame < 0 && (other = stele_node_farther(node, &which)) >= 0)
-		frame = mixed_in_zone(&stele_heap.zones[other], frames, align);
-	return frame;
+	return mixed_in_zone(zone, wanted->frames, wanted->align);
 }
 
 int64_t stele_frames_find_mixed(unsigned where, unsigned frames, unsigned align)
 {
-	int64_t frame = mixed_in_zones(where, frames, align);
+	struct frames_wanted wanted = { frames, align };
+	int64_t frame = stele_zones_find(where, take_mixed_wanted, &wanted);
 
-	for (unsigned i = 0; frame < 0 && i < PATIENCE && stele_areas_busy(); i++) {
-		stele_os_yield();
-		frame = mixed_in_zones(where, frames, align);
-	}
-	return frame;
+	return frame < 0 ? stele_zones_find_late(where, take_mixed_wanted, &wanted) : frame;
 }

@@ -261,40 +261,32 @@ int64_t stele_areas_take(struct stele_zone *zone, uint32_t n, uint32_t align, un
 
 /* ---- where the caller wants them ---- */
 
-/* In the wanted node's zone, else in the others, the nearest first. */
-static int64_t look_for_areas(unsigned where, uint32_t n, uint32_t align, unsigned how)
-{
-	unsigned node = where_node(where), which = 0;
-	int64_t first = stele_areas_take(&stele_heap.zones[node], n, align, how);
-	int other;
+struct areas_wanted {
+	uint32_t n, align;
+	unsigned how;
+};
 
-	if (where & WHERE_ONLY)
-		return first;
-	while (first < 0 && (other = stele_node_farther(node, &which)) >= 0)
-		first = stele_areas_take(&stele_heap.zones[other], n, align, how);
-	return first;
+static int64_t take_areas_wanted(struct stele_zone *zone, const void *arg)
+{
+	const struct areas_wanted *wanted = arg;
+
+	return stele_areas_take(zone, wanted->n, wanted->align, wanted->how);
 }
 
-#define PATIENCE 100u
-
-/*
- * Where there are none, another thread may have some in its hands that are free but for that: to
- * purge, to open, to close. It gets a few turns to give them back. A thread that never does costs the
- * others these turns, and only where the answer would be NULL anyway. The last look finds areas that
- * came free behind the one before, and does without those that such a thread never gives back.
- */
+/* The last look finds areas that came free behind the one before, and does without those that a thread
+ * never gives back. */
 int64_t stele_areas_find(unsigned where, uint32_t n, uint32_t align, unsigned how)
 {
-	int64_t first = look_for_areas(where, n, align, how);
+	struct areas_wanted wanted = { n, align, how };
+	int64_t first = stele_zones_find(where, take_areas_wanted, &wanted);
 
 	if (stele_unlikely(first < 0) &&
 	    stele_areas_look_again(&stele_heap.zones[where_node(where)]))
-		first = look_for_areas(where, n, align, how);
-	for (unsigned i = 0; first < 0 && i < PATIENCE && stele_areas_busy(); i++) {
-		stele_os_yield();
-		first = look_for_areas(where, n, align, how);
-	}
-	return first < 0 ? look_for_areas(where, n, align, how | ROW_ANYWHERE) : first;
+		first = stele_zones_find(where, take_areas_wanted, &wanted);
+	if (stele_unlikely(first < 0))
+		first = stele_zones_find_late(where, take_areas_wanted, &wanted);
+	wanted.how |= ROW_ANYWHERE;
+	return first < 0 ? stele_zones_find(where, take_areas_wanted, &wanted) : first;
 }
 
 /* ---- behind a block ---- */
