@@ -11,6 +11,7 @@
  * Tests     tests/unit/slab/test_slabs.c  tests/death/
  */
 #include "slab/bitmap.h"
+#include "slab/parts.h"
 #include "slab/slabs.h"
 #include "slab/object.h"
 #include "slab/checks.h"
@@ -38,7 +39,7 @@ static bool stays_watched(struct kmem_cache *s, struct run *run, unsigned n)
 	bool idle;
 
 	if (state_give_keep(&run->state, n, run->objects, &idle) == GIVE_LIST)
-		stele_slab_list(s, run);
+		cache_list_slab(s, run);
 	return false;
 }
 
@@ -54,7 +55,7 @@ static bool give_count(struct kmem_cache *s, struct run *run, unsigned n)
 		      : state_give(&run->state, n, run->objects);
 
 	if (result == GIVE_LIST)
-		stele_slab_list(s, run);
+		cache_list_slab(s, run);
 	if (idle)
 		stele_kept_idle(run);
 	return result == GIVE_EMPTY;
@@ -190,7 +191,7 @@ static void give_count_bounded(struct kmem_cache *s, struct run *run)
 	bool idle;
 
 	if (state_give_keep(&run->state, 1, run->objects, &idle) == GIVE_LIST)
-		stele_slab_list(s, run);
+		cache_list_slab(s, run);
 	if (idle)
 		stele_deferred_note(run);
 }

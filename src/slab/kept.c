@@ -40,8 +40,7 @@ void stele_kept_park(struct kmem_cache *s, struct run *run, enum effort effort)
 	bool resident = effort == EFFORT_BOUNDED || !stele_run_empty(run);
 
 	if (state_refill(&run->state, run->objects, resident))
-		stack_push(cache_partial(s, node_at((void *)run->base)), stele_hot.base,
-			   &run->link);
+		cache_list_slab(s, run);
 }
 
 static void park_if_idle(struct run *run)

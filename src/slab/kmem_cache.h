@@ -84,7 +84,7 @@ struct kmem_cache {
 	int refcount;
 	bool is_static;
 	_Atomic uint32_t looked_at; /* the name of a thread that validates: slabs stay */
-	_Atomic uint64_t look;	    /* what it looks at now (slab/object_look.h) */
+	_Atomic uint64_t look;	    /* the object that it looks at (slab/object_look.h) */
 	bool ending; /* destroyed: set before it is emptied, by the thread that does */
 	_Atomic bool
 		idle_kept; /* empty slabs of a type-stable cache stay (slab/retire.c); a hint */

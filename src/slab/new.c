@@ -10,6 +10,7 @@
  * Tests     tests/unit/slab/test_slabs.c
  */
 #include "slab/bitmap.h"
+#include "slab/parts.h"
 #include "slab/slabs.h"
 #include "slab/hooks.h"
 #include "slab/checks.h"
@@ -78,6 +79,6 @@ unsigned stele_slab_new(struct kmem_cache *s, unsigned where, uint64_t *out, uns
 	for (unsigned i = 0; i < n; i++)
 		out[i] = (uintptr_t)object_at(run, n - 1 - i);
 	if (n < s->objects)
-		stele_slab_list(s, run);
+		cache_list_slab(s, run);
 	return n;
 }

@@ -9,10 +9,13 @@
 #ifndef STELE_SLAB_PARTS_H
 #define STELE_SLAB_PARTS_H
 
+#include "page/run.h"
+#include "page/where.h"
 #include "percpu/percpu.h"
 #include "slab/kmem_cache.h"
 #include "slab/nodes.h"
 #include "sync/atomic.h"
+#include "sync/stack.h"
 
 /* Of a node above 0; NULL: it has none yet. */
 static inline struct kmem_cache_node *stele_cache_node(struct kmem_cache *s, unsigned node)
@@ -36,6 +39,12 @@ static inline struct stele_stack *cache_partial(struct kmem_cache *s, unsigned n
 	struct kmem_cache_node *n = stele_unlikely(node) ? stele_cache_node(s, node) : NULL;
 
 	return n ? &n->partial : &s->partial;
+}
+
+/* Puts a slab with free objects on the partial stack of its node. */
+static inline void cache_list_slab(struct kmem_cache *s, struct run *run)
+{
+	stack_push(cache_partial(s, node_at((void *)run->base)), stele_hot.base, &run->link);
 }
 
 static inline struct barn *cache_barn(struct kmem_cache *s, unsigned node)

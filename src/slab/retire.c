@@ -22,11 +22,6 @@
 #include "slab/checks.h"
 #include "sync/grace.h"
 
-void stele_slab_list(struct kmem_cache *s, struct run *run)
-{
-	stack_push(cache_partial(s, node_at((void *)run->base)), stele_hot.base, &run->link);
-}
-
 struct stele_grace *stele_grace_of(const struct kmem_cache *s)
 {
 	return s->grace ? s->grace : &stele_graces[0];
@@ -85,7 +80,7 @@ static void keep_idle(struct kmem_cache *s, struct run *run)
 
 	store_relaxed(&s->idle_kept, true);
 	if (state_give_keep(&run->state, run->objects, run->objects, &idle) == GIVE_LIST)
-		stele_slab_list(s, run);
+		cache_list_slab(s, run);
 }
 
 /*
@@ -136,7 +131,7 @@ static void tidy_slab(struct partial *slab, enum tidied what, void *cache)
 	else if (what == TIDY_RETIRE)
 		end_idle(cache, run);
 	else
-		stele_slab_list(cache, run);
+		cache_list_slab(cache, run);
 }
 
 void stele_slabs_tidy(struct kmem_cache *s)

@@ -45,8 +45,6 @@ void stele_slabs_give(struct kmem_cache *s, uint64_t *objects, unsigned n);
 void stele_slabs_give_one(struct kmem_cache *s, void *p, enum effort effort);
 
 /* ---- retire.c ---- */
-/* Puts a slab with free objects on the partial stack. */
-void stele_slab_list(struct kmem_cache *s, struct run *run);
 /* Ends a slab that became empty, and that the caller owns. */
 void stele_slab_retire(struct kmem_cache *s, struct run *run, enum effort effort);
 /* Pops descriptors of dead slabs, retires idle ones; fuller slabs come to the top. Ordinary

@@ -65,7 +65,7 @@ static void pop_exhausted(struct kmem_cache *s, struct stele_stack *stack, struc
 		stele_dead_return(run);
 		break;
 	case UNLIST_RELIST:
-		stele_slab_list(s, run);
+		cache_list_slab(s, run);
 		break;
 	case UNLIST_DONE:
 	case UNLIST_LOST:

@@ -297,8 +297,7 @@ static void give_left(struct kmem_cache *s, struct run *run, unsigned i)
 	bits_give(&run->free[i / 64], 1ull << i % 64);
 	STELE_POINT("look:bits-given");
 	if (state_give_keep(&run->state, 1, run->objects, &idle) == GIVE_LIST)
-		stack_push(cache_partial(s, node_at((void *)run->base)), stele_hot.base,
-			   &run->link);
+		cache_list_slab(s, run);
 }
 
 static unsigned look_at_noted(struct kmem_cache *s, struct run *run, unsigned i)
