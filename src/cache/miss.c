@@ -60,14 +60,12 @@ static inline void *ready_to_use(struct kmem_cache *s, void *p, gfp_t gfp)
 	return p;
 }
 
-/* @where: not named by the caller. */
 static void *alloc_any_way(struct kmem_cache *s, unsigned where)
 {
 	void *p = stele_sheaves_alloc(s, EFFORT_USUAL);
 
-	(void)where;
 	if (!p)
-		p = stele_slabs_take_one(s, stele_node_here(), EFFORT_USUAL);
+		p = stele_slabs_take_one(s, where, EFFORT_USUAL);
 	return p ? p : alloc_late(s);
 }
 
@@ -82,12 +80,13 @@ static inline bool may_hand_out(struct kmem_cache *s, void *p)
  * it has no sheaves. */
 static __attribute__((noinline)) void *alloc_missed(struct kmem_cache *s)
 {
+	unsigned where = stele_node_here();
 	void *p;
 
 	do {
-		p = alloc_any_way(s, 0);
+		p = alloc_any_way(s, where);
 		if (stele_unlikely(!p))
-			p = stele_cache_alloc_short(s, 0, alloc_any_way);
+			p = stele_cache_alloc_short(s, where, alloc_any_way);
 	} while (p && !may_hand_out(s, p));
 	return p;
 }
