@@ -34,7 +34,7 @@ void stele_resting_boot(void);
 /* Lists them, once the program's constructors run, so that shrinking finds them. */
 void stele_resting_list(void);
 
-/* ---- prepare.c: what every cache needs for a memory node that is new ---- */
+/* ---- prepare.c: makes the parts that every cache needs for a new memory node ---- */
 
 /* Makes a new node's parts in every cache, before the first of its CPUs runs. 0 or -ENOMEM: may be
  * called again, and goes on where it was. Ordinary threads. */

@@ -51,7 +51,7 @@ void stele_cold_thread_gone(uint32_t thread);
 /* Tells the floor of slots what to do when one comes or goes. Once, before anything happens. */
 void stele_slots_watch(void);
 
-/* ---- short.c: what caches give up before a call answers NULL ---- */
+/* ---- short.c: memory that caches give up before a call answers NULL ---- */
 
 /* Gives the page floor the function to call when it is short of memory. Once, before anything
  * happens. */

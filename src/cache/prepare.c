@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * cache/prepare.c - what every cache needs for a memory node that is new
+ * cache/prepare.c - makes the parts that every cache needs for a new memory node
  *
  * Context   ordinary threads.
  * Failure   -ENOMEM: the parts that were made stay; node 0's serve for the others.

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * cache/short.c - what caches give up before a call answers NULL
+ * cache/short.c - memory that caches give up before a call answers NULL
  *
  * Idea      Memory that no program uses lies in caches: objects in sheaves keep their slabs, slabs
  *           that calls like kfree_nolock() emptied wait for the next slow call, and descriptors of

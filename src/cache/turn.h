@@ -5,7 +5,7 @@
  * Idea      A word has the name of the thread that looks, or 0. It is taken from 0, or from a thread
  *           that is gone, by a comparison with what was seen. No thread waits for it.
  * Order     COLD_LOOK: the turn is taken with acquire and given back with release, so that a look sees
- *           what the last one noted. The parent of a child of vfork() that is gone gives it back
+ *           the notes of the last one. If a child of vfork() is gone, its parent gives the turn back
  *           likewise.
  * Context   any.
  * Tests     tests/model/turn.c
@@ -29,14 +29,14 @@
 /* @seen: as the word was, 0 or a thread that is gone. False: another thread was faster. */
 static inline bool turn_take(_Atomic uint32_t *turn, uint32_t seen, uint32_t me)
 {
-	/* ORDER(COLD_LOOK) acquire: what the last look noted. */
+	/* ORDER(COLD_LOOK) acquire: the notes of the last look. */
 	return atomic_compare_exchange_strong_explicit(turn, &seen, me, ORDER_TURN_TAKE,
 						       memory_order_relaxed);
 }
 
 static inline void turn_give(_Atomic uint32_t *turn)
 {
-	/* ORDER(COLD_LOOK) release: what this look noted. */
+	/* ORDER(COLD_LOOK) release: the notes of this look. */
 	atomic_store_explicit(turn, 0, ORDER_TURN_GIVE);
 }
 
@@ -44,7 +44,7 @@ static inline void turn_give(_Atomic uint32_t *turn)
 static inline void turn_of_gone(_Atomic uint32_t *turn, uint32_t thread)
 {
 	STELE_POINT("turn:gone");
-	/* ORDER(COLD_LOOK) release: what the thread noted before it was gone. */
+	/* ORDER(COLD_LOOK) release: the notes of the thread that is gone. */
 	atomic_compare_exchange_strong_explicit(turn, &thread, 0, ORDER_TURN_GONE,
 						memory_order_relaxed);
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * rcu/barrier.c - kvfree_rcu_barrier() and its kin: what was given before is freed
+ * rcu/barrier.c - kvfree_rcu_barrier() and its kin: objects that were given before are freed
  *
  * Idea      Sheaves and objects that wait are given to the queues; each queue's runner answers once
  *           all that was in it has been freed. A process that never used a grace period has nothing

@@ -30,8 +30,8 @@ int stele_rcu_serve(struct stele_grace *g);
 void stele_rcu_say_no_flavor(void);
 
 /* ---- done.c ---- */
-/* A round calls this for a single object. Returns the bytes that it counted as. 0: it was not freed, as
- * it was free already or damaged; the round then gives up the rest of its list. */
+/* A round calls this for a single object. Returns the bytes that it counted as. 0: it was free
+ * already, or is no object; the round then gives up the rest of its list. */
 uint64_t stele_rcu_head_done(struct stele_grace_link *link);
 
 #endif

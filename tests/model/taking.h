@@ -29,7 +29,7 @@ struct stele_system stele_system_facts;
 static uint64_t slot_bytes[SLOTS << STELE_SLOT_SHIFT >> 3] __attribute__((aligned(128)));
 static _Atomic uint32_t taking;
 
-/* Filled in by the model: what a checker follows. */
+/* The model defines these, so that a checker can follow the choice. */
 static bool may_be_refused(void);     /* a barrier, by the kernel */
 static bool shows_at_first_use(void); /* a user its slot */
 
