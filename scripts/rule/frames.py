@@ -34,6 +34,8 @@ OUTSIDE = set("""
 # Function, wherever it was inlined: whom its pointers lead to.
 USER = ["user"]
 MADE, GONE, STARVED = USER + ["slab_made"], USER + ["slab_gone"], ["memory_short"]  # slab/hooks.h
+FIND = ["stele_frames_find", "stele_frames_find_long", "stele_frames_find_mixed"]  # page/run.c
+IN_ZONE = ["take_frames_wanted", "take_frames_hard", "take_mixed_wanted", "take_areas_wanted"]
 INDIRECT = {
     "stele_report": USER,  # the program's own (include/stele/debug.h)
     "stele_names_room": ["stele_thread_is_gone"],
@@ -43,12 +45,10 @@ INDIRECT = {
     "take_after_retiring": STARVED, "take_first": STARVED, "stele_slabs_take": STARVED,
     "stele_pcpu_take_all": ["dissolve_taken"], "take_all": ["dissolve_taken"],
     "stele_cache_try_each": ["empty_cold", "empty_short"], "stele_cache_try_some": ["empty_cache"],
-    "run_with_frames": ["stele_frames_find", "stele_frames_find_long",
-                        "stele_frames_find_mixed"],
-    "stele_zones_find": ["take_frames_wanted", "take_frames_hard", "take_mixed_wanted",
-                         "take_areas_wanted"],
-    "stele_row_take_parts": ["take_open_part", "take_part"],
-    "stele_row_take": ["take_open_part"], "take_mixed": ["take_part"],
+    **dict.fromkeys(("run_with_frames", "stele_run_take_long"), FIND),
+    **dict.fromkeys(("stele_zones_find", "stele_zones_find_late"), IN_ZONE),
+    "stele_row_take_parts": ["stele_row_take_part", "take_part"],
+    "stele_row_take": ["stele_row_take_part"], "take_mixed": ["take_part"],
     "short_of_descriptors": ["find_descriptors"], "stele_run_find_memory": ["find_memory"],
     "stele_cache_alloc_short": ["alloc_any_way", "take_one_again"],
     "each_line": ["clear_marks"], "stele_begin_taking": ["clear_marks"],

@@ -71,8 +71,7 @@ int stele_row_take_parts(uint64_t frame, unsigned n,
 	return error;
 }
 
-/* Of an area that is open. */
-static int take_open_part(uint32_t number, unsigned first, unsigned n)
+int stele_row_take_part(uint32_t number, unsigned first, unsigned n)
 {
 	if (!frames_claim(number, n))
 		return -EAGAIN;
@@ -86,7 +85,7 @@ static int take_open_part(uint32_t number, unsigned first, unsigned n)
 
 bool stele_row_take(uint64_t frame, unsigned n)
 {
-	return stele_row_take_parts(frame, n, take_open_part) == 0;
+	return stele_row_take_parts(frame, n, stele_row_take_part) == 0;
 }
 
 unsigned stele_row_touch(uint64_t frame, unsigned n)

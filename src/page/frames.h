@@ -23,7 +23,9 @@ struct frames_wanted {
 /* Takes frames [frame, frame+n) by @take, an area's part at a time, or none. 0, or what @take answered. */
 int stele_row_take_parts(uint64_t frame, unsigned n,
 			 int (*take)(uint32_t number, unsigned first, unsigned n));
-/* The same of areas that are open. */
+/* Takes frames [first, first+n) of one area that is open: 0, or -EAGAIN. */
+int stele_row_take_part(uint32_t number, unsigned first, unsigned n);
+/* The whole row, of areas that are open. */
 bool stele_row_take(uint64_t frame, unsigned n);
 /* They count as touched from now on: how many were before. */
 unsigned stele_row_touch(uint64_t frame, unsigned n);

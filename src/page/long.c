@@ -110,7 +110,7 @@ static int take_part(uint32_t number, unsigned first, unsigned n)
 {
 	if (load_relaxed(area_count(number)) == AREA_CLOSED)
 		return open_part(number, first, n);
-	return stele_row_take((uint64_t)number * AREA_FRAMES + first, n) ? 0 : -EAGAIN;
+	return stele_row_take_part(number, first, n);
 }
 
 static int take_mixed(struct stele_zone *zone, uint64_t frame, unsigned n)

@@ -70,6 +70,8 @@ static void a_barrier_gives_up_on_a_runner_that_stalls(void **state)
 
 /* ---- a thread that stalls before it makes the first runner ---- */
 
+#define BESIDE_A_MAKER "beside-a-maker" /* this program's argument */
+
 static void *give_until_it_stalls(void *arg)
 {
 	while (atomic_load(&stall_point))
@@ -77,34 +79,33 @@ static void *give_until_it_stalls(void *arg)
 	return arg;
 }
 
-/* In a child, which has no runner yet. */
-static void wait_beside_a_stalled_maker(struct kmem_cache *s)
+/* In a program of its own, which has no runner yet. */
+static int wait_beside_a_stalled_maker(void)
 {
+	struct kmem_cache *s = kmem_cache_create("given", sizeof(struct item), NULL, SLAB_NO_MERGE);
 	pthread_t maker;
 
-	alarm(20);
+	alarm(SECONDS_AT_MOST);
 	atomic_store(&stall_point, "runner:became");
 	if (pthread_create(&maker, NULL, give_until_it_stalls, s) != 0)
-		_exit(1);
+		return 1;
 	wait_until_there();
 	kvfree_rcu_barrier();
-	_exit(0);
+	_exit(0); /* the maker stalls for ever */
 }
 
 static void a_thread_that_stalls_before_it_makes_a_runner_stops_no_barrier(void **state)
 {
-	struct kmem_cache *s = kmem_cache_create("given", sizeof(struct item), NULL, SLAB_NO_MERGE);
-	pid_t child;
+	pid_t child = fork();
 	int status;
 
 	(void)state;
-	kvfree_rcu_barrier();
-	child = fork();
-	if (child == 0)
-		wait_beside_a_stalled_maker(s);
+	if (child == 0) {
+		execl("/proc/self/exe", "rcu_points", BESIDE_A_MAKER, NULL);
+		_exit(127);
+	}
 	assert_int_equal(waitpid(child, &status, 0), child);
 	assert_int_equal(status, 0);
-	kmem_cache_destroy(s);
 }
 
 /* ---- a runner that lets a fork in, and stalls ---- */
@@ -222,7 +223,7 @@ static int begin(void **state)
 	return begin_stalls();
 }
 
-int main(void)
+int main(int argc, char **argv)
 {
 	static const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup(a_runner_that_stalls_is_replaced, each),
@@ -234,5 +235,7 @@ int main(void)
 		cmocka_unit_test_setup(a_process_that_was_stopped_gives_up_on_nobody, each),
 	};
 
+	if (argc > 1 && strcmp(argv[1], BESIDE_A_MAKER) == 0)
+		return begin(NULL) != 0 || wait_beside_a_stalled_maker();
 	return cmocka_run_group_tests(tests, begin, NULL);
 }

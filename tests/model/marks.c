@@ -16,6 +16,9 @@
 #define ORDER_MARKS memory_order_relaxed
 #endif
 #define MARKS_MAX 128u
+#ifdef MODEL_ROUNDS
+#define MODEL_STEPS 8 /* few: frames that are left are marked by the next one that is freed */
+#endif
 #include "model.h"
 #include "page/marks.h"
 

@@ -21,8 +21,9 @@
 #define KINDS_OF_CHILD 16
 #define FORKS_LEAST (4 * KINDS_OF_CHILD)
 
-/* ThreadSanitizer forbids threads in the child of a threaded process. */
-#if defined(__SANITIZE_THREAD__)
+/* ThreadSanitizer forbids threads in the child of a threaded process. In AddressSanitizer they wait for
+ * its own lock, which another thread may have held at the fork. */
+#if defined(__SANITIZE_THREAD__) || defined(__SANITIZE_ADDRESS__)
 #define CHILD_STARTS_THREADS 0
 #else
 #define CHILD_STARTS_THREADS 1
