@@ -3,7 +3,7 @@
 """Plays policies for free pages against patterns of use: docs/decisions/0012-keep.md.
 
 A pattern is a list of (seconds, MiB in use). A policy says how much free, touched memory may stay.
-Places are not modelled: any free MiB serves any request, and holes cost what `holes` says.
+Places are not modelled, but for what a pattern turns over: any free MiB serves any request.
 The table has, for each pattern and policy: MiB that were faulted in again for each MiB of the peak,
 the peak of what is resident to the peak of use, and what is resident beyond use ten seconds after
 the end, in percent of the peak: with light work, and if the program never enters the slow paths.
@@ -19,18 +19,27 @@ class Policy:
     """What all policies know; @may says how much may stay."""
 
     def __init__(self):
-        self.peak = self.wanted = self.gone = self.lowest = 0.0
+        self.peak = self.wanted = self.gone = self.back = self.lowest = 0.0
         self.ticked = 0.0
 
     def may(self, used):
         raise NotImplementedError
 
+    def doubtful(self, idle):
+        return idle
+
+    def faulted(self, fresh):
+        self.wanted += fresh
+        self.gone -= fresh
+        self.back += fresh
+
     def tick(self, now, used, free):
         while now - self.ticked >= TICK:
             self.ticked += TICK
             self.peak = used + max(0.0, self.peak - used) * 11 / 12
-            self.wanted -= min(self.wanted, self.lowest) / 12
+            self.wanted -= self.doubtful(min(self.wanted, self.lowest)) / 12
             self.gone *= 11 / 12
+            self.back *= 11 / 12
             self.lowest = free
 
 
@@ -58,12 +67,19 @@ class Learnt(Policy):
         return LEAST + min(self.wanted, max(0.0, self.peak - used)) + min(self.wanted, self.peak / 4)
 
 
-class Keep(Policy):
-    """page/keep.c"""
+class Both(Policy):
+    """The recent peak is the bound; below it as much as is in use, or was faulted in again."""
 
     def may(self, used):
         below = min(max(used, self.wanted), max(0.0, self.peak - used))
         return LEAST + below + min(self.wanted, self.peak / 4)
+
+
+class Keep(Both):
+    """page/keep.c: Both, and what is always wanted again fades slower."""
+
+    def doubtful(self, idle):
+        return idle * (self.gone + self.back / 16 + 1 / 256) / (self.gone + self.back + 1 / 256)
 
 
 def play(policy, pattern, quiet_end):
@@ -74,12 +90,16 @@ def play(policy, pattern, quiet_end):
             taken = min(free, target - used)
             fresh = min(target - used - taken, policy.gone)
             again += fresh
-            policy.wanted += fresh
-            policy.gone -= fresh
+            policy.faulted(fresh)
             free -= taken
             policy.lowest = min(policy.lowest, free)
         else:
             free += used - target
+        if until < pattern.end and free + policy.gone:
+            fresh = pattern.turns * policy.gone / (free + policy.gone)
+            again += fresh
+            policy.faulted(fresh)
+            free += fresh
         used = target
         policy.peak = max(policy.peak, used)
         most_used, now = max(most_used, used), until
@@ -87,6 +107,7 @@ def play(policy, pattern, quiet_end):
             policy.tick(now, used, free)
             keep = policy.may(used)
             if free > keep:
+                keep -= policy.doubtful(keep / 8)
                 policy.gone += free - keep
                 free = keep
         most = max(most, used + free)
@@ -94,11 +115,13 @@ def play(policy, pattern, quiet_end):
 
 
 class Pattern(list):
-    """Steps of 10 ms, and ten seconds of light work behind them."""
+    """Steps of 10 ms, and ten seconds of light work behind them. In each step, @turns MiB more are
+    taken anywhere in what is free or was purged, and returned."""
 
-    def __init__(self, seconds, used):
+    def __init__(self, seconds, used, turns=0):
         super().__init__((i / 100, used(i / 100)) for i in range(1, int(seconds * 100)))
         self.end = seconds
+        self.turns = turns
         low = used(seconds)
         self += [(seconds + i / 100, low + i % 2) for i in range(1, 1001)]
 
@@ -125,6 +148,13 @@ def night(t):
     return 200 + 100 * (0.5 + 0.5 * math.sin(t * 30)) if t < 8 else 50 + 2 * (int(t * 4) % 2)
 
 
+def slots(t):
+    """Blocks of mixed sizes come and go. What is in use hardly changes, but holes need room."""
+    if t < 13:
+        return 830 if t < 0.5 else 650 + 10 * math.sin(t * 30)
+    return 10
+
+
 PATTERNS = {
     "burst": Pattern(3, burst),
     "phases, 5 a second": Pattern(13, phases(0.2)),
@@ -132,12 +162,14 @@ PATTERNS = {
     "saw, half to full": Pattern(13, saw),
     "churn": Pattern(13, churn),
     "server at night": Pattern(16, night),
+    "slots of mixed sizes": Pattern(14, slots, 20),
 }
 POLICIES = {
     "at once (0.25 MiB + 1/64)": Nothing,
     "never": Everything,
     "recent peak": Peak,
     "learnt only": Learnt,
+    "both": Both,
     "keep.c": Keep,
 }
 

@@ -48,8 +48,10 @@ static void look_for_gone(uint64_t clean)
 {
 	uint64_t seen = load_relaxed(&stele_counts.gone), again = STELE_MIN(clean, seen);
 
-	if (stele_unlikely(again) && cas_relaxed(&stele_counts.gone, &seen, seen - again))
-		add_relaxed(&stele_counts.wanted, again);
+	if (stele_likely(!again) || !cas_relaxed(&stele_counts.gone, &seen, seen - again))
+		return;
+	add_relaxed(&stele_counts.wanted, again);
+	add_relaxed(&stele_counts.back, again);
 }
 
 static void note_low(uint64_t word)

@@ -21,7 +21,8 @@ struct stele_counts {
 	_Atomic uint64_t frames;
 	_Atomic uint64_t huge;	       /* frames of huge blocks, in use */
 	_Atomic uint64_t peak, wanted; /* page/keep.c */
-	_Atomic uint64_t gone;	       /* purged lately */
+	_Atomic uint64_t gone;	       /* purged lately, and not wanted again so far */
+	_Atomic uint64_t back;	       /* purged lately, and faulted in again */
 	_Atomic uint64_t lowest;       /* dirty and free at least, in this tick */
 };
 extern struct stele_counts stele_counts __attribute__((visibility("hidden")));

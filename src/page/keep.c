@@ -15,10 +15,13 @@
  *           room for holes that no request fits in.
  * Time      `dirty_time` is cut into eight ticks. With each tick peak moves towards used by a twelfth
  *           of the distance, wanted loses a twelfth of the frames that lay idle for all of the
- *           tick, and so does the memory of purged frames: about half in dirty_time. The clock is the
- *           coarse one, read only while more than `least` is free, by a thread that returns frames
- *           or is on a slow path. No thread and no timer exists: a program that stops calling
- *           the allocator's slow paths keeps what it had then.
+ *           tick, and so does the memory of purged frames: about half in dirty_time. Where blocks
+ *           of many sizes come and go, so many frames are always free, but not the same ones.
+ *           So wanted loses less, down to a share of SLOWEST, if frames that were purged lately
+ *           have been faulted in again. The clock is the coarse one, read only while more than
+ *           `least` is free, by a thread that returns frames or is on a slow path. No thread and
+ *           no timer exists: a program that stops calling the allocator's slow paths keeps what it
+ *           had then.
  * Objects   the numbers of page/counts.h, which are advice but for the first.
  * Context   any. EFFORT_BOUNDED counts only; the next slow call finds the excess by itself, so no
  *           note has to be left and none can be lost.
@@ -34,6 +37,7 @@
 
 #define TICKS 8u      /* in dirty_time */
 #define SHARE 12u     /* of what fades per tick: (11/12)^8 is a half */
+#define SLOWEST 16u   /* of frames that are always wanted again, a share fades */
 #define FORGOTTEN 96u /* ticks after which nothing is left */
 #define BATCH 64u     /* frames at least that a purge goes below what may stay */
 #define ABOVE_PEAK 4u /* the share of the peak that holes may cost */
@@ -65,8 +69,16 @@ static uint64_t fade(uint64_t n, uint64_t ticks)
 	if (ticks >= FORGOTTEN)
 		return 0;
 	while (ticks--)
-		n -= n / SHARE;
+		n -= (n + SHARE - 1) / SHARE;
 	return n;
+}
+
+/* How many of @n frames a purge would give back for good, by what became of the last ones. */
+static uint64_t for_good(uint64_t n)
+{
+	uint64_t gone = load_relaxed(&stele_counts.gone), back = load_relaxed(&stele_counts.back);
+
+	return n * (gone + back / SLOWEST + 1) / (gone + back + 1);
 }
 
 static void fade_all(uint64_t ticks)
@@ -74,11 +86,12 @@ static void fade_all(uint64_t ticks)
 	uint64_t used = frames_in_use(), most = load_relaxed(&stele_counts.peak),
 		 again = load_relaxed(&stele_counts.wanted);
 	uint64_t dirty = frames_dirty(),
-		 idle = STELE_MIN(load_relaxed(&stele_counts.lowest), again);
+		 idle = for_good(STELE_MIN(load_relaxed(&stele_counts.lowest), again));
 
 	store_relaxed(&stele_counts.peak, most > used ? used + fade(most - used, ticks) : used);
 	store_relaxed(&stele_counts.wanted, again - idle + fade(idle, ticks));
 	store_relaxed(&stele_counts.gone, fade(load_relaxed(&stele_counts.gone), ticks));
+	store_relaxed(&stele_counts.back, fade(load_relaxed(&stele_counts.back), ticks));
 	store_relaxed(&stele_counts.lowest, dirty);
 }
 
@@ -117,6 +130,13 @@ static void new_tick(void)
 	store_relaxed(&limited, LIMIT_UNKNOWN);
 }
 
+static void purge_below(uint64_t keep, uint64_t frames, uint64_t closed)
+{
+	uint64_t more = BATCH + for_good(keep / 8);
+
+	stele_purge_some(keep - STELE_MIN(keep, more), frames, closed);
+}
+
 /* This thread returned @frames, or has time to look. */
 static void look(uint64_t frames)
 {
@@ -130,7 +150,7 @@ static void look(uint64_t frames)
 		closed = stele_areas_close_some(may_stay_mapped());
 	keep = may_stay();
 	if (frames_dirty() > keep)
-		stele_purge_some(keep - STELE_MIN(keep, BATCH + keep / 8), frames, closed);
+		purge_below(keep, frames, closed);
 }
 
 bool stele_purge_is_due(void)
@@ -171,6 +191,7 @@ static void forget(void)
 	store_relaxed(&stele_counts.peak, frames_in_use());
 	store_relaxed(&stele_counts.wanted, 0);
 	store_relaxed(&stele_counts.gone, 0);
+	store_relaxed(&stele_counts.back, 0);
 }
 
 /* To keep nothing is a wish that also forgets what was learnt. */

@@ -192,6 +192,41 @@ static void what_nobody_wants_fades(void **state)
 	assert_int_equal(stele_dirty_free(), dirty_by_counting());
 }
 
+static uint64_t later; /* ms */
+
+uint64_t __real_stele_os_ms(void);
+uint64_t __wrap_stele_os_ms(void);
+uint64_t __wrap_stele_os_ms(void)
+{
+	return __real_stele_os_ms() + later;
+}
+
+/* A tick later, with nothing but free frames all the while. */
+static uint64_t wanted_after_a_tick(void)
+{
+	later += HOUR / 8;
+	stele_purge_due();
+	return load_relaxed(&stele_counts.wanted);
+}
+
+static void a_lesson_that_purges_confirm_fades_slower(void **state)
+{
+	uint64_t wanted;
+
+	(void)state;
+	stele_purge(0);
+	for (int i = 0; i < 4; i++)
+		phase(8);
+	wanted = wanted_after_a_tick(); /* from here on the frames are idle */
+	assert_true(wanted >= 7 * 256 && load_relaxed(&stele_counts.back) >= 7 * 256);
+	assert_in_range(wanted - wanted_after_a_tick(), 1, wanted / 12 / 8);
+	/* The control: nobody wanted what was purged. */
+	store_relaxed(&stele_counts.back, 0);
+	store_relaxed(&stele_counts.gone, wanted);
+	wanted = load_relaxed(&stele_counts.wanted);
+	assert_in_range(wanted - wanted_after_a_tick(), wanted / 16, wanted / 8);
+}
+
 /* However much is free, one call purges a bounded part; the next ones go on. */
 static void one_call_purges_no_more_than_its_share(void **state)
 {
@@ -338,6 +373,7 @@ int main(void)
 		purge_test(a_saw_keeps_its_teeth),
 		purge_test(a_request_to_purge_forgets_what_was_learnt),
 		purge_test(what_nobody_wants_fades),
+		purge_test(a_lesson_that_purges_confirm_fades_slower),
 		purge_test(one_call_purges_no_more_than_its_share),
 		purge_test(short_rows_go_in_the_course_of_time),
 		purge_test(who_is_refused_does_not_insist),
