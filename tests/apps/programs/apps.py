@@ -6,6 +6,7 @@ Idea      Each does a few seconds of its usual work: interpreters with threads a
           counts, which are the same each time; servers listen on sockets in the case's own directory.
 Needs     the Debian packages that scripts/setup installs for check-all.
 """
+import os
 
 RUBY = r"""
 require 'digest'; require 'json'; require 'zlib'
@@ -242,6 +243,30 @@ ffmpeg -nostdin -v error -threads 3 -i out.avi -map 0 -flags +bitexact -f framem
 ffmpeg -nostdin -v error -i out.avi -vf fps=2 -c:v png -threads 2 -flags +bitexact frame%02d.png; sha256sum frame*.png
 """
 
+# A debugger writes a core file of a program with 20 MB: it reads the whole space.
+GCORE = """
+gdb -nx -batch -ex 'handle SIGUSR1 stop nopass' -ex run -ex 'gcore core' -ex kill \\
+    --args "$(command -v perl)" big.pl >log 2>&1 || cat log
+perl -e '@s = stat "core"; print $s[7] > 20e6 && $s[7] < 60e6 && $s[7] < 2 * 512 * $s[12] ? "short\n" : "@s\n"'
+"""
+
+GCORE_BIG = """
+$x = "x" x 20_000_000;
+kill USR1 => $$;
+sleep 600;
+"""
+
+# An emulator puts the program's whole space into its own.
+EMULATED = """
+import os, resource, shutil, subprocess
+for words in ["ls -r /usr/include", "sort -r /etc/services", "cksum /etc/services"]:
+    name, *arguments = words.split()
+    print(subprocess.run(["qemu-" + os.uname().machine, shutil.which(name), *arguments],
+                         capture_output=True, check=True).stdout)
+kib = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss
+print("small" if kib < 300_000 else kib)
+"""
+
 
 def just(text):
     return lambda: text
@@ -259,6 +284,8 @@ def cases(case, lines):
              (("work.php", just(PHP)),)),
         case("git-repack", "git", ("git",), GIT_REPACK, (("text", lines(9000)),)),
         case("ffmpeg", "ffmpeg", ("ffmpeg",), FFMPEG),
+        case("gcore", "perl gdb", ("gdb",), GCORE, (("big.pl", just(GCORE_BIG)),)),
+        case("emulated", "sort", ("qemu-" + os.uname().machine,), "python3 work.py", (("work.py", just(EMULATED)),)),
         case("memcached", "memcached", ("memcached",), MEMCACHED, (("client.py", just(MEMCACHED_CLIENT)),)),
         case("nginx", "nginx", ("nginx",), NGINX,
              (("plain", just(NGINX_CONF)), ("client.py", just(NGINX_CLIENT)), ("text", lines(3000)))),
