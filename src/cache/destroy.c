@@ -2,8 +2,10 @@
 /*
  * cache/destroy.c - the end of a cache
  *
- * Idea      Destroy empties every slot and barn; if a slab is left, an object is alive: it is
- *           reported and the cache stays in memory, unlisted, so that late frees are safe.
+ * Idea      Destroy empties every slot and barn. If a slab is left, the cache stays in memory, unlisted.
+ *           Either an object is alive: it is reported, and a late free of it is safe. Or another
+ *           thread had the slab in its hands for longer than the call waits: that thread is in a
+ *           destructor, or stands still, or was lost with the slab.
  * Locks     the CPU set for reading (percpu/cpus.h), walking, then list. A thread that holds the CPU
  *           set waits for no grace period: a callback after one may need the set. So a cache that a
  *           step, a constructor or a destructor destroys meanwhile leaves the list at once; the same
@@ -55,6 +57,24 @@ static STELE_RACY_LOOK void report_slab(struct run *run, void *arg)
 	}
 }
 
+static STELE_RACY_LOOK void count_live(struct run *run, void *arg)
+{
+	struct leftover *left = arg;
+
+	if (run->kind != RUN_SLAB || run->cache != left->s || !run->recip)
+		return;
+	for (uint32_t i = 0; i < run->objects; i++)
+		left->printed += !object_is_free(run, object_at(run, i));
+}
+
+static unsigned live_objects(struct kmem_cache *s)
+{
+	struct leftover left = { .s = s };
+
+	stele_run_each(count_live, &left);
+	return left.printed;
+}
+
 static void report_leftovers(struct kmem_cache *s, const void *caller)
 {
 	struct leftover left = { .s = s };
@@ -69,14 +89,12 @@ static void report_leftovers(struct kmem_cache *s, const void *caller)
 		s->name, stele_os_place(caller, place));
 }
 
-static STELE_RACY_LOOK void count_live(struct run *run, void *arg)
+/* No object is alive. */
+static void report_in_hand(struct kmem_cache *s)
 {
-	struct leftover *left = arg;
-
-	if (run->kind != RUN_SLAB || run->cache != left->s || !run->recip)
-		return;
-	for (uint32_t i = 0; i < run->objects; i++)
-		left->printed += !object_is_free(run, object_at(run, i));
+	stele_say("stele: kmem_cache_destroy %s: no object remains, but another thread has a slab "
+		  "in its hands and does not go on; kept\n",
+		  s->name);
 }
 
 /*
@@ -94,10 +112,7 @@ static int empty_for_good(struct kmem_cache *s)
 		stele_grace_runner->barrier(stele_grace_of(s), s);
 	/* ORDER(SLABS) acquire */
 	for (int i = 0; !error && load_acquire(&s->slabs) && i < PATIENCE; i++) {
-		struct leftover left = { .s = s };
-
-		stele_run_each(count_live, &left);
-		if (left.printed)
+		if (live_objects(s))
 			break;
 		stele_os_nap();
 		error = stele_cache_empty(s);
@@ -158,8 +173,10 @@ static void empty_and_release(struct kmem_cache *s, const void *caller)
 		stele_say("stele: kmem_cache_destroy %s: the system refuses membarrier (error %d), "
 			  "so free objects cannot be told from others; kept\n",
 			  s->name, error);
-	else
+	else if (live_objects(s))
 		report_leftovers(s, caller);
+	else
+		report_in_hand(s);
 }
 
 /* Like stele_list_push(), for a cache that is in no list any more. */

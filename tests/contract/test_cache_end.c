@@ -7,6 +7,8 @@
 
 #include <fcntl.h>
 #include <pthread.h>
+#include <semaphore.h>
+#include <stdatomic.h>
 #include <stele/stats.h>
 #include <sys/mman.h>
 #include <sys/wait.h>
@@ -113,6 +115,48 @@ static void live_objects_survive_the_end_of_their_cache(void **state)
 		kfree(q);
 	}
 	assert_true(signed_by(p, 128, 7));
+}
+
+static sem_t inside, may_end;
+
+static void end_when_told(void *object)
+{
+	static _Atomic bool begun;
+
+	(void)object;
+	if (atomic_exchange(&begun, true))
+		return;
+	sem_post(&inside);
+	while (sem_wait(&may_end) != 0)
+		;
+}
+
+static void *shrink(void *s)
+{
+	kmem_cache_shrink(s);
+	return NULL;
+}
+
+/* The program has freed all that it had. */
+static void a_slab_in_another_threads_hands_is_no_live_object(void **state)
+{
+	struct kmem_cache_args args = { .dtor = end_when_told };
+	struct kmem_cache *s = kmem_cache_create("held", 200, &args, 0);
+	struct stderr_text t;
+	pthread_t thread;
+
+	(void)state;
+	assert_int_equal(sem_init(&inside, 0, 0) | sem_init(&may_end, 0, 0), 0);
+	kmem_cache_free(s, kmem_cache_alloc(s, GFP_KERNEL));
+	assert_int_equal(pthread_create(&thread, NULL, shrink, s), 0);
+	while (sem_wait(&inside) != 0)
+		;
+	STDERR_OF(&t, kmem_cache_destroy(s));
+	sem_post(&may_end);
+	pthread_join(thread, NULL);
+	assert_string_equal(t.text,
+			    "stele: kmem_cache_destroy held: no object remains, but another "
+			    "thread has a slab in its hands and does not go on; kept\n");
 }
 
 static void shrink_says_whether_anything_is_left(void **state)
@@ -310,6 +354,7 @@ int main(void)
 		cmocka_unit_test(ending_one_user_of_a_shared_cache_keeps_the_other),
 		cmocka_unit_test(ending_nothing_is_allowed),
 		cmocka_unit_test(live_objects_survive_the_end_of_their_cache),
+		cmocka_unit_test(a_slab_in_another_threads_hands_is_no_live_object),
 		cmocka_unit_test(shrink_says_whether_anything_is_left),
 		cmocka_unit_test(an_object_is_constructed_once_and_stays_so),
 		cmocka_unit_test(shrinking_destructs_what_it_gives_back),
