@@ -195,6 +195,9 @@ kmem_cache_create_usercopy(const char *name, size_t size, unsigned int align, sl
  * so that those objects remain valid. A merged cache only loses this user. A destructor, a step of
  * stele/cpu.h and a holder of cpus_read_lock() may call it: the same thread then empties the cache
  * when it is out of there.
+ *
+ * If another thread is at the cache, in a destructor or on behalf of stele_trim(), the call waits for
+ * it for some seconds. Then it reports that, and leaves the cache in memory.
  * Context: control. No thread may use @s during or after the call.
  */
 STELE_API void kmem_cache_destroy(struct kmem_cache *s);

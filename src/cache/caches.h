@@ -63,17 +63,20 @@ void stele_cache_sheaves(struct kmem_cache *s, unsigned wanted);
 /* ---- list.c: which caches there are; under stele_list_lock, but for what is said otherwise ---- */
 
 struct stele_mutex;
-extern struct stele_mutex stele_walking, stele_list_lock;
+extern struct stele_mutex stele_list_lock;
 extern struct kmem_cache *stele_caches; /* the first one */
 
 void stele_list_push(struct kmem_cache *s);
 void stele_list_remove(struct kmem_cache *s);
 bool stele_list_has(const struct kmem_cache *s);
 /* The next cache after @s in the list, or the first one, of which @that is true (a short look that
- * calls nothing; NULL: any); it is pinned by a reference, and @s is let go. *gone: the last reference to
- * @s went, and it is in no list any more. NULL at the end. Takes the lock. */
+ * calls nothing; NULL: any); it is pinned by a reference, and @s is let go. Caches that this thread has
+ * pinned, or that a thread waits for to destroy them, are passed by. *gone: the last reference to @s
+ * went, and it is in no list any more. NULL at the end. Takes the lock. */
 typedef bool (*cache_question)(struct kmem_cache *s);
 struct kmem_cache *stele_list_next_pinned(struct kmem_cache *s, cache_question that, bool *gone);
+/* Whether walks of other threads alone keep the cache, but for so many references. */
+bool stele_list_only_pinned(const struct kmem_cache *s, int references);
 
 /* Of every cache, under one hold of the lock, which it takes. @look calls nothing. Ordinary threads. */
 void stele_list_look(void (*look)(struct kmem_cache *, void *), void *arg);
@@ -97,11 +100,6 @@ bool stele_cache_try_sweep(void);
 
 /* In the child of fork(). */
 void stele_list_in_child(void);
-/* Takes the lock `walking`, and lets go of the cache that a walker which is gone had pinned. False: this
- * thread walks already; or another thread does, and @wait is false. */
-bool stele_list_begin_walking(bool wait);
-void stele_list_end_walking(void);
-void stele_walking_in_child(void);
 
 /* ---- walk.c: over all caches ---- */
 

@@ -6,7 +6,11 @@
  *           Either an object is alive: it is reported, and a late free of it is safe. Or another
  *           thread had the slab in its hands for longer than the call waits: that thread is in a
  *           destructor, or stands still, or was lost with the slab.
- * Locks     the CPU set for reading (percpu/cpus.h), walking, then list. A thread that holds the CPU
+ * Walks     A walk of another thread may be at the cache, perhaps in its destructor. The call waits for
+ *           it, so that nothing of the cache runs when the call returns. After five seconds the cache
+ *           is left to the walk, which ends it when it goes on. A walk that was left by a jump never
+ *           does: then the cache stays in memory.
+ * Locks     the CPU set for reading (percpu/cpus.h), then list. A thread that holds the CPU
  *           set waits for no grace period: a callback after one may need the set. So a cache that a
  *           step, a constructor or a destructor destroys meanwhile leaves the list at once; the same
  *           thread empties it later, when it has let go of the set.
@@ -17,7 +21,7 @@
  *           such a wait leaves the cache as it is: in memory, and for readers, out of the list.
  * Order     LIST, SLABS, DESTROYED.
  * Tests     tests/contract/test_cache_create.c  tests/death/destroy_live.c
- *           tests/contract/test_signals_come.c
+ *           tests/contract/test_signals_come.c  tests/contract/test_walk_left.c
  */
 #include "cache/caches.h"
 #include "base/fmt.h"
@@ -243,26 +247,51 @@ static bool pin(struct kmem_cache *s)
 	return listed;
 }
 
-/* Takes @n references away. True: the last one went, and the cache is in no list any more. */
-static bool drop(struct kmem_cache *s, int n)
+#define WALK_PATIENCE (5 * PATIENCE)
+
+enum drop {
+	DROPPED,
+	DROPPED_LAST, /* it is in no list any more */
+	DROP_LATER    /* nothing was done: walks are at it */
+};
+
+static enum drop drop_listed(struct kmem_cache *s, int n, bool patient)
 {
-	bool listed, last;
+	bool pinned = stele_list_only_pinned(s, n);
+
+	s->awaited = pinned && patient;
+	if (s->awaited)
+		return DROP_LATER;
+	if (pinned)
+		stele_say("stele: kmem_cache_destroy %s: a walk of another thread stays at it; "
+			  "kept until the walk goes on\n",
+			  s->name);
+	s->refcount -= n;
+	if (s->refcount)
+		return DROPPED;
+	stele_list_remove(s);
+	return DROPPED_LAST;
+}
+
+/* Takes @n references away. @patient: not while walks of other threads would be the last to have
+ * some. */
+static enum drop drop(struct kmem_cache *s, int n, bool patient)
+{
+	enum drop result = DROPPED;
+	bool listed;
 
 	if (stele_lock(&stele_list_lock) != 0)
-		return false;
+		return DROPPED;
 	listed = stele_list_has(s);
 	if (listed)
-		s->refcount -= n;
-	last = listed && !s->refcount;
-	if (last)
-		stele_list_remove(s);
+		result = drop_listed(s, n, patient);
 	stele_unlock(&stele_list_lock);
 	if (!listed && STELE_DEBUG && stele_is_cache_memory(s) && s->destroyed)
 		stele_report_destroyed((struct stele_call){ "kmem_cache_destroy", NULL }, s);
 	else if (!listed)
 		stele_say("stele: kmem_cache_destroy(%p): not a cache, or already destroyed\n",
 			  (void *)s);
-	return last;
+	return result;
 }
 
 /* Objects that were given to kfree_rcu() come back first. No lock is held: readers may take any. */
@@ -274,24 +303,17 @@ static int wait_for_readers(struct kmem_cache *s)
 	return 2;
 }
 
-/*
- * The call waits for a walk over caches before it drops the cache, as a walk may have pinned it.
- * After that the cache is in no list, and the call waits for readers only, as a callback after a
- * grace period may need the walk's lock.
- */
+/* Once the cache is in no list, the call waits for readers only. */
 void kmem_cache_destroy(struct kmem_cache *s)
 {
-	bool locked, last;
+	enum drop result;
 	int references;
 
 	if (!s)
 		return;
 	references = wait_for_readers(s);
-	/* Not waited for when this is a destructor called by a walk of this very thread. */
-	locked = stele_list_begin_walking(true);
-	last = drop(s, references);
-	if (locked)
-		stele_list_end_walking();
-	if (last)
+	for (int i = 0; (result = drop(s, references, i < WALK_PATIENCE)) == DROP_LATER; i++)
+		stele_os_nap();
+	if (result == DROPPED_LAST)
 		stele_cache_finish(s, __builtin_return_address(0));
 }

@@ -45,7 +45,6 @@ void stele_cache_watch_forks(void)
 	stele_rank_in_child(STELE_RANK_WATCH, stele_cpu_watch_after_fork);
 	stele_rank_in_child(STELE_RANK_CPUS, stele_cpus_after_fork);
 	stele_rank_in_child(STELE_RANK_STEPS, stele_cpu_steps_after_fork);
-	stele_rank_in_child(STELE_RANK_WALKING, stele_walking_in_child);
 	stele_rank_in_child(STELE_RANK_LIST, list_in_child);
 	stele_rank_in_child(STELE_RANK_TRACE, stele_trace_after_fork);
 	stele_rank_in_child(STELE_RANK_TAKING, taking_in_child);

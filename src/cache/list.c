@@ -2,25 +2,31 @@
 /*
  * cache/list.c - which caches there are
  *
- * Idea      A cache is complete before it is listed. A walker pins the cache that it is at by a
- *           reference; the lock `walking` keeps other threads from destroying it meanwhile.
- * Objects   the list and reference counts are under the list lock.
- * Locks     walking, then list. No constructor or destructor ever runs under the list lock, so either
- *           may create and destroy caches.
+ * Idea      A cache is complete before it is listed. A walk pins the cache that it is at by a
+ *           reference, so the cache stays in the list. Any number of threads may walk at the same
+ *           time, and a walk may begin within a walk. An inner walk passes by what its own thread has
+ *           pinned, so a destructor that walks is not called again from there.
+ * Objects   the list, reference counts and pins are under the list lock. A pin names its thread, so
+ *           that others find a thread gone, and let go of its pin. Where no place for a pin is free,
+ *           the reference has no name.
+ * Locks     list. No constructor or destructor ever runs under it, so either may create and destroy
+ *           caches.
+ * Left      A handler may jump out of a walk. Its pin keeps one cache in memory, and no other thread
+ *           waits for it, but the one that destroys this cache, for some seconds (cache/destroy.c).
  * Order     LIST: the child of a fork finds the list without a cache, or with a complete one.
  * Context   ordinary threads, but for the calls named try.
- * Tests     tests/contract/test_cache_create.c
+ * Tests     tests/contract/test_cache_create.c  tests/contract/test_walk_left.c
  */
 #include "cache/caches.h"
+#include "os/os.h"
+#include "percpu/system.h"
 #include "slab/slabs.h"
 #include "slab/checks.h"
 #include "sync/mutex.h"
 #include "sync/ranks.h"
 
-struct stele_mutex stele_walking = STELE_MUTEX(WALKING);
 struct stele_mutex stele_list_lock = STELE_MUTEX(LIST);
 struct kmem_cache *stele_caches;
-static struct kmem_cache *pinned;		 /* by the walk under way */
 static struct kmem_cache *next_of[CACHE_ROUNDS]; /* NULL: a round begins at the first one */
 
 /* The child of a fork finds the list without the cache or with a complete one. */
@@ -106,6 +112,117 @@ void stele_list_look(void (*look)(struct kmem_cache *, void *), void *arg)
 	stele_unlock(&stele_list_lock);
 }
 
+/* ---- pins ---- */
+
+#define PINS 64u
+
+static struct pin {
+	struct kmem_cache *s;	  /* NULL: the place is free */
+	uint64_t token;		  /* of the thread that walks */
+	uint32_t thread, process; /* its name, and where */
+} pins[PINS];
+static unsigned pins_used; /* no place from here on was ever used */
+
+static struct pin *pin_of(const struct kmem_cache *s, uint64_t token)
+{
+	for (unsigned i = 0; i < pins_used; i++)
+		if (pins[i].s == s && pins[i].token == token)
+			return &pins[i];
+	return NULL;
+}
+
+static struct pin *free_pin(void)
+{
+	for (unsigned i = 0; i < pins_used; i++)
+		if (!pins[i].s)
+			return &pins[i];
+	return pins_used < PINS ? &pins[pins_used++] : NULL;
+}
+
+/* The child of a fork finds a reference too many, never too few. */
+static void add_pin(struct kmem_cache *s)
+{
+	struct pin *pin = free_pin();
+
+	s->refcount++;
+	if (!pin)
+		return;
+	pin->token = stele_os_token();
+	pin->thread = stele_thread_name();
+	pin->process = stele_os_process();
+	/* ORDER(LIST) release: after the reference. */
+	fence_release();
+	pin->s = s;
+}
+
+/* True: the last reference went, and the cache is in no list any more. */
+static bool remove_pin(struct kmem_cache *s)
+{
+	struct pin *pin = pin_of(s, stele_os_token());
+
+	if (pin)
+		pin->s = NULL;
+	/* ORDER(LIST) release: before the reference. */
+	fence_release();
+	if (--s->refcount)
+		return false;
+	stele_list_remove(s);
+	return true;
+}
+
+/* The thread comes back no more. A cache whose last reference this was stays, as no thread ends it. */
+static void forget_pin(struct pin *pin)
+{
+	struct kmem_cache *s = pin->s;
+
+	pin->s = NULL;
+	/* ORDER(LIST) release: before the reference. */
+	fence_release();
+	if (s->refcount > 1)
+		s->refcount--;
+}
+
+/* A name that is this thread's now may have been that of a thread that is gone. */
+static bool is_pin_of_gone(const struct pin *pin)
+{
+	return pin->token != stele_os_token() &&
+	       (pin->process != stele_os_process() || pin->thread == stele_thread_name() ||
+		stele_thread_is_gone(pin->thread));
+}
+
+static void forget_the_gone(void)
+{
+	for (unsigned i = 0; i < pins_used; i++)
+		if (pins[i].s && is_pin_of_gone(&pins[i]))
+			forget_pin(&pins[i]);
+}
+
+static int pins_of_others(const struct kmem_cache *s)
+{
+	uint64_t me = stele_os_token();
+	int n = 0;
+
+	for (unsigned i = 0; i < pins_used; i++)
+		n += pins[i].s == s && pins[i].token != me;
+	return n;
+}
+
+bool stele_list_only_pinned(const struct kmem_cache *s, int references)
+{
+	int n;
+
+	forget_the_gone();
+	n = pins_of_others(s);
+	return n && s->refcount - references == n;
+}
+
+/* Whether a walk of this thread goes on without a look at it. */
+static bool is_passed_by(struct kmem_cache *s, cache_question that)
+{
+	return pin_of(s, stele_os_token()) || (s->awaited && pins_of_others(s)) ||
+	       (that && !that(s));
+}
+
 struct kmem_cache *stele_list_next_pinned(struct kmem_cache *s, cache_question that, bool *gone)
 {
 	struct kmem_cache *next;
@@ -113,60 +230,35 @@ struct kmem_cache *stele_list_next_pinned(struct kmem_cache *s, cache_question t
 	*gone = false;
 	if (stele_lock(&stele_list_lock) != 0)
 		return NULL;
+	if (!s)
+		forget_the_gone();
 	next = s ? s->next : stele_caches;
-	while (next && that && !that(next))
+	while (next && is_passed_by(next, that))
 		next = next->next;
 	if (next)
-		next->refcount++;
-	/* ORDER(LIST) release: the child of a fork finds a reference too many, never too few. */
-	fence_release();
-	pinned = next;
-	fence_release();
-	*gone = s && !--s->refcount;
-	if (*gone)
-		stele_list_remove(s);
+		add_pin(next);
+	*gone = s && remove_pin(s);
 	stele_unlock(&stele_list_lock);
 	return next;
 }
 
-/* ---- walks whose thread is gone ---- */
-
-/* No thread goes on with a walk that another thread had begun. */
-static void unpin(void)
-{
-	if (pinned && pinned->refcount > 1)
-		pinned->refcount--;
-	pinned = NULL;
-}
-
-bool stele_list_begin_walking(bool wait)
-{
-	if (wait ? stele_lock(&stele_walking) != 0 : !stele_trylock(&stele_walking))
-		return false;
-	if (stele_walking.abandoned && stele_lock(&stele_list_lock) == 0) {
-		unpin();
-		stele_unlock(&stele_list_lock);
-	}
-	return true;
-}
-
-void stele_list_end_walking(void)
-{
-	stele_unlock(&stele_walking);
-}
-
 /* ---- in the child of fork() ---- */
 
-void stele_walking_in_child(void)
+/* No other thread of the parent goes on with its walk. This one does, if it forked within. */
+static void pins_in_child(void)
 {
-	if (stele_mutex_after_fork(&stele_walking))
-		unpin();
+	forget_the_gone();
+	for (unsigned i = 0; i < pins_used; i++) {
+		pins[i].thread = stele_thread_name();
+		pins[i].process = stele_os_process();
+	}
 }
 
 /* The list is whole at every moment (stele_list_push()), so a child only needs the lock. */
 void stele_list_in_child(void)
 {
 	stele_mutex_after_fork(&stele_list_lock);
+	pins_in_child();
 	/* The thread that validated is not here. */
 	for (struct kmem_cache *s = stele_caches; s; s = s->next)
 		stele_watch_in_child(s);

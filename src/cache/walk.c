@@ -3,13 +3,12 @@
  * cache/walk.c - a walk over all caches, which may create and destroy some
  *
  * Idea      The walker pins the cache that it is at, and holds the CPU set, so that no slot goes. If
- *           the last reference to a cache was its own, it ends that cache.
- * Locks     the CPU set for reading, walking; the list between two caches only.
- * Context   ordinary threads; signals are held back. Another thread's walk may call a destructor, for
- *           as long as that likes: while a thread waits for its end, signals come in, and the CPU set
- *           may change.
+ *           the last reference to a cache was its own, it ends that cache. No lock is held while a
+ *           cache is worked on, as that may call a destructor or report a fault.
+ * Locks     the CPU set for reading; the list between two caches only.
+ * Context   ordinary threads; signals are held back.
  * Tests     tests/contract/test_cache_create.c  tests/contract/test_cpus_races.c
- *           tests/contract/test_signals_come.c
+ *           tests/contract/test_walk_left.c
  */
 #include "cache/caches.h"
 #include "os/os.h"
@@ -27,42 +26,16 @@ static struct kmem_cache *walk_on(struct kmem_cache *s, cache_question that)
 	return next;
 }
 
-/* Waits until no other thread walks. False: this thread does. */
-static bool wait_for_walk(void)
-{
-	if (!stele_list_begin_walking(true))
-		return false;
-	stele_list_end_walking();
-	return true;
-}
-
-/* False: a destructor wants to walk from within a walk, which does its work as well. Otherwise signals
- * are held back; *signals is as they were. */
-static bool begin_walk(uint64_t *signals)
-{
-	do {
-		*signals = stele_cpus_read_held();
-		if (stele_list_begin_walking(false))
-			return true;
-		stele_cpus_let_go();
-		stele_os_signals_release(*signals);
-	} while (wait_for_walk());
-	return false;
-}
-
 void stele_cache_each_that(cache_question that, void (*each)(struct kmem_cache *, void *),
 			   void *arg)
 {
 	struct kmem_cache *s = NULL;
-	uint64_t signals;
+	uint64_t signals = stele_cpus_read_held();
 
-	if (!begin_walk(&signals))
-		return;
 	while ((s = walk_on(s, that))) {
 		STELE_POINT("walk:at");
 		each(s, arg);
 	}
-	stele_list_end_walking();
 	stele_cpus_let_go();
 	stele_os_signals_release(signals);
 	stele_cpus_catch_up();

@@ -16,7 +16,7 @@
  *           how often it reads besides.
  * Order     CPUS: a reader enters its name, then looks for a writer; a writer announces itself, then
  *           looks at the names; all sequentially consistent. The set is what the last writer left.
- * Locks     cpus > steps (hotplug.c) > walking > list (cache/list.c) > taking (take.c);
+ * Locks     cpus > steps (hotplug.c) > list (cache/list.c) > taking (take.c);
  *           sync/ranks.h has all.
  * Fork      the child has no other thread: only its own depth counts. The next writer completes a
  *           change that another thread had begun.

@@ -39,14 +39,11 @@
 		"the table of steps that a slot takes", \
 		"a step that is added or taken out runs for the slots there are", \
 		"free, unless this thread is inside") \
-	STELE_RANK(WALKING, "walking", "cache/list.c", ORDINARY, \
-		"that caches stay while a thread walks over all of them", \
-		"constructors and destructors, which may create, destroy and walk", \
-		"free, unless this thread is inside; the cache that a walk had pinned is let go") \
 	STELE_RANK(LIST, "list", "cache/list.c", ORDINARY, \
-		"the list of caches and their reference counts", \
+		"the list of caches, their reference counts, and where walks are", \
 		"no constructor, no destructor; a cache is made, and no other one is touched", \
-		"free, unless this thread is inside; the list is whole at every moment") \
+		"free, unless this thread is inside; the list is whole at every moment, and caches " \
+		"that walks of other threads had pinned are let go") \
 	STELE_RANK(RUNNER, "runner", "rcu/flavors.c", ORDINARY, \
 		"which flavour of readers each queue of grace periods has", \
 		"no call that waits; registering with the C library", \

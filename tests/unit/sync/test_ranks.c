@@ -173,9 +173,9 @@ static void trying_needs_no_order(void **state)
 	(void)state;
 	listen();
 	wait_for(&locks[STELE_RANK_RUNNER]);
-	assert_true(stele_trylock(&locks[STELE_RANK_WALKING]));
+	assert_true(stele_trylock(&locks[STELE_RANK_STEPS]));
 	assert_int_equal(stele_held_count(), 2);
-	stele_unlock(&locks[STELE_RANK_WALKING]);
+	stele_unlock(&locks[STELE_RANK_STEPS]);
 	stele_unlock(&locks[STELE_RANK_RUNNER]);
 	assert_nothing_said();
 }
@@ -185,22 +185,22 @@ static void a_lock_that_was_tried_and_got_counts_as_held(void **state)
 	(void)state;
 	listen();
 	assert_true(stele_trylock(&locks[STELE_RANK_TRACE]));
-	wait_for(&locks[STELE_RANK_WALKING]);
-	stele_unlock(&locks[STELE_RANK_WALKING]);
+	wait_for(&locks[STELE_RANK_STEPS]);
+	stele_unlock(&locks[STELE_RANK_STEPS]);
 	stele_unlock(&locks[STELE_RANK_TRACE]);
-	assert_said("stele: lock order: 'walking'*'trace'*");
+	assert_said("stele: lock order: 'steps'*'trace'*");
 }
 
 static void waiting_for_oneself_is_an_error_and_no_report(void **state)
 {
 	(void)state;
 	listen();
-	wait_for(&locks[STELE_RANK_WALKING]);
+	wait_for(&locks[STELE_RANK_STEPS]);
 	wait_for(&locks[STELE_RANK_LIST]);
-	assert_int_equal(stele_lock(&locks[STELE_RANK_WALKING]), -EDEADLK);
+	assert_int_equal(stele_lock(&locks[STELE_RANK_STEPS]), -EDEADLK);
 	assert_int_equal(stele_held_count(), 2);
 	stele_unlock(&locks[STELE_RANK_LIST]);
-	stele_unlock(&locks[STELE_RANK_WALKING]);
+	stele_unlock(&locks[STELE_RANK_STEPS]);
 	assert_nothing_said();
 }
 
@@ -323,8 +323,8 @@ static void a_call_that_was_left_is_over(void **state)
 	listen();
 	if (!sigsetjmp(out, 1))
 		never(leave_for_good);
-	wait_for(&locks[STELE_RANK_WALKING]);
-	stele_unlock(&locks[STELE_RANK_WALKING]);
+	wait_for(&locks[STELE_RANK_STEPS]);
+	stele_unlock(&locks[STELE_RANK_STEPS]);
 	assert_nothing_said();
 }
 
