@@ -4,8 +4,8 @@
  *
  * Idea      The library tells its points (sync/atomic.h). A point is in no row when an ordinary
  *           thread passes it at its ordinary work. Other points need a scene of their own
- *           (every_scene.h), or calls of one kind. A point that no thread passes in the fallback
- *           says why, and is a failure as soon as a thread passes it there.
+ *           (every_scene.h), or calls of one kind. A point that no thread passes here, or none in the
+ *           fallback, says why, and is a failure as soon as a thread passes it there.
  * Ways      those that the scene has: a thread of the library holds all signals back, so nothing
  *           makes it jump or exit there.
  */
@@ -28,12 +28,14 @@ enum scene_number {
 	COLD_SLOTS,
 	CHECKED,
 	LOOKED_AT,
+	NOTED,
 	CROWD,
 	STEPPED,
 	LINE_HELD,
 	LINE_LEFT,
 	SCENES,
-	BY_SEQUENCE_ONLY = SCENES /* nowhere in the fallback */
+	BY_SEQUENCE_ONLY = SCENES, /* nowhere in the fallback */
+	NOWHERE
 };
 
 #define ALL_WAYS 15u
@@ -110,6 +112,10 @@ static const struct row rows[] = {
 	ALL_THAT("watch:looks", CHECKED),
 	ALL_THAT("large:look", CHECKED),
 	ALL_THAT("large:looked", LOOKED_AT),
+	ALL_THAT("look:noted", CHECKED),
+	ALL_THAT("look:seen", CHECKED),
+	ALL_THAT("look:leave", NOTED),
+	{ "look:bits-given", NOTED, ALL_WAYS, NULL, VALIDATE },
 	ALL_THAT("names:buries", CROWD),
 	ALL_THAT("fallback:line", STEPPED),
 	ALL_THAT("fallback:pop", STEPPED),
@@ -118,6 +124,8 @@ static const struct row rows[] = {
 	ALL_THAT("line:waits", LINE_HELD),
 	ALL_THAT("line:give-up", LINE_HELD),
 	ALL_THAT("line:gone", LINE_LEFT),
+	/* nowhere */
+	{ "turn:gone", NOWHERE, 0, "the parent of a child of vfork() passes it", 0 },
 	/* nowhere, in the fallback */
 	{ "slot:paused", BY_SEQUENCE_ONLY, 0, "the fallback locks each line and pauses no slot",
 	  0 },
@@ -160,7 +168,7 @@ static bool by_lock; /* the mode */
 
 static inline bool is_nowhere(const struct row *row)
 {
-	return by_lock && row->scene == BY_SEQUENCE_ONLY;
+	return row->scene == NOWHERE || (by_lock && row->scene == BY_SEQUENCE_ONLY);
 }
 
 /* Why no thread can pass it, or NULL. */

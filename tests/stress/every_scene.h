@@ -24,7 +24,7 @@ struct scene {
 	unsigned goes;		    /* 0: the victim; else: so many-th thread of the library */
 	bool alone;		    /* the others start when the victim has gone */
 	bool no_threads;	    /* for the library */
-	const char *linger;	    /* each thread rests at this point */
+	const char *linger;	    /* until the victim has gone, each thread rests at this point */
 	const char *option, *value; /* of the environment */
 };
 
@@ -234,6 +234,11 @@ static const struct scene scenes[SCENES] = {
 			.linger = "watch:looks",
 			.option = "STELE_DEBUG",
 			.value = "FZPU" },
+	[NOTED] = { .name = "noted",
+		    .kind = TYPED,
+		    .linger = "look:noted",
+		    .option = "STELE_DEBUG",
+		    .value = "FZPU" },
 	[CROWD] = { .name = "crowd", .begin = let_a_crowd_die, .kind = RCU, .alone = true },
 	[STEPPED] = { .name = "stepped", .before_call = be_stepped, .kind = TYPED },
 	[LINE_HELD] = { .name = "line held",
