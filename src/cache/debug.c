@@ -16,6 +16,7 @@
 #include "percpu/percpu.h"
 #include "slab/checks.h"
 #include "slab/geometry.h"
+#include "slab/slab_look.h"
 #include <errno.h>
 #include <stele/debug.h>
 
@@ -28,8 +29,7 @@ struct validation {
 /* Not part of the racy look, so that ThreadSanitizer sees the order. */
 static __attribute__((noinline)) bool is_filled(struct run *run)
 {
-	/* ORDER(SLAB_LOOK) acquire: the objects of the slab are filled in. */
-	return load_acquire((_Atomic uint64_t *)&run->recip);
+	return slab_is_shown(&run->recip);
 }
 
 static STELE_RACY_LOOK void validate_run(struct run *run, void *arg)

@@ -15,6 +15,7 @@
 #include "slab/hooks.h"
 #include "slab/checks.h"
 #include "slab/object.h"
+#include "slab/slab_look.h"
 #include "slab/valid.h"
 
 static void construct(const struct kmem_cache *s, const struct run *run)
@@ -61,8 +62,7 @@ unsigned stele_slab_new(struct kmem_cache *s, unsigned where, uint64_t *out, uns
 	run->first = run->base + s->first;
 	if (stele_unlikely(s->meta))
 		stele_layout_fill(s, run);
-	/* ORDER(SLAB_LOOK) release: a thread that validates looks at slabs that are filled. */
-	store_release((_Atomic uint64_t *)&run->recip, s->recip);
+	slab_show(&run->recip, s->recip);
 	if (s->fast_limit)
 		run->tag = tag_make(s->words, (uintptr_t)object_at(run, s->objects - 1));
 	construct(s, run);

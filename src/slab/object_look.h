@@ -13,7 +13,8 @@
  *           makes sure that of the two threads one sees the other.
  * Context   any. No thread waits. One that stalls in a look keeps that object from others.
  * Failure   The note of a thread that is gone is ended by another one (slab/watch.c).
- * Tests     tests/model/object_look.c, tests/contract/test_debug_protected.c
+ * Tests     tests/model/object_look.c, tests/model/slab_look.c,
+ *           tests/contract/test_debug_protected.c
  */
 #ifndef STELE_SLAB_OBJECT_LOOK_H
 #define STELE_SLAB_OBJECT_LOOK_H
@@ -69,6 +70,15 @@ static inline bool look_end(_Atomic uint64_t *note)
 {
 	/* ORDER(OBJECT_LOOK) release: the reads of the object; acquire: of the thread that left it. */
 	return atomic_exchange_explicit(note, 0, ORDER_OBJECT_END) & LOOK_LEFT;
+}
+
+/* Ends the look of a thread that is gone, in its place. Returns the object if it was left to that thread;
+ * else 0. */
+static inline uint64_t look_end_left(_Atomic uint64_t *note)
+{
+	uint64_t object = load_relaxed(note) & ~LOOK_LEFT;
+
+	return object && look_end(note) ? object : 0;
 }
 
 #endif

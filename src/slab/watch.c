@@ -33,6 +33,7 @@
 #include "slab/object.h"
 #include "slab/object_look.h"
 #include "slab/parts.h"
+#include "slab/slab_look.h"
 #include "sync/atomic.h"
 #include "sync/stack.h"
 #include <string.h>
@@ -321,36 +322,26 @@ unsigned stele_watch_slab(struct kmem_cache *s, struct run *run)
 	return found;
 }
 
-/* ORDER(SLAB_LOOK) seq: either a thread that begins to look finds no slab here, or it is seen. */
 bool stele_watch_may_end(struct kmem_cache *s, struct run *run)
 {
-	uint64_t recip = run->recip;
-
-	store_seq((_Atomic uint64_t *)&run->recip, 0);
-	if (!load_seq(&s->looked_at))
-		return true;
-	/* ORDER(SLAB_LOOK) release: it is a filled slab again. */
-	store_release((_Atomic uint64_t *)&run->recip, recip);
-	return false;
+	return slab_hide(&run->recip, &s->looked_at);
 }
 
 /* Ends the look of a thread that is gone, in its place: the caller has taken over its name. */
 static void end_left_look(struct kmem_cache *s)
 {
-	uint64_t object = load_relaxed(&s->look) & ~LOOK_LEFT;
+	uint64_t object = look_end_left(&s->look);
 	struct run *run = object ? stele_run_of((void *)(uintptr_t)object) : NULL;
 
-	if (run && look_end(&s->look))
+	if (run)
 		give_left(s, run, object_number(run, object));
 }
 
 /* Takes the place of @seen, which looks no more. */
 static bool begin_instead(struct kmem_cache *s, uint32_t seen)
 {
-	/* ORDER(SLAB_LOOK) seq */
-	if (!atomic_compare_exchange_strong(&s->looked_at, &seen, stele_thread_name()))
+	if (!slab_look_begin(&s->looked_at, seen, stele_thread_name()))
 		return false;
-	fence_seq();
 	end_left_look(s);
 	return true;
 }
@@ -369,10 +360,7 @@ bool stele_watch_begin(struct kmem_cache *s)
 
 void stele_watch_end(struct kmem_cache *s)
 {
-	uint32_t me = stele_thread_name();
-
-	/* ORDER(SLAB_LOOK) release: done with its slabs. */
-	cas_release(&s->looked_at, &me, 0);
+	slab_look_end(&s->looked_at, stele_thread_name());
 }
 
 /* Whether @seen looks no more: it is gone; it is this thread, which left by a jump; or the cache is
