@@ -10,11 +10,13 @@ Idea      docs/memory-model.md has a section "## TAG" for each tag that src/ use
           paragraph (ABOVE lines at most, none of them blank), or above the function.
           tests/model/README.md has a table with a row for each tag and model: "| TAG | model |
           VARIANT... |", or "| TAG | – | reason |". Each variant of tests/model/models and of the
-          Promela models stands in some row, and no others do.
+          Promela models stands in some row, and no others do. A section names the models of its
+          tag alone, so that there is no second list to fall behind.
 Failure   exit 1; each offence on a line: an operation without a tag, a tag without a section, a
           section whose tag is gone, a section without a test, a test that is not there; a tag
           without a row, a row whose tag, model or variant is gone, a variant without a row, a
-          reason of less than REASON words. No tag at all is an offence too.
+          reason of less than REASON words; a variant in the brackets behind a model of a section.
+          No tag at all is an offence too.
 """
 import re
 
@@ -23,6 +25,7 @@ from rule.tree import c_files, lines_of, root_of, text_of
 TAG = re.compile(r"\bORDER\(([A-Z][A-Z0-9_]*)\)")
 SECTION = re.compile(r"^## ([A-Z][A-Z0-9_]*)$", re.M)
 TEST = re.compile(r"`(tests/[^`*]+)`")
+BRACKETS = re.compile(r"`tests/model/(\w+(?:\.pml)?)(?:\.c)?`\s+\(([^)]*)\)")
 EXAMPLE = "TAG"  # sync/atomic.h says how a tag is written
 DEFINES = "sync/atomic.h"  # the operations themselves
 ABOVE = 8
@@ -133,10 +136,15 @@ def offences_of_rows(rows, tags, variants):
             yield f"{page}: {variant} of {model} stands in no row"
 
 
-def offences_of_models(root, tags):
-    page = root / "tests" / "model" / "README.md"
-    rows = ROW.findall(text_of(page))
-    yield from offences_of_rows(rows, tags, variants_of_models(page.parent))
+def offences_of_models(root, tags, variants):
+    rows = ROW.findall(text_of(root / "tests" / "model" / "README.md"))
+    yield from offences_of_rows(rows, tags, variants)
+
+
+def variants_listed(text, variants):
+    """Each broken variant that a section lists behind a model."""
+    for model, inside in BRACKETS.findall(text):
+        yield from sorted(set(re.findall(r"\w+", inside)) & variants.get(model, set()))
 
 
 def check(*words):
@@ -144,10 +152,11 @@ def check(*words):
     page = root / "docs" / "memory-model.md"
     tags = tags_in(root / "src")
     sections = sections_in(text_of(page))
+    variants = variants_of_models(root / "tests" / "model")
     if not tags:
         yield "src: no ORDER(TAG) here"
     yield from untagged(root)
-    yield from offences_of_models(root, tags)
+    yield from offences_of_models(root, tags, variants)
     for tag, place in tags.items():
         if tag not in sections:
             yield f"{place}: ORDER({tag}) has no section in docs/memory-model.md"
@@ -157,6 +166,8 @@ def check(*words):
         tests = TEST.findall(text)
         if not tests:
             yield f"docs/memory-model.md: {tag} names no test"
+        for variant in variants_listed(text, variants):
+            yield f"docs/memory-model.md: {tag}: {variant} belongs in tests/model/README.md alone"
         for test in tests:
             if not (root / test).exists():
                 yield f"docs/memory-model.md: {tag}: there is no {test}"
