@@ -1,307 +1,243 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * tests/signals/any_context/left_calls.c - TABLE: a handler that never comes back, at every
- * instruction of the data path
+ * tests/signals/any_context/left_calls.c - TABLE: the calls of the library that a handler leaves
  *
- * Idea      A breakpoint stands on one instruction. A thread makes calls until it hits it; there a
- *           signal is sent to it, whose handler leaves: by siglongjmp(), or in a thread of its own
- *           by pthread_exit(). Where the library holds signals back the signal waits, as any other
- *           would, and the handler leaves as soon as the library lets it in. Then another thread
- *           makes every kind of call, and now and then those of the control path: each has to come
- *           back.
- * Lost      what a call had in hand: a sheaf, or three of a thread that ended in the fallback, and
- *           one slab or block that was being made or ended (docs/any-context.md). The phase notes
- *           the objects that it holds itself before each call. They are freed afterwards.
- * Threads   only one runs while a breakpoint stands. The library gets no thread of its own, so
- *           rounds of its grace periods run in the threads that wait for them.
- * Argument  the table, then "jumps" or "exits". "control": the handler of the breakpoint leaves at
- *           once, also where the library holds signals back. That must fail.
- * Failure   a call that does not come back, contents that changed, a bad free, more lost than that,
- *           or a heap that does not hold together.
+ * Idea      left.h leaves the phases at every instruction; here are the calls of the phases, and those
+ *           of the thread that goes on.
+ * Argument  the table, then "jumps", "exits" or "control", as left.h says.
  */
 #include "../../toy_flavor.h"
-#include "left_others.h"
-#include "trap_plant.h"
+#include "left.h"
 
-#include <dlfcn.h>
-#include <errno.h>
-#include <pthread.h>
-#include <setjmp.h>
-#include <signal.h>
-#include <time.h>
+#include <stele/mempool.h>
+#include <stele/page.h>
+#include <stele/rcu.h>
+#include <stele/slab.h>
 
-#define WATCH_SECONDS 60
-#define ENOUGH 15 /* per cent: the others wait, or belong to other modes and to the control path */
-#define EXITS_EVERY 4 /* a thread of its own for one instruction of so many */
+struct thing {
+	uint64_t words[6];
+	struct kvfree_rcu_head rcu;
+};
 
-static bool exits, straight;
+static struct kmem_cache *cache;
+static mempool_t pool;
 
-static struct place *target;
-static unsigned phase_now;
-static unsigned long late; /* leavings, as signals were held back */
+/* ---- the ways to free ---- */
 
-void fail_at(int code, const char *file, int line, const char *what)
+static void free_any(void *p)
 {
-	dprintf(STDERR_FILENO, "%s:%d: not so: %s\n  phase %u, %lu leavings\n", file, line, what,
-		phase_now, left);
-	say_place(target, "breakpoint");
-	_exit(code);
+	kfree(p);
 }
 
-static void on_alarm(int number)
+static void free_typed(void *p)
 {
-	(void)number;
-	fail_at(EXIT_HANGS, __FILE__, __LINE__, "each call comes back");
+	kmem_cache_free(cache, p);
 }
 
-/* ---- threads: none for the library ---- */
-
-static _Thread_local bool makes_threads;
-
-__attribute__((visibility("default"))) int
-pthread_create(pthread_t *thread, const pthread_attr_t *attr, void *(*body)(void *), void *arg)
+static void free_nolock(void *p)
 {
-	static int (*real)(pthread_t *, const pthread_attr_t *, void *(*)(void *), void *);
-
-	if (!makes_threads)
-		return EAGAIN;
-	if (!real)
-		*(void **)&real = dlsym(RTLD_NEXT, "pthread_create");
-	return real(thread, attr, body, arg);
+	kfree_nolock(p);
 }
 
-static pthread_t make_thread_of_test(void *(*body)(void *))
+static void free_later(void *p)
 {
-	pthread_t thread;
-
-	makes_threads = true;
-	MUST(pthread_create(&thread, NULL, body, NULL) == 0);
-	makes_threads = false;
-	return thread;
+	kfree_rcu((struct thing *)p, rcu);
 }
 
-/* ---- leaving ---- */
-
-static _Thread_local volatile bool may_leave;
-static sigjmp_buf out;
-
-static void on_leave(int number)
+static void free_later_nolock(void *p)
 {
-	(void)number;
-	if (!may_leave)
-		return;
-	may_leave = false;
-	left++;
-	if (exits)
-		pthread_exit(NULL);
-	siglongjmp(out, 1);
+	kfree_rcu_nolock((struct thing *)p, rcu);
 }
 
-static bool is_held_back(const ucontext_t *context)
+static void free_virtual(void *p)
 {
-	return sigismember(&context->uc_sigmask, SIGUSR2) == 1;
+	kvfree(p);
 }
 
-static void on_trap(int number, siginfo_t *info, void *context)
+static void free_one_page(void *p)
 {
-	struct place *place = fired(context);
-
-	(void)number, (void)info;
-	MUST(place);
-	unplant(place);
-	place->hit = true;
-	if (!may_leave)
-		return;
-	late += is_held_back(context);
-	if (straight)
-		on_leave(SIGUSR2);
-	pthread_kill(pthread_self(), SIGUSR2);
+	free_pages((unsigned long)p, 1);
 }
 
-/* ---- one instruction ---- */
-
-static char *own_stack(void)
+static void free_element(void *p)
 {
-	static _Thread_local char memory[64 << 10];
-	stack_t stack = { .ss_sp = memory, .ss_size = sizeof(memory) };
-
-	MUST(sigaltstack(&stack, NULL) == 0);
-	return memory;
+	mempool_free(p, &pool);
 }
 
-static void *exit_in_phase(void *arg)
-{
-	own_stack();
-	plant(target);
-	may_leave = true;
-	phases[phase_now]();
-	may_leave = false;
-	return arg;
-}
+/* ---- the phases ---- */
 
-static __attribute__((noinline)) void jump_out_of_phase(void)
+static void by_size(void)
 {
-	plant(target);
-	if (sigsetjmp(out, 1) == 0) {
-		may_leave = true;
-		phases[phase_now]();
+	static const size_t sizes[] = { 8, 96, 512, 4096, 24000, 32768 };
+
+	for (unsigned i = 0; i < 6; i++) {
+		hold(i, kmalloc(sizes[i], GFP_ATOMIC), sizes[i], free_any);
+		let_go(i);
 	}
-	may_leave = false;
 }
 
-/* In the first of its phases that hits it. */
-static void leave_at(struct place *place)
+static void refill(void)
 {
-	unsigned long before = left;
+	for (unsigned i = 0; i < HELD; i++)
+		hold(i, kmem_cache_alloc(cache, GFP_ATOMIC), 72, free_typed);
+	let_all_go();
+}
 
-	target = place;
-	for (phase_now = 0; phase_now < PHASES && left == before; phase_now++) {
-		if (!(place->phases >> phase_now & 1))
-			continue;
-		alarm(straight ? 5 : WATCH_SECONDS);
-		if (exits)
-			pthread_join(make_thread_of_test(exit_in_phase), NULL);
-		else
-			jump_out_of_phase();
-		unplant(place);
+/* Slabs are partial, listed, and dead on their stack. */
+static void partial(void)
+{
+	for (unsigned i = 0; i < HELD; i++)
+		hold(i, kmem_cache_alloc(cache, GFP_ATOMIC), 72, i % 2 ? free_typed : free_nolock);
+	for (unsigned third = 0; third < 3; third++)
+		for (unsigned i = third; i < HELD; i += 3)
+			let_go(i);
+}
+
+static void no_lock(void)
+{
+	for (unsigned i = 0; i < 60; i++)
+		hold(i,
+		     i % 2 ? kmalloc_nolock(1000, 0, NUMA_NO_NODE)
+			   : kmem_cache_alloc_nolock(cache, 0, NUMA_NO_NODE),
+		     72, free_nolock);
+	let_all_go();
+}
+
+/* Memory in slabs rises by more than 2 MiB and falls. */
+static void decay(void)
+{
+	for (unsigned i = 0; i < HELD; i++)
+		hold(i, kmalloc(24000, GFP_ATOMIC), 24000, free_any);
+	let_all_go();
+}
+
+static void bulk(void)
+{
+	static void *p[40];
+
+	MUST(kmem_cache_alloc_bulk(cache, GFP_ATOMIC, 40, p));
+	kmem_cache_free_bulk(cache, 40, p);
+}
+
+static void large(void)
+{
+	static const size_t sizes[] = { 40 << 10, 300 << 10, 600 << 10, 3 << 20, 2200 << 10 };
+
+	for (unsigned i = 0; i < 5; i++)
+		hold(i, kvmalloc(sizes[i], GFP_ATOMIC), sizes[i], free_virtual);
+	let_all_go();
+}
+
+static void resized(void)
+{
+	static const size_t sizes[] = { 64, 300, 4096, 40 << 10, 300 << 10, 100, 0 };
+	void *p = kmalloc(200, GFP_ATOMIC);
+
+	for (unsigned i = 0; i < 7; i++) {
+		p = krealloc(p, sizes[i], GFP_ATOMIC);
+		MUST(p);
+	}
+}
+
+static void pages(void)
+{
+	for (unsigned i = 0; i < 12; i++)
+		hold(i, (void *)__get_free_pages(GFP_ATOMIC, 1), 8192, free_one_page);
+	let_all_go();
+}
+
+static void after_readers(void)
+{
+	for (unsigned i = 0; i < HELD; i++)
+		hold(i, kmalloc(sizeof(struct thing), GFP_ATOMIC), sizeof(struct thing),
+		     i % 4 ? free_later : free_later_nolock);
+	let_all_go();
+}
+
+static void reserve(void)
+{
+	for (unsigned i = 0; i < 8; i++)
+		hold(i, mempool_alloc(&pool, GFP_ATOMIC), 64, free_element);
+	let_all_go();
+}
+
+/* Frames run out, at the first request and later. */
+static void no_frames(void)
+{
+	for (int nth = 1; nth <= 5; nth += 2) {
+		void *p;
+
+		*page_fail = nth;
+		for (unsigned i = 0; i < HELD / 2; i++)
+			if ((p = i % 2 ? kmalloc(3000, GFP_ATOMIC | __GFP_NOWARN)
+				       : kmalloc_nolock(3000, 0, NUMA_NO_NODE)))
+				hold(i, p, 3000, free_any);
+		kvfree(kvmalloc(300 << 10, GFP_ATOMIC | __GFP_NOWARN));
 		*page_fail = 0;
 		let_all_go();
 	}
-	let_others_go_on();
 }
 
-static bool is_reached(const struct place *place)
+/* ---- the thread that goes on ---- */
+
+static void use_data_path(void)
 {
-	return plain(place) && place->phases;
+	void *p[60];
+
+	for (unsigned round = 0; round < 3; round++) {
+		for (unsigned i = 0; i < 60; i++)
+			MUST(p[i] = round ? kmalloc(40u << round * 3, GFP_KERNEL)
+					  : kmem_cache_alloc(cache, GFP_KERNEL));
+		for (unsigned i = 0; i < 60; i++)
+			kfree(p[i]);
+	}
+	MUST(p[0] = mempool_alloc(&pool, GFP_KERNEL));
+	mempool_free(p[0], &pool);
+	MUST(p[0] = kvmalloc(700 << 10, GFP_KERNEL));
+	kvfree(p[0]);
 }
 
-/* Not inlined from what is left out. */
-static bool ours_outside(const struct place *place)
+static void use_control_path(void)
 {
-	return outside(place) && !(place->flags & INLINED_OUT);
-}
+	struct kmem_cache *other = kmem_cache_create("after", 72, NULL, SLAB_NO_MERGE);
+	void *p[20];
 
-static bool ours_in_sequence(const struct place *place)
-{
-	return plain(place) && in_sequence(place) && !(place->flags & INLINED_OUT);
-}
-
-static bool some_reached(const struct place *place)
-{
-	return is_reached(place) &&
-	       (!exits || (place - places) % EXITS_EVERY == first % EXITS_EVERY);
+	MUST(other && kmem_cache_alloc_bulk(other, GFP_KERNEL, 20, p));
+	kmem_cache_free_bulk(other, 20, p);
+	MUST(kmem_cache_shrink(other) == 0);
+	kmem_cache_destroy(other);
+	kvfree_rcu_barrier();
+	stele_deferred_barrier();
+	stele_trim(0);
 }
 
 /* ---- the program ---- */
 
-static void note_phase(struct place *place)
+static void (*const phases[])(void) = {
+	by_size, refill, partial,	no_lock, bulk,	    reserve,
+	resized, pages,	 after_readers, large,	 no_frames, decay,
+};
+#define PHASES (sizeof(phases) / sizeof(phases[0]))
+
+static void run(unsigned number)
 {
-	if (place->hit)
-		place->phases |= 1ull << phase_now;
-	place->hit = false;
-}
-
-static void *run_phase(void *arg)
-{
-	own_stack();
-	phases[phase_now]();
-	return arg;
-}
-
-static void look_at(bool (*which)(const struct place *))
-{
-	each_place(which, plant);
-	if (exits)
-		pthread_join(make_thread_of_test(run_phase), NULL);
-	else
-		phases[phase_now]();
-	each_place(which, unplant);
-	each_place(which, note_phase);
-}
-
-static void look(void)
-{
-	for (phase_now = 0; phase_now < PHASES; phase_now++) {
-		phases[phase_now]();
-		look_at(ours_outside);
-		look_at(ours_in_sequence);
-		look_at(ours_in_sequence);
-	}
-}
-
-static void take_signals(void)
-{
-	struct sigaction trap = { .sa_sigaction = on_trap,
-				  .sa_flags = SA_SIGINFO | SA_ONSTACK | SA_NODEFER };
-	struct sigaction leave = { .sa_handler = on_leave, .sa_flags = SA_ONSTACK };
-	struct sigaction alarmed = { .sa_handler = on_alarm };
-
-	own_stack();
-	MUST(sigaction(SIGTRAP, &trap, NULL) == 0 && sigaction(SIGUSR2, &leave, NULL) == 0 &&
-	     sigaction(SIGALRM, &alarmed, NULL) == 0);
-}
-
-static void *exit_once(void *arg)
-{
-	pthread_exit(arg); /* which loads the unwinder */
-}
-
-static void start_others(void)
-{
-	sem_init(&others_turn, 0, 0);
-	sem_init(&own_turn, 0, 0);
-	pthread_join(make_thread_of_test(exit_once), NULL);
-	make_thread_of_test(be_others);
-}
-
-static void prepare(const char *table)
-{
-	const struct trap_plan plan = { .table = table,
-					.function = (const void *)kmalloc,
-					.function_name = "kmalloc" };
-	const char *some = getenv("ANY_CONTEXT_EVERY");
-
-	every = some && atoi(some) > 1 ? (unsigned)atoi(some) : 1;
-	first = (unsigned)time(NULL) % every;
-	read_table(&plan);
-	*(void **)&valid.area = trap_symbol("stele_area_valid");
-	*(void **)&valid.run = trap_symbol("stele_run_valid");
-	*(void **)&valid.slab = trap_symbol("stele_slab_valid");
-	*(void **)&valid.each = trap_symbol("stele_run_each");
-	valid.heap = trap_symbol("stele_heap");
-	page_fail = trap_symbol("stele_inject_page_fail");
-	cache = kmem_cache_create("left", 72, NULL, SLAB_NO_MERGE);
-	MUST(cache && stele_rcu_set_flavor(&toy_flavor) == 0);
-	MUST(mempool_init_kmalloc_pool(&pool, 4, 64) == 0);
+	phases[number]();
 }
 
 int main(int argc, char **argv)
 {
-	unsigned n = 0, total = 0, phased = 0;
+	struct trap_plan calls = {
+		.function = (const void *)kmalloc,
+		.function_name = "kmalloc",
+		.phases = PHASES,
+		.phase = run,
+		.share = 15,
+	};
 
-	exits = argc > 2 && !strcmp(argv[2], "exits");
-	straight = argc > 2 && !strcmp(argv[2], "control");
-	prepare(argc > 1 ? argv[1] : "");
-	take_signals();
-	start_others();
-	open_text();
-	look();
-	let_all_go();
-	let_others_go_on();
-	for (unsigned i = 0; i < places_count; i++) {
-		total += plain(&places[i]);
-		phased += is_reached(&places[i]);
-		if (some_reached(&places[i])) {
-			leave_at(&places[i]);
-			n++;
-		}
-	}
-	printf("%u instructions, %u of them on the way of these calls; left by %s at %lu of %u, "
-	       "%lu of them late, as signals were held back; at most %lu bytes lost in %u "
-	       "leavings, and %lu runs in all\n",
-	       total, phased, exits ? "pthread_exit()" : "siglongjmp()", left, n, late, lost_most,
-	       ALL_EVERY, runs_lost);
-	fflush(stdout);
-	MUST(phased * 100 >= total * ENOUGH && left * 2 >= n);
+	left_prepare(&calls, argc, argv);
+	cache = kmem_cache_create("left", 72, NULL, SLAB_NO_MERGE);
+	MUST(cache && stele_rcu_set_flavor(&toy_flavor) == 0);
+	MUST(mempool_init_kmalloc_pool(&pool, 4, 64) == 0);
+	left_run();
 	return 0;
 }

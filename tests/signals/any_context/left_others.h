@@ -5,12 +5,12 @@
  * Idea      In its turn it makes each kind of call of the data path, and in every eighth turn those of
  *           the control path. Then it counts what was lost, and looks whether the heap holds
  *           together.
- * Included  by left_calls.c alone.
+ * Included  by left.h alone.
  */
 #ifndef TESTS_ANY_CONTEXT_LEFT_OTHERS_H
 #define TESTS_ANY_CONTEXT_LEFT_OTHERS_H
 
-#include "left_phases.h"
+#include "left_held.h"
 #include "page/heap.h"
 #include "page/run.h"
 
@@ -40,52 +40,26 @@ static void must_be_valid(const char *fault)
 
 static sem_t others_turn, own_turn;
 
-static void use_data_path(void)
-{
-	void *p[60];
+/* Filled in by the program. */
+static void use_data_path(void);
+static void use_control_path(void); /* in the end no sheaf holds an object */
 
-	for (unsigned round = 0; round < 3; round++) {
-		for (unsigned i = 0; i < 60; i++)
-			MUST(p[i] = round ? kmalloc(40u << round * 3, GFP_KERNEL)
-					  : kmem_cache_alloc(cache, GFP_KERNEL));
-		for (unsigned i = 0; i < 60; i++)
-			kfree(p[i]);
-	}
-	MUST(p[0] = mempool_alloc(&pool, GFP_KERNEL));
-	mempool_free(p[0], &pool);
-	MUST(p[0] = kvmalloc(700 << 10, GFP_KERNEL));
-	kvfree(p[0]);
-}
-
-static void use_control_path(void)
-{
-	struct kmem_cache *other = kmem_cache_create("after", 72, NULL, SLAB_NO_MERGE);
-	void *p[20];
-
-	MUST(other && kmem_cache_alloc_bulk(other, GFP_KERNEL, 20, p));
-	kmem_cache_free_bulk(other, 20, p);
-	MUST(kmem_cache_shrink(other) == 0);
-	kmem_cache_destroy(other);
-	kvfree_rcu_barrier();
-	stele_deferred_barrier();
-	stele_trim(0);
-}
-
-/* Bytes of objects that are in use, when no sheaf holds any. */
-static uint64_t in_use(struct stele_stats *stats)
-{
-	stele_stats_read(stats);
-	MUST_HOLD(stats->reports == 0);
-	return stats->slab_bytes - stats->slab_free_bytes;
-}
-
-/* The library's own. */
+/* The library's own. The drop-in has of the first three only what its debug builds call. */
 static struct {
 	const char *(*area)(uint32_t number), *(*run)(const struct run *run),
 		*(*slab)(const struct run *run);
 	void (*each)(void (*look)(struct run *run, void *arg), void *arg);
 	const struct stele_heap *heap;
+	void (*stats)(struct stele_stats *stats);
 } valid;
+
+/* Bytes of objects that are in use, when no sheaf holds any. */
+static uint64_t in_use(struct stele_stats *stats)
+{
+	valid.stats(stats);
+	MUST_HOLD(stats->reports == 0);
+	return stats->slab_bytes - stats->slab_free_bytes;
+}
 
 /* A run in whose making or ending a call was left: the map does not lead to all of it. */
 static void count_if_in_hand(struct run *run, void *in_hand)
@@ -94,9 +68,9 @@ static void count_if_in_hand(struct run *run, void *in_hand)
 		return;
 	if (run->kind == RUN_SLAB && run->bytes > slab_most)
 		slab_most = run->bytes;
-	if (valid.run(run))
+	if (valid.run && valid.run(run))
 		++*(unsigned long *)in_hand;
-	else if (run->kind == RUN_SLAB)
+	else if (valid.slab && run->kind == RUN_SLAB)
 		must_be_valid(valid.slab(run));
 }
 
@@ -106,7 +80,8 @@ static void check_heap(void)
 	unsigned long in_hand = 0;
 
 	for (uint32_t i = 0; i < valid.heap->areas_max && i < valid.heap->zones[0].high; i++)
-		must_be_valid(valid.area(i));
+		if (valid.area)
+			must_be_valid(valid.area(i));
 	valid.each(count_if_in_hand, &in_hand);
 	MUST_HOLD(in_hand <= left);
 	runs_lost = in_hand;

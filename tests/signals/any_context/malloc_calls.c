@@ -116,7 +116,7 @@ static void in_handler(void)
 
 static void pairs(void)
 {
-	volatile size_t zero = 0, two = 2;
+	volatile size_t zero = 0, two = 2, no_power = 48;
 	struct object o;
 
 	for (unsigned way = 0; way < WAYS; way++)
@@ -127,6 +127,7 @@ static void pairs(void)
 	free(malloc(0));
 	MUST(!realloc(malloc(now->size), zero));
 	free(reallocarray(NULL, two, now->size));
+	free(memalign(no_power, now->size));
 	MUST(malloc_usable_size(NULL) == 0);
 }
 
