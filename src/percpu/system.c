@@ -16,6 +16,7 @@
 #include "base/auxv.h"
 #include "base/options.h"
 #include "os/os.h"
+#include "percpu/fast_path.h"
 #include "percpu/percpu.h"
 #include <stdint.h>
 #include <sys/auxv.h>
@@ -51,43 +52,25 @@ static long dead_area_offset(void)
 
 /* ---- the switch of the fast paths ---- */
 
-static _Atomic long fast_area; /* for the fast steps while they are open; 0 before the choice */
-static _Atomic uint32_t fast_closed; /* the reasons */
+static struct fast_path fast_path;
 
-/* Written while others read it, a word at once. Unchanged it is not written at all. */
-static void set_hot_rseq(long area)
-{
-	if (__atomic_load_n(&stele_hot.rseq, __ATOMIC_RELAXED) != area)
-		__atomic_store_n(&stele_hot.rseq, area, __ATOMIC_RELAXED);
-}
-
-/* ORDER(TRACE) sequentially consistent: the start and the switch each store one word and then
- * look at the other; the later one sees both. */
 static void apply_fast_path(void)
 {
-	uint32_t closed;
-
-	do {
-		closed = load_seq(&fast_closed);
-		if (load_seq(&fast_area))
-			set_hot_rseq(closed ? dead_area_offset() : load_seq(&fast_area));
-	} while (closed != load_seq(&fast_closed));
+	fast_path_apply(&fast_path, &stele_hot.rseq, dead_area_offset());
 }
 
 void stele_fast_path(uint32_t reason, bool open)
 {
-	/* ORDER(FAST_PATH) sequentially consistent: said, then applied. */
 	if (open)
-		and_seq(&fast_closed, ~reason);
+		fast_path_open(&fast_path, reason);
 	else
-		or_seq(&fast_closed, reason);
+		fast_path_close(&fast_path, reason);
 	apply_fast_path();
 }
 
 static void choose_fast_path(long area)
 {
-	/* ORDER(FAST_PATH) sequentially consistent: said, then applied. */
-	store_seq(&fast_area, area);
+	fast_path_choose(&fast_path, area);
 	apply_fast_path();
 }
 

@@ -1,0 +1,75 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * percpu/fast_path.h - the word by which the fast paths are open or closed
+ *
+ * Idea      The start of the heap says which area the fast steps use; others say reasons to close the
+ *           fast paths, each its own bit. Each of them says its own first. Then it writes the word that
+ *           the fast paths read, as both say, and looks at both again. If one of them has changed
+ *           meanwhile, it writes the word anew: it may have overwritten what another thread wrote.
+ * States    the word: the area, while there is no reason; else the dead area, where each fast step fails.
+ *           It stays as it is until the start has said an area.
+ * Order     FAST_PATH: all of it is sequentially consistent. A thread writes the word before it looks
+ *           again. Another thread says its own before it reads the word. So either the first one sees
+ *           what the second says, or the second one sees the word and puts it right.
+ * Context   any. A thread tries again only when another one has said something meanwhile.
+ * Tests     tests/model/fast_path.c, tests/contract/test_trace.c
+ */
+#ifndef STELE_PERCPU_FAST_PATH_H
+#define STELE_PERCPU_FAST_PATH_H
+
+#include "sync/atomic.h"
+
+/* A model shows what happens without. */
+#ifndef ORDER_FAST_SET
+#define ORDER_FAST_SET memory_order_seq_cst
+#endif
+
+struct fast_path {
+	_Atomic long area;	 /* for the fast steps while they are open; 0 before the choice */
+	_Atomic uint32_t closed; /* the reasons */
+};
+
+/* Others read @word meanwhile. Unchanged it is not written at all. */
+static inline void fast_path_set(long *word, long area)
+{
+	/* ORDER(FAST_PATH) sequentially consistent: what is said, then the word. */
+	if (atomic_load_explicit((_Atomic long *)word, ORDER_FAST_SET) != area)
+		/* ORDER(FAST_PATH) sequentially consistent: the word, then what is said. */
+		atomic_store_explicit((_Atomic long *)word, area, ORDER_FAST_SET);
+}
+
+/* The word becomes what is said. @dead: the area that is never one's own. */
+static inline void fast_path_apply(struct fast_path *path, long *word, long dead)
+{
+	uint32_t closed;
+	long area;
+
+	/* ORDER(FAST_PATH) sequentially consistent: said by any thread, then looked at. */
+	do {
+		closed = load_seq(&path->closed);
+		area = load_seq(&path->area);
+		if (area)
+			fast_path_set(word, closed ? dead : area);
+		/* ORDER(FAST_PATH) sequentially consistent: the word, then what is said. */
+	} while (closed != load_seq(&path->closed) || area != load_seq(&path->area));
+}
+
+static inline void fast_path_close(struct fast_path *path, uint32_t reason)
+{
+	/* ORDER(FAST_PATH) sequentially consistent: said, then applied. */
+	or_seq(&path->closed, reason);
+}
+
+static inline void fast_path_open(struct fast_path *path, uint32_t reason)
+{
+	/* ORDER(FAST_PATH) sequentially consistent: said, then applied. */
+	and_seq(&path->closed, ~reason);
+}
+
+static inline void fast_path_choose(struct fast_path *path, long area)
+{
+	/* ORDER(FAST_PATH) sequentially consistent: said, then applied. */
+	store_seq(&path->area, area);
+}
+
+#endif
