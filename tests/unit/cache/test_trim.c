@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Tests of cache/shrink.c and cache/decay.c: the cost of trimming does not grow with the number
- * of caches, only with the caches that have something to give; statistics lock the list of caches once;
- * and one free of a shrinking program looks at a bounded number of caches.
+ * of caches, only with the caches that have something to give; statistics lock the list of caches once,
+ * and slabinfo looks at the runs once; and one free of a shrinking program looks at a bounded number of caches.
  *
  * Measure   system calls: each hold of signals is two, each barrier one.
  */
@@ -12,6 +12,8 @@
 #include "slab/kmem_cache.h"
 #include "sync/grace.h"
 #include <stele/stats.h>
+#include <sys/mman.h>
+#include <unistd.h>
 
 #include "../unit.h"
 
@@ -119,6 +121,53 @@ static void statistics_cost_the_same_with_many_caches(void **state)
 	assert_int_equal(calls, few);
 }
 
+void __real_stele_run_each(void (*each)(struct run *, void *), void *arg);
+void __wrap_stele_run_each(void (*each)(struct run *, void *), void *arg);
+static unsigned looks_at_runs;
+
+void __wrap_stele_run_each(void (*each)(struct run *, void *), void *arg)
+{
+	looks_at_runs++;
+	__real_stele_run_each(each, arg);
+}
+
+static unsigned lines_with(const char *text, const char *part)
+{
+	unsigned n = 0;
+
+	while ((text = strstr(text, part))) {
+		n++;
+		text += strlen(part);
+	}
+	return n;
+}
+
+static void slabinfo_looks_at_the_runs_once_for_all_caches(void **state)
+{
+	static char text[MOST * 256];
+	int file = memfd_create("slabinfo", 0);
+	void *ones[MOST], *two[2];
+
+	(void)state;
+	make_until(MOST);
+	for (unsigned i = 0; i < MOST; i++)
+		ones[i] = kmem_cache_alloc(&caches[i], 0);
+	for (unsigned i = 0; i < 2; i++)
+		two[i] = kmem_cache_alloc(&busy, 0);
+	stele_shrink_all(0); /* what rests in sheaves counts, too */
+	looks_at_runs = 0;
+	stele_slabinfo_write(file);
+	assert_int_equal(looks_at_runs, 1);
+	assert_true(pread(file, text, sizeof(text) - 1, 0) > 0);
+	assert_int_equal(lines_with(text, "one of many            1 "), MOST);
+	assert_int_equal(lines_with(text, "\nbusy                   2 "), 1);
+	close(file);
+	for (unsigned i = 0; i < 2; i++)
+		kmem_cache_free(&busy, two[i]);
+	for (unsigned i = 0; i < MOST; i++)
+		kmem_cache_free(&caches[i], ones[i]);
+}
+
 static void a_trim_costs_in_proportion_to_its_gain(void **state)
 {
 	unsigned one, four;
@@ -175,6 +224,7 @@ int main(void)
 		cmocka_unit_test(a_trim_with_nothing_to_give_is_cheap),
 		cmocka_unit_test(a_trim_costs_in_proportion_to_its_gain),
 		cmocka_unit_test(a_shrinking_program_empties_few_caches_at_once),
+		cmocka_unit_test(slabinfo_looks_at_the_runs_once_for_all_caches),
 		cmocka_unit_test(a_trim_is_as_cheap_where_rcu_is_used),
 	};
 
