@@ -93,6 +93,18 @@ static void queue_sheaf(struct kmem_cache *s, uint64_t top, uint64_t how)
 			 count * s->size);
 }
 
+/* A barrier sees it that comes after the objects were given, as any that it waits for. */
+static void note_giving(struct kmem_cache *s)
+{
+	if (stele_unlikely(!load_relaxed(&s->gives)))
+		store_relaxed(&s->gives, true);
+}
+
+bool stele_rcu_has_given(struct kmem_cache *s)
+{
+	return load_relaxed(&s->gives) || load_relaxed(&s->idle_kept);
+}
+
 /* Replaces RCU, seen as @old, by the empty sheaf @new; @old then waits for readers. */
 static void replace_rcu(struct kmem_cache *s, uint64_t old, uint64_t new)
 {
@@ -101,6 +113,7 @@ static void replace_rcu(struct kmem_cache *s, uint64_t old, uint64_t new)
 	struct name name;
 	bool named = in_hand_enter(&handing, stele_thread_name(), &name);
 
+	note_giving(s);
 	if (!named || !stele_pcpu_cas(s->words, WORD_RCU, old, new)) {
 		stele_sheaf_put(s, new, EFFORT_USUAL);
 	} else if (stele_is_sheaf(old)) {

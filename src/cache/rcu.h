@@ -11,6 +11,8 @@ struct name;
 
 /* Pushes @p where it waits for readers. False: not now, or never in this cache. Any context. */
 bool stele_rcu_push(struct kmem_cache *s, void *p);
+/* A quick look: a flush may find something. */
+bool stele_rcu_has_given(struct kmem_cache *s);
 /* All that was pushed before waits for readers, or is done. 0, or -errno as
  * stele_pcpu_take_all(). Ordinary threads. */
 int stele_rcu_flush(struct kmem_cache *s);

@@ -5,6 +5,7 @@
  * Idea      Sheaves and objects that wait are given to the queues; each queue's runner answers once
  *           all that was in it has been freed. A process that never used a grace period has nothing
  *           to wait for.
+ * Bound     A barrier for all works on the caches that objects were ever given of, not on the others.
  * Context   ordinary threads.
  * Tests     tests/contract/test_rcu_free.c, tests/contract/test_rcu_waits.c
  */
@@ -23,7 +24,7 @@ void kvfree_rcu_barrier(void)
 {
 	if (!stele_grace_used())
 		return;
-	stele_cache_each(flush, NULL);
+	stele_cache_each_that(stele_rcu_has_given, flush, NULL);
 	for (int i = 0; i < STELE_GRACES; i++)
 		if (i == 0 || stele_graces[i].flavor)
 			stele_grace_runner->barrier(&stele_graces[i], NULL);

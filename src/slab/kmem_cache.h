@@ -77,6 +77,7 @@ struct kmem_cache {
 	_Atomic uint64_t slabs;
 	_Atomic uint64_t in_rcu;   /* sheaves and objects that wait for readers */
 	_Atomic bool fault_marked; /* stele_fault_cache() */
+	_Atomic bool gives;	   /* a slot had a sheaf for kfree_rcu() */
 	struct barn barn __attribute__((aligned(64)));
 
 	/* Under the list lock (cache/list.c). */

@@ -217,6 +217,12 @@ static void create(void)
 	kmem_cache_destroy(kmem_cache_create("other", 900, NULL, 0));
 }
 
+static void barrier(void)
+{
+	deferred();
+	kvfree_rcu_barrier();
+}
+
 static const struct kind kinds[] = {
 	{ "40 objects of a cache", objects, 1 },
 	{ "40 blocks of up to 4 KiB", small_blocks, 1 },
@@ -235,6 +241,7 @@ static const struct kind kinds[] = {
 	{ "kmem_cache_create()", create, 1 },
 	{ "stele_trim()", trim, 6 },
 	{ "stele_stats_read()", read_stats, 6 },
+	{ "kvfree_rcu_barrier()", barrier, 6 },
 };
 #define KINDS (sizeof(kinds) / sizeof(kinds[0]))
 
