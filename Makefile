@@ -37,11 +37,16 @@ bench:
 	bench/run
 
 # STORM_SECONDS, when given, is read by tests/signals/storms/.
+# POINTS: the tests that stop at the named points of a debug build.
 stress: export STORM_SECONDS ?=
+stress: POINTS = every_pair inject attack_abandon attack_fork
 stress:
 	scripts/setup check
 	scripts/build release
+	scripts/build debug
 	meson test -C build/release --no-rebuild --suite stress --print-errorlogs
+	for mode in 1 0; do STELE_RSEQ=$$mode meson test -C build/debug --no-rebuild --print-errorlogs \
+		$(POINTS) || exit 1; done
 
 lab:
 	scripts/setup lab
@@ -70,7 +75,7 @@ help:
 	@echo 'make check-all  the same and everything else: sanitizers, clang, aarch64, models, guests'
 	@echo 'make demo       real programs with glibc malloc and with Stele, side by side'
 	@echo 'make bench      speed and memory against other allocators'
-	@echo 'make stress     the long-running stress tests; STORM_SECONDS=60 shortens the half hour'
+	@echo 'make stress     the long stress tests; STORM_SECONDS=60 shortens the storms'
 	@echo 'make lab        the tests in real kernels under QEMU, where CPUs go and come: the long form'
 	@echo 'make model      the models under the checker GENMC=path/to/genmc, every broken variant too'
 	@echo 'make install    install under PREFIX (now $(PREFIX)), staged under DESTDIR if set'
