@@ -12,8 +12,9 @@
  * Nodes     A slot takes from its node's barn. An object that is freed on another node than its own
  *           goes to its slab at once.
  * Order     SLOT, STACK.
+ * Context   any; nothing waits.
  * Failure   a lost race or a busy slot: the sheaf in hand goes to the barn and the single
- *           object takes the next way; nothing waits.
+ *           object takes the next way.
  * Limits    not bounded: a constructor, clearing the object, opening a new area, and the search
  *           of areas for free frames, which grows with the memory in use. A compare-and-swap
  *           that others win is tried again.

@@ -4,6 +4,8 @@
  *
  * Idea      Constructors may run after the first allocation, so no allocation needs this file. A
  *           clean fork (fork.c) and the reports at exit (at_exit.c) need it.
+ * Context   the thread that loads the library, and the one that ends the process. stele_cache_start():
+ *           any; a second call does no harm.
  * Tests     tests/tools/test_stele.sh  tests/stress/forks.c
  */
 #include "cache/caches.h"

@@ -4,6 +4,8 @@
  *
  * Idea      Written in C, so that the drop-in does not pull in the C++ library. Where the caller has
  *           one, its new-handler is called and std::bad_alloc thrown through it (cxx_library.c).
+ * Context   any, while there is memory. A call that finds none may look a function up in the C++ library,
+ *           which takes the loader's lock (cxx_library.c), and calls the program's new-handler.
  * Failure   the throwing forms: new-handler until it gives memory, then bad_alloc; without
  *           a C++ library abort(). The nothrow forms: NULL. An alignment that is no power of two
  *           is refused at once.

@@ -13,6 +13,7 @@
  *           then a new area is opened. Only where the answer would be NULL it looks at every area,
  *           and again while other threads have areas in their hands (stele_zones_find_late()).
  * Order     AREA (page/area.h).
+ * Context   any. A search that would answer NULL yields to threads that have areas in their hands.
  * Failure   -1; a claim that found no row is returned before the next area is tried.
  * Tests     tests/unit/page/test_run.c, tests/unit/page/test_long.c
  */

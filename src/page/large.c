@@ -9,6 +9,8 @@
  *           shrinking: page/resize.c.
  * States    an area's count: page/open.h.
  * Order     AREA, PAGEMAP.
+ * Context   any. A call that finds no memory takes back what the caches keep, and closes the empty areas;
+ *           with flags that do not allow reclaim it does neither.
  * Failure   NULL; areas taken so far are returned.
  * Tests     tests/unit/page/test_large.c
  */

@@ -5,6 +5,7 @@
  * Idea      A run is a row of frames (page/frames.c) with a descriptor (page/descriptors.c), which the
  *           page map leads to.
  * Order     PAGEMAP (page/run.h).
+ * Context   any.
  * Failure   NULL; a descriptor that gets no frames goes back.
  * Tests     tests/unit/page/test_run.c
  */

@@ -9,6 +9,7 @@
  *           In the fallback each line is emptied under its own lock instead, and nothing pauses.
  *           The steps are in percpu/close.h.
  * Order     SLOT, SLOT_READY: percpu/show.h
+ * Context   see percpu/close.h; whether a slot is shown, and what its words tell: any.
  * Tests     tests/model/show.c  tests/model/take.c  tests/model/pairs.c  tests/model/hotplug.pml
  *           tests/unit/percpu/test_hotplug.c
  */

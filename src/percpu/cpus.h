@@ -18,6 +18,8 @@
  *           looks at the names; all sequentially consistent. The set is what the last writer left.
  * Locks     cpus > steps (hotplug.c) > list (cache/list.c) > taking (take.c);
  *           sync/ranks.h has all.
+ * Context   ordinary threads, since a reader waits for the writer, and the writer for readers. Whether a
+ *           slot is online: any.
  * Fork      the child has no other thread: only its own depth counts. The next writer completes a
  *           change that another thread had begun.
  * Tests     tests/unit/percpu/test_hotplug.c  tests/model/hotplug.pml  tests/model/hotplug.c

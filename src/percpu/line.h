@@ -20,6 +20,7 @@
  *           SLOT_HIGH: sequentially consistent, store then load on both sides.
  *           SLOT: the lock is taken with acquire and freed with release. The system says that a
  *           holder is gone after all that the holder did.
+ * Context   any; nothing waits here.
  * Tests     tests/model/line.c  tests/model/slots.c
  */
 #ifndef STELE_PERCPU_LINE_H

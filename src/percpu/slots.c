@@ -9,6 +9,7 @@
  *           Code that looks at slots from outside looks at all that were begun, shown or not.
  * States    of an entry of slots[]: percpu/show.h
  * Order     SLOT_READY, SLOT_HIGH, LINE: percpu/show.h, percpu/line.h
+ * Context   any; stele_pcpu_init(): the thread that starts the heap.
  * Failure   memory for a slot cannot be mapped: the slot stays on the shared block and
  *           its threads work without sheaves.
  * Tests     tests/unit/percpu/  tests/model/slots.c  tests/model/line.c

@@ -14,6 +14,8 @@
  * Locks     taking: one taker at a time. With two, the mark that one finds after its barrier
  *           could be the other's, put there after the owner had moved the top: it would take a
  *           top out of date.
+ * Context   with @wait, and for WORD_RCU: ordinary threads. Without @wait any: the call waits neither for
+ *           the lock nor for a holder.
  * Fork      A taker that is gone (another thread of the parent, or a child of vfork() that was
  *           killed) leaves marks and pauses. The next taker finds the lock abandoned and clears
  *           them. The sheaf that a mark stood for is lost.

@@ -8,6 +8,7 @@
  *           calls.
  * Objects   watcher, stop: under `lock`. A thread that was told to stop is waited for without it.
  *           It runs where the program's other threads may, so that they decide.
+ * Context   ordinary threads that do not hold the CPU set. The watcher has all signals held back.
  * Fork      the child has no watcher.
  * Tests     tests/contract/test_cpus_system.c  tests/contract/test_cancel.c
  */

@@ -18,6 +18,8 @@
  * Nested    A destructor that is called in a round may wait for rounds itself. They are run inside
  *           of that one, with its hand, which is done later than they are.
  * Order     GRACE, GRACE_ROUND (sync/grace.h), RUNNER, ROUNDS (rcu/runner.h).
+ * Context   the runner, which has all signals held back; an ordinary thread that waits where no thread
+ *           can be made; a callback of a round, which may wait for rounds.
  * Limits    Where no thread can be made, a destructor that waits for readers waits with signals
  *           held back, as it is called with signals held back.
  *           A handler that jumps out of liburcu's synchronize_rcu() leaves liburcu's lock held.

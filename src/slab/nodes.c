@@ -12,6 +12,7 @@
  *           them gives its own back. The parts for a new node are made outside of all locks, as
  *           that allocates (cache/memory.c).
  * Order     NODES: slab/nodes.h. CACHE_BOOT
+ * Context   making and freeing: ordinary threads; making waits for boot.
  * Failure   -ENOMEM: the parts that were made stay, and the next call goes on from there.
  * Tests     tests/model/nodes.c, tests/contract/test_node.c
  */
