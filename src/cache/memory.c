@@ -67,7 +67,7 @@ struct kmem_cache *stele_cache_with_nodes(struct kmem_cache *s)
 
 struct kmem_cache *stele_cache_take(void)
 {
-	/* ORDER(LIST) acquire: it is complete. */
+	/* ORDER(LIST) acquire: the cache of caches is complete. */
 	if (!load_acquire(&cache_cache_ready) && boot_cache_cache() != 0)
 		return NULL;
 	return stele_cache_with_nodes(stele_alloc_anywhere(&cache_cache, __GFP_ZERO));

@@ -11,26 +11,27 @@ struct name;
 
 /* Pushes @p where it waits for readers. False: not now, or never in this cache. Any context. */
 bool stele_rcu_push(struct kmem_cache *s, void *p);
-/* A quick look: a flush may find something. */
+/* Whether a flush may find something; a quick look. */
 bool stele_rcu_has_given(struct kmem_cache *s);
 /* All that was pushed before waits for readers, or is done. 0, or -errno as
  * stele_pcpu_take_all(). Ordinary threads. */
 int stele_rcu_flush(struct kmem_cache *s);
-/* The same, and then it is done. */
+/* Does the same, and waits until all of it is done. */
 int stele_rcu_barrier(struct kmem_cache *s);
 /* Whether something of @s waits for readers. ORDER(GRACE_ROUND) acquire: if not, it is done. */
 static inline bool stele_rcu_waits(const struct kmem_cache *s)
 {
 	return load_acquire(&s->in_rcu) || load_acquire(&s->slabs) >= SLAB_DYING;
 }
-/* A sheaf or an object waits; it does not wait any more, after which @s may be gone. */
+/* A sheaf or an object of @s begins to wait. */
 static inline void stele_rcu_count(struct kmem_cache *s)
 {
 	add_relaxed(&s->in_rcu, 1);
 }
+/* It has ended its wait. The cache may be gone after this call. */
 static inline void stele_rcu_uncount(struct kmem_cache *s)
 {
-	/* ORDER(GRACE_ROUND) release: it is done. */
+	/* ORDER(GRACE_ROUND) release: the sheaf or object is done. */
 	atomic_fetch_sub_explicit(&s->in_rcu, 1, memory_order_release);
 }
 /* Sheaves that wait, for statistics. */

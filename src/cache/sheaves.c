@@ -32,7 +32,7 @@ static __attribute__((noinline, cold)) bool boot_sheaf_caches(bool wait)
 			stele_slab_boot(&sheaf_caches[i], "stele-sheaf", 256u << i, 256u << i,
 					SLAB_NO_MERGE | SLAB_NO_SHEAVES | SLAB_KEPT |
 						SLAB_SPARABLE | SLAB_OWN);
-		/* ORDER(CACHE_BOOT) release: they are filled in. */
+		/* ORDER(CACHE_BOOT) release: the caches are filled in. */
 		stele_slab_boot_end(&sheaf_caches_ready);
 	}
 	return ready_look(&sheaf_caches_ready);

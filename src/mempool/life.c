@@ -30,7 +30,7 @@ static bool add_part(struct reserve *r, unsigned part, unsigned places, void *p)
 	bool used = cas_acq_rel(&r->part[part], &none, p);
 
 	STELE_POINT("mempool:part");
-	/* ORDER(RESERVE) acquire: another thread's part; release: as above. */
+	/* ORDER(RESERVE) acquire: another thread's part is empty; release: the part is there. */
 	cas_acq_rel(&r->places, &places, reserve_part_start(part) + reserve_part_size(part));
 	return used;
 }

@@ -132,7 +132,7 @@ static inline bool reserve_take(struct reserve *r, void **out, unsigned n)
 		if (counts_elements(old) < n)
 			return false;
 		new = old - n *(RESERVE_ELEMENT + RESERVE_PLACE);
-		/* ORDER(RESERVE) acquire: as many are stored as were counted. */
+		/* ORDER(RESERVE) acquire: as many elements are stored as were counted. */
 	} while (!atomic_compare_exchange_weak(&r->counts, &old, new));
 	STELE_POINT("reserve:owed");
 	for (unsigned i = 0; i < n; i++)
@@ -199,7 +199,7 @@ static inline void *reserve_drop(struct reserve *r)
 	do {
 		if (counts_places(old) <= counts_limit(old) || !counts_elements(old))
 			return NULL;
-		/* ORDER(RESERVE) acquire: as many are stored as were counted. */
+		/* ORDER(RESERVE) acquire: as many elements are stored as were counted. */
 	} while (!atomic_compare_exchange_weak(&r->counts, &old,
 					       old - RESERVE_ELEMENT - RESERVE_PLACE));
 	return reserve_fetch(r, counts_elements(old) - 1);

@@ -48,10 +48,11 @@ static inline struct rooms area_rooms(void)
 			       stele_room_tops };
 }
 
-/* Frames of an area were returned; an area was opened; it has no row of this class, and its
- * word may say that it has. */
+/* Frames of an area were returned. */
 void stele_room_freed(uint32_t number, unsigned first, unsigned n);
+/* An area was opened. */
 void stele_room_opened(uint32_t number);
+/* The caller found no row of this class in an area. Its word may say that it has one. */
 void stele_room_look(uint32_t number, unsigned class);
 /* The lowest free row of more frames than an area has, in areas that are open, or -1. The search
  * begins at area *from, and moves *from behind the row. */

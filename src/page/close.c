@@ -228,7 +228,7 @@ static uint32_t close_below(const struct stele_zone *zone, uint32_t at, struct c
 	return at;
 }
 
-/* ORDER(SPAN) acquire: they were opened. */
+/* ORDER(SPAN) acquire: the areas below were opened. */
 static void close_some(struct stele_zone *zone, struct closing *c)
 {
 	uint32_t high = load_acquire(&zone->high), at = load_relaxed(&zone->closing);
@@ -279,7 +279,7 @@ static bool forgive(uint32_t number)
 	return true;
 }
 
-/* ORDER(SPAN) acquire: they were opened. */
+/* ORDER(SPAN) acquire: the areas below were opened. */
 bool stele_areas_look_again(struct stele_zone *zone)
 {
 	uint32_t high = load_acquire(&zone->high), found = 0, tries = AGAIN;

@@ -26,7 +26,7 @@ static struct run *new_descriptor(void)
 		end = at + sizeof(struct run) - stele_heap.descriptors_at;
 		if (stretch_reach(&stele_tables[TABLE_RUNS], end, end + end / 8) != 0)
 			return NULL;
-		/* ORDER(STRETCH) release: it is mapped. */
+		/* ORDER(STRETCH) release: the descriptor is mapped. */
 	} while (!cas_release(&stele_heap.next_descriptor, &at, at + sizeof(struct run)));
 	return (struct run *)(stele_hot.base + at);
 }

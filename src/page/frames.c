@@ -157,7 +157,8 @@ static int64_t take_near(const struct stele_zone *zone, uint32_t number, unsigne
 
 /*
  * In areas from @from on that may have room: a few whose rows may be too short, then such as have
- * long ones unless another thread is faster. ORDER(SPAN) acquire: they were opened.
+ * long ones unless another thread is faster. ORDER(SPAN) acquire: the areas below were
+ * opened.
  */
 static int64_t take_from(const struct stele_zone *zone, uint32_t from, unsigned frames,
 			 unsigned align)
@@ -180,7 +181,7 @@ static int64_t take_from(const struct stele_zone *zone, uint32_t from, unsigned 
 	return -1;
 }
 
-/* Where the answer would be NULL: in all areas. ORDER(SPAN) acquire: they were opened. */
+/* Where the answer would be NULL: in all areas. ORDER(SPAN) acquire: the areas below were opened. */
 static int64_t take_anywhere(struct stele_zone *zone, unsigned frames, unsigned align)
 {
 	uint32_t high = load_acquire(&zone->high);

@@ -27,13 +27,13 @@ int stele_row_take_parts(uint64_t frame, unsigned n,
 int stele_row_take_part(uint32_t number, unsigned first, unsigned n);
 /* The whole row, of areas that are open. */
 bool stele_row_take(uint64_t frame, unsigned n);
-/* They count as touched from now on: how many were before. */
+/* The frames count as touched from now on. Returns how many of them did before. */
 unsigned stele_row_touch(uint64_t frame, unsigned n);
-/* Clears those that were touched. */
+/* Clears the frames that were touched. */
 void stele_row_zero(uint64_t frame, unsigned n);
 void stele_row_return(uint64_t frame, unsigned n);
 
-/* The same as stele_row_touch(); and they are in use. */
+/* Does what stele_row_touch() does. The frames count as in use as well. */
 static inline unsigned row_taken(uint64_t frame, unsigned n)
 {
 	unsigned already = stele_row_touch(frame, n);

@@ -21,9 +21,9 @@ struct run;
 struct run *stele_huge_run(size_t bytes, size_t align, unsigned how, unsigned where);
 struct run *stele_huge_begin(struct run *run, bool zero);
 void stele_huge_free(struct run *run, enum effort effort);
-/* To so many bytes. False: areas behind it are not free, and nothing is done. */
+/* Makes the block so many bytes long. False: areas behind it are not free, and nothing is done. */
 bool stele_huge_resize_in_place(struct run *run, size_t bytes);
-/* To a new place, of node @where; it is reported. NULL: nothing is done. */
+/* Moves the block to a place of node @where, and reports the move. NULL: nothing is done. */
 void *stele_huge_move(struct run *run, size_t bytes, unsigned where);
 
 #endif

@@ -67,7 +67,7 @@ static inline void raise_high(_Atomic uint32_t *high, uint32_t end)
 static inline void area_show(_Atomic uint32_t *count, uint32_t state)
 {
 	STELE_POINT("open:show");
-	/* ORDER(AREA) release: it is mapped, or not, and its owner is done with it. */
+	/* ORDER(AREA) release: the area is mapped, or unmapped, and its owner is done with it. */
 	atomic_store_explicit(count, state, ORDER_OPEN_SHOW);
 }
 
@@ -118,7 +118,7 @@ static inline void hint_clear(struct area_hints h, uint32_t number, _Atomic uint
 
 static inline void hint_clear_word(struct area_hints h, uint32_t word)
 {
-	/* ORDER(AREA) acquire and release: as above. */
+	/* ORDER(AREA) acquire and release: as in hint_clear(), of the word and its bits. */
 	atomic_fetch_and_explicit(&h.words[word / 64], ~(1ull << word % 64), memory_order_acq_rel);
 	if (load_relaxed(&h.bits[word]))
 		or_acq_rel(&h.words[word / 64], 1ull << word % 64);

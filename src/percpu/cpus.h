@@ -77,12 +77,12 @@ bool stele_cpus_is_writer(void);
 /* Either: it may not wait for a thread that may want to read. */
 bool stele_cpus_are_held(void);
 
-/* cpus_read_lock(), after which signals are held back; they come in while it waits. For
- * stele_os_signals_release(). */
+/* Does cpus_read_lock(), and holds signals back from then on. Signals come in while it waits. Returns
+ * the mask for stele_os_signals_release(). */
 uint64_t stele_cpus_read_held(void);
 /*
- * cpus_read_unlock() in two steps, for a caller that holds signals back: it lets them in between the
- * two, so that what was put off, which may wait for long, does not hold them back.
+ * cpus_read_unlock() in two steps, for a caller that holds signals back. It lets them in between the two:
+ * the second step does the work that was put off, which may wait for long.
  */
 void stele_cpus_let_go(void);
 void stele_cpus_catch_up(void);

@@ -91,7 +91,7 @@ static inline void first_use_of_line(_Atomic uint32_t *high, uint32_t end)
 	 * gives out a line further on, has raised it already. */
 	uint32_t old = atomic_load_explicit(high, ORDER_SLOT_RAISED);
 
-	/* ORDER(SLOT_HIGH) as above. */
+	/* ORDER(SLOT_HIGH) sequentially consistent: high, then begun. */
 	while (end > old && !atomic_compare_exchange_weak_explicit(high, &old, end, ORDER_SLOT_HIGH,
 								   ORDER_SLOT_RAISED))
 		;

@@ -43,7 +43,8 @@ bool stele_pcpu_push(uint64_t words, void *p);
 /* Sheaves in all slots: a racy look. */
 unsigned stele_pcpu_sheaves(uint64_t words);
 
-/* Whether @p is the last that was pushed here: freed twice in a row. */
+/* Whether @p is the object that this slot's sheaf got last. A free of it is then the second one in a
+ * row. */
 bool stele_pcpu_on_top(uint64_t words, const void *p);
 
 /* The same for WORD_RCU. */

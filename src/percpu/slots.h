@@ -139,7 +139,7 @@ void stele_end_taking(void);
 /* In the fallback: takes one line's sheaves under its lock. */
 void stele_take_locked(uint64_t line, const struct stele_words *which, bool wait, uint64_t *found);
 
-/* slots.c: whether the thread that locked a line, which then had @seen, is gone; it is unlocked then. */
+/* slots.c: frees the lock of a line, seen as @seen, if its thread is gone. Returns whether it did. */
 bool stele_line_holder_is_gone(_Atomic uint64_t *lock, uint64_t seen);
 
 #endif

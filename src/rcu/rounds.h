@@ -43,7 +43,7 @@ static inline uint32_t bit_of(const struct stele_grace *g)
 uint64_t stele_owner_me(void);
 /* Becomes the runner as @me. False: another thread is, which lives. */
 bool stele_runner_become(struct stele_grace *g, uint64_t me);
-/* Whether the thread that runs the rounds is gone; it is then known that none does. */
+/* Whether the thread that runs the rounds is gone. If so, this call records that no thread runs them. */
 bool stele_runner_is_gone(struct stele_grace *g);
 /* The runner does not get on: the next one that is started takes over what it can. */
 void stele_runner_replace(struct stele_grace *g);

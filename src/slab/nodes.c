@@ -44,7 +44,7 @@ static bool boot_caches(void)
 				64, SLAB_NO_MERGE | SLAB_NO_SHEAVES | SLAB_KEPT | SLAB_OWN);
 		stele_slab_boot(&node_cache, "kmem_cache_node", sizeof(struct kmem_cache_node), 64,
 				SLAB_NO_MERGE | SLAB_NO_SHEAVES | SLAB_KEPT | SLAB_OWN);
-		/* ORDER(CACHE_BOOT) release: they are filled in. */
+		/* ORDER(CACHE_BOOT) release: the caches are filled in. */
 		stele_slab_boot_end(&caches_ready);
 	}
 	return ready_look(&caches_ready);

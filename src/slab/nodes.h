@@ -28,7 +28,7 @@ struct kmem_cache_nodes;
 /* NULL: it has none yet. */
 static inline struct kmem_cache_nodes *nodes_find(_Atomic(struct kmem_cache_nodes *) *place)
 {
-	/* ORDER(NODES) acquire: it is empty before it is found. */
+	/* ORDER(NODES) acquire: the part is empty before it is found. */
 	return atomic_load_explicit(place, ORDER_NODES_FIND);
 }
 
@@ -38,7 +38,7 @@ static inline struct kmem_cache_nodes *nodes_show(_Atomic(struct kmem_cache_node
 {
 	struct kmem_cache_nodes *there = NULL;
 
-	/* ORDER(NODES) release: it is empty; acquire: so is the other one. */
+	/* ORDER(NODES) release: this thread's part is empty; acquire: another thread's is. */
 	return atomic_compare_exchange_strong_explicit(place, &there, mine, ORDER_NODES_SHOW,
 						       ORDER_NODES_FIND)
 		       ? mine
@@ -56,7 +56,8 @@ static inline struct kmem_cache_node *node_show(_Atomic(struct kmem_cache_node *
 {
 	struct kmem_cache_node *there = NULL;
 
-	/* ORDER(NODES) release: its stacks are empty; acquire: so are the other one's. */
+	/* ORDER(NODES) release: the stacks of this thread's part are empty; acquire: those of
+	 * another thread's part are. */
 	return atomic_compare_exchange_strong_explicit(place, &there, mine, ORDER_NODES_SHOW,
 						       ORDER_NODES_FIND)
 		       ? mine

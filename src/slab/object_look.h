@@ -60,7 +60,8 @@ static inline bool look_leave(_Atomic uint64_t *note, uint64_t object)
 	if (atomic_load_explicit(note, ORDER_OBJECT_SEEN) != object)
 		return false;
 	STELE_POINT("look:leave");
-	/* ORDER(OBJECT_LOOK) release: its bit is clear; acquire: as above, where it is over just now. */
+	/* ORDER(OBJECT_LOOK) release: the bit is clear; acquire: a look that has ended just now read the
+	 * object before. */
 	return atomic_compare_exchange_strong_explicit(note, &seen, object | LOOK_LEFT,
 						       ORDER_OBJECT_LEFT, ORDER_OBJECT_SEEN);
 }

@@ -85,7 +85,7 @@ static inline bool slab_hide(uint64_t *recip, _Atomic uint32_t *looked_at)
 
 	/* ORDER(SLAB_LOOK) sequentially consistent: hidden, then looks at the word. */
 	atomic_store_explicit((_Atomic uint64_t *)recip, 0, ORDER_SLAB_HIDE);
-	/* ORDER(SLAB_LOOK) sequentially consistent: as above. */
+	/* ORDER(SLAB_LOOK) sequentially consistent: the slab is hidden before this look. */
 	if (!atomic_load_explicit(looked_at, ORDER_SLAB_LOOK))
 		return true;
 	slab_show(recip, value);

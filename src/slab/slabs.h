@@ -72,9 +72,10 @@ void stele_deferred_after_fork(void);
 
 /* The slab in this descriptor has just become idle. */
 void stele_kept_idle(struct run *run);
-/* The same when the caller owns it (state_take_idle()): all of it is free again. */
+/* Parks @run, which the caller owns (state_take_idle()), and in which all objects are free: gives the
+ * pages back, unless the effort is bounded, and lets go of the slab. */
 void stele_kept_park(struct kmem_cache *s, struct run *run, enum effort effort);
-/* The pages of idle ones go back to the system. */
+/* Parks the slabs that are noted and still idle. */
 void stele_kept_purge(void);
 
 /* ---- dead.c: descriptors of slabs that are gone, on partial stacks ---- */

@@ -112,7 +112,7 @@ static void trace_call(const struct kmem_cache *s, const struct run *run, const 
 static void make_busy(struct object_meta *meta)
 {
 	store_relaxed(&meta->state, next_state(load_relaxed(&meta->state), OBJECT_BUSY));
-	/* ORDER(OBJECT_STATE) release: it is busy before anything of it changes. */
+	/* ORDER(OBJECT_STATE) release: the object is busy before anything of it changes. */
 	fence_release();
 }
 
@@ -208,7 +208,7 @@ static void end_giving(struct stele_call call, const struct kmem_cache *s, void 
 {
 	struct object_meta *meta = meta_of(s, p);
 
-	/* ORDER(OBJECT_STATE) release: it is busy before anything of it changes. */
+	/* ORDER(OBJECT_STATE) release: the object is busy before anything of it changes. */
 	fence_release();
 	stele_zones_fill(s, p, BYTE_ZONE_FREE);
 	stele_poison_fill(s, p);

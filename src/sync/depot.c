@@ -44,7 +44,7 @@ static char *map_room(void)
 
 	if (!mine || stele_os_map(mine, DEPOT_BYTES) != 0)
 		return NULL;
-	/* ORDER(DEPOT) release: it is mapped; acquire: so is another's. */
+	/* ORDER(DEPOT) release: this thread's room is mapped; acquire: another thread's is. */
 	if (cas_acq_rel(&room, &none, mine))
 		return mine;
 	stele_os_unmap(mine, DEPOT_BYTES);

@@ -46,7 +46,7 @@ static inline void stretch_say(struct stele_stretch *s, size_t size)
 	size_t seen = load_relaxed(&s->mapped);
 
 	STELE_POINT("stretch:mapped");
-	/* ORDER(STRETCH) release: it was mapped before. */
+	/* ORDER(STRETCH) release: the bytes were mapped before. */
 	while (seen < size &&
 	       !atomic_compare_exchange_weak_explicit(&s->mapped, &seen, size, ORDER_STRETCH_SAY,
 						      memory_order_relaxed))
@@ -97,7 +97,7 @@ static inline int stretch_reach(struct stele_stretch *s, size_t need, size_t wan
 	want = STELE_MIN(STELE_ALIGN_UP(want, STELE_MAP_UNIT), s->room);
 	if (need > s->room)
 		return -ENOMEM;
-	/* ORDER(STRETCH) acquire, as above. */
+	/* ORDER(STRETCH) acquire: the bytes that are counted are mapped. */
 	for (; old < need; old = load_acquire(&s->mapped))
 		if (!stretch_step(s, old, need, want) && need > load_acquire(&s->mapped))
 			return -ENOMEM;
