@@ -70,12 +70,12 @@ void stele_list_push(struct kmem_cache *s);
 void stele_list_remove(struct kmem_cache *s);
 bool stele_list_has(const struct kmem_cache *s);
 /* The next cache after @s in the list, or the first one, of which @that is true (a short look that
- * calls nothing; NULL: any); it is pinned by a reference, and @s is let go. Caches that this thread has
- * pinned, or that a thread waits for to destroy them, are passed by. *gone: the last reference to @s
- * went, and it is in no list any more. NULL at the end. Takes the lock. */
+ * calls nothing; NULL: any). The call pins the cache by a reference, and lets go of @s. It passes by the
+ * caches that this thread has pinned, and those that a thread waits to destroy. *gone: the last reference
+ * to @s went, and @s is in no list any more. NULL at the end. Takes the lock. */
 typedef bool (*cache_question)(struct kmem_cache *s);
 struct kmem_cache *stele_list_next_pinned(struct kmem_cache *s, cache_question that, bool *gone);
-/* Whether walks of other threads alone keep the cache, but for so many references. */
+/* Whether pins of other threads' walks, one at least, are all references to the cache besides so many. */
 bool stele_list_only_pinned(const struct kmem_cache *s, int references);
 
 /* Of every cache, under one hold of the lock, which it takes. @look calls nothing. Ordinary threads. */

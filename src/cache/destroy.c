@@ -15,10 +15,10 @@
  *           step, a constructor or a destructor destroys meanwhile leaves the list at once; the same
  *           thread empties it later, when it has let go of the set.
  * Objects   put_off: under the list lock, looked at racily.
- * Context   ordinary threads. Signals are held back while something is taken apart, as it would be
- *           lost with a handler that never comes back; they are let in while readers, or another
- *           thread's walk, are waited for, which may take any time. A handler that jumps out of
- *           such a wait leaves the cache as it is: in memory, and for readers, out of the list.
+ * Context   ordinary threads. Signals are held back while something is taken apart: a handler that
+ *           never comes back would lose it. Signals are let in while the call waits for readers, or for
+ *           another thread's walk. A handler that jumps out of such a wait leaves the cache as it is: in
+ *           memory, and out of the list if the wait was for readers.
  * Order     LIST, SLABS, DESTROYED.
  * Tests     tests/contract/test_cache_create.c  tests/death/destroy_live.c
  *           tests/contract/test_signals_come.c  tests/contract/test_walk_left.c
@@ -273,8 +273,8 @@ static enum drop drop_listed(struct kmem_cache *s, int n, bool patient)
 	return DROPPED_LAST;
 }
 
-/* Takes @n references away. @patient: not while walks of other threads would be the last to have
- * some. */
+/* Takes @n references away. @patient: does nothing while walks of other threads alone would keep the
+ * cache. */
 static enum drop drop(struct kmem_cache *s, int n, bool patient)
 {
 	enum drop result = DROPPED;

@@ -6,13 +6,13 @@
  *           reference, so the cache stays in the list. Any number of threads may walk at the same
  *           time, and a walk may begin within a walk. An inner walk passes by what its own thread has
  *           pinned, so a destructor that walks is not called again from there.
- * Objects   the list, reference counts and pins are under the list lock. A pin names its thread, so
- *           that others find a thread gone, and let go of its pin. Where no place for a pin is free,
- *           the reference has no name.
+ * Objects   the list, reference counts and pins are under the list lock. A pin names its thread. When
+ *           that thread is gone, another one lets go of the pin. Where no place for a pin is free, the
+ *           reference has no name.
  * Locks     list. No constructor or destructor ever runs under it, so either may create and destroy
  *           caches.
- * Left      A handler may jump out of a walk. Its pin keeps one cache in memory, and no other thread
- *           waits for it, but the one that destroys this cache, for some seconds (cache/destroy.c).
+ * Left      A handler may jump out of a walk. The pin of that walk keeps one cache in memory. Only a
+ *           thread that destroys this cache waits for the walk, for some seconds (cache/destroy.c).
  * Order     LIST: the child of a fork finds the list without a cache, or with a complete one.
  * Context   ordinary threads, but for the calls named try.
  * Tests     tests/contract/test_cache_create.c  tests/contract/test_walk_left.c
@@ -170,7 +170,7 @@ static bool remove_pin(struct kmem_cache *s)
 	return true;
 }
 
-/* The thread comes back no more. A cache whose last reference this was stays, as no thread ends it. */
+/* The thread of the pin is gone. A last reference stays, as no thread would end the cache. */
 static void forget_pin(struct pin *pin)
 {
 	struct kmem_cache *s = pin->s;
@@ -182,7 +182,7 @@ static void forget_pin(struct pin *pin)
 		s->refcount--;
 }
 
-/* A name that is this thread's now may have been that of a thread that is gone. */
+/* This thread's name may have been the name of a thread that is gone. */
 static bool is_pin_of_gone(const struct pin *pin)
 {
 	return pin->token != stele_os_token() &&
@@ -244,7 +244,7 @@ struct kmem_cache *stele_list_next_pinned(struct kmem_cache *s, cache_question t
 
 /* ---- in the child of fork() ---- */
 
-/* No other thread of the parent goes on with its walk. This one does, if it forked within. */
+/* Walks of the parent's other threads do not go on. A walk of this thread does, if it forked within. */
 static void pins_in_child(void)
 {
 	forget_the_gone();

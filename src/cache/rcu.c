@@ -93,7 +93,7 @@ static void queue_sheaf(struct kmem_cache *s, uint64_t top, uint64_t how)
 			 count * s->size);
 }
 
-/* A barrier sees it that comes after the objects were given, as any that it waits for. */
+/* A barrier that begins after the objects were given sees this: the program orders the two calls. */
 static void note_giving(struct kmem_cache *s)
 {
 	if (stele_unlikely(!load_relaxed(&s->gives)))

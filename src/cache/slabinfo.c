@@ -30,7 +30,7 @@ struct tallies {
 	size_t places, caches; /* at least twice as many places, a power of two */
 };
 
-/* The one of @s, or the free place for it. */
+/* The tally of @s, or the free place for it. */
 static struct tally *tally_of(const struct tallies *tallies, const struct kmem_cache *s)
 {
 	size_t i = ((uintptr_t)s >> 6) * 0x9e3779b97f4a7c15u >> 32;
@@ -49,7 +49,7 @@ static void count_cache(struct kmem_cache *s, void *arg)
 	tallies->caches++;
 }
 
-/* A cache that was made since they were counted is left out if the table is half full. */
+/* Leaves a cache out that was made after the caches were counted, if the table is half full. */
 static void enter_cache(struct kmem_cache *s, void *arg)
 {
 	struct tallies *tallies = arg;

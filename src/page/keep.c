@@ -15,10 +15,10 @@
  *           room for holes that no request fits in.
  * Time      `dirty_time` is cut into eight ticks. With each tick peak moves towards used by a twelfth
  *           of the distance, wanted loses a twelfth of the frames that lay idle for all of the
- *           tick, and so does the memory of purged frames: about half in dirty_time. Where blocks
- *           of many sizes come and go, so many frames are always free, but not the same ones.
- *           So wanted loses less, down to a share of SLOWEST, if frames that were purged lately
- *           have been faulted in again. The clock is the coarse one, read only while more than
+ *           tick, and the counts of purged frames lose a twelfth: about half in dirty_time. Where
+ *           blocks of many sizes come and go, some frames are always free, but not always the same
+ *           ones. So if frames that were purged lately have been faulted in again, wanted loses less,
+ *           down to a SLOWEST-th of that share. The clock is the coarse one, read only while more than
  *           `least` is free, by a thread that returns frames or is on a slow path. No thread and
  *           no timer exists: a program that stops calling the allocator's slow paths keeps what it
  *           had then.
@@ -37,7 +37,7 @@
 
 #define TICKS 8u      /* in dirty_time */
 #define SHARE 12u     /* of what fades per tick: (11/12)^8 is a half */
-#define SLOWEST 16u   /* of frames that are always wanted again, a share fades */
+#define SLOWEST 16u   /* of frames that are always wanted again, one in so many fades */
 #define FORGOTTEN 96u /* ticks after which nothing is left */
 #define BATCH 64u     /* frames at least that a purge goes below what may stay */
 #define ABOVE_PEAK 4u /* the share of the peak that holes may cost */

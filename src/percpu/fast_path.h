@@ -2,15 +2,16 @@
 /*
  * percpu/fast_path.h - the word by which the fast paths are open or closed
  *
- * Idea      The start of the heap says which area the fast steps use; others say reasons to close the
- *           fast paths, each its own bit. Each of them says its own first. Then it writes the word that
- *           the fast paths read, as both say, and looks at both again. If one of them has changed
- *           meanwhile, it writes the word anew: it may have overwritten what another thread wrote.
+ * Idea      The start of the heap chooses the area that the fast steps use. Other code gives reasons to
+ *           close the fast paths, each of which has a bit. A thread stores its area, or its reason,
+ *           first. Then it looks at both, writes the word that the fast paths read, and looks at both
+ *           again. If one has changed meanwhile, it writes the word anew: it may have overwritten what
+ *           another thread wrote.
  * States    the word: the area, while there is no reason; else the dead area, where each fast step fails.
- *           It stays as it is until the start has said an area.
+ *           The word stays as it is until the start has chosen an area.
  * Order     FAST_PATH: all of it is sequentially consistent. A thread writes the word before it looks
- *           again. Another thread says its own before it reads the word. So either the first one sees
- *           what the second says, or the second one sees the word and puts it right.
+ *           again. Another thread stores its area or reason before it reads the word. So either the
+ *           first thread sees that store, or the second one sees the word and puts it right.
  * Context   any. A thread tries again only when another one has said something meanwhile.
  * Tests     tests/model/fast_path.c, tests/contract/test_trace.c
  */
@@ -29,7 +30,7 @@ struct fast_path {
 	_Atomic uint32_t closed; /* the reasons */
 };
 
-/* Others read @word meanwhile. Unchanged it is not written at all. */
+/* Other threads read @word meanwhile. Where nothing changes, nothing is written. */
 static inline void fast_path_set(long *word, long area)
 {
 	/* ORDER(FAST_PATH) sequentially consistent: what is said, then the word. */
@@ -38,7 +39,7 @@ static inline void fast_path_set(long *word, long area)
 		atomic_store_explicit((_Atomic long *)word, area, ORDER_FAST_SET);
 }
 
-/* The word becomes what is said. @dead: the area that is never one's own. */
+/* Writes the word by the area and the reasons. @dead: the area in which each fast step fails. */
 static inline void fast_path_apply(struct fast_path *path, long *word, long dead)
 {
 	uint32_t closed;
