@@ -68,7 +68,7 @@ class Learnt(Policy):
 
 
 class Both(Policy):
-    """The recent peak is the bound; below it as much as is in use, or was faulted in again."""
+    """The recent peak is the bound. Below it the memory in use, or faulted in again, may stay."""
 
     def may(self, used):
         below = min(max(used, self.wanted), max(0.0, self.peak - used))
@@ -76,7 +76,7 @@ class Both(Policy):
 
 
 class Keep(Both):
-    """page/keep.c: Both, and what is always wanted again fades slower."""
+    """page/keep.c: Both, where memory that is always wanted again fades slower."""
 
     def doubtful(self, idle):
         return idle * (self.gone + self.back / 16 + 1 / 256) / (self.gone + self.back + 1 / 256)
@@ -115,8 +115,8 @@ def play(policy, pattern, quiet_end):
 
 
 class Pattern(list):
-    """Steps of 10 ms, and ten seconds of light work behind them. In each step, @turns MiB more are
-    taken anywhere in what is free or was purged, and returned."""
+    """Steps of 10 ms, and ten seconds of light work behind them. In each step, the program takes
+    @turns MiB more anywhere in what is free or was purged, and returns them."""
 
     def __init__(self, seconds, used, turns=0):
         super().__init__((i / 100, used(i / 100)) for i in range(1, int(seconds * 100)))
@@ -149,7 +149,7 @@ def night(t):
 
 
 def slots(t):
-    """Blocks of mixed sizes come and go. What is in use hardly changes, but holes need room."""
+    """Blocks of mixed sizes come and go. The memory in use hardly changes; holes need room."""
     if t < 13:
         return 830 if t < 0.5 else 650 + 10 * math.sin(t * 30)
     return 10

@@ -22,7 +22,7 @@
 
 #define LONG_S 50 /* a call that takes so long hangs */
 
-static struct kmem_cache *left;		 /* whose destructor is left */
+static struct kmem_cache *left;		 /* a handler leaves its destructor */
 static void (*in_destructor)(void);	 /* what the next one does, once */
 static _Thread_local sigjmp_buf jump_to; /* of the thread that leaves */
 
@@ -310,7 +310,7 @@ static int start(void **state)
 	return sem_init(&has_left, 0, 0) || sem_init(&may_end, 0, 0);
 }
 
-/* The last but one leaves this thread with the set of CPUs in its hands. */
+/* The last test but one leaves this thread in the set of CPUs. */
 int main(void)
 {
 	const struct CMUnitTest tests[] = {

@@ -2,8 +2,8 @@
 /*
  * tests/model/fast_path.c - percpu/fast_path.h: the fast paths do not stay open against a reason
  *
- * Idea      The first thread takes a reason away, which was there before. In the end the word is what
- *           all threads have said. Runs the shipped code.
+ * Idea      The first thread takes a reason away, which was there before. In the end the word
+ *           agrees with the area and with the reasons that are left. Runs the shipped code.
  * Scenes    CLOSES  the second thread has another reason, and the third one chooses the area
  *           OPENS   the third one chooses the area
  * Broken    FAST_ONCE   no thread looks again after it has written the word

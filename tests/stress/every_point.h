@@ -4,8 +4,8 @@
  *
  * Idea      The library tells its points (sync/atomic.h). A point is in no row when an ordinary
  *           thread passes it at its ordinary work. Other points need a scene of their own
- *           (every_scene.h), or calls of one kind. A point that no thread passes here, or none in the
- *           fallback, says why, and is a failure as soon as a thread passes it there.
+ *           (every_scene.h), or calls of one kind. The row of a point that no thread passes here, or
+ *           in the fallback, has the reason. If a thread does pass the point there, the test fails.
  * Ways      those that the scene has: a thread of the library holds all signals back, so nothing
  *           makes it jump or exit there.
  */

@@ -5,8 +5,8 @@
  * Idea      A thread that stalls or dies takes with it what was in its hands (docs/any-context.md,
  *           rule 5). That may be a sheaf or a slab of a cache that another thread destroys: a trim,
  *           a shrinking heap and the runner of rounds handle all caches. Then destroying that one
- *           cache says that something remains. Nothing else explains such a message: it has to be of
- *           one cache, and of a thread that stalled or died. A thread that jumps or exits does so
+ *           cache says that something remains. Nothing else explains such a message: it must be
+ *           about one cache, and the thread must have stalled or died. A thread that jumps or exits does so
  *           where the library lets signals in, and has nothing of others in its hands there.
  * File      The standard error of the case and of its children.
  * Included  by every_pair.c alone.
@@ -79,7 +79,7 @@ static bool is_explained(const char *line, const char *point, enum leaving_way w
 	return false;
 }
 
-/* False: there was a message that the case does not explain; it is printed. */
+/* False, after it is printed: there was a message that the case does not explain. */
 static bool said_what_it_may(const char *point, enum leaving_way way)
 {
 	static char text[1 << 16];
@@ -99,7 +99,7 @@ static bool said_what_it_may(const char *point, enum leaving_way way)
 	return all;
 }
 
-/* Control: a message passes once, of a thread that explains it, and not of another one. */
+/* Control: a message passes once if the thread explains it, and not if it does not. */
 static bool said_can_fail(void)
 {
 	bool once, other, twice;

@@ -3,22 +3,23 @@
  * tests/signals/any_context/left.h - a handler that never comes back, at every instruction of the data
  * path
  *
- * Idea      A breakpoint stands on one instruction. A thread makes calls until it hits it; there a
- *           signal is sent to it, whose handler leaves: by siglongjmp(), or in a thread of its own
- *           by pthread_exit(). Where the library holds signals back the signal waits, as any other
- *           would, and the handler leaves as soon as the library lets it in. Then another thread
- *           makes every kind of call, and now and then those of the control path: each has to come
- *           back. left_calls.c has the calls of the library, left_malloc_calls.c those of the drop-in.
+ * Idea      A breakpoint stands on one instruction. A thread makes calls until it hits the breakpoint.
+ *           There a signal comes to the thread, and its handler leaves: by siglongjmp(), or in a
+ *           thread of its own by pthread_exit(). Where the library holds signals back, this one waits
+ *           like any other, and the handler leaves as soon as the library lets it in. Then another
+ *           thread makes every kind of call, and now and then the calls of the control path: each has
+ *           to come back. left_calls.c has the calls of the library, left_malloc_calls.c those of the
+ *           drop-in.
  * Lost      what a call had in hand: a sheaf, or three of a thread that ended in the fallback, and
- *           one slab or block that was being made or ended (docs/any-context.md). The phase notes
- *           the objects that it holds itself before each call. They are freed afterwards.
+ *           one slab or block that was being made or ended (docs/any-context.md). Before each call
+ *           the phase notes the objects that it holds itself. The test frees these afterwards.
  * Threads   only one runs while a breakpoint stands. The library gets no thread of its own, so
  *           rounds of its grace periods run in the threads that wait for them.
  * Argument  the table, then "jumps" or "exits". "control": the handler of the breakpoint leaves at
  *           once, also where the library holds signals back. That must fail.
  * Included  by one file of a program, which has main().
  * Failure   a call that does not come back, contents that changed, a bad free, more lost than that,
- *           or a heap that does not hold together.
+ *           or a heap whose structures contradict each other.
  */
 #ifndef TESTS_ANY_CONTEXT_LEFT_H
 #define TESTS_ANY_CONTEXT_LEFT_H

@@ -3,8 +3,8 @@
  * tests/signals/any_context/left_malloc_calls.c - TABLE: the calls of the drop-in that a handler leaves
  *
  * Idea      left.h leaves the phases at every instruction; here are the calls of the phases, and those
- *           of the thread that goes on. This program's malloc is the drop-in's. So are the calls that
- *           the C library makes of it, as it starts and ends threads: no handler leaves those.
+ *           of the thread that goes on. This program's malloc is the drop-in's. The C library calls it
+ *           too, as it starts and ends threads: no handler leaves those calls.
  * Argument  the table, then "jumps", "exits" or "control", as left.h says.
  */
 #include "left.h"
@@ -13,7 +13,7 @@
 #include <stdlib.h>
 #include <sys/wait.h>
 
-#define FORK_EVERY 4 /* so many turns of the control path apart */
+#define FORK_EVERY 4 /* a fork in one of so many turns of the control path */
 
 /* ---- the phases ---- */
 
@@ -147,7 +147,7 @@ static void use_data_path(void)
 	free(p[0]);
 }
 
-/* The child of a fork has the heap as those that left have left it. */
+/* The child of a fork has the heap as the threads that left have left it. */
 static void use_in_child(void)
 {
 	int status;

@@ -2,9 +2,9 @@
 /*
  * tests/signals/any_context/left_others.h - the thread that goes on beside those that leave
  *
- * Idea      In its turn it makes each kind of call of the data path, and in every eighth turn those of
- *           the control path. Then it counts what was lost, and looks whether the heap holds
- *           together.
+ * Idea      In its turn this thread makes each kind of call of the data path, and in every eighth turn
+ *           the calls of the control path too. Then it counts the memory that was lost, and looks
+ *           whether the structures of the heap agree.
  * Included  by left.h alone.
  */
 #ifndef TESTS_ANY_CONTEXT_LEFT_OTHERS_H
@@ -19,7 +19,7 @@
 #include <stdio.h>
 #include <unistd.h>
 
-#define ALL_EVERY 8 /* so many leavings apart the control path is tried, and what is lost counted */
+#define ALL_EVERY 8 /* the control path, and a count of what is lost, once in so many leavings */
 #define SHEAF (32u << 10) /* bytes of the objects in one, at most */
 #define SHEAVES 3	  /* of one thread */
 #define SHEAF_LEAST 256u  /* bytes of a sheaf itself */

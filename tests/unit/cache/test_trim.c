@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Tests of cache/shrink.c and cache/decay.c: the cost of trimming does not grow with the number
- * of caches, only with the caches that have something to give; statistics lock the list of caches once,
- * and slabinfo looks at the runs once; and one free of a shrinking program looks at a bounded number of caches.
+ * Tests of cache/shrink.c and cache/decay.c. The cost of trimming does not grow with the number of
+ * caches, only with the caches that have something to give. Statistics lock the list of caches once.
+ * slabinfo looks at the runs once. One free of a shrinking program looks at a bounded number of caches.
  *
  * Measure   system calls: each hold of signals is two, each barrier one.
  */

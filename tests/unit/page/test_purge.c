@@ -220,7 +220,7 @@ static void a_lesson_that_purges_confirm_fades_slower(void **state)
 	wanted = wanted_after_a_tick(); /* from here on the frames are idle */
 	assert_true(wanted >= 7 * 256 && load_relaxed(&stele_counts.back) >= 7 * 256);
 	assert_in_range(wanted - wanted_after_a_tick(), 1, wanted / 12 / 8);
-	/* The control: nobody wanted what was purged. */
+	/* The control: no frames that were purged were wanted again. */
 	store_relaxed(&stele_counts.back, 0);
 	store_relaxed(&stele_counts.gone, wanted);
 	wanted = load_relaxed(&stele_counts.wanted);
