@@ -53,13 +53,14 @@ STELE_API int stele_cache_debug(struct kmem_cache *s, unsigned int flags);
 STELE_API long validate_slab_cache(struct kmem_cache *s);
 
 /**
- * stele_slab_validate - the same for all caches, and for large blocks
+ * stele_slab_validate - validate_slab_cache() of all caches, and the same for large blocks
  *
- * Return: faults found by this call.
+ * Return:  faults found by this call.
+ * Context: as validate_slab_cache().
  */
 STELE_API long stele_slab_validate(void);
 
-/** stele_slab_errors - faults of objects found so far, reported or only counted */
+/** stele_slab_errors - faults of objects found so far, reported or only counted. Context: any. */
 STELE_API uint64_t stele_slab_errors(void);
 
 /**
@@ -67,7 +68,8 @@ STELE_API uint64_t stele_slab_errors(void);
  * @counter: each fault adds one, and so does each repair; NULL: report again
  *
  * For tests that cause faults, as the kernel's own: one overwritten byte counts 2. Bad frees that
- * do not concern the contents of an object are still reported.
+ * do not concern the contents of an object are still reported. At most eight threads count at a time.
+ * Context: any. @counter must stay until the thread says NULL.
  */
 STELE_API void stele_slab_errors_into(int *counter);
 
@@ -77,7 +79,11 @@ struct stele_report_to {
 	void *arg;
 };
 
-/** stele_report_to - send reports to @to, which must stay; NULL: to the file or stderr again */
+/**
+ * stele_report_to - send reports to @to, which must stay; NULL: to the file or stderr again
+ *
+ * Context: any.
+ */
 STELE_API void stele_report_to(const struct stele_report_to *to);
 
 STELE_EXTERN_C_END

@@ -11,7 +11,10 @@
  *           one and waits for another of the same pool may wait for ever.
  * Context   mempool_alloc() without __GFP_DIRECT_RECLAIM, mempool_alloc_preallocated() and
  *           mempool_free() may be called anywhere, in signal handlers too, where the pool's
- *           callbacks may; those of slab, kmalloc and page pools may.
+ *           callbacks may; those of slab, kmalloc and page pools may. This holds for
+ *           mempool_alloc_noreserve() and mempool_free_bulk() as well. The questions, such as
+ *           mempool_initialized(), are for any context. Calls that make, resize or end a pool, and
+ *           calls that may wait, are for ordinary threads.
  * Order     A thread that frees an element needs no barrier after it was told of it: it sees all
  *           that the allocating thread did to the pool. See docs/memory-model.md, MEMPOOL.
  * Waiting   In order of arrival, real-time threads first by their priority. Signals do not end a

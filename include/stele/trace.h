@@ -107,7 +107,11 @@ STELE_API int stele_trace_register(unsigned int events, stele_trace_fn fn, void 
  */
 STELE_API int stele_trace_unregister(stele_trace_fn fn, void *arg);
 
-/** stele_trace_name - "kmem:kmalloc" and so on; NULL if @event is not a single event */
+/**
+ * stele_trace_name - "kmem:kmalloc" and so on; NULL if @event is not a single event
+ *
+ * Context: any.
+ */
 STELE_API const char *stele_trace_name(unsigned int event);
 
 /*

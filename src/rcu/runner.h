@@ -4,9 +4,9 @@
  *
  * Idea      A round takes the queue, waits for readers, and calls what it took. Mostly one thread
  *           runs the rounds of a flavour, one after the other. But a thread may stall in one, in a
- *           user's callback above all, and then others run rounds beside it. So what a round
- *           took lies in one of a few hands, from which any thread may take the rest: the
- *           thread whose round it is takes out one entry at a time, and calls it.
+ *           user's callback above all, and then others run rounds beside it. So the entries that a
+ *           round took lie in one of a few hands, from which any thread may take the rest. The
+ *           thread that runs the round takes out one entry at a time, and calls it.
  *           A fork must not copy a lock of liburcu that some thread holds. So a thread enters its
  *           name in `busy` before it goes into liburcu or into what it calls, and a thread that
  *           forks enters its name in `forks`; each then looks at the other table. A thread that
@@ -123,7 +123,7 @@ static inline bool hand_has(const struct hand *h)
 	return load_relaxed(&h->calls) || load_relaxed(&h->heads);
 }
 
-/* What the next owner finds: OWNER_LEFT or 0. */
+/* Lets go of the hand. @next: OWNER_LEFT, or 0. */
 static inline void hand_let_go(struct hand *h, uint64_t me, uint64_t next)
 {
 	cas_release(&h->owner, &me, next); /* ORDER(RUNNER) release */
@@ -183,7 +183,7 @@ static inline void hand_add(_Atomic(struct stele_grace_link *) *list, struct ste
 		return;
 	while (load_relaxed(&last->next))
 		last = load_relaxed(&last->next);
-	/* ORDER(ROUNDS) the same */
+	/* ORDER(ROUNDS) acquire: the entries of the list. */
 	store_relaxed(&last->next, exchange_acq_rel(list, NULL));
 	store_release(list, more); /* ORDER(ROUNDS) release: the entries. */
 }
@@ -191,14 +191,14 @@ static inline void hand_add(_Atomic(struct stele_grace_link *) *list, struct ste
 /* The owner of @h takes what @from has and has not called. Readers of it are waited for anew. */
 static inline void hand_adopt(struct hand *h, struct hand *from)
 {
-	/* ORDER(ROUNDS) sequentially consistent: of the number at least as old, then taken. */
+	/* ORDER(ROUNDS) sequentially consistent: the round of @from, then its entries. */
 	uint64_t theirs = atomic_load_explicit(&from->round, ORDER_ROUNDS);
 	uint64_t mine = load_relaxed(&h->round);
 
 	if (!theirs)
 		return;
 	if (!mine || round_is_older(theirs, mine))
-		/* ORDER(ROUNDS) the same */
+		/* ORDER(ROUNDS) sequentially consistent: the round of @h, then the entries. */
 		atomic_store_explicit(&h->round, theirs, ORDER_ROUNDS);
 	STELE_POINT("runner:adopts");
 	/* Before: should this thread die here, the next owner waits for readers of what it finds. */
@@ -216,7 +216,7 @@ static inline uint32_t runner_done(struct runner *r, struct stele_grace *g)
 	uint32_t done = (uint32_t)load_seq(&g->begun);
 
 	for (unsigned i = 0; i < RUNNER_HANDS; i++) {
-		/* ORDER(ROUNDS) the same */
+		/* ORDER(ROUNDS) sequentially consistent: the number, then this hand. */
 		uint64_t round = atomic_load_explicit(&r->hand[i].round, ORDER_ROUNDS);
 
 		if (round && round_is_older((uint32_t)round - 1, done))
@@ -280,7 +280,8 @@ static inline bool runner_is_over(struct runner *r, struct stele_grace *g, struc
 	if (overlaps == a->overlaps)
 		return true;
 	a->overlaps = overlaps;
-	a->ticket = load_seq(&g->begun); /* ORDER(ROUNDS) the same */
+	/* ORDER(ROUNDS) sequentially consistent: the overlaps, then the number. */
+	a->ticket = load_seq(&g->begun);
 	return grace_is_done(g, a->ticket);
 }
 

@@ -172,7 +172,7 @@ static inline uint32_t grace_begin(struct stele_grace *g)
 	/* ORDER(GRACE_ROUND) sequentially consistent: begun, then the lists. */
 	uint32_t round = atomic_fetch_add(&g->begun, 1) + 1;
 
-	/* ORDER(GRACE_ROUND) the same. */
+	/* ORDER(GRACE_ROUND) sequentially consistent: the number, then the lists. */
 	fence_seq();
 	STELE_POINT("grace:begun");
 	return round;
