@@ -197,7 +197,8 @@ kmem_cache_create_usercopy(const char *name, size_t size, unsigned int align, sl
  * when it is out of there.
  *
  * If another thread is at the cache, in a destructor or on behalf of stele_trim(), the call waits for
- * it for some seconds. Then it reports that, and leaves the cache in memory.
+ * it for some seconds. Then it reports that, and leaves the cache to that thread. A call that comes
+ * from such a place itself does not wait: each of the two threads could wait for the other.
  * Context: control. No thread may use @s during or after the call.
  */
 STELE_API void kmem_cache_destroy(struct kmem_cache *s);

@@ -71,12 +71,14 @@ void stele_list_remove(struct kmem_cache *s);
 bool stele_list_has(const struct kmem_cache *s);
 /* The next cache after @s in the list, or the first one, of which @that is true (a short look that
  * calls nothing; NULL: any). The call pins the cache by a reference, and lets go of @s. It passes by the
- * caches that this thread has pinned, and those that a thread waits to destroy. *gone: the last reference
- * to @s went, and @s is in no list any more. NULL at the end. Takes the lock. */
+ * caches that this thread has pinned, and those that walks alone keep. *gone: the last reference to @s
+ * went, and @s is in no list any more. NULL at the end. Takes the lock. */
 typedef bool (*cache_question)(struct kmem_cache *s);
 struct kmem_cache *stele_list_next_pinned(struct kmem_cache *s, cache_question that, bool *gone);
-/* Whether pins of other threads' walks, one at least, are all references to the cache besides so many. */
-bool stele_list_only_pinned(const struct kmem_cache *s, int references);
+/* How many walks are at it; those of threads that are gone are let go first. */
+int stele_list_walks_at(const struct kmem_cache *s);
+/* Whether this thread is in a walk, or has left one by a jump. */
+bool stele_list_walks_here(void);
 
 /* Of every cache, under one hold of the lock, which it takes. @look calls nothing. Ordinary threads. */
 void stele_list_look(void (*look)(struct kmem_cache *, void *), void *arg);

@@ -196,6 +196,7 @@ static struct kmem_cache *create_locked(struct request *r, struct kmem_cache *me
 
 	if (s) {
 		s->refcount++;
+		s->awaited = false;
 		store_relaxed(&s->object_size, STELE_MAX(cache_object_size(s), (uint32_t)r->size));
 		return s;
 	}

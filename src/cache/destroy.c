@@ -9,7 +9,8 @@
  * Walks     A walk of another thread may be at the cache, perhaps in its destructor. The call waits for
  *           it, so that nothing of the cache runs when the call returns. After five seconds the cache
  *           is left to the walk, which ends it when it goes on. A walk that was left by a jump never
- *           does: then the cache stays in memory.
+ *           does: then the cache stays in memory. A thread that walks itself leaves it to the other walk
+ *           at once.
  * Locks     the CPU set for reading (percpu/cpus.h), then list. A thread that holds the CPU
  *           set waits for no grace period: a callback after one may need the set. So a cache that a
  *           step, a constructor or a destructor destroys meanwhile leaves the list at once; the same
@@ -22,6 +23,7 @@
  * Order     LIST, SLABS, DESTROYED.
  * Tests     tests/contract/test_cache_create.c  tests/death/destroy_live.c
  *           tests/contract/test_signals_come.c  tests/contract/test_walk_left.c
+ *           tests/contract/test_walk_pins.c
  */
 #include "cache/caches.h"
 #include "base/fmt.h"
@@ -252,20 +254,27 @@ static bool pin(struct kmem_cache *s)
 enum drop {
 	DROPPED,
 	DROPPED_LAST, /* it is in no list any more */
-	DROP_LATER    /* nothing was done: walks are at it */
+	DROP_LATER,   /* nothing was done: walks are at it */
+	DROP_UNKNOWN  /* it is no cache, or no user has it any more */
 };
 
+/* Of two threads that walk, each could wait for the other: a walker leaves the cache to the walk. */
 static enum drop drop_listed(struct kmem_cache *s, int n, bool patient)
 {
-	bool pinned = stele_list_only_pinned(s, n);
+	int walks = stele_list_walks_at(s), users = s->refcount - walks - n;
 
-	s->awaited = pinned && patient;
-	if (s->awaited)
-		return DROP_LATER;
-	if (pinned)
+	if (users < 0) {
+		s->refcount -= n - 1;
+		return DROP_UNKNOWN;
+	}
+	s->awaited = walks && !users;
+	if (s->awaited && !stele_list_walks_here()) {
+		if (patient)
+			return DROP_LATER;
 		stele_say("stele: kmem_cache_destroy %s: a walk of another thread stays at it; "
 			  "kept until the walk goes on\n",
 			  s->name);
+	}
 	s->refcount -= n;
 	if (s->refcount)
 		return DROPPED;
@@ -277,18 +286,18 @@ static enum drop drop_listed(struct kmem_cache *s, int n, bool patient)
  * cache. */
 static enum drop drop(struct kmem_cache *s, int n, bool patient)
 {
-	enum drop result = DROPPED;
-	bool listed;
+	enum drop result = DROP_UNKNOWN;
 
 	if (stele_lock(&stele_list_lock) != 0)
 		return DROPPED;
-	listed = stele_list_has(s);
-	if (listed)
+	if (stele_list_has(s))
 		result = drop_listed(s, n, patient);
 	stele_unlock(&stele_list_lock);
-	if (!listed && STELE_DEBUG && stele_is_cache_memory(s) && s->destroyed)
+	if (result != DROP_UNKNOWN)
+		return result;
+	if (STELE_DEBUG && stele_is_cache_memory(s) && s->destroyed)
 		stele_report_destroyed((struct stele_call){ "kmem_cache_destroy", NULL }, s);
-	else if (!listed)
+	else
 		stele_say("stele: kmem_cache_destroy(%p): not a cache, or already destroyed\n",
 			  (void *)s);
 	return result;

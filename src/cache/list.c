@@ -16,6 +16,7 @@
  * Order     LIST: the child of a fork finds the list without a cache, or with a complete one.
  * Context   ordinary threads, but for the calls named try.
  * Tests     tests/contract/test_cache_create.c  tests/contract/test_walk_left.c
+ *           tests/contract/test_walk_pins.c
  */
 #include "cache/caches.h"
 #include "os/os.h"
@@ -190,36 +191,41 @@ static bool is_pin_of_gone(const struct pin *pin)
 		stele_thread_is_gone(pin->thread));
 }
 
-static void forget_the_gone(void)
+/* @s: at this one alone, without a system call where no walk is; NULL: at any. */
+static void forget_the_gone(const struct kmem_cache *s)
 {
 	for (unsigned i = 0; i < pins_used; i++)
-		if (pins[i].s && is_pin_of_gone(&pins[i]))
+		if (pins[i].s && (!s || pins[i].s == s) && is_pin_of_gone(&pins[i]))
 			forget_pin(&pins[i]);
 }
 
-static int pins_of_others(const struct kmem_cache *s)
+static int pins_at(const struct kmem_cache *s)
 {
-	uint64_t me = stele_os_token();
 	int n = 0;
 
 	for (unsigned i = 0; i < pins_used; i++)
-		n += pins[i].s == s && pins[i].token != me;
+		n += pins[i].s == s;
 	return n;
 }
 
-bool stele_list_only_pinned(const struct kmem_cache *s, int references)
+int stele_list_walks_at(const struct kmem_cache *s)
 {
-	int n;
+	forget_the_gone(s);
+	return pins_at(s);
+}
 
-	forget_the_gone();
-	n = pins_of_others(s);
-	return n && s->refcount - references == n;
+bool stele_list_walks_here(void)
+{
+	for (unsigned i = 0; i < pins_used; i++)
+		if (pins[i].s && pins[i].token == stele_os_token())
+			return true;
+	return false;
 }
 
 /* Whether a walk of this thread goes on without a look at it. */
 static bool is_passed_by(struct kmem_cache *s, cache_question that)
 {
-	return pin_of(s, stele_os_token()) || (s->awaited && pins_of_others(s)) ||
+	return pin_of(s, stele_os_token()) || (s->awaited && pins_at(s)) ||
 	       (that && !that(s));
 }
 
@@ -231,7 +237,7 @@ struct kmem_cache *stele_list_next_pinned(struct kmem_cache *s, cache_question t
 	if (stele_lock(&stele_list_lock) != 0)
 		return NULL;
 	if (!s)
-		forget_the_gone();
+		forget_the_gone(NULL);
 	next = s ? s->next : stele_caches;
 	while (next && is_passed_by(next, that))
 		next = next->next;
@@ -247,7 +253,7 @@ struct kmem_cache *stele_list_next_pinned(struct kmem_cache *s, cache_question t
 /* Walks of the parent's other threads do not go on. A walk of this thread does, if it forked within. */
 static void pins_in_child(void)
 {
-	forget_the_gone();
+	forget_the_gone(NULL);
 	for (unsigned i = 0; i < pins_used; i++) {
 		pins[i].thread = stele_thread_name();
 		pins[i].process = stele_os_process();

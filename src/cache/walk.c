@@ -9,6 +9,7 @@
  * Context   ordinary threads; signals are held back.
  * Tests     tests/contract/test_cache_create.c  tests/contract/test_cpus_races.c
  *           tests/contract/test_walk_left.c
+ *           tests/contract/test_walk_pins.c
  */
 #include "cache/caches.h"
 #include "os/os.h"

@@ -84,7 +84,7 @@ struct kmem_cache {
 	struct kmem_cache *next __attribute__((aligned(64)));
 	int refcount;
 	bool is_static;
-	bool awaited; /* a thread that destroys it waits for a walk; other walks pass it by */
+	bool awaited; /* its last user waits for walks, or has left it to them; others pass it by */
 	_Atomic uint32_t looked_at; /* the name of a thread that validates: slabs stay */
 	_Atomic uint64_t look;	    /* the object that it looks at (slab/object_look.h) */
 	bool ending; /* destroyed: set before it is emptied, by the thread that does */
