@@ -7,8 +7,8 @@
  *           time, and a walk may begin within a walk. An inner walk passes by what its own thread has
  *           pinned, so a destructor that walks is not called again from there.
  * Objects   the list, reference counts and pins are under the list lock. A pin names its thread. When
- *           that thread is gone, another one lets go of the pin. Where no place for a pin is free, the
- *           reference has no name.
+ *           that thread is gone, another one lets go of the pin. The table of pins grows. Where the
+ *           system has no memory for it, the reference has no name.
  * Locks     list. No constructor or destructor ever runs under it, so either may create and destroy
  *           caches.
  * Left      A handler may jump out of a walk. The pin of that walk keeps one cache in memory. Only a
@@ -19,12 +19,14 @@
  *           tests/contract/test_walk_pins.c
  */
 #include "cache/caches.h"
+#include "os/map.h"
 #include "os/os.h"
 #include "percpu/system.h"
 #include "slab/slabs.h"
 #include "slab/checks.h"
 #include "sync/mutex.h"
 #include "sync/ranks.h"
+#include <string.h>
 
 struct stele_mutex stele_list_lock = STELE_MUTEX(LIST);
 struct kmem_cache *stele_caches;
@@ -115,14 +117,13 @@ void stele_list_look(void (*look)(struct kmem_cache *, void *), void *arg)
 
 /* ---- pins ---- */
 
-#define PINS 64u
-
 static struct pin {
 	struct kmem_cache *s;	  /* NULL: the place is free */
 	uint64_t token;		  /* of the thread that walks */
 	uint32_t thread, process; /* its name, and where */
-} pins[PINS];
-static unsigned pins_used; /* no place from here on was ever used */
+} first_pins[64], *pins = first_pins;
+static unsigned pins_room = STELE_ARRAY_SIZE(first_pins);
+static unsigned pins_used; /* the places from here on are free */
 
 static struct pin *pin_of(const struct kmem_cache *s, uint64_t token)
 {
@@ -132,12 +133,35 @@ static struct pin *pin_of(const struct kmem_cache *s, uint64_t token)
 	return NULL;
 }
 
+/* Twice as many places. */
+static bool more_pins(void)
+{
+	struct pin *more = stele_os_map_anywhere(2 * pins_room * sizeof(*more));
+
+	if (!more)
+		return false;
+	memcpy(more, pins, pins_used * sizeof(*more));
+	/* ORDER(LIST) release: the child of a fork finds the old ones or the new ones. */
+	fence_release();
+	pins = more;
+	fence_release();
+	pins_room *= 2;
+	return true;
+}
+
 static struct pin *free_pin(void)
 {
 	for (unsigned i = 0; i < pins_used; i++)
 		if (!pins[i].s)
 			return &pins[i];
-	return pins_used < PINS ? &pins[pins_used++] : NULL;
+	return pins_used < pins_room || more_pins() ? &pins[pins_used++] : NULL;
+}
+
+static void clear_pin(struct pin *pin)
+{
+	pin->s = NULL;
+	while (pins_used && !pins[pins_used - 1].s)
+		pins_used--;
 }
 
 /* The child of a fork finds a reference too many, never too few. */
@@ -162,7 +186,7 @@ static bool remove_pin(struct kmem_cache *s)
 	struct pin *pin = pin_of(s, stele_os_token());
 
 	if (pin)
-		pin->s = NULL;
+		clear_pin(pin);
 	/* ORDER(LIST) release: before the reference. */
 	fence_release();
 	if (--s->refcount)
@@ -176,7 +200,7 @@ static void forget_pin(struct pin *pin)
 {
 	struct kmem_cache *s = pin->s;
 
-	pin->s = NULL;
+	clear_pin(pin);
 	/* ORDER(LIST) release: before the reference. */
 	fence_release();
 	if (s->refcount > 1)

@@ -15,7 +15,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#define LONG_S 50 /* a child that takes so long hangs */
+#define LONG_S 50   /* a child that takes so long hangs */
+#define WALKERS 100 /* more than there are places for at first */
 
 static sem_t there, go_on, turned;
 static struct stderr_text said;
@@ -203,6 +204,62 @@ static void walks_do_not_wait_for_each_other(void **state)
 	assert_false(is_listed(b));
 }
 
+/* ---- many walks ---- */
+
+static _Atomic unsigned at_once, seen_again;
+static _Atomic bool returned; /* the call that destroys the cache */
+
+static void look_again(struct kmem_cache *s, void *arg)
+{
+	(void)arg;
+	if (s == place)
+		add_relaxed(&seen_again, 1);
+}
+
+static void walk_within(struct kmem_cache *s, void *arg)
+{
+	(void)arg;
+	if (s != place)
+		return;
+	add_relaxed(&at_once, 1);
+	sem_post(&there);
+	wait_for(&turned);
+	stele_cache_each(look_again, NULL);
+	while (!returned && !*(volatile bool *)&s->awaited)
+		usleep(1000);
+	sub_relaxed(&at_once, 1);
+}
+
+static void *walk_beside_others(void *arg)
+{
+	stele_cache_each(walk_within, NULL);
+	return arg;
+}
+
+static void any_number_of_threads_may_be_at_a_cache(void **state)
+{
+	pthread_t threads[WALKERS];
+	unsigned left;
+
+	(void)state;
+	place = make("place", NULL);
+	for (int i = 0; i < WALKERS; i++)
+		assert_int_equal(pthread_create(&threads[i], NULL, walk_beside_others, NULL), 0);
+	for (int i = 0; i < WALKERS; i++)
+		wait_for(&there);
+	for (int i = 0; i < WALKERS; i++)
+		sem_post(&turned);
+	STDERR_OF(&said, kmem_cache_destroy(place));
+	left = load_relaxed(&at_once);
+	returned = true;
+	for (int i = 0; i < WALKERS; i++)
+		pthread_join(threads[i], NULL);
+	assert_int_equal(left, 0);
+	assert_int_equal(load_relaxed(&seen_again), 0);
+	assert_silent(&said);
+	assert_false(is_listed(place));
+}
+
 /* ---- forks ---- */
 
 static void must_end_in_child(struct kmem_cache *s)
@@ -270,6 +327,7 @@ int main(void)
 		cmocka_unit_test(a_cache_that_was_left_to_a_walk_is_not_ended_beside_it),
 		cmocka_unit_test(a_destructor_that_destroys_its_cache_twice_harms_no_walk),
 		cmocka_unit_test(walks_do_not_wait_for_each_other),
+		cmocka_unit_test(any_number_of_threads_may_be_at_a_cache),
 		cmocka_unit_test(a_child_destroys_a_cache_that_another_thread_is_at),
 		cmocka_unit_test(a_child_goes_on_with_a_walk),
 	};
