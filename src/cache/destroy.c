@@ -9,8 +9,8 @@
  * Walks     A walk of another thread may be at the cache, perhaps in its destructor. The call waits for
  *           it, so that nothing of the cache runs when the call returns. After five seconds the cache
  *           is left to the walk, which ends it when it goes on. A walk that was left by a jump never
- *           does: then the cache stays in memory. A thread that walks itself leaves it to the other walk
- *           at once.
+ *           does: then the cache stays in memory until the thread has ended, and the next walk ends
+ *           it. A thread that walks itself leaves it to the other walk at once.
  * Locks     the CPU set for reading (percpu/cpus.h), then list. A thread that holds the CPU
  *           set waits for no grace period: a callback after one may need the set. So a cache that a
  *           step, a constructor or a destructor destroys meanwhile leaves the list at once; the same

@@ -195,7 +195,7 @@ static bool remove_pin(struct kmem_cache *s)
 	return true;
 }
 
-/* The thread of the pin is gone. A last reference stays, as no thread would end the cache. */
+/* The thread of the pin is gone. The next walk ends a cache without any reference. */
 static void forget_pin(struct pin *pin)
 {
 	struct kmem_cache *s = pin->s;
@@ -203,8 +203,7 @@ static void forget_pin(struct pin *pin)
 	clear_pin(pin);
 	/* ORDER(LIST) release: before the reference. */
 	fence_release();
-	if (s->refcount > 1)
-		s->refcount--;
+	s->refcount--;
 }
 
 /* This thread's name may have been the name of a thread that is gone. */
@@ -250,7 +249,7 @@ bool stele_list_walks_here(void)
 static bool is_passed_by(struct kmem_cache *s, cache_question that)
 {
 	return pin_of(s, stele_os_token()) || (s->awaited && pins_at(s)) ||
-	       (that && !that(s));
+	       (that && s->refcount && !that(s));
 }
 
 struct kmem_cache *stele_list_next_pinned(struct kmem_cache *s, cache_question that, bool *gone)

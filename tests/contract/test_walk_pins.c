@@ -12,6 +12,7 @@
 
 #include <pthread.h>
 #include <semaphore.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -70,6 +71,7 @@ static void assert_refuses_twice(const struct kmem_cache *s)
 /* ---- a thread whose walk stays at a cache ---- */
 
 static struct kmem_cache *place; /* where it stays */
+static _Atomic bool dies;	 /* there */
 
 static void stay(struct kmem_cache *s, void *arg)
 {
@@ -78,6 +80,8 @@ static void stay(struct kmem_cache *s, void *arg)
 		return;
 	sem_post(&there);
 	wait_for(&go_on);
+	if (dies)
+		syscall(SYS_exit, 0);
 }
 
 static void *walk_and_stay(void *arg)
@@ -117,6 +121,22 @@ static void a_cache_that_was_left_to_a_walk_is_not_ended_beside_it(void **state)
 		assert_true(is_listed(s));
 	}
 	end_walker();
+	assert_false(is_listed(s));
+}
+
+static void a_cache_is_ended_if_the_thread_dies_that_it_was_left_to(void **state)
+{
+	struct kmem_cache *s = make("left", NULL);
+
+	(void)state;
+	begin_walker(s);
+	STDERR_OF(&said, kmem_cache_destroy(s));
+	assert_says(&said, "kept until the walk goes on");
+	dies = true;
+	end_walker();
+	dies = false;
+	STDERR_OF(&said, stele_trim(0));
+	assert_silent(&said);
 	assert_false(is_listed(s));
 }
 
@@ -325,6 +345,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_cache_that_was_left_to_a_walk_is_not_ended_beside_it),
+		cmocka_unit_test(a_cache_is_ended_if_the_thread_dies_that_it_was_left_to),
 		cmocka_unit_test(a_destructor_that_destroys_its_cache_twice_harms_no_walk),
 		cmocka_unit_test(walks_do_not_wait_for_each_other),
 		cmocka_unit_test(any_number_of_threads_may_be_at_a_cache),
