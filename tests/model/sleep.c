@@ -23,7 +23,9 @@
 #ifdef BROKEN_SLEEP_LOOK
 #define GRACE_SLEEP_FENCE() ((void)0)
 #endif
-#ifndef MODEL_ROUNDS
+#ifdef MODEL_ROUNDS
+#define MODEL_STEPS 4 /* few: what is told late is made good by a later put */
+#else
 #define MODEL_STEPS 1
 #endif
 enum { SCENE_PUT, SCENE_GATHER, SCENE_URGENT, SCENES };
