@@ -35,10 +35,12 @@ static struct tally *tally_of(const struct tallies *tallies, const struct kmem_c
 {
 	size_t i = ((uintptr_t)s >> 6) * 0x9e3779b97f4a7c15u >> 32;
 
-	while (tallies->all[i & (tallies->places - 1)].s &&
-	       tallies->all[i & (tallies->places - 1)].s != s)
-		i++;
-	return &tallies->all[i & (tallies->places - 1)];
+	for (;; i++) {
+		struct tally *tally = &tallies->all[i & (tallies->places - 1)];
+
+		if (!tally->s || tally->s == s)
+			return tally;
+	}
 }
 
 static void count_cache(struct kmem_cache *s, void *arg)

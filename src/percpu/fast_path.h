@@ -33,9 +33,9 @@ struct fast_path {
 /* Other threads read @word meanwhile. Where nothing changes, nothing is written. */
 static inline void fast_path_set(long *word, long area)
 {
-	/* ORDER(FAST_PATH) sequentially consistent: what is said, then the word. */
+	/* ORDER(FAST_PATH) sequentially consistent: the area and the reasons, then the word. */
 	if (atomic_load_explicit((_Atomic long *)word, ORDER_FAST_SET) != area)
-		/* ORDER(FAST_PATH) sequentially consistent: the word, then what is said. */
+		/* ORDER(FAST_PATH) sequentially consistent: the word, then the area and the reasons. */
 		atomic_store_explicit((_Atomic long *)word, area, ORDER_FAST_SET);
 }
 
@@ -45,31 +45,31 @@ static inline void fast_path_apply(struct fast_path *path, long *word, long dead
 	uint32_t closed;
 	long area;
 
-	/* ORDER(FAST_PATH) sequentially consistent: said by any thread, then looked at. */
+	/* ORDER(FAST_PATH) sequentially consistent: any thread's store, then this look. */
 	do {
 		closed = load_seq(&path->closed);
 		area = load_seq(&path->area);
 		if (area)
 			fast_path_set(word, closed ? dead : area);
-		/* ORDER(FAST_PATH) sequentially consistent: the word, then what is said. */
+		/* ORDER(FAST_PATH) sequentially consistent: the word, then the area and the reasons. */
 	} while (closed != load_seq(&path->closed) || area != load_seq(&path->area));
 }
 
 static inline void fast_path_close(struct fast_path *path, uint32_t reason)
 {
-	/* ORDER(FAST_PATH) sequentially consistent: said, then applied. */
+	/* ORDER(FAST_PATH) sequentially consistent: stored, then applied. */
 	or_seq(&path->closed, reason);
 }
 
 static inline void fast_path_open(struct fast_path *path, uint32_t reason)
 {
-	/* ORDER(FAST_PATH) sequentially consistent: said, then applied. */
+	/* ORDER(FAST_PATH) sequentially consistent: stored, then applied. */
 	and_seq(&path->closed, ~reason);
 }
 
 static inline void fast_path_choose(struct fast_path *path, long area)
 {
-	/* ORDER(FAST_PATH) sequentially consistent: said, then applied. */
+	/* ORDER(FAST_PATH) sequentially consistent: stored, then applied. */
 	store_seq(&path->area, area);
 }
 

@@ -4,16 +4,10 @@
  * All threads must go on to walk, to create and to destroy caches; only the cache that the walk was at
  * may stay. While a walk does go on, destroying that cache waits for it.
  */
-#include "contract.h"
-
-#include "cache/caches.h"
-#include "slab/kmem_cache.h"
-#include "sync/atomic.h"
-#include "sync/mutex.h"
+#include "walks.h"
 
 #include <errno.h>
 #include <pthread.h>
-#include <semaphore.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <stele/debug.h>
@@ -23,7 +17,7 @@
 #define LONG_S 50 /* a call that takes so long hangs */
 
 static struct kmem_cache *left;		 /* a handler leaves its destructor */
-static void (*in_destructor)(void);	 /* what the next one does, once */
+static void (*in_destructor)(void);	 /* the next one calls it, once */
 static _Thread_local sigjmp_buf jump_to; /* of the thread that leaves */
 
 static void destructor(void *object)
@@ -34,36 +28,6 @@ static void destructor(void *object)
 	in_destructor = NULL;
 	if (work)
 		work();
-}
-
-static struct kmem_cache *make(const char *name, void (*dtor)(void *))
-{
-	const struct kmem_cache_args args = { .dtor = dtor };
-	struct kmem_cache *s = kmem_cache_create_args(name, 64, &args, SLAB_NO_MERGE);
-
-	assert_non_null(s);
-	return s;
-}
-
-/* A walk will find something to retire in it. */
-static void use(struct kmem_cache *s)
-{
-	kmem_cache_free(s, kmem_cache_alloc(s, GFP_KERNEL));
-}
-
-static bool is_empty(struct kmem_cache *s)
-{
-	return !load_acquire(&s->slabs);
-}
-
-static bool is_listed(const struct kmem_cache *s)
-{
-	bool listed;
-
-	assert_int_equal(stele_lock(&stele_list_lock), 0);
-	listed = stele_list_has(s);
-	stele_unlock(&stele_list_lock);
-	return listed;
 }
 
 /* ---- a walk that is left ---- */
@@ -92,12 +56,6 @@ static void leave_a_walk(void)
 }
 
 static sem_t has_left, may_end;
-
-static void wait_for(sem_t *sem)
-{
-	while (sem_wait(sem) != 0)
-		;
-}
 
 static void *leave_and_live(void *arg)
 {

@@ -3,15 +3,9 @@
  * Threads walk over the caches while others destroy them, perhaps twice, or fork. Each cache ends once,
  * when no walk is at it any more. No walk waits for another one that waits for it.
  */
-#include "contract.h"
-
-#include "cache/caches.h"
-#include "slab/kmem_cache.h"
-#include "sync/atomic.h"
-#include "sync/mutex.h"
+#include "walks.h"
 
 #include <pthread.h>
-#include <semaphore.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -21,42 +15,6 @@
 
 static sem_t there, go_on, turned;
 static struct stderr_text said;
-
-static void wait_for(sem_t *sem)
-{
-	while (sem_wait(sem) != 0)
-		;
-}
-
-static struct kmem_cache *make(const char *name, void (*dtor)(void *))
-{
-	const struct kmem_cache_args args = { .dtor = dtor };
-	struct kmem_cache *s = kmem_cache_create_args(name, 64, &args, SLAB_NO_MERGE);
-
-	assert_non_null(s);
-	return s;
-}
-
-/* A walk will find something to retire in it. */
-static void use(struct kmem_cache *s)
-{
-	kmem_cache_free(s, kmem_cache_alloc(s, GFP_KERNEL));
-}
-
-static bool is_empty(struct kmem_cache *s)
-{
-	return !load_acquire(&s->slabs);
-}
-
-static bool is_listed(const struct kmem_cache *s)
-{
-	bool listed;
-
-	assert_int_equal(stele_lock(&stele_list_lock), 0);
-	listed = stele_list_has(s);
-	stele_unlock(&stele_list_lock);
-	return listed;
-}
 
 static void assert_refuses_twice(const struct kmem_cache *s)
 {
@@ -140,18 +98,26 @@ static void a_cache_is_ended_if_the_thread_dies_that_it_was_left_to(void **state
 	assert_false(is_listed(s));
 }
 
-static struct kmem_cache *own; /* NULL: destroyed */
+/* A slab's end calls its cache's destructor for each object. NULL after the first time. */
+static struct kmem_cache *once(struct kmem_cache **cache)
+{
+	struct kmem_cache *s = *cache;
 
-/* A slab's end calls it for each object. */
+	*cache = NULL;
+	return s;
+}
+
+static struct kmem_cache *own;
+
 static void destroy_own_twice(void *object)
 {
-	struct kmem_cache *s = own;
+	struct kmem_cache *s = once(&own);
 
 	(void)object;
-	own = NULL;
+	if (!s)
+		return;
 	kmem_cache_destroy(s);
-	if (s)
-		STDERR_OF(&said, kmem_cache_destroy(s));
+	STDERR_OF(&said, kmem_cache_destroy(s));
 }
 
 static void a_destructor_that_destroys_its_cache_twice_harms_no_walk(void **state)
@@ -172,28 +138,26 @@ static void a_destructor_that_destroys_its_cache_twice_harms_no_walk(void **stat
 
 /* ---- two walks, each of which destroys the cache that the other one is at ---- */
 
-static struct kmem_cache *first, *second; /* NULL: destroyed */
+static struct kmem_cache *first, *second;
 
 static void destroy_second(void *object)
 {
-	struct kmem_cache *s = second;
+	struct kmem_cache *s = once(&second);
 
 	(void)object;
 	if (!s)
 		return;
-	second = NULL;
 	sem_post(&turned);
 	kmem_cache_destroy(s);
 }
 
 static void destroy_first(void *object)
 {
-	struct kmem_cache *s = first;
+	struct kmem_cache *s = once(&first);
 
 	(void)object;
 	if (!s)
 		return;
-	first = NULL;
 	sem_post(&there);
 	wait_for(&turned);
 	kmem_cache_destroy(s);

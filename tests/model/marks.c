@@ -17,7 +17,7 @@
 #endif
 #define MARKS_MAX 128u
 #ifdef MODEL_ROUNDS
-#define MODEL_STEPS 8 /* few: frames that are left are marked by the next one that is freed */
+#define MODEL_STEPS 8 /* few: the next free marks the frames that a purger left */
 #endif
 #include "model.h"
 #include "page/marks.h"

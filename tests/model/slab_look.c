@@ -55,7 +55,7 @@ static _Atomic uint32_t looked_at;
 static _Atomic uint64_t bit, note;
 static _Atomic bool is_dead[MODEL_THREADS + 1];
 static uint64_t recip;
-static struct payload slab; /* what is filled in, looked at, and gone when the slab has ended */
+static struct payload slab; /* the contents: filled in, looked at, gone when the slab has ended */
 
 static void touch(int me)
 {

@@ -24,7 +24,7 @@
 #define GRACE_SLEEP_FENCE() ((void)0)
 #endif
 #ifdef MODEL_ROUNDS
-#define MODEL_STEPS 4 /* few: what is told late is made good by a later put */
+#define MODEL_STEPS 4 /* few: a later put makes a late wake-up good */
 #else
 #define MODEL_STEPS 1
 #endif

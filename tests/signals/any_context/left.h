@@ -5,7 +5,7 @@
  *
  * Idea      A breakpoint stands on one instruction. A thread makes calls until it hits the breakpoint.
  *           There a signal comes to the thread, and its handler leaves: by siglongjmp(), or in a
- *           thread of its own by pthread_exit(). Where the library holds signals back, this one waits
+ *           thread of its own by pthread_exit(). Where the library holds signals back, the signal waits
  *           like any other, and the handler leaves as soon as the library lets it in. Then another
  *           thread makes every kind of call, and now and then the calls of the control path: each has
  *           to come back. left_calls.c has the calls of the library, left_malloc_calls.c those of the

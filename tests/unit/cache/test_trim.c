@@ -154,7 +154,7 @@ static void slabinfo_looks_at_the_runs_once_for_all_caches(void **state)
 		ones[i] = kmem_cache_alloc(&caches[i], 0);
 	for (unsigned i = 0; i < 2; i++)
 		two[i] = kmem_cache_alloc(&busy, 0);
-	stele_shrink_all(0); /* what rests in sheaves counts, too */
+	stele_shrink_all(0); /* objects that rest in sheaves count, too */
 	looks_at_runs = 0;
 	stele_slabinfo_write(file);
 	assert_int_equal(looks_at_runs, 1);
