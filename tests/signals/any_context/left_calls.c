@@ -8,6 +8,7 @@
  */
 #include "../../toy_flavor.h"
 #include "left.h"
+#include "../another_cache.h"
 
 #include <stele/mempool.h>
 #include <stele/page.h>
@@ -199,13 +200,7 @@ static void use_data_path(void)
 
 static void use_control_path(void)
 {
-	struct kmem_cache *other = kmem_cache_create("after", 72, NULL, SLAB_NO_MERGE);
-	void *p[20];
-
-	MUST(other && kmem_cache_alloc_bulk(other, GFP_KERNEL, 20, p));
-	kmem_cache_free_bulk(other, 20, p);
-	MUST(kmem_cache_shrink(other) == 0);
-	kmem_cache_destroy(other);
+	use_another_cache();
 	kvfree_rcu_barrier();
 	stele_deferred_barrier();
 	stele_trim(0);

@@ -20,6 +20,7 @@
  */
 #include <errno.h>
 #include "../../stress/stress.h"
+#include "../another_cache.h"
 #include <signal.h>
 #include <sys/mman.h>
 #include "percpu/system.h"
@@ -182,18 +183,6 @@ static unsigned long in_use(void)
 	return active;
 }
 
-/* The control path goes on. */
-static void use_control_path(void)
-{
-	struct kmem_cache *other = kmem_cache_create("after", 72, NULL, SLAB_NO_MERGE);
-	void *p[20];
-
-	MUST(other && kmem_cache_alloc_bulk(other, GFP_KERNEL, 20, p));
-	kmem_cache_free_bulk(other, 20, p);
-	MUST(kmem_cache_shrink(other) == 0);
-	kmem_cache_destroy(other);
-}
-
 /* Memory still goes back to the system: of what was touched and freed nothing is resident. */
 static void give_back(void)
 {
@@ -289,7 +278,7 @@ int main(int argc, char **argv)
 	for (unsigned i = 0; seconds_now() < end || i < WAYS; i++) {
 		one_round((enum way)(i % WAYS), &random);
 		if (i % 8 < WAYS) {
-			use_control_path();
+			use_another_cache();
 			give_back();
 		}
 	}
