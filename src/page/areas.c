@@ -9,7 +9,7 @@
  * Bound     a search for a closed area reads a word for 4096 areas where nothing is free, and a word
  *           for 64 where something is. It looks at each empty area below the lowest closed one;
  *           page/close.c leaves few of those. If foreign mappings are in the way, opening makes one
- *           call for each area that they are in, and marks it FOREIGN, so it makes that call once.
+ *           call for each area that they are in, and makes it FOREIGN, so it makes that call once.
  * Foreign   A mapping that is not ours is never replaced: its areas are left out until a call would
  *           answer NULL for want of them (page/close.c).
  * Order     AREA (page/open.h).
@@ -101,6 +101,15 @@ void stele_area_show_whole(uint32_t number, uint32_t state)
 		note_empty(number);
 }
 
+bool stele_area_let_go(uint32_t number)
+{
+	bool closed = area_let_go(area_count(number)) == AREA_CLOSED;
+
+	if (closed)
+		hint_set(area_hints(), number);
+	return closed;
+}
+
 void stele_area_emptied(uint32_t number)
 {
 	add_relaxed(&stele_heap.empty, 1);
@@ -180,7 +189,7 @@ static uint32_t find_foreign(uint32_t first, uint32_t n)
 	return first;
 }
 
-void stele_areas_mark_foreign(uint32_t first, uint32_t n)
+void stele_areas_mark_met(uint32_t first, uint32_t n)
 {
 	uint32_t stop = first + n;
 
@@ -189,21 +198,13 @@ void stele_areas_mark_foreign(uint32_t first, uint32_t n)
 
 		if (error == -EEXIST) {
 			add_relaxed(&stele_heap.foreign, 1);
-			area_show(area_count(i), AREA_FOREIGN);
+			store_relaxed(area_count(i), AREA_MET);
 		} else if (!error) {
 			stele_os_unmap(area_memory(i), AREA_SIZE);
 		}
 		if (error != -EEXIST)
 			return;
 	}
-}
-
-/* The BUSY areas of [first, first+n) become CLOSED. */
-static void close_busy(uint32_t first, uint32_t n)
-{
-	for (uint32_t i = first; i < first + n; i++)
-		if (load_relaxed(area_count(i)) == AREA_BUSY)
-			stele_area_show_whole(i, AREA_CLOSED);
 }
 
 /* ---- areas that are not mapped any more ---- */
@@ -282,7 +283,7 @@ static int map_some(uint32_t first, uint32_t n)
 	int error = stele_areas_map(first, n);
 
 	if (error == -EEXIST) {
-		stele_areas_mark_foreign(first, n);
+		stele_areas_mark_met(first, n);
 		return error;
 	}
 	if (!error)
@@ -305,7 +306,7 @@ static int64_t open_some(struct stele_zone *zone, uint32_t first)
 	int mapped;
 
 	do {
-		uint32_t n = grab_some(zone, &first, step());
+		uint32_t n = grab_some(zone, &first, step()), left = first;
 
 		if (!n)
 			break;
@@ -314,8 +315,10 @@ static int64_t open_some(struct stele_zone *zone, uint32_t first)
 		if (mapped > 0) {
 			show_opened(first, (uint32_t)mapped);
 			result = first;
+			left += (uint32_t)mapped;
 		}
-		close_busy(first, n);
+		while (left < first + n)
+			stele_area_let_go(left++);
 	} while (mapped == -EEXIST);
 	stele_areas_end(signals);
 	if (stele_unlikely(result < 0) && !load_relaxed(&had_one))

@@ -26,6 +26,8 @@ static inline bool area_grab(uint32_t number)
 
 /* BUSY, NEW, HUGE or SOON -> OPEN or CLOSED. */
 void stele_area_show_whole(uint32_t number, uint32_t state);
+/* BUSY -> CLOSED, true; MET -> FOREIGN, false. */
+bool stele_area_let_go(uint32_t number);
 /* For an area that one thread owns and has unmapped: the next mapping reads as zero. Returns how
  * many frames were dirty. */
 uint64_t stele_area_clear_dirty(uint32_t number);
@@ -33,8 +35,8 @@ uint64_t stele_area_clear_dirty(uint32_t number);
 void stele_areas_skip_to(struct stele_zone *zone, uint32_t end);
 /* Maps areas that are BUSY. 0 or -errno. */
 int stele_areas_map(uint32_t first, uint32_t n);
-/* Something else is mapped in areas that are BUSY: marks those as FOREIGN that follow each other. */
-void stele_areas_mark_foreign(uint32_t first, uint32_t n);
+/* Something else is mapped in areas that are BUSY: those that follow each other become MET. */
+void stele_areas_mark_met(uint32_t first, uint32_t n);
 
 /* ---- rooms.c ---- */
 

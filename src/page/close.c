@@ -263,20 +263,15 @@ uint64_t stele_areas_close_some(uint64_t kept)
 /* FOREIGN -> CLOSED, if nothing is there. */
 static bool forgive(uint32_t number)
 {
-	uint32_t foreign = AREA_FOREIGN;
-
-	/* ORDER(AREA) acquire: as area_begin(). */
-	if (!atomic_compare_exchange_strong_explicit(area_count(number), &foreign, AREA_BUSY,
-						     memory_order_acquire, memory_order_relaxed))
+	if (!area_begin_foreign(area_count(number)))
 		return false;
 	if (stele_os_map(area_memory(number), AREA_SIZE) != 0) {
-		area_show(area_count(number), AREA_FOREIGN);
-		return false;
+		store_relaxed(area_count(number), AREA_MET);
+	} else {
+		stele_os_unmap(area_memory(number), AREA_SIZE);
+		sub_relaxed(&stele_heap.foreign, 1);
 	}
-	stele_os_unmap(area_memory(number), AREA_SIZE);
-	sub_relaxed(&stele_heap.foreign, 1);
-	stele_area_show_whole(number, AREA_CLOSED);
-	return true;
+	return stele_area_let_go(number);
 }
 
 /* ORDER(SPAN) acquire: the areas below were opened. */

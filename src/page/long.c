@@ -99,9 +99,8 @@ static int open_part(uint32_t number, unsigned first, unsigned n)
 		return 0;
 	}
 	if (error == -EEXIST)
-		stele_areas_mark_foreign(number, 1);
-	if (load_relaxed(area_count(number)) == AREA_BUSY)
-		stele_area_show_whole(number, AREA_CLOSED);
+		stele_areas_mark_met(number, 1);
+	stele_area_let_go(number);
 	return error == -EEXIST ? -EAGAIN : -ENOMEM;
 }
 

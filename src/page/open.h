@@ -10,9 +10,13 @@
  *           HUGE    open: part of a block; KEPT, taken for good
  *           BUSY    in the hands of one thread
  *           SOON    empty; in the hands of one thread, which purges or closes it
+ *           MET     as BUSY: the thread met something there that is not ours
  *           FOREIGN something that is not ours was mapped there; looked at again by page/close.c
- *           CLOSED -> BUSY;  BUSY -> OPEN, HUGE, CLOSED, FOREIGN;  HUGE -> OPEN, CLOSED, FOREIGN;
- *           OPEN -> SOON;  SOON -> OPEN, CLOSED;  FOREIGN -> BUSY
+ *           CLOSED -> BUSY;  BUSY -> OPEN, HUGE, CLOSED, MET;  MET -> FOREIGN;
+ *           HUGE -> OPEN, CLOSED, FOREIGN;  OPEN -> SOON;  SOON -> OPEN, CLOSED;  FOREIGN -> BUSY
+ * Let go    A thread that has shown an area as OPEN, CLOSED or FOREIGN has it no more: it may be BUSY
+ *           in another thread's hands at once. So nobody reads the count of an area that it let go to
+ *           find out whether it still has it. MET is there for this reason.
  * Order     AREA: a count of OPEN or HUGE is stored with release after the mapping was made, a
  *           count of CLOSED after it was taken away. The next thread that takes the area does so
  *           with acquire.
@@ -40,6 +44,7 @@
 #define AREA_BUSY 16384u
 #define AREA_FOREIGN 16385u
 #define AREA_SOON 16387u /* 16386: page/areas.h */
+#define AREA_MET 16388u
 
 /* CLOSED -> BUSY, for the caller. */
 static inline bool area_begin(_Atomic uint32_t *count)
@@ -69,6 +74,25 @@ static inline void area_show(_Atomic uint32_t *count, uint32_t state)
 	STELE_POINT("open:show");
 	/* ORDER(AREA) release: the area is mapped, or unmapped, and its owner is done with it. */
 	atomic_store_explicit(count, state, ORDER_OPEN_SHOW);
+}
+
+/* BUSY -> CLOSED, MET -> FOREIGN: the state that others see now. */
+static inline uint32_t area_let_go(_Atomic uint32_t *count)
+{
+	uint32_t state = load_relaxed(count) == AREA_MET ? AREA_FOREIGN : AREA_CLOSED;
+
+	area_show(count, state);
+	return state;
+}
+
+/* FOREIGN -> BUSY, for the caller, which looks whether something is still there. */
+static inline bool area_begin_foreign(_Atomic uint32_t *count)
+{
+	uint32_t foreign = AREA_FOREIGN;
+
+	/* ORDER(AREA) acquire: as area_begin(). */
+	return atomic_compare_exchange_strong_explicit(count, &foreign, AREA_BUSY, ORDER_OPEN_BEGIN,
+						       memory_order_relaxed);
 }
 
 /* ---- hints: a row of bits, and a row with a bit for each word of the first ---- */

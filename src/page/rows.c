@@ -46,19 +46,31 @@ static uint32_t alike(uint32_t first, uint32_t end, uint32_t *state)
 	return at - first;
 }
 
-/* Gives back what is HUGE, and closes what is BUSY or NEW. */
+/* Areas that are NEW: whether they are not mapped any more. */
+static bool unmap_new(uint32_t first, uint32_t n)
+{
+	if (stele_os_unmap(area_memory(first), (size_t)n * AREA_SIZE) != 0)
+		return false;
+	sub_relaxed(&stele_heap.mapped, n);
+	return true;
+}
+
+/* Gives back what is HUGE, and lets go of what is BUSY, MET or NEW. */
 static void ungrab(uint32_t first, uint32_t n)
 {
 	uint32_t end = first + n, here, state;
 
 	for (; first < end; first += here) {
+		bool open;
+
 		here = alike(first, end, &state);
-		if (state == AREA_NEW) {
-			stele_os_unmap(area_memory(first), (size_t)here * AREA_SIZE);
-			sub_relaxed(&stele_heap.mapped, here);
+		open = state == AREA_HUGE || (state == AREA_NEW && !unmap_new(first, here));
+		for (uint32_t i = first; i < first + here; i++) {
+			if (open)
+				stele_area_show_whole(i, AREA_OPEN);
+			else
+				stele_area_let_go(i);
 		}
-		for (uint32_t i = first; state != AREA_FOREIGN && i < first + here; i++)
-			stele_area_show_whole(i, state == AREA_HUGE ? AREA_OPEN : AREA_CLOSED);
 	}
 }
 
@@ -95,7 +107,7 @@ static int map_row(uint32_t first, uint32_t n)
 		if (state == AREA_BUSY)
 			error = stele_areas_map(first, here);
 		if (error == -EEXIST)
-			stele_areas_mark_foreign(first, here);
+			stele_areas_mark_met(first, here);
 		if (error)
 			return error;
 		for (uint32_t i = first; state == AREA_BUSY && i < first + here; i++)

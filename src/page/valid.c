@@ -30,6 +30,7 @@ const char *stele_area_valid(uint32_t number)
 	case AREA_FOREIGN:
 		return NULL;
 	case AREA_BUSY:
+	case AREA_MET:
 	case AREA_SOON:
 		return "area: in the hands of a thread";
 	default:

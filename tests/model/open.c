@@ -17,12 +17,16 @@
  *           SOON    one purges an empty area while another takes it and gives it back
  *           ROW     one purges the first of four areas while another looks for a row of two: a
  *                   row of two is left
+ *           MET     one meets a foreign mapping and lets go of the area, while another looks whether the
+ *                   mapping is still there, and a third opens the area
  * Broken    OPEN_SHOW, OPEN_BEGIN  the order relaxed: the mapping is raced for (TSan)
  *           OPEN_EARLY     shown as open before it is mapped
  *           HINT_LOOK      cleared without a look at the count afterwards
  *           SOON_STORE     an empty area is made SOON by a look and a store: it has two owners
  *           SOON_NEXT      a search goes on in the middle of a row that has an area SOON
  *           SOON_FRAMES    a purger takes frames, as of an area that is in use, and not SOON
+ *           MET_SHOWN      shown as FOREIGN at once, and closed if it is BUSY later: by then it may be
+ *                          another thread's
  *           SPAN, SPAN_LATE  raised without order, looked at without the fence (a checker's)
  */
 #ifdef BROKEN_OPEN_SHOW
@@ -31,7 +35,7 @@
 #ifdef BROKEN_OPEN_BEGIN
 #define ORDER_OPEN_BEGIN memory_order_relaxed
 #endif
-enum { SCENE_NONE, SCENE_CLOSE, SCENE_HINT, SCENE_SPAN, SCENE_SOON, SCENE_ROW, SCENES };
+enum { SCENE_NONE, SCENE_CLOSE, SCENE_HINT, SCENE_SPAN, SCENE_SOON, SCENE_ROW, SCENE_MET, SCENES };
 #define MODEL_SCENES SCENES
 #define MODEL_THREADS 3
 #include "model.h"
@@ -246,6 +250,65 @@ static void hinting(int me)
 		look(me);
 }
 
+/* ---- a foreign mapping ---- */
+
+static _Atomic bool foreign; /* something that is not ours is mapped in area 0 */
+
+static void let_go(uint32_t number)
+{
+	if (area_let_go(&counts[number]) == AREA_CLOSED)
+		hint_set(hints, number);
+}
+
+/* As map_some() and open_some() of page/areas.c. */
+static void open_or_meet(uint32_t number)
+{
+	if (!area_begin(&counts[number]))
+		return;
+	model_assert(!mapped[number]);
+	if (!load_relaxed(&foreign)) {
+		mapped[number] = 1;
+		area_show(&counts[number], AREA_OPEN);
+		hint_set(hints, number);
+		return;
+	}
+#ifdef BROKEN_MET_SHOWN
+	area_show(&counts[number], AREA_FOREIGN);
+	STELE_POINT("model:shown");
+	if (load_relaxed(&counts[number]) == AREA_BUSY)
+		let_go(number);
+#else
+	store_relaxed(&counts[number], AREA_MET);
+	let_go(number);
+#endif
+}
+
+/* As forgive() of page/close.c. */
+static void look_again(uint32_t number)
+{
+	if (!area_begin_foreign(&counts[number]))
+		return;
+	model_assert(!mapped[number]);
+	if (load_relaxed(&foreign)) {
+		store_relaxed(&counts[number], AREA_MET);
+	} else {
+		mapped[number] = 1;
+		STELE_POINT("model:again");
+		mapped[number] = 0;
+	}
+	let_go(number);
+}
+
+static void meet(int me)
+{
+	if (me == 2) {
+		store_relaxed(&foreign, false); /* its owner unmaps it */
+		look_again(0);
+	} else {
+		open_or_meet(0);
+	}
+}
+
 /* ---- a pointer to a new area ---- */
 
 static _Atomic size_t span;
@@ -290,6 +353,9 @@ static void model_thread(int me)
 	case SCENE_ROW:
 		rows(me);
 		break;
+	case SCENE_MET:
+		meet(me);
+		break;
 	case SCENE_SPAN:
 		if (me == 1)
 			pass_on();
@@ -310,6 +376,11 @@ static void model_setup(void)
 		mapped[i] = 1;
 		hint_set(hints, i);
 	}
+	store_relaxed(&foreign, model_scene == SCENE_MET);
+	if (model_scene == SCENE_MET) {
+		store_relaxed(&counts[0], AREA_CLOSED);
+		mapped[0] = 0;
+	}
 }
 
 static void model_check(void)
@@ -317,8 +388,10 @@ static void model_check(void)
 	for (uint32_t i = 0; i < AREAS; i++) {
 		uint32_t count = load_relaxed(&counts[i]);
 
-		model_assert(may_be_whole(count));
 		model_assert(mapped[i] == (count == AREA_OPEN));
+		if (model_scene == SCENE_MET && count == AREA_FOREIGN)
+			continue;
+		model_assert(may_be_whole(count));
 		model_assert(hint_next(hints, i, i + 1) == i);
 	}
 }

@@ -90,6 +90,7 @@ static void a_wrong_count_of_an_area_is_found(void **state)
 		{ AREA_OPEN, "area: more bits are set than frames are claimed" },
 		{ AREA_OPEN + AREA_FRAMES + 1, "area: the count is no state" },
 		{ AREA_BUSY, "area: in the hands of a thread" },
+		{ AREA_MET, "area: in the hands of a thread" },
 		{ 7, "area: the count is no state" },
 	};
 
