@@ -276,6 +276,7 @@ static void left_prepare(struct trap_plan *of, int argc, char **argv)
 	*(void **)&valid.each = trap_symbol("stele_run_each");
 	*(void **)&valid.stats = trap_symbol("stele_stats_read");
 	valid.heap = trap_symbol("stele_heap");
+	valid.hot = trap_symbol("stele_hot");
 	page_fail = trap_symbol("stele_inject_page_fail");
 }
 

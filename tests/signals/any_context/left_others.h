@@ -11,7 +11,7 @@
 #define TESTS_ANY_CONTEXT_LEFT_OTHERS_H
 
 #include "left_held.h"
-#include "page/heap.h"
+#include "page/areas.h"
 #include "page/run.h"
 
 #include <semaphore.h>
@@ -50,6 +50,7 @@ static struct {
 		*(*slab)(const struct run *run);
 	void (*each)(void (*look)(struct run *run, void *arg), void *arg);
 	const struct stele_heap *heap;
+	const struct stele_hot *hot;
 	void (*stats)(struct stele_stats *stats);
 } valid;
 
@@ -74,14 +75,25 @@ static void count_if_in_hand(struct run *run, void *in_hand)
 		must_be_valid(valid.slab(run));
 }
 
+/* Nobody has an area in hand now: signals are held back meanwhile. */
+static bool is_in_hand(uint32_t number)
+{
+	char *counts = valid.hot->base + valid.heap->counts_at;
+	uint32_t count = load_relaxed((_Atomic uint32_t *)counts + number * ROOM_STRIDE);
+
+	return count == AREA_BUSY || count == AREA_SOON || count == AREA_NEW || count == AREA_MET;
+}
+
 /* All but what those that left had in hand, which is one run each. */
 static void check_heap(void)
 {
 	unsigned long in_hand = 0;
 
-	for (uint32_t i = 0; i < valid.heap->areas_max && i < valid.heap->zones[0].high; i++)
+	for (uint32_t i = 0; i < valid.heap->areas_max && i < valid.heap->zones[0].high; i++) {
+		MUST_HOLD(!is_in_hand(i));
 		if (valid.area)
 			must_be_valid(valid.area(i));
+	}
 	valid.each(count_if_in_hand, &in_hand);
 	MUST_HOLD(in_hand <= left);
 	runs_lost = in_hand;
