@@ -15,8 +15,10 @@
  *           the phase notes the objects that it holds itself. The test frees these afterwards.
  * Threads   only one runs while a breakpoint stands. The library gets no thread of its own, so
  *           rounds of its grace periods run in the threads that wait for them.
- * Argument  the table, then "jumps" or "exits". "control": the handler of the breakpoint leaves at
- *           once, also where the library holds signals back. That must fail.
+ * Stays     The handler of the breakpoint comes back, but not before the other thread had a turn, in
+ *           which it does as it likes with its pages (left_neighbour.h).
+ * Argument  the table, then "jumps", "exits" or "stays". "control": the handler of the breakpoint
+ *           leaves at once, also where the library holds signals back. That must fail.
  * Included  by one file of a program, which has main().
  * Failure   a call that does not come back, contents that changed, a bad free, more lost than that,
  *           or a heap whose structures contradict each other.
@@ -106,6 +108,21 @@ static bool is_held_back(const ucontext_t *context)
 	return sigismember(&context->uc_sigmask, SIGUSR2) == 1;
 }
 
+/* No locks and no allocation: the semaphores are words that the kernel knows. */
+static void stand_still(void)
+{
+	int saved = errno, refused = *page_fail;
+
+	may_leave = false;
+	left++;
+	stands_still = true;
+	*page_fail = 0; /* frames are refused to this thread alone */
+	let_others_go_on();
+	*page_fail = refused;
+	stands_still = false;
+	errno = saved;
+}
+
 static void on_trap(int number, siginfo_t *info, void *context)
 {
 	struct place *place = fired(context);
@@ -117,6 +134,10 @@ static void on_trap(int number, siginfo_t *info, void *context)
 	if (!may_leave)
 		return;
 	late += is_held_back(context);
+	if (stays) {
+		stand_still();
+		return;
+	}
 	if (straight)
 		on_leave(SIGUSR2);
 	pthread_kill(pthread_self(), SIGUSR2);
@@ -265,6 +286,7 @@ static void left_prepare(struct trap_plan *of, int argc, char **argv)
 
 	exits = argc > 2 && !strcmp(argv[2], "exits");
 	straight = argc > 2 && !strcmp(argv[2], "control");
+	stays = argc > 2 && !strcmp(argv[2], "stays");
 	every = some && atoi(some) > 1 ? (unsigned)atoi(some) : 1;
 	first = (unsigned)time(NULL) % every;
 	of->table = argc > 1 ? argv[1] : "";
@@ -277,7 +299,29 @@ static void left_prepare(struct trap_plan *of, int argc, char **argv)
 	*(void **)&valid.stats = trap_symbol("stele_stats_read");
 	valid.heap = trap_symbol("stele_heap");
 	valid.hot = trap_symbol("stele_hot");
+	near.heap = valid.heap;
+	near.hot = valid.hot;
+	near.locks[0] = trap_symbol("taking");
+	near.locks[1] = trap_symbol("stele_list_lock");
 	page_fail = trap_symbol("stele_inject_page_fail");
+}
+
+static void say_left(unsigned n)
+{
+	printf("  left by %s at %lu of %u, %lu of them late, as signals were held back; at most "
+	       "%lu "
+	       "bytes lost in %u leavings, and %lu runs in all\n",
+	       exits ? "pthread_exit()" : "siglongjmp()", left, n, late, lost_most, ALL_EVERY,
+	       runs_lost);
+}
+
+static void say_stays(unsigned n)
+{
+	printf("  stood still at %lu of %u, beside %lu blocks without access, %lu foreign "
+	       "mappings, "
+	       "%lu trims\n",
+	       left, n, near.blocks, near.foreigners, near.trims);
+	MUST(near.blocks && near.foreigners && near.trims);
 }
 
 static void left_run(void)
@@ -298,11 +342,11 @@ static void left_run(void)
 			n++;
 		}
 	}
-	printf("%u instructions, %u of them on the way of these calls; left by %s at %lu of %u, "
-	       "%lu of them late, as signals were held back; at most %lu bytes lost in %u "
-	       "leavings, and %lu runs in all\n",
-	       total, phased, exits ? "pthread_exit()" : "siglongjmp()", left, n, late, lost_most,
-	       ALL_EVERY, runs_lost);
+	printf("%u instructions, %u of them on the way of these calls\n", total, phased);
+	if (stays)
+		say_stays(n);
+	else
+		say_left(n);
 	fflush(stdout);
 	/* The other instructions wait, or belong to other modes and to the control path. */
 	MUST(phased * 100 >= total * plan->share && left * 2 >= n);

@@ -4,7 +4,7 @@
  *
  * Idea      left.h leaves the phases at every instruction; here are the calls of the phases, and those
  *           of the thread that goes on.
- * Argument  the table, then "jumps", "exits" or "control", as left.h says.
+ * Argument  the table, then "jumps", "exits", "stays" or "control", as left.h says.
  */
 #include "../../toy_flavor.h"
 #include "left.h"
@@ -203,6 +203,23 @@ static void use_control_path(void)
 	use_another_cache();
 	kvfree_rcu_barrier();
 	stele_deferred_barrier();
+	stele_trim(0);
+}
+
+/* ---- what the neighbour has ---- */
+
+static void *take_block(size_t bytes)
+{
+	return kvmalloc_node_align(bytes, 4096, GFP_ATOMIC | __GFP_NOWARN, NUMA_NO_NODE);
+}
+
+static void give_block(void *p)
+{
+	kvfree(p);
+}
+
+static void empty_caches(void)
+{
 	stele_trim(0);
 }
 

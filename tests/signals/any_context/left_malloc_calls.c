@@ -5,7 +5,7 @@
  * Idea      left.h leaves the phases at every instruction; here are the calls of the phases, and those
  *           of the thread that goes on. This program's malloc is the drop-in's. The C library calls it
  *           too, as it starts and ends threads: no handler leaves those calls.
- * Argument  the table, then "jumps", "exits" or "control", as left.h says.
+ * Argument  the table, then "jumps", "exits", "stays" or "control", as left.h says.
  */
 #include "left.h"
 
@@ -173,6 +173,23 @@ static void use_control_path(void)
 	MUST(mallinfo2().arena > 0);
 	if (turns++ % FORK_EVERY == 0)
 		use_in_child();
+	malloc_trim(0);
+}
+
+/* ---- what the neighbour has ---- */
+
+static void *take_block(size_t bytes)
+{
+	return memalign(4096, bytes);
+}
+
+static void give_block(void *p)
+{
+	free(p);
+}
+
+static void empty_caches(void)
+{
 	malloc_trim(0);
 }
 
