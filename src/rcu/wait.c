@@ -11,9 +11,9 @@
  *           waits for itself: that is said.
  * Context   ordinary threads. Signals stay open.
  * Failure   -EDEADLK: a child of fork() without grace periods.
- * Stalls    A thread that waits replaces a runner that does not get on, lets the next round take
- *           what lies in a hand that does not get on, and gives up on a thread that stands still in
- *           a round where it waits for nobody.
+ * Stalls    A thread that waits replaces a runner that does not get on. It lets the next round take
+ *           the objects in a hand that does not get on. It gives up on a thread that stands still in
+ *           a round where that thread waits for nobody.
  * Tests     tests/contract/test_rcu_grace.c  tests/contract/test_rcu_leave.c  tests/contract/test_rcu_waits.c
  *           tests/contract/test_rcu_stall.c
  */

@@ -100,8 +100,8 @@ static inline bool all_zero(const void *p, size_t from, size_t to)
 }
 
 /*
- * @p, which holds @had bytes, by @resize to each of @n sizes in turn: what it held stays, and with
- * @zeroes all that is new reads as zero, to the real end. Returns where it is at last.
+ * @p, which holds @had bytes, by @resize to each of @n sizes in turn: its contents stay, and with
+ * @zeroes all new bytes read as zero, to the real end. Returns where it is at last.
  */
 static inline void *through_sizes(void *p, size_t had, void *(*resize)(void *p, size_t size),
 				  const size_t *sizes, size_t n, bool zeroes)

@@ -87,7 +87,7 @@ static inline void *barrier_of(void *arg)
 	return NULL;
 }
 
-/* Without a barrier, too: what another thread gives away wakes the runner. */
+/* Without a barrier, too: an object that another thread gives away wakes the runner. */
 static inline void others_go_on(void)
 {
 	struct kmem_cache *mine =

@@ -145,7 +145,7 @@ static void its_size_changes_while_elements_are_out(void **state)
 	for (int i = 0; i < 3; i++)
 		mempool_free(p[i], pool);
 	assert_int_equal(atomic_load(&source.out), 4);
-	/* Up, with nothing to fill it: what is freed does. */
+	/* Up, with nothing to fill it: freed elements do. */
 	source_gives(3);
 	assert_int_equal(mempool_resize(pool, 400), 0);
 	assert_int_equal(stele_mempool_curr_nr(pool), 7);

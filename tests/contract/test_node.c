@@ -225,7 +225,7 @@ static void give_pages(struct page *taken)
 	}
 }
 
-/* No more areas for @node than it has; what was before. */
+/* No more areas for @node than it has. Returns the end that its stretch had. */
 static uint32_t closed(unsigned node)
 {
 	struct stele_zone *zone = &stele_heap.zones[node];

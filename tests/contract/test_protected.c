@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * A program may take all access from pages that it was given, and no call of the library dies of
- * it: what one thread still reads of memory that others have freed is never such a page.
+ * it: a thread may still read memory that others have freed, but never such a page.
  *
  * Threads allocate and free. Meanwhile this thread empties the cache, takes many pages, and takes
  * the access from them. In debug builds a thread is held before each read of memory that it does

@@ -30,7 +30,7 @@ static void make_things(void)
 	MUST(cache && other && pool && buckets && sheaf);
 }
 
-/* Each says one line that ends so; what has more to say is told apart. */
+/* Each says one line that ends so; a longer report is told apart. */
 static bool refused(const char *call, const void *p, const char *in)
 {
 	return said("stele: %s(%p): an object of the library itself%s; not freed\n", call, p, in);

@@ -3,7 +3,7 @@
  * tests/limits/limits.c - RLIMIT_AS, RLIMIT_DATA, and a system that commits strictly
  *
  * Idea      Under a limit the library starts with what it is given; beyond it, it answers NULL;
- *           what is freed can be had again. Strict commit (overcommit_memory=2) is a setting of
+ *           freed memory can be had again. Strict commit (overcommit_memory=2) is a setting of
  *           the whole machine, so its effect is made by a filter: mappings that are both large and
  *           writable are refused.
  */

@@ -118,9 +118,9 @@ static void fill_other_slots(struct kmem_cache *s)
 }
 
 /*
- * membarrier refused once the library runs by sequences: what lies in the slots cannot be taken
- * out, so caches stay, and destroying one may say so; but nobody is accused of having leaked its
- * objects, and every object is whole and can be had again.
+ * membarrier refused once the library runs by sequences: the library cannot take sheaves out of
+ * slots, so caches stay, and destroying one may say so. But the library accuses nobody of having
+ * leaked objects, and every object is whole and can be had again.
  */
 static int child_without_barrier(int error)
 {

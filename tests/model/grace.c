@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * tests/model/grace.c - sync/grace.h: what was put is called, once, before its ticket is done
+ * tests/model/grace.c - sync/grace.h: a call that was put is made once, before its ticket is done
  *
  * Idea      Two threads put calls into the queue and wait for the round that their tickets name; a
  *           third runs rounds. A call is a plain payload that the putter leaves and the

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * tests/model/in_hand.c - ORDER(IN_HAND): what was taken before a barrier has arrived after it
+ * tests/model/in_hand.c - ORDER(IN_HAND): a thing taken before a barrier has arrived after it
  *
  * Idea      One thing lies in a place. Two movers try to take it and carry it to another place, with
  *           their names in the table of sync/in_hand.h; one of them gets it. A barrier sees the

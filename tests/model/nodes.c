@@ -103,7 +103,7 @@ static void make(struct cache *s, int me)
 		store_relaxed(&s->given[me], 1);
 }
 
-/* What the caller has for its node, else the first one's. */
+/* The caller's, for its node; else the first node's. */
 static void push(struct cache *s, int me)
 {
 	struct kmem_cache_node *node = find(s);

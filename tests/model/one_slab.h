@@ -235,7 +235,7 @@ static inline void stage(bool listed, uint64_t first, uint64_t second, uint64_t 
 	}
 }
 
-/* Nobody runs: what is free can be found. */
+/* Nobody runs: each free object can be found. */
 static inline void check_listed(void)
 {
 	if (load_relaxed(&state) & STATE_FREE)

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * tests/model/purge.c - page/dirty.h, page/marks.h: what is clean reads as zero, and none is forgotten
+ * tests/model/purge.c - page/dirty.h, page/marks.h: clean frames read as zero, and no dirty one is forgotten
  *
  * Idea      One area with a few frames that somebody plays with; a frame's contents are one plain
  *           number. Threads take a frame, write it, return it and mark the area. Purgers take the

@@ -2,8 +2,8 @@
 /*
  * tests/model/reserve.c - mempool/reserve.h: no element is lost, none handed out twice
  *
- * Idea      A reserve of at most two, three elements in all; what it does not take lies outside,
- *           where everybody may pick it up. Two threads take, hold, and put back; the third does
+ * Idea      A reserve of at most two, three elements in all. An element that it does not take lies
+ *           outside, where every thread may pick it up. Two threads take, hold, and put back; the third does
  *           as well, and moves the limit between 1 and 2, dropping what is above. At the end each
  *           element is in one place, and as many are counted as there are.
  * Scenes    PASS   one puts the only element back, another takes
@@ -18,7 +18,7 @@
  *           RESERVE_FETCH  fetched by a load and a store: two fetch the same
  *           RESERVE_LIMIT  put without speaking for a place: more than the limit
  *           RESERVE_TAKE   taken by a load and a store of the counts: owed twice
- *           RESERVE_FALL   the limit is set by a load and a store: what is put meanwhile is not counted
+ *           RESERVE_FALL   the limit is set by a load and a store: an element put meanwhile is not counted
  *           RESERVE_DROP   and the surplus is dropped so: one element too many
  *           RESERVE_SURPLUS a thread that put does not drop what is above the limit that has fallen
  *           RESERVE_TOLD   a thread tells its limit and does not look again

@@ -19,7 +19,7 @@
  *           which are shipped, these wait in liburcu, hold signals back and ask the kernel about
  *           threads. A word that a reader sets stands in for its section, and a word for the lock of
  *           liburcu.
- * Broken    RUNNER_BECOME  the owner's word is taken relaxed: what is in hand is raced for (TSan)
+ * Broken    RUNNER_BECOME  the owner's word is taken relaxed: a race for what is in hand (TSan)
  *           RUNNER_TWO     a thread becomes the owner where another one is
  *           RUNNER_STALE   a thread frees what was taken after its grace period had begun
  *           ROUNDS_BESIDE  a barrier does not ask whether rounds began beside each other

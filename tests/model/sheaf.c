@@ -12,12 +12,12 @@
  *           HALVES  a full spare and an empty sheaf are made two halves, another frees
  *           BARN    one puts a sheaf into the barn, another takes it
  *           POPPERS one takes a sheaf from the barn while another takes two and puts the first
- *                   back: what was on top is there again, and what was below is not
- * Broken    STACK_PUSH, STACK_POP  the barn's order relaxed: what is in a sheaf is raced for (TSan)
+ *                   back: the same sheaf is on top again, with another one below
+ * Broken    STACK_PUSH, STACK_POP  the barn's order relaxed: a race for a sheaf's objects (TSan)
  *           STACK_TAG     the barn's heads have no tag
  *           SHEAF_DETACH  a sheaf is worked on while it is still attached
- *           SHEAF_ATTACH  attached without comparing: what somebody else attached is lost
- *           SHEAF_STOW    what was replaced is not put anywhere
+ *           SHEAF_ATTACH  attached without comparing: another thread's sheaf is lost
+ *           SHEAF_STOW    the replaced sheaf is not put anywhere
  */
 #ifdef BROKEN_STACK_PUSH
 #define ORDER_STACK_PUSH memory_order_relaxed

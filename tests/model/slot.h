@@ -10,8 +10,8 @@
  *           aborted: as good, it commits nothing later), and a thread that comes later sees what was
  *           stored before.
  * Objects   HOLDS objects in a pool of bits (slab/bitmap.h); sheaves of CAPACITY from another.
- * Order     SLOT: what the kernel gives between two threads that run on a CPU in turn, and the
- *           lock of a line in the fallback.
+ * Order     SLOT: the kernel orders two threads that run on a CPU in turn; in the fallback the
+ *           lock of a line does.
  */
 #ifndef STELE_TESTS_MODEL_SLOT_H
 #define STELE_TESTS_MODEL_SLOT_H

@@ -4,8 +4,8 @@
  *
  * Idea      Three nodes; every thread pops one, pops two and pushes them as a chain, or takes
  *           all and pushes them back. A thread that has a node writes its payload.
- * Scenes    ABA     one pops while another pops two and pushes the first back: what was on top is
- *                   there again, and what was below is not
+ * Scenes    ABA     one pops while another pops two and pushes the first back: the same
+ *                   node is on top again, with another one below
  *           CHAIN   one pushes two as a chain while another takes all
  *           POPPERS three pop and push
  * Broken    STACK_PUSH, STACK_POP  the order relaxed: the payload is raced for (TSan)

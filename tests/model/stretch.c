@@ -9,7 +9,7 @@
  * Scenes    BOTH    two ask for the same
  *           LEFT    one leaves in the middle, another asks for as much
  *           MORE    one leaves in the middle, another asks for more
- * Broken    STRETCH_SAY   the order relaxed: what was mapped is raced for (TSan)
+ * Broken    STRETCH_SAY   the order relaxed: a race for the new mapping (TSan)
  *           STRETCH_ASK   nobody asks how far the mapping reaches: refused
  */
 #define STELE_OS_MAP_H /* this file is the system */

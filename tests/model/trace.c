@@ -14,7 +14,7 @@
  *           TRACE_WAIT     a removal does not wait for those inside
  *           TRACE_OFF      a removal does not call off a call that is only announced
  *           TRACE_SHOW     the place is shown relaxed: its argument may not be there (GenMC)
- *           TRACE_LEAVE    leaving is relaxed: what the callback did is not over (GenMC)
+ *           TRACE_LEAVE    leaving is relaxed: the callback's work is not over (GenMC)
  *           TRACE_ANNOUNCE announcing is relaxed: call and removal pass each other (GenMC)
  */
 #ifdef BROKEN_TRACE_SHOW

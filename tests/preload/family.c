@@ -187,7 +187,7 @@ static void odd_alignment(void)
 	CHECK(align_to(SIZE_MAX, 64) == NULL && errno == EINVAL);
 }
 
-/* Of addresses only: what is not touched takes no memory. */
+/* Of addresses only: pages that nobody touches take no memory. */
 static void vast_alignment(void)
 {
 	for (size_t align = 8 * MIB; align <= 16384 * MIB; align *= 2) {

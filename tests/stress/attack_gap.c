@@ -3,7 +3,7 @@
  * tests/stress/attack_gap.c - areas that an alignment left out can be used
  *
  * Idea      Areas are mapped as they are wanted. A block aligned to many areas lies
- *           behind some that nobody asked for; what is allocated next comes to lie there.
+ *           behind some that nobody asked for. The next blocks come to lie there.
  * Failure   a fault in memory that was handed out but never opened.
  */
 #include "page/run.h"

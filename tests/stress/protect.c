@@ -106,7 +106,7 @@ static void map_beside(uint64_t *random)
 	MUST(near);
 	kfree(near);
 	for (unsigned i = 0; i < MAPPINGS; i++) {
-		/* A wish only: what is in use there stays. */
+		/* A wish only: a mapping that is in use there stays. */
 		char *wish = near + (next_random(random) % 64) * MAPPING - 32 * MAPPING;
 
 		at[i] = mmap(wish, MAPPING, PROT_READ | PROT_WRITE,

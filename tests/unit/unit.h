@@ -2,8 +2,8 @@
 /*
  * tests/unit/unit.h - what the unit tests of all floors share
  *
- * Threads   cmocka's assertions leave by longjmp() and so are for the main thread; what other
- *           threads find wrong is counted, and the main thread asserts the count.
+ * Threads   cmocka's assertions leave by longjmp() and so are for the main thread. Other threads
+ *           count their faults, and the main thread asserts the count.
  */
 #ifndef STELE_TESTS_UNIT_UNIT_H
 #define STELE_TESTS_UNIT_UNIT_H

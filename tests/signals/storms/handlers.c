@@ -3,7 +3,7 @@
  * tests/signals/storms/handlers.c - handlers at 20 kHz that allocate what others free
  *
  * Idea      Every thread has a timer of its own and does the same steps as its handlers, on one
- *           table: what a handler makes a thread frees, and the reverse. Each leans now to making
+ *           table: threads free what handlers make, and the reverse. Each leans now to making
  *           and now to dropping, so that sheaves run full and empty inside handlers too.
  *           Half of the threads have nested handlers instead: three signals with SA_NODEFER on
  *           an alternate stack of 16 KiB with a guard below, each interrupting the others.

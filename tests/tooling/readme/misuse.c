@@ -347,7 +347,7 @@ static void starved(void)
 		exit(1);
 }
 
-/* The heap starts; what it allocates from does not fit any more. */
+/* The heap starts; its first area does not fit any more. */
 static void no_area(void)
 {
 	const struct rlimit limit = { 1 << 20, 1 << 20 };

@@ -260,7 +260,7 @@ int main(void)
 		cmocka_unit_test(say_is_one_write_and_keeps_errno),
 		cmocka_unit_test(say_keeps_errno_when_stderr_is_closed),
 		cmocka_unit_test(long_message_still_ends_its_line),
-		/* Last: what it keeps stays kept. */
+		/* Last: it keeps a text for good. */
 		cmocka_unit_test(text_at_exit_survives_a_program_that_closed_stderr),
 		cmocka_unit_test(but_not_into_a_file_that_has_its_number_by_then),
 	};

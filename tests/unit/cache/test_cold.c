@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Tests of cache/cold.c: what rests in a slot that nobody uses goes back to its slabs after some
- * looks, and what is used stays.
+ * Tests of cache/cold.c: objects that rest in a slot that nobody uses go back to their slabs after
+ * some looks; objects in slots that are used stay.
  */
 #include "base/options.h"
 #include "percpu/cpus.h"

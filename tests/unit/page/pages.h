@@ -72,7 +72,7 @@ static inline uint64_t dirty_by_counting(void)
 	return n;
 }
 
-/* Pages of [p, p+n) that cost memory now; what is not mapped costs none. */
+/* Bytes of [p, p+n) that cost memory now; bytes that are not mapped cost none. */
 static inline size_t resident_bytes(char *p, size_t n)
 {
 	size_t page = (size_t)sysconf(_SC_PAGESIZE), resident = 0;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Tests of page/areas.c and page/heap.c: address space is taken as it is used and goes back, and
- * what somebody else has mapped in between is left alone.
+ * foreign mappings in between are left alone.
  */
 #include "../../proc_kib.h"
 #include "os/map.h"

@@ -103,7 +103,7 @@ static void large_and_huge_blocks_are_of_their_node(void **state)
 	}
 }
 
-/* The last block of a node's stretch ends there: what is behind is another's. */
+/* The last block of a node's stretch ends there: the areas behind are another node's. */
 static void a_block_never_grows_into_another_nodes_memory(void **state)
 {
 	uint32_t end = stele_heap.zones[0].end;
