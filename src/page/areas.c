@@ -11,14 +11,16 @@
  *           page/close.c leaves few of those. If foreign mappings are in the way, opening makes one
  *           call for each area that they are in, and makes it FOREIGN, so it makes that call once.
  * Foreign   A mapping that is not ours is never replaced: its areas are left out until a call would
- *           answer NULL for want of them (page/close.c).
+ *           answer NULL for want of them (page/close.c). The thread finds its areas by mapping parts of
+ *           the row. If the system refuses a part for another reason, the thread does not know more, and
+ *           the row counts as refused.
  * Order     AREA (page/open.h).
  * Context   any. Signals are held back while areas are BUSY, so that no handler leaves with them. A
  *           thread that finds one BUSY takes another. A child of fork() lacks the areas that another
  *           thread had BUSY at that moment.
  * Failure   -1: the system refuses, or the zone has no room. A process that could never open an area
  *           is told why, once.
- * Tests     tests/unit/page/test_areas.c, tests/model/open.c
+ * Tests     tests/unit/page/test_areas.c, tests/unit/page/test_met.c, tests/model/open.c
  */
 #include "base/fmt.h"
 #include "os/map.h"
@@ -160,51 +162,58 @@ void stele_areas_skip_to(struct stele_zone *zone, uint32_t end)
 
 /* ---- mapping a row that is BUSY ---- */
 
+/* The system has a reason of its own where a program locks memory, and no more of it may be: -EAGAIN. */
 int stele_areas_map(uint32_t first, uint32_t n)
 {
 	int error = stele_os_map(area_memory(first), (size_t)n * AREA_SIZE);
 
 	if (error)
-		return error;
+		return error == -EEXIST ? -EEXIST : -ENOMEM;
 	add_relaxed(&stele_heap.mapped, n);
 	stele_zones_bind(first, n);
 	return 0;
 }
 
-/* The system has refused to map [first, first+n), which is BUSY. Finds the lowest area that it
- * refuses, by halves: a foreign mapping lies there, or it refuses for another reason. */
-static uint32_t find_foreign(uint32_t first, uint32_t n)
+/* Maps areas that are BUSY, and unmaps them again. */
+static int probe(uint32_t first, uint32_t n)
+{
+	int error = stele_areas_map(first, n);
+
+	if (error)
+		return error;
+	stele_os_unmap(area_memory(first), (size_t)n * AREA_SIZE);
+	sub_relaxed(&stele_heap.mapped, n);
+	return 0;
+}
+
+/* Something is mapped in [*first, *first+n), which is BUSY. Finds the lowest area where something is, by
+ * halves. 0; -ENOMEM: the system refuses a half for another reason, so the foreign mapping may be in
+ * either. */
+static int find_foreign(uint32_t *first, uint32_t n)
 {
 	while (n > 1) {
 		uint32_t half = n / 2;
+		int error = probe(*first, half);
 
-		if (stele_os_map(area_memory(first), (size_t)half * AREA_SIZE) != 0) {
-			n = half;
-			continue;
-		}
-		stele_os_unmap(area_memory(first), (size_t)half * AREA_SIZE);
-		first += half;
-		n -= half;
+		if (error == -ENOMEM)
+			return error;
+		*first += error ? 0 : half;
+		n = error ? half : n - half;
 	}
-	return first;
+	return 0;
 }
 
-void stele_areas_mark_met(uint32_t first, uint32_t n)
+int stele_areas_mark_met(uint32_t first, uint32_t n)
 {
-	uint32_t stop = first + n;
+	uint32_t stop = first + n, met = 0;
+	int error = find_foreign(&first, n);
 
-	for (uint32_t i = find_foreign(first, n); i < stop; i++) {
-		int error = stele_os_map(area_memory(i), AREA_SIZE);
-
-		if (error == -EEXIST) {
-			add_relaxed(&stele_heap.foreign, 1);
-			store_relaxed(area_count(i), AREA_MET);
-		} else if (!error) {
-			stele_os_unmap(area_memory(i), AREA_SIZE);
-		}
-		if (error != -EEXIST)
-			return;
-	}
+	if (error)
+		return error;
+	while (first + met < stop && (error = probe(first + met, 1)) == -EEXIST)
+		store_relaxed(area_count(first + met++), AREA_MET);
+	add_relaxed(&stele_heap.foreign, met);
+	return error && !met ? error : -EEXIST;
 }
 
 /* ---- areas that are not mapped any more ---- */
@@ -282,12 +291,12 @@ static int map_some(uint32_t first, uint32_t n)
 {
 	int error = stele_areas_map(first, n);
 
-	if (error == -EEXIST) {
-		stele_areas_mark_met(first, n);
-		return error;
-	}
 	if (!error)
 		return (int)n;
+	if (error == -EEXIST)
+		error = stele_areas_mark_met(first, n);
+	if (error == -EEXIST)
+		return error;
 	error = n > 1 ? stele_areas_map(first, 1) : error;
 	return error ? error : 1;
 }

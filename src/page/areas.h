@@ -33,10 +33,11 @@ bool stele_area_let_go(uint32_t number);
 uint64_t stele_area_clear_dirty(uint32_t number);
 /* Areas below @end, which were never opened, can be found. The tables cover them. */
 void stele_areas_skip_to(struct stele_zone *zone, uint32_t end);
-/* Maps areas that are BUSY. 0 or -errno. */
+/* Maps areas that are BUSY. 0; -EEXIST: something else is mapped there; -ENOMEM. */
 int stele_areas_map(uint32_t first, uint32_t n);
-/* Something else is mapped in areas that are BUSY: those that follow each other become MET. */
-void stele_areas_mark_met(uint32_t first, uint32_t n);
+/* Something else is mapped in areas that are BUSY: those that follow each other become MET. -EEXIST: they
+ * are, or nothing is there any more, and the caller may try again. -ENOMEM: the system refuses to tell. */
+int stele_areas_mark_met(uint32_t first, uint32_t n);
 
 /* ---- rooms.c ---- */
 

@@ -99,7 +99,7 @@ static int open_part(uint32_t number, unsigned first, unsigned n)
 		return 0;
 	}
 	if (error == -EEXIST)
-		stele_areas_mark_met(number, 1);
+		error = stele_areas_mark_met(number, 1);
 	stele_area_let_go(number);
 	return error == -EEXIST ? -EAGAIN : -ENOMEM;
 }

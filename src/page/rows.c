@@ -95,7 +95,7 @@ static uint32_t grab_row(uint32_t first, uint32_t n)
 	return got;
 }
 
-/* Maps what is BUSY of a row that was grabbed. 0 or -errno. */
+/* Maps what is BUSY of a row that was grabbed. 0, -EEXIST or -ENOMEM. */
 static int map_row(uint32_t first, uint32_t n)
 {
 	uint32_t end = first + n, here, state;
@@ -107,7 +107,7 @@ static int map_row(uint32_t first, uint32_t n)
 		if (state == AREA_BUSY)
 			error = stele_areas_map(first, here);
 		if (error == -EEXIST)
-			stele_areas_mark_met(first, here);
+			error = stele_areas_mark_met(first, here);
 		if (error)
 			return error;
 		for (uint32_t i = first; state == AREA_BUSY && i < first + here; i++)

@@ -6,8 +6,9 @@
  *           the difference that the library makes: a child that allocates nothing is the control.
  * Cases     the size of a process that allocates little; memory locked by mlockall(); what a core
  *           file would hold; RLIMIT_AS that comes after the start, also when a burst is over, and
- *           for one block that needs all that is empty; blocks that grow near the limit of
- *           mappings; memory that is promised after a trim.
+ *           for one block that needs all that is empty, and for one in whose way a mapping is;
+ *           RLIMIT_MEMLOCK after mlockall(); blocks that grow near the limit of mappings; memory that
+ *           is promised after a trim.
  */
 #include "../proc_kib.h"
 #include "weather.h"
@@ -178,6 +179,42 @@ static int apart(void)
 	return expect(all, 55, "a block of what is empty in two places", 0);
 }
 
+/* A call that goes on for ever holds its signals back: the system ends the process. */
+static bool end_after_seconds(void)
+{
+	const struct rlimit seconds = { 20, 20 };
+
+	return setrlimit(RLIMIT_CPU, &seconds) == 0;
+}
+
+static int in_the_way(void)
+{
+	char *first = kvmalloc(4 * MIB, GFP_KERNEL), *at = first + 16 * MIB;
+	void *other = mmap(at, 4096, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0), *p;
+	struct rlimit limit;
+
+	limit.rlim_cur = limit.rlim_max = status("VmSize") * 1024 + MIB;
+	if (other != at || setrlimit(RLIMIT_AS, &limit) != 0 || !end_after_seconds())
+		return 56;
+	p = kvmalloc(40 * MIB, GFP_KERNEL | __GFP_NOWARN);
+	kvfree(first);
+	return expect(!p, 57, "a block with no room for it", 0);
+}
+
+static int no_more_locked(void)
+{
+	const struct rlimit limit = { 8 * MIB, 8 * MIB };
+	void *first = kmalloc(64, GFP_KERNEL), *p;
+
+	if (setrlimit(RLIMIT_MEMLOCK, &limit) != 0 || !end_after_seconds())
+		return 58;
+	if ((getuid() == 0 && setuid(65534) != 0) || mlockall(MCL_FUTURE) != 0)
+		return 0;
+	p = kvmalloc(40 * MIB, GFP_KERNEL | __GFP_NOWARN);
+	kfree(first);
+	return expect(!p, 59, "a block that cannot be locked", 0);
+}
+
 /* A system with strict commit has promised as much as a trim leaves mapped. */
 static int trimmed(void)
 {
@@ -276,13 +313,18 @@ static int child(const char *what)
 		return burst();
 	if (strcmp(what, "apart") == 0)
 		return apart();
+	if (strcmp(what, "in the way") == 0)
+		return in_the_way();
+	if (strcmp(what, "no more locked") == 0)
+		return no_more_locked();
 	return grow((unsigned)atoi(what));
 }
 
 int main(int argc, char **argv)
 {
-	static const char *const cases[] = { "small", "locked",	 "core", "later", "burst",
-					     "apart", "trimmed", "30",	 "380" };
+	static const char *const cases[] = { "small",	       "locked", "core",    "later",
+					     "burst",	       "apart",	 "trimmed", "in the way",
+					     "no more locked", "30",	 "380" };
 
 	if (argc > 1)
 		return child(argv[1]);
