@@ -105,11 +105,14 @@ void stele_area_show_whole(uint32_t number, uint32_t state)
 
 bool stele_area_let_go(uint32_t number)
 {
-	bool closed = area_let_go(area_count(number)) == AREA_CLOSED;
+	uint32_t state = area_let_go(area_count(number));
 
-	if (closed)
-		hint_set(area_hints(), number);
-	return closed;
+	if (state == AREA_FOREIGN)
+		return false;
+	hint_set(area_hints(), number);
+	if (state == AREA_OPEN)
+		note_empty(number);
+	return true;
 }
 
 void stele_area_emptied(uint32_t number)
@@ -174,15 +177,24 @@ int stele_areas_map(uint32_t first, uint32_t n)
 	return 0;
 }
 
-/* Maps areas that are BUSY, and unmaps them again. */
-static int probe(uint32_t first, uint32_t n)
+void stele_areas_unmap_new(uint32_t first, uint32_t n)
+{
+	if (stele_os_unmap(area_memory(first), (size_t)n * AREA_SIZE) != 0)
+		return;
+	sub_relaxed(&stele_heap.mapped, n);
+	for (uint32_t i = first; i < first + n; i++)
+		store_relaxed(area_count(i), AREA_BUSY);
+}
+
+int stele_areas_probe(uint32_t first, uint32_t n)
 {
 	int error = stele_areas_map(first, n);
 
 	if (error)
 		return error;
-	stele_os_unmap(area_memory(first), (size_t)n * AREA_SIZE);
-	sub_relaxed(&stele_heap.mapped, n);
+	for (uint32_t i = first; i < first + n; i++)
+		store_relaxed(area_count(i), AREA_NEW);
+	stele_areas_unmap_new(first, n);
 	return 0;
 }
 
@@ -193,7 +205,7 @@ static int find_foreign(uint32_t *first, uint32_t n)
 {
 	while (n > 1) {
 		uint32_t half = n / 2;
-		int error = probe(*first, half);
+		int error = stele_areas_probe(*first, half);
 
 		if (error == -ENOMEM)
 			return error;
@@ -210,7 +222,7 @@ int stele_areas_mark_met(uint32_t first, uint32_t n)
 
 	if (error)
 		return error;
-	while (first + met < stop && (error = probe(first + met, 1)) == -EEXIST)
+	while (first + met < stop && (error = stele_areas_probe(first + met, 1)) == -EEXIST)
 		store_relaxed(area_count(first + met++), AREA_MET);
 	add_relaxed(&stele_heap.foreign, met);
 	return error && !met ? error : -EEXIST;

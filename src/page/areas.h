@@ -11,9 +11,6 @@
 
 /* ---- in one thread's hands: for areas.c, rows.c and close.c ---- */
 
-/* As BUSY: mapped by the thread that has it so, for a row that is not complete. */
-#define AREA_NEW 16386u
-
 /* Around having areas BUSY: signals are held back. */
 uint64_t stele_areas_begin(void);
 void stele_areas_end(uint64_t signals);
@@ -26,7 +23,7 @@ static inline bool area_grab(uint32_t number)
 
 /* BUSY, NEW, HUGE or SOON -> OPEN or CLOSED. */
 void stele_area_show_whole(uint32_t number, uint32_t state);
-/* BUSY -> CLOSED, true; MET -> FOREIGN, false. */
+/* BUSY -> CLOSED or NEW -> OPEN, true; MET -> FOREIGN, false. */
 bool stele_area_let_go(uint32_t number);
 /* For an area that one thread owns and has unmapped: the next mapping reads as zero. Returns how
  * many frames were dirty. */
@@ -35,6 +32,10 @@ uint64_t stele_area_clear_dirty(uint32_t number);
 void stele_areas_skip_to(struct stele_zone *zone, uint32_t end);
 /* Maps areas that are BUSY. 0; -EEXIST: something else is mapped there; -ENOMEM. */
 int stele_areas_map(uint32_t first, uint32_t n);
+/* The same, and unmaps them. If the system refuses that, they are NEW. */
+int stele_areas_probe(uint32_t first, uint32_t n);
+/* Areas that are NEW become BUSY, unless the system refuses. */
+void stele_areas_unmap_new(uint32_t first, uint32_t n);
 /* Something else is mapped in areas that are BUSY: those that follow each other become MET. -EEXIST: they
  * are, or nothing is there any more, and the caller may try again. -ENOMEM: the system refuses to tell. */
 int stele_areas_mark_met(uint32_t first, uint32_t n);

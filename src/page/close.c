@@ -260,17 +260,15 @@ uint64_t stele_areas_close_some(uint64_t kept)
 
 /* ---- areas that had a foreign mapping ---- */
 
-/* FOREIGN -> CLOSED, if nothing is there. */
+/* FOREIGN -> CLOSED, if nothing is there; OPEN, if the system refuses to unmap it again. */
 static bool forgive(uint32_t number)
 {
 	if (!area_begin_foreign(area_count(number)))
 		return false;
-	if (stele_os_map(area_memory(number), AREA_SIZE) != 0) {
+	if (stele_areas_probe(number, 1) != 0)
 		store_relaxed(area_count(number), AREA_MET);
-	} else {
-		stele_os_unmap(area_memory(number), AREA_SIZE);
+	else
 		sub_relaxed(&stele_heap.foreign, 1);
-	}
 	return stele_area_let_go(number);
 }
 

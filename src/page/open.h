@@ -11,8 +11,10 @@
  *           BUSY    in the hands of one thread
  *           SOON    empty; in the hands of one thread, which purges or closes it
  *           MET     as BUSY: the thread met something there that is not ours
+ *           NEW     as BUSY: the thread has mapped it
  *           FOREIGN something that is not ours was mapped there; looked at again by page/close.c
- *           CLOSED -> BUSY;  BUSY -> OPEN, HUGE, CLOSED, MET;  MET -> FOREIGN;
+ *           CLOSED -> BUSY;  BUSY -> OPEN, HUGE, CLOSED, MET, NEW;  MET -> FOREIGN;
+ *           NEW -> OPEN, HUGE, BUSY;
  *           HUGE -> OPEN, CLOSED, FOREIGN;  OPEN -> SOON;  SOON -> OPEN, CLOSED;  FOREIGN -> BUSY
  * Let go    A thread that has shown an area as OPEN, CLOSED or FOREIGN has it no more: it may be BUSY
  *           in another thread's hands at once. So nobody reads the count of an area that it let go to
@@ -43,7 +45,8 @@
 #define AREA_CLOSED 0u
 #define AREA_BUSY 16384u
 #define AREA_FOREIGN 16385u
-#define AREA_SOON 16387u /* 16386: page/areas.h */
+#define AREA_NEW 16386u
+#define AREA_SOON 16387u
 #define AREA_MET 16388u
 
 /* CLOSED -> BUSY, for the caller. */
@@ -76,11 +79,15 @@ static inline void area_show(_Atomic uint32_t *count, uint32_t state)
 	atomic_store_explicit(count, state, ORDER_OPEN_SHOW);
 }
 
-/* BUSY -> CLOSED, MET -> FOREIGN: the state that others see now. */
+/* BUSY -> CLOSED, MET -> FOREIGN, NEW -> OPEN: the state that others see now. */
 static inline uint32_t area_let_go(_Atomic uint32_t *count)
 {
-	uint32_t state = load_relaxed(count) == AREA_MET ? AREA_FOREIGN : AREA_CLOSED;
+	uint32_t had = load_relaxed(count), state = AREA_CLOSED;
 
+	if (had == AREA_MET)
+		state = AREA_FOREIGN;
+	else if (had == AREA_NEW)
+		state = AREA_OPEN;
 	area_show(count, state);
 	return state;
 }

@@ -46,27 +46,17 @@ static uint32_t alike(uint32_t first, uint32_t end, uint32_t *state)
 	return at - first;
 }
 
-/* Areas that are NEW: whether they are not mapped any more. */
-static bool unmap_new(uint32_t first, uint32_t n)
-{
-	if (stele_os_unmap(area_memory(first), (size_t)n * AREA_SIZE) != 0)
-		return false;
-	sub_relaxed(&stele_heap.mapped, n);
-	return true;
-}
-
 /* Gives back what is HUGE, and lets go of what is BUSY, MET or NEW. */
 static void ungrab(uint32_t first, uint32_t n)
 {
 	uint32_t end = first + n, here, state;
 
 	for (; first < end; first += here) {
-		bool open;
-
 		here = alike(first, end, &state);
-		open = state == AREA_HUGE || (state == AREA_NEW && !unmap_new(first, here));
+		if (state == AREA_NEW)
+			stele_areas_unmap_new(first, here);
 		for (uint32_t i = first; i < first + here; i++) {
-			if (open)
+			if (state == AREA_HUGE)
 				stele_area_show_whole(i, AREA_OPEN);
 			else
 				stele_area_let_go(i);

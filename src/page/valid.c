@@ -31,6 +31,7 @@ const char *stele_area_valid(uint32_t number)
 		return NULL;
 	case AREA_BUSY:
 	case AREA_MET:
+	case AREA_NEW:
 	case AREA_SOON:
 		return "area: in the hands of a thread";
 	default:

@@ -15,9 +15,12 @@
 static unsigned calls;	       /* since the last step of a test */
 static size_t room = SIZE_MAX; /* a mapping that is longer is refused */
 static int refusal = -ENOMEM;
+static bool keeps; /* what is mapped stays so */
 
 int __wrap_stele_os_map(void *p, size_t size);
 int __real_stele_os_map(void *p, size_t size);
+int __wrap_stele_os_unmap(void *p, size_t size);
+int __real_stele_os_unmap(void *p, size_t size);
 
 /* In place of the system's (-Wl,--wrap). As the system, it tells of a mapping in the way before all else. */
 int __wrap_stele_os_map(void *p, size_t size)
@@ -30,10 +33,15 @@ int __wrap_stele_os_map(void *p, size_t size)
 		_exit(1);
 	}
 	if (!error && size > room) {
-		stele_os_unmap(p, size);
+		__real_stele_os_unmap(p, size);
 		return refusal;
 	}
 	return error;
+}
+
+int __wrap_stele_os_unmap(void *p, size_t size)
+{
+	return keeps ? -ENOMEM : __real_stele_os_unmap(p, size);
 }
 
 static uint32_t state_of(uint32_t number)
@@ -72,7 +80,7 @@ static void assert_closed_are_unmapped(const char *other)
 		if (state_of(i) != AREA_CLOSED || area_memory(i) == other)
 			continue;
 		assert_int_equal(__real_stele_os_map(area_memory(i), AREA_SIZE), 0);
-		assert_int_equal(stele_os_unmap(area_memory(i), AREA_SIZE), 0);
+		assert_int_equal(__real_stele_os_unmap(area_memory(i), AREA_SIZE), 0);
 	}
 }
 
@@ -81,6 +89,7 @@ static void end(char *other)
 {
 	room = SIZE_MAX;
 	refusal = -ENOMEM;
+	keeps = false;
 	assert_int_equal(*other, 0x3c);
 	munmap(other, FRAME_SIZE);
 	stele_areas_look_again(&stele_heap.zones[0]);
@@ -156,6 +165,44 @@ static void frames_answer_where_little_is_left(void **state)
 	end(other);
 }
 
+/* ---- the system does not unmap ---- */
+
+static void what_cannot_be_unmapped_again_is_open(void **state)
+{
+	char *other = map_in_the_way(13), *p;
+
+	(void)state;
+	keeps = true;
+	p = take(16 * AREA_SIZE);
+	assert_ptr_equal(p, area_memory(14));
+	assert_int_equal(state_of(13), AREA_FOREIGN);
+	for (uint32_t i = 0; i < 12; i++)
+		assert_int_equal(state_of(i), AREA_OPEN);
+	assert_closed_are_unmapped(other);
+	give_back(p);
+	end(other);
+}
+
+static void nor_is_an_area_lost_that_was_foreign(void **state)
+{
+	char *other = map_in_the_way(2), *p = take(4 * AREA_SIZE);
+
+	(void)state;
+	assert_int_equal(state_of(2), AREA_FOREIGN);
+	give_back(p);
+	stele_purge(0);
+	munmap(other, FRAME_SIZE);
+	keeps = true;
+	assert_true(stele_areas_look_again(&stele_heap.zones[0]));
+	assert_int_equal(state_of(2), AREA_OPEN);
+	keeps = false;
+	p = take(4 * AREA_SIZE);
+	assert_ptr_equal(p, area_memory(0));
+	memset(p, 1, 4 * AREA_SIZE);
+	give_back(p);
+	end(map_in_the_way(2));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -163,6 +210,8 @@ int main(void)
 		page_test(and_where_little_is_left),
 		page_test(and_where_no_more_may_be_locked),
 		page_test(frames_answer_where_little_is_left),
+		page_test(what_cannot_be_unmapped_again_is_open),
+		page_test(nor_is_an_area_lost_that_was_foreign),
 	};
 
 	return small_arena("128m") != 0 || cmocka_run_group_tests(tests, NULL, NULL);
