@@ -81,6 +81,9 @@ static void show_part(uint32_t number, unsigned first, unsigned n)
 {
 	take_at(area_at(number), first, n);
 	area_show(area_count(number), AREA_OPEN + n);
+	/* The row begins behind the start where the area was open, and in use, when it was looked for. */
+	if (first)
+		stele_room_freed(number, 0, first);
 	if (first + n < AREA_FRAMES)
 		stele_room_freed(number, first + n, AREA_FRAMES - first - n);
 }

@@ -221,6 +221,34 @@ static void a_row_goes_on_behind_the_last_area(void **state)
 	give_back(low);
 }
 
+static void give_half_and_close(void)
+{
+	give_half();
+	stele_areas_close_empty();
+}
+
+/* The row begins in an area that is closed when the thread gets there. What is free below it is found. */
+static void the_start_of_an_area_that_was_closed_is_found(void **state)
+{
+	unsigned below = 100;
+	char *block, *p;
+	uint32_t number;
+
+	(void)state;
+	stele_areas_close_empty();
+	block = take((AREAS - 3) * AREA_SIZE);
+	taken[0] = stele_large_alloc(below * FRAME_SIZE, 1, false);
+	number = area_of((uintptr_t)taken[0]);
+	assert_int_equal(number, AREAS - 3);
+	act_at("open:show", 0, give_half_and_close);
+	p = take_long();
+	assert_null(stele_inject);
+	assert_ptr_equal(p, area_memory(number) + below * FRAME_SIZE);
+	assert_int_equal(room_next(area_rooms(), 0, AREAS, room_class(below)), number);
+	give_back(p);
+	give_back(block);
+}
+
 static void three_that_take_at_the_same_time_find_room(void **state)
 {
 	(void)state;
@@ -279,6 +307,7 @@ int main(void)
 		page_test(a_purger_that_stays_costs_its_area_alone),
 		page_test(a_row_goes_on_in_areas_that_are_closed),
 		page_test(a_row_goes_on_behind_the_last_area),
+		page_test(the_start_of_an_area_that_was_closed_is_found),
 		page_test(three_that_take_at_the_same_time_find_room),
 		page_test(frames_that_come_free_behind_the_search_are_found),
 	};
