@@ -66,10 +66,12 @@ static void run_rounds(struct stele_grace *g)
 	stele_os_futex_wake(&g->asleep, INT32_MAX);
 }
 
+/* It names itself: it may end before its maker goes on, and then its memory is gone. */
 static void *run(void *arg)
 {
 	struct stele_grace *g = take_over((uint64_t)(uintptr_t)arg);
 
+	pthread_setname_np(pthread_self(), "stele-rcu");
 	if (!g)
 		return NULL;
 	store_relaxed(&runner_of(g)->serving, stele_thread_token());
@@ -101,8 +103,6 @@ static int make_thread(uint64_t me)
 	pthread_sigmask(SIG_SETMASK, &all, &before);
 	error = pthread_create(&thread, &attr, run, (void *)(uintptr_t)me);
 	pthread_sigmask(SIG_SETMASK, &before, NULL);
-	if (!error)
-		pthread_setname_np(thread, "stele-rcu");
 	pthread_attr_destroy(&attr);
 	return -error;
 }
