@@ -66,6 +66,17 @@ static void run_rounds(struct stele_grace *g)
 	stele_os_futex_wake(&g->asleep, INT32_MAX);
 }
 
+/* A thread runs the rounds. It may have ended, or have been replaced, before this call says so: then none
+ * does. */
+static void say_served(struct stele_grace *g)
+{
+	/* ORDER(RUNNER) release: with the flavour. */
+	store_release(&g->served, 1);
+	/* ORDER(RUNNER) sequentially consistent: said, then looks at the owner. */
+	RUNNER_FENCE();
+	stele_runner_is_gone(g);
+}
+
 /* It names itself: it may end before its maker goes on, and then its memory is gone. */
 static void *run(void *arg)
 {
@@ -75,8 +86,7 @@ static void *run(void *arg)
 	if (!g)
 		return NULL;
 	store_relaxed(&runner_of(g)->serving, stele_thread_token());
-	/* ORDER(RUNNER) release: said by the maker as well, which may be gone before it could. */
-	store_release(&g->served, 1);
+	say_served(g); /* so does the maker, which may be gone before it could */
 	pthread_cleanup_push(stele_owner_ended, g);
 	run_rounds(g);
 	pthread_cleanup_pop(1);
@@ -109,13 +119,12 @@ static int make_thread(uint64_t me)
 
 /* Another thread serves. But a thread that was held up in stele_runner_replace() may have said since then
  * that no thread serves. */
-static void say_served(struct stele_grace *g)
+static void say_served_again(struct stele_grace *g)
 {
 	uint64_t owner = load_relaxed(&runner_of(g)->owner);
 
 	if (owner && !(owner & OWNER_STARTING))
-		/* ORDER(RUNNER) release: said by the other thread as well, with the flavour. */
-		store_release(&g->served, 1);
+		say_served(g);
 }
 
 static int start_held(struct stele_grace *g)
@@ -124,7 +133,7 @@ static int start_held(struct stele_grace *g)
 	int error;
 
 	if (!stele_runner_become(g, me)) {
-		say_served(g);
+		say_served_again(g);
 		return 0;
 	}
 	STELE_POINT("runner:became");
@@ -132,8 +141,7 @@ static int start_held(struct stele_grace *g)
 	if (error)
 		runner_stop(runner_of(g), me);
 	else
-		/* ORDER(RUNNER) release: with the flavour. */
-		store_release(&g->served, 1);
+		say_served(g);
 	return error;
 }
 
@@ -145,6 +153,8 @@ void stele_runner_replace(struct stele_grace *g)
 	if (!owner_change(&r->owner, load_relaxed(&r->owner), 0))
 		return;
 	STELE_POINT("runner:replaced");
+	/* ORDER(RUNNER) sequentially consistent: as in stele_owner_ended(). */
+	RUNNER_FENCE();
 	/* ORDER(RUNNER) release: as giving up the right to run rounds. */
 	store_release(&g->served, 0);
 }
