@@ -331,12 +331,8 @@ void stele_owner_ended(void *grace)
 		in_hand_leave(&h->name);
 		hand_let_go(h, me, OWNER_LEFT);
 	}
-	if (!runner_stop(runner_of(g), me))
-		return;
-	/* ORDER(RUNNER) sequentially consistent: ended, then said; a thread that says otherwise looks. */
-	RUNNER_FENCE();
-	/* ORDER(RUNNER) release: as giving up the right to run rounds. */
-	store_release(&g->served, 0);
+	if (runner_stop(runner_of(g), me))
+		runner_say_gone(g);
 }
 
 static void call_here(struct stele_grace *g, struct hand *h)

@@ -70,10 +70,7 @@ static void run_rounds(struct stele_grace *g)
  * does. */
 static void say_served(struct stele_grace *g)
 {
-	/* ORDER(RUNNER) release: with the flavour. */
-	store_release(&g->served, 1);
-	/* ORDER(RUNNER) sequentially consistent: said, then looks at the owner. */
-	RUNNER_FENCE();
+	runner_say_served(g);
 	stele_runner_is_gone(g);
 }
 
@@ -153,10 +150,7 @@ void stele_runner_replace(struct stele_grace *g)
 	if (!owner_change(&r->owner, load_relaxed(&r->owner), 0))
 		return;
 	STELE_POINT("runner:replaced");
-	/* ORDER(RUNNER) sequentially consistent: as in stele_owner_ended(). */
-	RUNNER_FENCE();
-	/* ORDER(RUNNER) release: as giving up the right to run rounds. */
-	store_release(&g->served, 0);
+	runner_say_gone(g);
 }
 
 int stele_runner_start(struct stele_grace *g)

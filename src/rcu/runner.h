@@ -116,6 +116,26 @@ static inline bool runner_stop(struct runner *r, uint64_t me)
 	return cas_release(&r->owner, &me, 0); /* ORDER(RUNNER) release */
 }
 
+/* ---- whether a thread serves ---- */
+
+/* The caller then looks at the owner, and takes this back if there is none. */
+static inline void runner_say_served(struct stele_grace *g)
+{
+	/* ORDER(RUNNER) release: with the flavour. */
+	store_release(&g->served, 1);
+	/* ORDER(RUNNER) sequentially consistent: said, then looks at the owner. */
+	RUNNER_FENCE();
+}
+
+/* After the owner's word says so. */
+static inline void runner_say_gone(struct stele_grace *g)
+{
+	/* ORDER(RUNNER) sequentially consistent: ended, then said; a thread that says otherwise looks. */
+	RUNNER_FENCE();
+	/* ORDER(RUNNER) release: as giving up the right to run rounds. */
+	store_release(&g->served, 0);
+}
+
 /* ---- hands ---- */
 
 static inline bool hand_has(const struct hand *h)

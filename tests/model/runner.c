@@ -15,6 +15,7 @@
  *           PAUSE: a thread runs a round, and pauses in it for forks; another one forks, and waits
  *           for it. In the memory that the fork copies the lock is free, and the child finds the
  *           object in the queue or in a hand, unless it was called.
+ *           SERVED: a runner ends while the thread that made it says that one serves.
  * Restated  The rounds and the fork follow rcu/rounds.c and rcu/fork.c: between the calls of rcu/runner.h,
  *           which are shipped, these wait in liburcu, hold signals back and ask the kernel about
  *           threads. A word that a reader sets stands in for its section, and a word for the lock of
@@ -30,6 +31,7 @@
  *           PAUSE_STAY     a thread that has paused goes on without a look for forks
  *           PAUSE_WAIT     a fork looks at nobody: it does not wait until busy threads pause
  *           PAUSE_TAKEN    a thread pauses with an entry that is in no list
+ *           SERVED_LATE    a thread says that one serves, and does not look whether it ended
  *           PAUSE_LEAVE    it pauses relaxed: the fork copies what was before (TSan)
  */
 #ifdef BROKEN_RUNNER_BECOME
@@ -46,7 +48,7 @@
 #endif
 #define NAMES_PLACES 3u
 #define RUNNER_HANDS 2u
-enum { SCENE_ROUNDS, SCENE_BESIDE, SCENE_ADOPT, SCENE_FORK, SCENE_PAUSE, SCENES };
+enum { SCENE_ROUNDS, SCENE_BESIDE, SCENE_ADOPT, SCENE_FORK, SCENE_PAUSE, SCENE_SERVED, SCENES };
 #define MODEL_SCENES SCENES
 #include "model.h"
 #include "names.h"
@@ -383,6 +385,29 @@ static void pauses(int me)
 		fork_and_wait(me);
 }
 
+/* ---- whether a runner serves ---- */
+
+#define RUNNER_OWNER (2ull << 32)
+
+/* As say_served() and stele_owner_ended(). */
+static void served(int me)
+{
+	uint32_t said = 1;
+
+	if (me == 2 && runner_stop(&r, RUNNER_OWNER))
+		runner_say_gone(&grace);
+	if (me != 1)
+		return;
+	runner_say_served(&grace);
+	STELE_POINT("model:said");
+#ifndef BROKEN_SERVED_LATE
+	if (!load_relaxed(&r.owner))
+		cas_relaxed(&grace.served, &said, 0);
+#else
+	(void)said;
+#endif
+}
+
 /* ---- all ---- */
 
 static void model_thread(int me)
@@ -395,6 +420,8 @@ static void model_thread(int me)
 		adopt(me);
 	else if (model_scene == SCENE_PAUSE)
 		pauses(me);
+	else if (model_scene == SCENE_SERVED)
+		served(me);
 	else if (me == 1)
 		go_inside(me);
 	else if (me == 2)
@@ -415,6 +442,8 @@ static void model_setup(void)
 		beside_setup();
 	if (model_scene == SCENE_PAUSE)
 		grace_put(&grace.calls, &object.call.link);
+	if (model_scene == SCENE_SERVED)
+		store_relaxed(&r.owner, RUNNER_OWNER);
 	if (model_scene == SCENE_ADOPT)
 		adopt_setup();
 }
@@ -427,6 +456,8 @@ static void model_check(void)
 		model_assert(!owner || owner == OWNER_LEFT);
 	}
 	model_assert(!names_are_held(&r.busy) && !names_are_held(&forks));
+	if (model_scene == SCENE_SERVED)
+		model_assert(!load_relaxed(&r.owner) && !load_relaxed(&grace.served));
 	if (model_scene == SCENE_ADOPT || model_scene == SCENE_PAUSE)
 		model_assert(load_relaxed(&grace.done) == 1 && object.value == 0);
 }
