@@ -2,10 +2,12 @@
 /*
  * page/place.c - how large the arena is, and where it lies
  *
- * Place     below this thread's stack by a quarter more than all of it: the system maps downwards
- *           from there, or upwards from far below, so both are long before they meet. A small
- *           arena lies as far away as one of the usual size: close to the stack, the program's own
- *           mappings would soon take its addresses.
+ * Place     below this thread's stack by a quarter more than all of it, and by 1/64 of the address
+ *           space besides, 2 TiB: the system maps downwards from there, or upwards from far below.
+ *           Where it begins may be 1 TiB below the stack, so a program may map 2 TiB before the two
+ *           meet. ThreadSanitizer allows no mappings there, so the arena lies nearer in its programs.
+ *           A small arena lies as far away as one of the usual size: close to the stack, the
+ *           program's own mappings would soon take its addresses.
  * Nodes     several share the arena where each one's stretch is long enough.
  * Context   the thread that starts the heap; stele_heap_absurd(): any.
  * Failure   -ENOMEM: the smallest arena finds no place.
@@ -88,12 +90,20 @@ static void divide(size_t arena)
 
 #define PLACES 8u
 
+extern void __tsan_acquire(void *) __attribute__((weak));
+
 /* Near the stack's end of the address space, where the C library's threads have theirs, too. */
 static uintptr_t highest_known(void)
 {
 	uintptr_t here = (uintptr_t)__builtin_frame_address(0), environment = (uintptr_t)environ;
 
 	return STELE_MAX(here, environment);
+}
+
+/* How far below @top something that takes @size lies, at the least. */
+static size_t below_top(uintptr_t top, size_t size)
+{
+	return (__tsan_acquire ? 0 : top / 64) + size + size / 4;
 }
 
 /* Chooses where an arena of @arena bytes and all that belongs to it is. 0 or -errno. */
@@ -109,7 +119,7 @@ static int settle(size_t arena, unsigned slots)
 	size = stele_heap_lay_out(arena, slots);
 	far = STELE_MAX(size, STELE_MIN(ARENA_USUAL, top / 8));
 	for (unsigned i = 0; i < PLACES; i++) {
-		size_t below = far + far / 4 + i * (far / 8);
+		size_t below = below_top(top, far) + i * (far / 8);
 		int error = below < top ? stele_heap_map_at(top - below) : -EEXIST;
 
 		if (error != -EEXIST)

@@ -8,7 +8,7 @@
  *           file would hold; RLIMIT_AS that comes after the start, also when a burst is over, and
  *           for one block that needs all that is empty, and for one in whose way a mapping is;
  *           RLIMIT_MEMLOCK after mlockall(); blocks that grow near the limit of mappings; memory that
- *           is promised after a trim.
+ *           is promised after a trim; a program with 1.4 TiB of mappings.
  */
 #include "../proc_kib.h"
 #include "weather.h"
@@ -297,6 +297,26 @@ static int grow(unsigned left)
 	return 0;
 }
 
+#define OTHERS 1400
+
+/* Mappings of the program's own, as of a database's files, take addresses and no memory. An emulator
+ * notes each page of them. */
+static int others(void)
+{
+	void *p[1000];
+	unsigned n = 0, ours = STELE_TEST_EMULATED ? 0 : OTHERS;
+
+	kfree(kmalloc(64, GFP_KERNEL));
+	for (unsigned i = 0; i < ours; i++)
+		mmap(NULL, 1024 * MIB, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1,
+		     0);
+	while (n < 1000 && (p[n] = kvmalloc(3 * MIB, GFP_KERNEL | __GFP_NOWARN)))
+		n++;
+	for (unsigned i = 0; i < n; i++)
+		kvfree(p[i]);
+	return expect(n == 1000, 56, "blocks beside 1.4 TiB of mappings", n);
+}
+
 static int child(const char *what)
 {
 	if (strcmp(what, "small") == 0)
@@ -317,6 +337,8 @@ static int child(const char *what)
 		return in_the_way();
 	if (strcmp(what, "no more locked") == 0)
 		return no_more_locked();
+	if (strcmp(what, "others") == 0)
+		return others();
 	return grow((unsigned)atoi(what));
 }
 
@@ -330,5 +352,8 @@ int main(int argc, char **argv)
 		return child(argv[1]);
 	for (unsigned i = 0; i < ARRAY_SIZE(cases); i++)
 		judge(cases[i], run_in_weather(cases[i], NULL, NULL), "");
+	/* Each time the system begins its mappings elsewhere. */
+	for (int i = 0; i < 6; i++)
+		judge("others", run_in_weather("others", NULL, NULL), "");
 	return weather_failed != 0;
 }
