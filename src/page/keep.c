@@ -40,11 +40,13 @@
 #define SLOWEST 16u   /* of frames that are always wanted again, one in so many fades */
 #define FORGOTTEN 96u /* ticks after which nothing is left */
 #define BATCH 64u     /* frames at least that a purge goes below what may stay */
+#define ASK 16u	      /* areas: 32 MiB of a burst may stay behind a limit that is new */
 #define ABOVE_PEAK 4u /* the share of the peak that holes may cost */
 
 static _Atomic uint64_t ticked; /* ms: the last tick */
-/* Whether address space is: asked once in a tick, when it matters. */
-static _Atomic uint32_t limited;
+/* Whether address space is: asked once in a tick, when it matters, and again when ASK more areas are
+ * empty, or fewer. */
+static _Atomic uint32_t limited, asked_at;
 
 /* ---- what may stay ---- */
 
@@ -115,11 +117,25 @@ static bool tick(void)
 
 enum { LIMIT_UNKNOWN, LIMIT_NONE, LIMIT_SET };
 
+static bool limit_may_be_new(void)
+{
+	uint32_t empty = load_relaxed(&stele_heap.empty);
+
+	return load_relaxed(&limited) == LIMIT_UNKNOWN ||
+	       empty - load_relaxed(&asked_at) + ASK > 2 * ASK;
+}
+
+static void look_at_limit(void)
+{
+	store_relaxed(&asked_at, load_relaxed(&stele_heap.empty));
+	store_relaxed(&limited, stele_os_space_is_limited() ? LIMIT_SET : LIMIT_NONE);
+}
+
 /* Frames that may stay in empty areas. Under a limit of address space others need the room more. */
 static uint64_t may_stay_mapped(void)
 {
-	if (load_relaxed(&limited) == LIMIT_UNKNOWN)
-		store_relaxed(&limited, stele_os_space_is_limited() ? LIMIT_SET : LIMIT_NONE);
+	if (limit_may_be_new())
+		look_at_limit();
 	return load_relaxed(&limited) == LIMIT_SET ? 0 : may_stay();
 }
 
