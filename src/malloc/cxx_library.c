@@ -5,7 +5,8 @@
  * Idea      A C program that opens a C++ plugin has no C++ library when the drop-in is bound, and one
  *           later, which only the plugin sees. So its functions are looked up when memory has run out:
  *           first where the drop-in itself was bound, then in what is global by now, then in the
- *           object that called and in what that needs.
+ *           object that called and in what that needs. If the plugin jumped to operator new, that is
+ *           the C program; so the usual libraries are asked last, if they are loaded.
  * Context   ordinary threads: the loader's lock is taken.
  * Failure   NULL: there is none, or the caller's keeps its symbols to itself.
  * Tests     tests/preload/cxx.cc  tests/preload/cxx_host.c
@@ -35,20 +36,31 @@ static bool is_this_library(void *function)
 	       its.dli_fbase == mine.dli_fbase;
 }
 
-/* In the object that holds @site, and in those that it was linked with. */
-static void *find_by_caller(const char *name, const void *site)
+/* In @file, if it is loaded, and in what it was linked with. */
+static void *find_in(const char *file, const char *name)
 {
-	Dl_info info;
-	void *object, *found;
+	void *object = dlopen(file, RTLD_LAZY | RTLD_NOLOAD), *found;
 
-	if (!dladdr(site, &info))
-		return NULL;
-	object = dlopen(info.dli_fname, RTLD_LAZY | RTLD_NOLOAD);
 	if (!object)
 		return NULL;
 	found = dlsym(object, name);
-	dlclose(object); /* the caller keeps it */
+	dlclose(object); /* its user keeps it */
 	return found;
+}
+
+/* In the object that holds @site. */
+static void *find_by_caller(const char *name, const void *site)
+{
+	Dl_info info;
+
+	return dladdr(site, &info) ? find_in(info.dli_fname, name) : NULL;
+}
+
+static void *find_by_library(const char *name)
+{
+	void *found = find_in("libstdc++.so.6", name);
+
+	return found ? found : find_in("libc++.so.1", name);
 }
 
 stele_cxx_fn stele_cxx_find(enum stele_cxx which, const void *site)
@@ -61,5 +73,7 @@ stele_cxx_fn stele_cxx_find(enum stele_cxx which, const void *site)
 	found = dlsym(RTLD_NEXT, name);
 	if (!found)
 		found = find_by_caller(name, site);
+	if (!found)
+		found = find_by_library(name);
 	return found && !is_this_library(found) ? (stele_cxx_fn)found : NULL;
 }

@@ -10,10 +10,28 @@
  */
 #include "drop_in.h"
 
+static void *(*plugin_new)(size_t);
+
+/* The plugin's function is called from here, and returns here. */
+static void *host_new(size_t size)
+{
+	void *volatile p = plugin_new(size);
+
+	return p;
+}
+
+static void *function(void *plugin, const char *name)
+{
+	void *found = dlsym(plugin, name);
+
+	CHECK(found);
+	return found;
+}
+
 int main(int argc, char **argv)
 {
 	void *plugin;
-	int (*go)(int);
+	int (*go)(int), (*by)(void *(*)(size_t));
 
 	need_drop_in();
 	CHECK(argc >= 2);
@@ -23,8 +41,10 @@ int main(int argc, char **argv)
 		fprintf(stderr, "%s\n", dlerror());
 	CHECK(plugin);
 	CHECK(!dlsym(RTLD_DEFAULT, "_ZSt17__throw_bad_allocv"));
-	go = (int (*)(int))(uintptr_t)dlsym(plugin, "cxx_plugin_go");
-	CHECK(go);
+	go = (int (*)(int))(uintptr_t)function(plugin, "cxx_plugin_go");
+	by = (int (*)(void *(*)(size_t)))(uintptr_t)function(plugin, "cxx_plugin_by");
+	plugin_new = (void *(*)(size_t))(uintptr_t)function(plugin, "cxx_plugin_new");
+	CHECK_FOR(by(host_new) == 0, 0);
 	for (int i = 0; i < 3; i++)
 		CHECK_FOR(go(argc > 2) == 0, i);
 	/* Nothing keeps it here. */

@@ -30,6 +30,17 @@ int all_of_it()
 
 } // namespace
 
+// In an optimized build the plugin jumps to operator new, which returns to the C program that called this.
+extern "C" __attribute__((visibility("default"))) void *cxx_plugin_new(std::size_t size)
+{
+	return ::operator new(size);
+}
+
+extern "C" __attribute__((visibility("default"))) int cxx_plugin_by(void *(*host)(std::size_t))
+{
+	return no_memory::throws_bad_alloc([host] { return host(no_memory::too_much); }) ? 0 : 22;
+}
+
 extern "C" __attribute__((visibility("default"))) int cxx_plugin_go(int all)
 {
 	int wrong = no_memory::forms();
