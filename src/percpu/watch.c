@@ -7,7 +7,8 @@
  *           that no thread uses are looked at as well: a program that has gone quiet has no slow
  *           calls.
  * Objects   watcher, stop: under `lock`. A thread that was told to stop is waited for without it.
- *           It runs where the program's other threads may, so that they decide.
+ * Affinity  The set of slots follows the CPUs that the program's threads may run on. The watcher takes
+ *           the affinity of the others before each look, so that its own adds no CPU.
  * Context   ordinary threads that do not hold the CPU set. The watcher has all signals held back.
  * Fork      the child has no watcher.
  * Tests     tests/contract/test_cpus_system.c  tests/contract/test_cancel.c
