@@ -202,8 +202,8 @@ struct kmem_cache;
 struct stele_grace_runner {
 	/* The one for @flavor, NULL for the process's own, ready to run. *grace, or -errno. */
 	int (*start)(const void *flavor, struct stele_grace **grace);
-	/* Returns when all that was put there before is done, or all of the cache @own, if not NULL. 0
-	 * or -errno: it cannot be had. */
+	/* Returns 0 when all that was put there before is done, or all of the cache @own, if not NULL.
+	 * -errno: there can be no grace period. */
 	int (*barrier)(struct stele_grace *g, const struct kmem_cache *own);
 	/* Sees to it that a thread runs the rounds of @g. 0 or -errno: none can be had. Ordinary
 	 * threads. */
