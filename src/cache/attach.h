@@ -92,9 +92,9 @@ static inline bool sheaf_refill(struct kmem_cache *s, uint64_t main)
 }
 
 /*
- * A full sheaf beside an empty one is where a program that frees and allocates in turn would
- * come here at every other call. Half of @full moves to @empty: the half that was freed last is
- * attached in place of EMPTY, the other put aside.
+ * If this attached the full sheaf and put the empty one aside, a program that frees and allocates in
+ * turn could come here at every other call. So half of @full moves to @empty: the half that was freed
+ * last is attached in place of EMPTY, and the other half is put aside.
  */
 static inline void sheaf_attach_halves(struct kmem_cache *s, uint64_t full, uint64_t empty,
 				       enum effort effort)

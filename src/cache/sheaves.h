@@ -93,8 +93,8 @@ void stele_sheaf_dissolve(struct kmem_cache *s, uint64_t top);
 /* MAIN and SPARE of a slot, of which either may be no sheaf. */
 void stele_sheaf_dissolve_both(struct kmem_cache *s, const uint64_t found[2]);
 bool stele_is_sheaf_cache(const struct kmem_cache *s);
-/* NULL, or what does not hold of a sheaf that the caller has in hand (base/valid.h). An object that was
- * freed twice may be in it, and is told. */
+/* Returns NULL, or the invariant that is broken (base/valid.h). The caller has the sheaf in hand. A
+ * double free by the program may break it: the slab of an object in it may be gone. */
 const char *stele_sheaf_valid(const struct kmem_cache *s, uint64_t top);
 /* stele_cache_nodes_make() of the caches that sheaves are of. Ordinary threads. */
 int stele_sheaf_nodes_make(void);

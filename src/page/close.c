@@ -164,7 +164,8 @@ static bool is_worth_it(const struct stele_zone *zone, uint32_t first, uint32_t 
 	       !area_is_mapped(zone, first + n);
 }
 
-/* The first page of areas in hand, which are empty, stands for all of them. */
+/* Whether the program has locked the areas from @first on, which are empty and in hand. Asks the system
+ * about the first page only. */
 static bool is_locked(uint32_t first)
 {
 	if (load_relaxed(&none_locked))

@@ -8,7 +8,7 @@
 #include "base/valid.h"
 #include "page/run.h"
 
-/* Each: NULL, or what does not hold. For a run that the caller owns, or when no call is under way. */
+/* Each returns NULL, or the invariant that is broken. The caller owns the run, or no call is under way. */
 const char *stele_run_valid(const struct run *run);
 /* When no call is under way: */
 const char *stele_area_valid(uint32_t number);
