@@ -51,15 +51,17 @@ void *stele_request_pages(const struct stele_request *r, size_t *bytes)
 }
 
 /*
- * A multiple of the alignment: its bucket has the alignment too. For where classes are closer
- * together than @align the multiple is itself a class, elsewhere every class is a multiple.
+ * The size, rounded up to a multiple of the alignment: the class of such a size has the alignment. If
+ * classes lie closer together than @align there, the multiple is itself a class. If they lie farther
+ * apart, every class there is a multiple of @align.
  */
 static size_t size_for_align(size_t size, size_t align)
 {
 	return align > ARCH_KMALLOC_MINALIGN ? STELE_ALIGN_UP(size, align) : size;
 }
 
-/* Where memory has several nodes, no fast path is open; where it has one, that gives. */
+/* With several memory nodes no fast path is open. With one node the fast path serves, unless the call
+ * insists on a node that does not exist. */
 static void *alloc_object(struct kmem_cache *s, const struct stele_request *r)
 {
 	if (slab_fails(s, r->gfp, r->site))

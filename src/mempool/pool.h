@@ -46,7 +46,8 @@ bool stele_pool_free_slow(void *p, mempool_t *pool, const void *site);
 
 /* ---- life.c ---- */
 
-/* NULL, or what does not hold of the reserve (base/valid.h). When no call for the pool is under way. */
+/* Returns NULL, or the invariant of the reserve that is broken (base/valid.h). No call for the pool is
+ * under way. */
 const char *stele_pool_valid(mempool_t *pool);
 
 /* ---- check.c: pointers that are no pool, the option mempool_debug ---- */
@@ -65,8 +66,9 @@ static inline bool is_no_pool(const char *call, const mempool_t *pool)
 size_t stele_mempool_bytes(const mempool_t *pool);
 /* Whether @p may go into the reserve. If not, this reports it and leaves the reserve alone. */
 bool stele_mempool_check_put(mempool_t *pool, void *p);
-/* Marks the element as unused, and looks for writes since. */
+/* Fills an element that goes into the reserve with a pattern. */
 void stele_mempool_poison(mempool_t *pool, void *p);
+/* Reports an element that was written to in the reserve, and fills it anew, as one in use. */
 void stele_mempool_unpoison(mempool_t *pool, void *p);
 /* Whether this allocation is to fail: every n-th by the options fail_mempool_alloc(_bulk). */
 bool stele_mempool_fails(const void *site, bool bulk);
