@@ -218,7 +218,8 @@ static void destroy_inner(void *object)
 	kmem_cache_destroy(s);
 }
 
-/* The destructor runs after a grace period, in its runner, and needs one itself. */
+/* The destructor of `outer` runs in the thread that runs the grace periods, and it waits for a grace
+ * period itself. */
 static void a_destructor_may_destroy_a_cache_that_waits_for_readers(void **state)
 {
 	struct kmem_cache_args args = { .dtor = destroy_inner };

@@ -189,7 +189,7 @@ static inline unsigned kind_of(const char *point, unsigned scene)
 	return 0;
 }
 
-/* The ways in which a thread goes at @point in @scene; 0: it is reached in another one. */
+/* The ways in which a thread leaves @point in @scene; 0: the point is reached in another scene only. */
 static inline unsigned ways_of(const char *point, unsigned scene)
 {
 	bool elsewhere = why_nowhere(point) != NULL;

@@ -133,7 +133,8 @@ static void a_second_free_is_seen(void **state)
 static _Atomic uint32_t owner[OBJECTS];
 static _Atomic uint32_t wrong;
 
-/* Finds @n claimed bits: they are there, others only move them about. */
+/* Finds the @n bits that the caller has claimed. So many are free at any moment, but other threads may
+ * change which ones. */
 static uint64_t find(unsigned n)
 {
 	uint64_t mine = 0;
