@@ -16,7 +16,7 @@ LAB ?= release debug
 .PHONY: all check check-all demo bench stress lab model install uninstall tidy clean help
 
 all:
-	scripts/build --products release
+	@scripts/build --products release
 
 check:
 	scripts/setup check
