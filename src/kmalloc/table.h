@@ -48,7 +48,8 @@ static inline unsigned table_class(const _Atomic uint8_t *entry)
 
 static inline bool table_is_whole(const _Atomic uint8_t *table)
 {
-	/* ORDER(KMALLOC_BOOT) acquire: here the number does not come from the table. */
+	/* ORDER(KMALLOC_BOOT) acquire: the caller does not get its class from the table, so no dependency
+	 * orders its reads of the cache. */
 	return atomic_load_explicit(&table[1], ORDER_TABLE_WHOLE);
 }
 

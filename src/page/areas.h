@@ -56,7 +56,8 @@ static inline struct rooms area_rooms(void)
 void stele_room_freed(uint32_t number, unsigned first, unsigned n);
 /* An area was opened. */
 void stele_room_opened(uint32_t number);
-/* The caller found no row of this class in an area. Its word may say that it has one. */
+/* The caller found no row of this class in an area. If the area's word promises one, this corrects the
+ * word. */
 void stele_room_look(uint32_t number, unsigned class);
 /* The lowest free row of more frames than an area has, in areas that are open, or -1. The search
  * begins at area *from, and moves *from behind the row. */

@@ -5,7 +5,7 @@
  * Idea      The arena has eight areas. The library keeps one, and a small object lies in another.
  *           Each thread takes its block, writes to all pages and frees it. So the other one finds
  *           areas open, closed, in the hands of a purger, or in use in part. No call may answer NULL.
- * Cases     both blocks have 5 MiB, and pairs of other sizes that fit.
+ * Cases     blocks of 5 and 5 MiB, of 6 and 6, and of 4 and 7.
  */
 #include "weather.h"
 

@@ -105,7 +105,7 @@ static inline void model_hold(void)
 	}
 }
 
-/* Mostly on, sometimes a short pause, sometimes a nap or a hold: then others get on for sure. */
+/* Mostly goes on at once, sometimes pauses. In a nap or a hold the other threads are sure to run. */
 static inline void model_point(const char *point)
 {
 	const struct timespec nap = { 0, 1 };

@@ -139,7 +139,7 @@ static bool granted(struct control *c, gfp_t gfp, unsigned int n)
 	return true;
 }
 
-/* It allocates itself, hence due no more before it is called. */
+/* The callback allocates, too. So it is no longer due before it is called. */
 static void run_callback(struct control *c, gfp_t gfp)
 {
 	if (gfpflags_allow_blocking(gfp) && atomic_exchange(&c->callback_due, false))

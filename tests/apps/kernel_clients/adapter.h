@@ -20,7 +20,8 @@ extern int test_verbose;
 /* How many requests that must not wait a cache grants from now on. */
 void kmem_cache_set_non_kernel(struct kmem_cache *s, unsigned int budget);
 
-/* What to run at the next request that may wait, after one that was refused; and its argument. */
+/* The callback, and its argument. After the cache has refused a request, the next request that may wait
+ * calls it once. */
 void kmem_cache_set_callback(struct kmem_cache *s, void (*callback)(void *));
 void kmem_cache_set_private(struct kmem_cache *s, void *argument);
 
