@@ -54,6 +54,8 @@ INDIRECT = {
     "each_line": ["clear_marks"], "stele_begin_taking": ["clear_marks"],
     "stele_slot_empty_cold": ["empty_slot"], "with_pause": ["empty_slot"],
     "empty_slot": ["empty_cold"],
+    "stele_os_each_mapping": ["look_at_mapping"], "stele_os_place": ["look_at_mapping"],
+    "end_line": ["look_at_mapping"], "next_char": ["look_at_mapping"],
     "stele_os_ms": [], "read_clock": [], # the kernel's clock (vDSO), a few hundred bytes
     "run_with_timer": ["spin_in_sequence"], "stele_os_with_signal": ["spin_in_sequence"],
 }
