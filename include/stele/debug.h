@@ -73,6 +73,21 @@ STELE_API uint64_t stele_slab_errors(void);
  */
 STELE_API void stele_slab_errors_into(int *counter);
 
+/**
+ * stele_leak_check - report the blocks that the program can no longer reach
+ *
+ * A block is lost if no word of the program's data, stacks and thread-local variables is an address in
+ * it, nor a word of a block that is not lost. The report names each caller that allocated lost blocks,
+ * the one with the most bytes first. It knows the blocks of caches with SLAB_STORE_USER and, with U in
+ * STELE_DEBUG or with STELE_LEAK_CHECK=1, the large ones. A word that only looks like an address hides a
+ * lost block. So can words that are left on a stack.
+ *
+ * Return:  how many blocks are lost; -ENOMEM; -EPERM where the system does not let the process look.
+ * Context: an ordinary thread. Other threads may go on; words that only their registers have are not seen.
+ * Source:  Linux kmemleak, LeakSanitizer.
+ */
+STELE_API long stele_leak_check(void);
+
 /* Takes reports: @line gets a text that ends in a newline, and is called in any context. */
 struct stele_report_to {
 	void (*line)(void *arg, const char *text);

@@ -59,7 +59,7 @@ enum stele_action {
 	STELE_OPTION(arena_size, SIZE, 0, STELE_ARENA_SMALLEST, STELE_ARENA_LARGEST, \
 		"most address space for objects; 0 chooses by the machine") \
 	STELE_OPTION(at_exit_of, INT, 0, 0, 4194304, \
-		"pid of the only process that writes slabinfo_at_exit and stats_at_exit; 0 for each") \
+		"pid of the only process that writes reports at its exit; 0 for each") \
 	STELE_OPTION(barn_max, SIZE, STELE_M(1), 0, STELE_T(1), \
 		"bytes per cache that may rest in barns, between CPUs") \
 	STELE_OPTION(cpu_look, INT, 1000, 0, 3600000, \
@@ -110,6 +110,10 @@ enum stele_action {
 		"clear all memory before it is handed out, as the kernel's option does") \
 	STELE_OPTION(init_on_free, BOOL, 0, 0, 1, \
 		"clear all memory when it is freed, as the kernel's option does") \
+	STELE_OPTION(leak_check, BOOL, 0, 0, 1, \
+		"at exit, report blocks that the program can no longer reach, by caller; keeps tracks (U)") \
+	STELE_OPTION(leak_status, INT, 0, 0, 255, \
+		"exit status of a program in which leak_check finds some; 0 keeps the program's own") \
 	STELE_OPTION(mempool_debug, BOOL, 0, 0, 1, \
 		"check the elements of mempools: freed twice, foreign, written to while free") \
 	STELE_OPTION(mempool_retry, INT, 5000, 0, 3600000, \

@@ -443,7 +443,7 @@ void stele_options_read(char **envp, bool secure)
 		if (list)
 			read_list(list);
 	}
-	if (stele_opt.slabinfo_at_exit || stele_opt.stats_at_exit)
+	if (stele_opt.slabinfo_at_exit || stele_opt.stats_at_exit || stele_opt.leak_check)
 		stele_say_keep();
 }
 

@@ -8,6 +8,7 @@
  * Tests     tests/tools/test_stele.sh
  */
 #include "cache/caches.h"
+#include "cache/leaks.h"
 #include "base/auxv.h"
 #include "base/fmt.h"
 #include "base/layout.h"
@@ -70,4 +71,6 @@ void stele_cache_at_exit(void)
 		stele_say(PROCESS "caches at exit\n", stele_program(), stele_os_pid());
 		stele_slabinfo_write(STDERR_FILENO);
 	}
+	if (stele_opt.leak_check)
+		stele_leaks_at_exit(); /* may end the process */
 }

@@ -201,6 +201,8 @@ void stele_watch_large_taken(struct run *run, size_t asked, const void *site, en
 bool stele_watch_large_give(struct stele_call call, struct run *run);
 /* The bytes that the allocation asked for; 0: unknown. */
 size_t stele_watch_large_asked(const struct run *run);
+/* The number of the stack that allocated a block in use. False: the block is not checked. */
+bool stele_watch_large_track(const struct run *run, uint32_t *stack);
 /* Checks a block of any thread that is in use or kept. Returns the faults found. */
 unsigned stele_watch_large_look(struct run *run, struct stele_call call);
 /* Checks a block that its owner is about to resize in place, which stele_watch_taken() ends. False: the
@@ -208,6 +210,11 @@ unsigned stele_watch_large_look(struct run *run, struct stele_call call);
 bool stele_watch_large_stays(struct run *run, struct stele_call call);
 /* It could not be resized, and is as it was. */
 void stele_watch_large_stayed(struct run *run);
+
+/* ---- track.c, without a cache ---- */
+
+/* "stele: @what in PLACE", and a line for each further caller of the stack with that number. */
+void stele_stack_report(const char *what, uint32_t number);
 
 /* ---- fault.c ---- */
 

@@ -22,6 +22,7 @@
 #define ALL_USUAL (SLAB_CONSISTENCY_CHECKS | SLAB_RED_ZONE | SLAB_POISON | SLAB_STORE_USER)
 #define NONE_CHOSEN "-"
 #define ALL_CHOSEN "FZPU"
+#define TRACKS_CHOSEN "U"
 
 static const struct {
 	char letter;
@@ -134,12 +135,14 @@ static void tell_mistakes(const char *text)
 
 /* ---- the choice ---- */
 
-/* The user's own text, or the text that a profile stands for. */
+/* The user's own text, or the text that a profile or the leak check stands for. */
 static const char *chosen_text(void)
 {
 	if (stele_opt.debug)
 		return stele_opt.debug;
-	return stele_opt.profile == STELE_PROFILE_DEBUG ? ALL_CHOSEN : NONE_CHOSEN;
+	if (stele_opt.profile == STELE_PROFILE_DEBUG)
+		return ALL_CHOSEN;
+	return stele_opt.leak_check ? TRACKS_CHOSEN : NONE_CHOSEN;
 }
 
 /* *named: a block names it. */

@@ -58,21 +58,45 @@ static void report_caller(uintptr_t code)
 		stele_report("stele:     %s\n", place);
 }
 
+/* Where the stack begins, for the first line. */
+static void place_of(uint32_t number, char place[STELE_OS_PLACE_SIZE])
+{
+	unsigned n;
+	const uintptr_t *stack = stele_depot_get(number, &n);
+
+	strcpy(place, "?");
+	if (n)
+		stele_os_place((void *)stack[0], place);
+}
+
+static void report_callers(uint32_t number)
+{
+	unsigned n;
+	const uintptr_t *stack = stele_depot_get(number, &n);
+
+	for (unsigned i = 1; i < n; i++)
+		report_caller(stack[i]);
+}
+
 void stele_track_report(const char *what, const struct track *track)
 {
-	char place[STELE_OS_PLACE_SIZE] = "?";
-	const uintptr_t *stack;
-	unsigned n;
+	char place[STELE_OS_PLACE_SIZE];
 
 	if (!track->thread)
 		return;
-	stack = stele_depot_get(track->stack, &n);
-	if (n)
-		stele_os_place((void *)stack[0], place);
+	place_of(track->stack, place);
 	stele_report("stele: %s in %s age=%u cpu=%u pid=%u\n", what, place,
 		     (uint32_t)stele_os_ms() - track->when, track->cpu, track->thread);
-	for (unsigned i = 1; i < n; i++)
-		report_caller(stack[i]);
+	report_callers(track->stack);
+}
+
+void stele_stack_report(const char *what, uint32_t number)
+{
+	char place[STELE_OS_PLACE_SIZE];
+
+	place_of(number, place);
+	stele_report("stele: %s in %s\n", what, place);
+	report_callers(number);
 }
 
 enum track_kind stele_track_kind(const char *call)

@@ -63,6 +63,16 @@ size_t stele_watch_large_asked(const struct run *run)
 	return is_watched_large(run) ? large_meta(run)->asked : 0;
 }
 
+bool stele_watch_large_track(const struct run *run, uint32_t *stack)
+{
+	/* ORDER(OBJECT_STATE) acquire: with the record. */
+	if (!(stele_debug_large() & SLAB_STORE_USER) ||
+	    load_acquire(&((struct run *)run)->watched) != LARGE_USED)
+		return false;
+	*stack = large_meta(run)->taken.stack;
+	return true;
+}
+
 void stele_watch_large_taken(struct run *run, size_t asked, const void *site, enum track_kind kind)
 {
 	struct large_meta *meta = large_meta(run);

@@ -43,6 +43,7 @@ int stele_main_doctor(int argc, char **argv);
 int stele_main_help(int argc, char **argv);
 int stele_main_run(int argc, char **argv);
 int stele_main_slabinfo(int argc, char **argv);
+int stele_main_leaks(int argc, char **argv);
 int stele_main_sweep(int argc, char **argv);
 int stele_main_version(int argc, char **argv);
 

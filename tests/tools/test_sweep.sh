@@ -9,42 +9,14 @@
 # Failure   exit 1 when a case failed.
 set -eu
 
-stele=$1 drop_in=$2 program=$3
-for name in $(env | sed -n 's/^\(STELE_[A-Z_]*\)=.*/\1/p'); do
-	[ "$name" = STELE_RSEQ ] || unset "$name"
-done
-unset LD_PRELOAD
-export STELE_MALLOC_SO="$drop_in"
-out=$(mktemp)
-trap 'rm -f "$out"' EXIT
-number=0
-failures=0
-
-result() { # status of a check, name
-	number=$((number + 1))
-	if [ "$1" = 0 ]; then
-		echo "ok $number - $2"
-		return
-	fi
-	failures=$((failures + 1))
-	echo "not ok $number - $2"
-	sed 's/^/# /' "$out"
-}
+# shellcheck source=tests/tools/tap.sh
+. "$(dirname "$0")/tap.sh"
+program=$3
 
 sweep() { # expected status, name, arguments
 	expected=$1 name=$2
 	shift 2
-	status=0
-	"$stele" fail-sweep "$@" >"$out" 2>&1 </dev/null || status=$?
-	result "$([ "$status" = "$expected" ]; echo $?)" "$name: status $expected"
-}
-
-says() { # name, pattern
-	result "$(grep -Eq "$2" "$out"; echo $?)" "$1"
-}
-
-says_once() { # name, pattern
-	result "$([ "$(grep -Ec "$2" "$out")" = 1 ]; echo $?)" "$1"
+	ends "$expected" "$name" fail-sweep "$@"
 }
 
 sweep 0 "a program that handles each failure passes" "$program" none
@@ -78,5 +50,4 @@ sweep 127 "there is no such program" "$program-not"
 sweep 125 "a program that crashes by itself is told" sh -c 'kill -11 $$'
 says "as such" "is killed by a signal also when nothing fails$"
 
-echo "1..$number"
-[ "$failures" = 0 ]
+tap_end
