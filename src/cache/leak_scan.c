@@ -4,7 +4,8 @@
  *
  * Idea      A word that could be an address in a block counts as a way to that block. The search begins
  *           with all memory that can be written and is not the heap's own: data, stacks, thread-local
- *           variables, other mappings. It goes on through each block that it reaches.
+ *           variables, other mappings; and with pages of alloc_pages(), to which a struct page leads
+ *           that is no address in them. It goes on through each block that it reaches.
  * Own stack The caller's frames alone: below them lie words of calls that have returned.
  * Careful   All memory is copied before it is read (os/maps.h), as other threads may unmap it.
  * Limits    Words in registers of other threads are not seen. Nor are pointers that a program hides, at
@@ -43,10 +44,8 @@ static struct block *block_at(const struct blocks *b, uintptr_t address)
 	return low && has_byte(&b->at[low - 1], address) ? &b->at[low - 1] : NULL;
 }
 
-static void reach(struct blocks *b, uintptr_t address)
+static void reach(struct blocks *b, struct block *block)
 {
-	struct block *block = block_at(b, address);
-
 	if (!block || block->reached)
 		return;
 	block->reached = true;
@@ -61,7 +60,7 @@ static void look_at_words(struct blocks *b, size_t bytes)
 
 	for (size_t i = 0; i < bytes / sizeof(*word); i++)
 		if (word[i] - low < size)
-			reach(b, word[i]);
+			reach(b, block_at(b, word[i]));
 }
 
 /* Pages that cannot be read, or that nobody has touched, are left out. */
@@ -148,6 +147,9 @@ void stele_blocks_mark(struct blocks *b, uintptr_t stack)
 	if (!b->n)
 		return;
 	b->touched = stele_os_open_touched();
+	for (size_t i = 0; i < b->n; i++)
+		if (b->at[i].root)
+			reach(b, &b->at[i]);
 	stele_os_each_mapping(scan_mapping, &r);
 	while (b->waiting) {
 		const struct block *block = &b->at[b->to_scan[--b->waiting]];

@@ -112,7 +112,7 @@ static bool is_large_in_use(const struct run *run)
 
 static STELE_RACY_LOOK void list_run(struct run *run, void *arg)
 {
-	struct block block = { .start = run->base, .size = run->bytes };
+	struct block block = { .start = run->base, .size = run->bytes, .root = run_is_pages(run) };
 
 	if (is_object(run)) {
 		add_objects(run, arg);

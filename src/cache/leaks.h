@@ -17,6 +17,7 @@ struct block {
 	size_t size;	/* as the program asked for, if it is tracked */
 	uint32_t stack; /* of its allocation (sync/depot.h); 0: not known */
 	bool tracked;	/* its cache keeps who allocated it */
+	bool root;	/* there is always a way to it: pages, which a struct page leads to */
 	bool reached;	/* there is a way to it */
 };
 
