@@ -191,7 +191,8 @@ static struct places find_places(struct known *known, uintptr_t from, uintptr_t 
 	return places;
 }
 
-/* The place of the caller's frame among the words that our functions have saved; 0: it has none. */
+/* The place of the caller's frame among the words that our functions have saved; 0: it has none. The
+ * frame lies above the return address; below it are frames of ours. */
 static uintptr_t first_frame(struct known *known, uintptr_t from, struct places places)
 {
 	uintptr_t best = 0, at = 0;
@@ -199,7 +200,7 @@ static uintptr_t first_frame(struct known *known, uintptr_t from, struct places 
 	for (uintptr_t p = from; p < places.high; p += sizeof(uintptr_t)) {
 		uintptr_t word = stack_word(p);
 
-		if (word > p && (!best || word < best) && may_be_frame(known, word, places.low)) {
+		if (word > p && (!best || word < best) && may_be_frame(known, word, places.high)) {
 			best = word;
 			at = p;
 		}
