@@ -163,49 +163,48 @@ size_t stele_usable(const void *p)
 
 /* ---- freeing into a named cache ---- */
 
-static void report_wrong_cache(struct kmem_cache *s, void *p, const void *site)
+static void report_wrong_cache(struct stele_call call, struct kmem_cache *s, void *p)
 {
-	struct stele_call call = { "kmem_cache_free", site };
 	struct run *run = stele_run_of(p);
 
-	if (stele_refuse_own(call.name, p, site))
+	if (stele_refuse_own(call.name, p, call.site))
 		return;
 	if (!run || run->kind != RUN_SLAB)
 		stele_report_free(call, p, "object is not in a slab page", NULL);
 	else if (!run_has_object_at(run, p))
 		report_inside(call, p, run);
 	else
-		stele_report_cache(p, run_cache(run)->name, s->name, site);
+		stele_report_cache(call, p, run_cache(run)->name, s->name);
 }
 
-static void free_into(struct kmem_cache *s, void *p, const void *site,
+static void free_into(struct stele_call call, struct kmem_cache *s, void *p,
 		      const struct stele_trace_event *event)
 {
-	struct stele_call call = { "kmem_cache_free", site };
 	struct run *run = stele_run_of(p);
 
 	if (STELE_DEBUG && s->destroyed)
 		stele_report_destroyed(call, s);
 	else if (!run || run->cache != s || !run_has_object_at(run, p))
-		report_wrong_cache(s, p, site);
+		report_wrong_cache(call, s, p);
 	else if (event || trace_asked(WATCH_CLEAR_FREED) || !push_late(s->words, p))
 		free_object(call, run, p, event, EFFORT_USUAL);
 }
 
-static __attribute__((noinline, cold)) void free_into_reported(struct kmem_cache *s, void *p,
-							       const void *site)
+static __attribute__((noinline, cold)) void free_into_reported(struct stele_call call,
+							       struct kmem_cache *s, void *p)
 {
-	const struct stele_trace_event event = {
-		.event = STELE_TRACE_KMEM_CACHE_FREE, .call_site = site, .ptr = p, .name = s->name
-	};
+	const struct stele_trace_event event = { .event = STELE_TRACE_KMEM_CACHE_FREE,
+						 .call_site = call.site,
+						 .ptr = p,
+						 .name = s->name };
 
-	free_into(s, p, site, &event);
+	free_into(call, s, p, &event);
 }
 
-void stele_free_into(struct kmem_cache *s, void *p, const void *site)
+void stele_free_into(const char *call, struct kmem_cache *s, void *p, const void *site)
 {
 	if (trace_asked(STELE_TRACE_KMEM_CACHE_FREE) && site)
-		free_into_reported(s, p, site);
+		free_into_reported((struct stele_call){ call, site }, s, p);
 	else
-		free_into(s, p, site, NULL);
+		free_into((struct stele_call){ call, site }, s, p, NULL);
 }

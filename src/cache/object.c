@@ -81,7 +81,8 @@ bool kmem_cache_charge(void *p, gfp_t gfp)
 /* ---- free ---- */
 
 /* The words are taken from @s, not from the tag: they are then known before the tag is. */
-static inline __attribute__((always_inline)) void cache_free(struct kmem_cache *s, void *p)
+static inline __attribute__((always_inline)) void cache_free(const char *call, struct kmem_cache *s,
+							     void *p)
 {
 	probe_kmem_cache_free(p, &s->name_at);
 	if (stele_likely(in_heap(p))) {
@@ -92,19 +93,19 @@ static inline __attribute__((always_inline)) void cache_free(struct kmem_cache *
 				 pcpu_push(words, p)))
 			return;
 	}
-	stele_free_into(s, p, STELE_CALLER);
+	stele_free_into(call, s, p, STELE_CALLER);
 }
 
 void kmem_cache_free(struct kmem_cache *s, void *p)
 {
-	cache_free(s, p);
+	cache_free("kmem_cache_free", s, p);
 }
 
 void kmem_cache_free_bulk(struct kmem_cache *s, size_t n, void **p)
 {
 	for (size_t i = 0; i < n; i++) {
 		if (s)
-			cache_free(s, p[i]);
+			cache_free("kmem_cache_free_bulk", s, p[i]);
 		else
 			stele_free("kmem_cache_free_bulk", p[i], STELE_CALLER);
 	}

@@ -37,8 +37,8 @@ struct run;
 bool stele_free(const char *call, void *p, const void *site);
 /* The same after the fast step failed. EFFORT_BOUNDED: short, unless it is traced; not for large runs. */
 bool stele_free_any(const char *call, void *p, const void *site, enum effort effort);
-/* kmem_cache_free() after its fast step failed. NULL @site: as above. */
-void stele_free_into(struct kmem_cache *s, void *p, const void *site);
+/* @call, which names the cache, after its fast step failed. NULL @site: as above. */
+void stele_free_into(const char *call, struct kmem_cache *s, void *p, const void *site);
 /* Whether @p, the start of an object in @run, is seen to be free: a look, which misses many free ones. */
 bool stele_seen_free(const struct run *run, const void *p);
 /* Whether @p lies in an object of the library's own, which is reported then. */

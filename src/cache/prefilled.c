@@ -45,7 +45,8 @@ static void prefilled_release(struct slab_sheaf *sheaf)
 {
 	for (unsigned int i = 0; i < sheaf->count; i++)
 		if (!slab_free_fast(sheaf->object[i]))
-			stele_free_into(sheaf->cache, sheaf->object[i], NULL);
+			stele_free_into("kmem_cache_return_sheaf", sheaf->cache, sheaf->object[i],
+					NULL);
 	stele_large_free(stele_run_of(sheaf));
 }
 

@@ -41,8 +41,9 @@ void stele_report_late(const void *p, const char *cache);
 /* The same for changing its size. */
 void stele_report_resize(struct stele_call call, const void *p, const char *what,
 			 const char *cache);
-/* The same for kmem_cache_free() with the wrong cache. */
-void stele_report_cache(const void *p, const char *owner, const char *given, const void *site);
+/* The same for a call that names the wrong cache. */
+void stele_report_cache(struct stele_call call, const void *p, const char *owner,
+			const char *given);
 /* A destroyed cache was used, and debug builds know it still. NULL, for a call that wanted an
  * object. */
 void *stele_report_destroyed(struct stele_call call, const struct kmem_cache *s);

@@ -52,13 +52,12 @@ static struct caller caller_of(struct stele_call call)
 	return caller;
 }
 
-void stele_report_cache(const void *p, const char *owner, const char *given, const void *site)
+void stele_report_cache(struct stele_call call, const void *p, const char *owner, const char *given)
 {
-	struct caller caller = caller_of((struct stele_call){ "kmem_cache_free", site });
+	struct caller caller = caller_of(call);
 
-	stele_report("stele: kmem_cache_free(%p): object belongs to cache '%s', not to '%s'; not "
-		     "freed%s\n",
-		     p, owner, given, caller.text);
+	stele_report("stele: %s(%p): object belongs to cache '%s', not to '%s'; not freed%s\n",
+		     call.name, p, owner, given, caller.text);
 	stele_reported();
 }
 

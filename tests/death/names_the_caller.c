@@ -26,6 +26,7 @@ CALLER(by_kvfree, kvfree(of_unknown_origin(object + 8)))
 CALLER(by_kfree_nolock, kfree_nolock(of_unknown_origin(object + 8)))
 CALLER(by_kmem_cache_free, kmem_cache_free(cache, of_unknown_origin(object + 8)))
 CALLER(by_null, kmem_cache_free(cache, of_unknown_origin(NULL)))
+CALLER(by_null_in_bulk, kmem_cache_free_bulk(cache, 1, (void *[]){ of_unknown_origin(NULL) }))
 CALLER(by_free_pages, free_pages((unsigned long)object, 0))
 CALLER(by_krealloc, kfree(krealloc(of_unknown_origin(object), 4000, GFP_KERNEL)))
 
@@ -69,6 +70,7 @@ int main(void)
 	expect(by_kfree_nolock, "kfree_nolock(");
 	expect(by_kmem_cache_free, "not the start of an object in cache 'own'; not freed");
 	expect(by_null, "kmem_cache_free(0x0): NULL is no object; not freed");
+	expect(by_null_in_bulk, "kmem_cache_free_bulk(0x0): NULL is no object; not freed");
 	expect(by_free_pages, "free_pages(");
 	kmem_cache_free(cache, object);
 	expect(by_krealloc, "object was already free in cache 'own'; not resized");
