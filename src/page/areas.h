@@ -87,6 +87,9 @@ int64_t stele_areas_open(struct stele_zone *zone);
 enum { ROW_FRESH = 1, ROW_ANYWHERE = 2 };
 int64_t stele_areas_take(struct stele_zone *zone, uint32_t n, uint32_t align, unsigned how);
 int64_t stele_areas_find(unsigned where, uint32_t n, uint32_t align, unsigned how);
+/* The lowest row of @n areas that are empty or closed is open and empty afterwards, for any thread: the
+ * first one, or -1. */
+int64_t stele_areas_open_row(unsigned where, uint32_t n);
 bool stele_areas_take_at(uint32_t first, uint32_t n);
 /* The same for areas behind a block that is one mapping of its own, which then contains them. */
 bool stele_areas_take_behind(struct run *run, uint32_t n);

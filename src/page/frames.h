@@ -13,9 +13,11 @@
 #include <stdint.h>
 
 /* The first of @frames frames that are taken for the caller, or -1. For a row that is longer than an
- * area (long.c): in areas that are open only; or, where the answer would be NULL, with closed ones. */
+ * area (long.c): in areas that are open only; in as many areas as it needs, which are opened before; or,
+ * where the answer would be NULL, with closed ones. */
 int64_t stele_frames_find(unsigned where, unsigned frames, unsigned align);
 int64_t stele_frames_find_long(unsigned where, unsigned frames, unsigned align);
+int64_t stele_frames_find_opened(unsigned where, unsigned frames, unsigned align);
 int64_t stele_frames_find_mixed(unsigned where, unsigned frames, unsigned align);
 struct frames_wanted {
 	unsigned frames, align;

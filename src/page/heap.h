@@ -117,11 +117,12 @@ struct run *stele_descriptor_take(void);
 bool stele_page_fault_injected(void);
 void stele_run_begin(struct run *run, size_t bytes); /* in a descriptor; base is set already */
 void stele_run_unmap(struct run *run);
-/* Frames for one allocation, which are zero if @zero; up to an area, or (long) above. @hard: where the
- * answer would be NULL. */
+/* Frames for one allocation, which are zero if @zero; up to an area, or (long) above, by @find of
+ * page/frames.h. */
+typedef int64_t frames_find(unsigned where, unsigned frames, unsigned align);
 struct run *stele_run_take_block(unsigned where, unsigned frames, unsigned align, bool zero);
 struct run *stele_run_take_long(unsigned where, unsigned frames, unsigned align, bool zero,
-				bool hard);
+				frames_find *find);
 void stele_run_trim(struct run *run, unsigned frames);
 void stele_run_extend(struct run *run, unsigned frames); /* frames are taken already */
 

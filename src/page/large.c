@@ -4,18 +4,21 @@
  *
  * Idea      Exact frames, where the open areas have them in a row (page/rooms.c). Else, above an
  *           area: whole areas of the same arena, of which only what is touched costs memory. So
- *           there is no registry of foreign mappings, and nothing to lock. Where there are no such
- *           areas: exact frames again, in areas that are opened for them (page/long.c). Growing and
- *           shrinking: page/resize.c.
+ *           there is no registry of foreign mappings, and nothing to lock. The block owns its last area
+ *           as a whole. Limits of address space, core files and mlockall() count all of it. So if
+ *           more than a WASTE-th of the block would be lost there, it gets exact frames in areas that
+ *           are opened before (page/long.c). Where there are no such areas: exact frames again, which
+ *           may reach from open areas into closed ones. Growing and shrinking: page/resize.c.
  * States    an area's count: page/open.h.
  * Order     AREA, PAGEMAP.
  * Context   any. A call that finds no memory takes back what the caches keep, and closes the empty areas;
  *           with flags that do not allow reclaim it does neither.
  * Failure   NULL; areas taken so far are returned.
- * Tests     tests/unit/page/test_large.c
+ * Tests     tests/unit/page/test_large.c, tests/unit/page/test_long.c, tests/preload/footprint.c
  */
 #include "base/options.h"
 #include "page/areas.h"
+#include "page/frames.h"
 #include "page/large.h"
 #include "page/run.h"
 #include "page/where.h"
@@ -23,6 +26,8 @@
 #include <stele/gfp.h>
 #include <stele/topology.h>
 #include <string.h>
+
+#define WASTE 8u /* the share of a block that its last area may waste */
 
 static void *huge_alloc(size_t bytes, size_t align, bool zero, unsigned where)
 {
@@ -42,14 +47,20 @@ static void *exact_begin(struct run *run)
 }
 
 /* An exact row, or NULL. */
-static void *long_alloc(size_t bytes, size_t align, bool zero, unsigned where, bool hard)
+static void *long_alloc(size_t bytes, size_t align, bool zero, unsigned where, frames_find *find)
 {
 	size_t frames = bytes / FRAME_SIZE, page = stele_system_facts.page_size;
 
 	if (frames > LONG_FRAMES || align > page)
 		return NULL;
 	return exact_begin(stele_run_take_long(where, (unsigned)frames,
-					       (unsigned)(page / FRAME_SIZE), zero, hard));
+					       (unsigned)(page / FRAME_SIZE), zero, find));
+}
+
+/* Whether so much of the last area would stay unused that a block with exact frames is better. */
+static bool is_wasteful(size_t bytes)
+{
+	return STELE_ALIGN_UP(bytes, AREA_SIZE) - bytes > bytes / WASTE;
 }
 
 /* Of an area and more. */
@@ -60,10 +71,12 @@ static void *areas_alloc(size_t bytes, size_t align, bool zero, unsigned where)
 	if (stele_page_fault_injected())
 		return NULL;
 	bytes = STELE_ALIGN_UP(bytes, stele_system_facts.page_size);
-	p = long_alloc(bytes, align, zero, where, false);
+	p = long_alloc(bytes, align, zero, where, stele_frames_find_long);
+	if (!p && is_wasteful(bytes))
+		p = long_alloc(bytes, align, zero, where, stele_frames_find_opened);
 	if (!p)
 		p = huge_alloc(bytes, align, zero, where);
-	return p ? p : long_alloc(bytes, align, zero, where, true);
+	return p ? p : long_alloc(bytes, align, zero, where, stele_frames_find_mixed);
 }
 
 static void *large_alloc(size_t bytes, size_t align, bool zero, unsigned where)

@@ -3,18 +3,21 @@
  * page/long.c - rows of frames that are longer than an area
  *
  * Idea      The lowest row of frames that are free, in areas that are open (page/rooms.c). Where there
- *           is none, and no row of whole areas either, a row may be made of the free end of an open
+ *           is none, the caller may have as many areas opened as the row needs: the row then begins at
+ *           the free end of the area before them, and leaves the rest to others. Where there is no
+ *           row of whole areas either, a row may be made of the free end of an open
  *           area, areas that are closed, and the free start of the next one. Its closed areas are
  *           opened then, and belong to the caller as far as the row reaches.
  * Place     as in page/rows.c: a row that lies too high may leave no room for another one. So a row is
  *           taken from its last area down. A thread that loses it looks again from the same place on if
  *           that has changed, and goes on behind it otherwise.
- * Bound     in open areas LOOKS rows are tried. Only where the answer would be NULL a search looks at
+ * Bound     in open areas LOOKS rows are tried, and areas are opened once. Only where the answer would be NULL a search looks at
  *           every area once, and again up to TRIES times when a row was lost. It does all of that again
  *           while other threads have areas in their hands (stele_zones_find_late()).
  * Order     AREA (page/open.h).
  * Context   any. Signals are held back while areas are BUSY.
- * Failure   -1; the frames of a row that is not complete are returned, and its areas stay open.
+ * Failure   -1; the frames of a row that is not complete are returned, and its areas stay open. If others
+ *           take the areas that were opened for a row, the caller gets -1 as well.
  * Tests     tests/unit/page/test_long.c, tests/limits/two_blocks.c
  */
 #include "os/os.h"
@@ -25,10 +28,12 @@
 #define LOOKS 64u
 #define TRIES 100u
 
-int64_t stele_frames_find_long(unsigned where, unsigned frames, unsigned align)
+/* ---- in open areas ---- */
+
+/* From area @from on. */
+static int64_t take_open(const struct stele_zone *zone, uint32_t from, unsigned frames,
+			 unsigned align)
 {
-	const struct stele_zone *zone = &stele_heap.zones[where_node(where)];
-	uint32_t from = zone->first;
 	int64_t frame, lost = -1;
 
 	for (unsigned i = 0; i < LOOKS; i++) {
@@ -42,6 +47,23 @@ int64_t stele_frames_find_long(unsigned where, unsigned frames, unsigned align)
 		lost = frame;
 	}
 	return -1;
+}
+
+int64_t stele_frames_find_long(unsigned where, unsigned frames, unsigned align)
+{
+	const struct stele_zone *zone = &stele_heap.zones[where_node(where)];
+
+	return take_open(zone, zone->first, frames, align);
+}
+
+/* The row that is found begins in the area before those that were opened, if the end of that one is free. */
+int64_t stele_frames_find_opened(unsigned where, unsigned frames, unsigned align)
+{
+	int64_t first = stele_areas_open_row(where, (frames + AREA_FRAMES - 1) / AREA_FRAMES);
+
+	if (first < 0)
+		return -1;
+	return take_open(zone_of_area((uint32_t)first), (uint32_t)first, frames, align);
 }
 
 /* ---- with areas that are closed ---- */

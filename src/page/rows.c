@@ -291,6 +291,16 @@ int64_t stele_areas_find(unsigned where, uint32_t n, uint32_t align, unsigned ho
 	return first < 0 ? stele_zones_find(where, take_areas_wanted, &wanted) : first;
 }
 
+int64_t stele_areas_open_row(unsigned where, uint32_t n)
+{
+	struct areas_wanted wanted = { n, 1, 0 };
+	int64_t first = stele_zones_find(where, take_areas_wanted, &wanted);
+
+	if (first >= 0)
+		stele_areas_return((uint32_t)first, n);
+	return first;
+}
+
 /* ---- behind a block ---- */
 
 bool stele_areas_take_at(uint32_t first, uint32_t n)

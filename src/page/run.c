@@ -59,8 +59,8 @@ void stele_run_unmap(struct run *run)
 /* ---- runs ---- */
 
 /* With frames; whether they read as zero is not known. */
-static struct run *run_with_frames(int64_t (*find)(unsigned where, unsigned frames, unsigned align),
-				   unsigned where, unsigned frames, unsigned align)
+static struct run *run_with_frames(frames_find *find, unsigned where, unsigned frames,
+				   unsigned align)
 {
 	struct run *run = stele_descriptor_take();
 	int64_t frame;
@@ -108,11 +108,9 @@ struct run *stele_run_take_block(unsigned where, unsigned frames, unsigned align
 }
 
 struct run *stele_run_take_long(unsigned where, unsigned frames, unsigned align, bool zero,
-				bool hard)
+				frames_find *find)
 {
-	return begin_block(run_with_frames(hard ? stele_frames_find_mixed : stele_frames_find_long,
-					   where, frames, align),
-			   zero);
+	return begin_block(run_with_frames(find, where, frames, align), zero);
 }
 
 /* Returns frames that are off the map. */

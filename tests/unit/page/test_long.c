@@ -163,6 +163,66 @@ static void it_is_copied_once_and_then_moves_by_pages(void **state)
 	give_back(wall);
 }
 
+/* No area is open yet. A block whose last area would be half empty leaves the rest of it to the next
+ * one, and begins where the one before ends. */
+static void first_blocks_leave_no_tails(void **state)
+{
+	size_t bytes = 5 * MIB / 2;
+	char *first, *second, *third;
+
+	(void)state;
+	stele_purge(0);
+	first = alloc(bytes, false);
+	second = alloc(bytes, false);
+	third = alloc(bytes, false);
+	assert_true(is_exact(first) && is_exact(second) && is_exact(third));
+	assert_ptr_equal(second, first + bytes);
+	assert_ptr_equal(third, second + bytes);
+	assert_int_equal(load_relaxed(&stele_heap.mapped), 4);
+	give_back(first);
+	give_back(second);
+	give_back(third);
+}
+
+/* An eighth is not much. Whole areas move by page tables, and grow in place. */
+static void a_block_that_fills_its_areas_gets_them_whole(void **state)
+{
+	char *p, *half;
+
+	(void)state;
+	stele_purge(0);
+	p = alloc(16 * MIB + 4096, false);
+	assert_false(is_exact(p));
+	give_back(p);
+	stele_purge(0);
+	p = alloc(4 * MIB - 64 * FRAME_SIZE, false);
+	assert_false(is_exact(p));
+	half = alloc(3 * MIB, false);
+	assert_true(is_exact(half));
+	give_back(half);
+	give_back(p);
+}
+
+/* The lowest closed areas in a row serve, though others behind them are in use. */
+static void it_is_opened_in_the_lowest_hole(void **state)
+{
+	struct stele_zone *zone = &stele_heap.zones[0];
+	int64_t wall[3];
+	char *p;
+
+	(void)state;
+	stele_purge(0);
+	for (int i = 0; i < 3; i++)
+		assert_true((wall[i] = stele_areas_take(zone, 2, 1, 0)) >= 0);
+	assert_true(stele_areas_close((uint32_t)wall[1], 2));
+	p = alloc(5 * MIB / 2, false);
+	assert_true(is_exact(p));
+	assert_ptr_equal(p, area_memory((uint32_t)wall[1]));
+	give_back(p);
+	stele_areas_return((uint32_t)wall[0], 2);
+	stele_areas_return((uint32_t)wall[2], 2);
+}
+
 /* A program that replaces blocks of mixed sizes at random takes hardly more memory than was live at
  * once. */
 static void replacing_blocks_leaves_few_holes(void **state)
@@ -204,6 +264,9 @@ int main(void)
 		page_test(each_frame_leads_to_a_block_that_was_cut_short),
 		page_test(it_grows_in_place_while_frames_behind_are_free),
 		page_test(it_is_copied_once_and_then_moves_by_pages),
+		page_test(first_blocks_leave_no_tails),
+		page_test(a_block_that_fills_its_areas_gets_them_whole),
+		page_test(it_is_opened_in_the_lowest_hole),
 		page_test(replacing_blocks_leaves_few_holes),
 	};
 
