@@ -4,7 +4,8 @@
  *
  * Idea      see page/open.h. Areas are mapped in steps: an eighth of what is mapped, at most
  *           STEP_MAX areas, so that the number of calls stays small and the space that is not used
- *           yet, too. A block of whole areas opens what it needs and no more (page/rows.c). Empty
+ *           yet, too. Where a program locks memory, that space costs memory: then a step is one area. A
+ *           block of whole areas opens what it needs and no more (page/rows.c). Empty
  *           areas are closed by page/close.c.
  * Bound     a search for a closed area reads a word for 4096 areas where nothing is free, and a word
  *           for 64 where something is. It looks at each empty area below the lowest closed one;
@@ -27,6 +28,7 @@
 #include "os/os.h"
 #include "page/areas.h"
 #include "page/where.h"
+#include "percpu/system.h"
 
 #define STEP_MAX 16u
 
@@ -254,11 +256,21 @@ void stele_areas_lost(uint32_t first, uint32_t n)
 
 /* ---- some areas, for frames ---- */
 
+static _Atomic bool locked; /* the last areas that were opened are */
+
 static uint32_t step(void)
 {
-	uint32_t n = load_relaxed(&stele_heap.mapped) / 8;
+	uint32_t n = load_relaxed(&locked) ? 1 : load_relaxed(&stele_heap.mapped) / 8;
 
 	return n < 1 ? 1 : STELE_MIN(n, STEP_MAX);
+}
+
+/* Areas are mapped ahead where that costs no memory. The system refuses to take a page that is locked. */
+static void look_if_locked(uint32_t first, uint32_t n)
+{
+	if (n > 1 || load_relaxed(&locked))
+		store_relaxed(&locked, stele_os_purge(area_memory(first),
+						      stele_system_facts.page_size) == -EINVAL);
 }
 
 /* The lowest area from @at on that is closed; `high` and all above are. ORDER(SPAN) acquire: of
@@ -334,6 +346,7 @@ static int64_t open_some(struct stele_zone *zone, uint32_t first)
 		raise_high(&zone->high, first + n);
 		mapped = map_some(first, n);
 		if (mapped > 0) {
+			look_if_locked(first, (uint32_t)mapped);
 			show_opened(first, (uint32_t)mapped);
 			result = first;
 			left += (uint32_t)mapped;

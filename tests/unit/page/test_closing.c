@@ -199,6 +199,32 @@ static void what_is_locked_stays(void **state)
 	assert_true(mapped() <= SLACK);
 }
 
+/* Each area that is mapped ahead costs memory there. */
+static void where_memory_is_locked_none_is_mapped_ahead(void **state)
+{
+	uint32_t before;
+	unsigned n = MOST / 4, most = 0;
+
+	(void)state;
+	stele_purge(0);
+	before = mapped();
+	refusal = -EINVAL;
+	for (unsigned i = 0; i < n; i++) {
+		unsigned needed = (unsigned)((i + 1) * (BLOCK / FRAME_SIZE) / AREA_FRAMES) + 1;
+
+		assert_non_null(blocks[i] = stele_large_alloc(BLOCK, 1, false));
+		if (mapped() - before > needed + most)
+			most = mapped() - before - needed;
+	}
+	refusal = 0;
+	give_back(0, n, 1);
+	printf("areas mapped ahead: %u\n", most);
+	assert_true(most <= 2);
+	take(n, BLOCK, false); /* the first step finds that nothing is locked any more */
+	give_back(0, n, 1);
+	stele_purge(0);
+}
+
 /* Threads that left between a step and its count made the number of empty areas too small. */
 static void a_trim_counts_anew(void **state)
 {
@@ -276,6 +302,7 @@ int main(void)
 		page_test(nor_does_one_of_a_row_cost_two),
 		page_test(survivors_do_not_hold_the_others),
 		page_test(what_is_locked_stays),
+		page_test(where_memory_is_locked_none_is_mapped_ahead),
 		page_test(a_trim_counts_anew),
 		page_test(a_steady_program_makes_no_calls),
 		page_test(what_others_left_can_be_had_again),
