@@ -26,6 +26,22 @@ int stele_os_purge(void *p, size_t size)
 	return (int)STELE_SYSCALL(SYS_madvise, p, size, MADV_DONTNEED);
 }
 
+#define SAMPLE 128u /* pages */
+
+bool stele_os_is_resident(const char *p, size_t size)
+{
+	unsigned char seen[SAMPLE];
+	size_t page = stele_os_page_size(), n = STELE_MIN(size / page, (size_t)SAMPLE),
+	       resident = 0;
+	const char *middle = p + (size / page - n) / 2 * page;
+
+	if (STELE_SYSCALL(SYS_mincore, middle, n * page, seen) != 0)
+		return true;
+	for (size_t i = 0; i < n; i++)
+		resident += seen[i] & 1;
+	return resident >= n / 2;
+}
+
 void stele_os_close(int fd)
 {
 	STELE_SYSCALL(SYS_close, fd);

@@ -18,6 +18,8 @@
 
 /* Gives the pages back; they read as zero afterwards. Page aligned. 0 or -errno. */
 int stele_os_purge(void *p, size_t size);
+/* Whether half of the pages in the middle of [p, p+size) are resident. True where the system does not tell. */
+bool stele_os_is_resident(const char *p, size_t size);
 
 /* Whether the eight bytes at @p can be read. */
 bool stele_os_is_readable(const void *p);

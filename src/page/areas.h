@@ -109,6 +109,11 @@ void stele_areas_close_empty(void);
 bool stele_areas_many(uint64_t kept);
 uint64_t stele_areas_close_some(uint64_t kept);
 void stele_areas_tick(void);
+/* Empty areas, which are SOON, go back by one call, and are let go. They are purged, or (close) unmapped if that
+ * leaves no short hole. False: the system refuses. */
+bool stele_areas_give_row(uint32_t first, uint32_t n, bool close);
+/* Whether they are a mapping of their own, and a small part of all. */
+bool stele_areas_are_island(uint32_t first, uint32_t n);
 /* Before NULL is the answer: areas that were FOREIGN may be free by now. False: there are none. */
 bool stele_areas_look_again(struct stele_zone *zone);
 /* Whether areas are in the hands of a thread that opens, closes or purges them; a glance. A child of

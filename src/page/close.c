@@ -21,12 +21,12 @@
  *           may have unmapped them.
  * Bound     while a program frees, a call looks at VISITS rows and unmaps CALLS of them, of
  *           ROWS_MOST areas together. If it can close none, no thread tries again before there are
- *           more or a tick is over. A second look at FOREIGN areas makes AGAIN system calls. A trim
+ *           SLACK more or a tick is over. A second look at FOREIGN areas makes AGAIN system calls. A trim
  *           looks at all areas.
  * Order     AREA (page/open.h), ROOM.
  * Context   any. Signals are held back while areas are in hand.
  * Failure   the system refuses, as at the limit of mappings: the areas are open again.
- * Tests     tests/unit/page/test_closing.c, tests/limits/space.c
+ * Tests     tests/unit/page/test_closing.c, tests/unit/page/test_freeing.c, tests/limits/space.c
  */
 #include "os/map.h"
 #include "os/os.h"
@@ -38,11 +38,12 @@
 #define SPARE 16u /* the share of the mapped areas that may be empty besides */
 #define ROWS_MOST 32u
 #define CALLS 16u
-#define VISITS 32u
+#define VISITS 256u
 #define HOLES 8192u
 #define AGAIN 64u
+#define ISLANDS 16u
 
-static _Atomic uint32_t in_vain; /* so many were empty when none could be closed */
+static _Atomic uint32_t in_vain; /* SLACK fewer were empty when none could be closed */
 static _Atomic bool none_locked; /* as the system said in this tick */
 
 /* ---- all ---- */
@@ -207,6 +208,17 @@ static void close_or_return(const struct stele_zone *zone, uint32_t first, uint3
 	}
 }
 
+/* How many areas from @last on downwards look empty: a glance. */
+static uint32_t empty_down(const struct stele_zone *zone, uint32_t last, uint32_t most)
+{
+	uint32_t n = 0;
+
+	while (n < most && last - zone->first >= n &&
+	       load_relaxed(area_count(last - n)) == AREA_OPEN)
+		n++;
+	return n;
+}
+
 /* Rows from @at on downwards. Where the search ended; the first area of the zone: there is no more. */
 static uint32_t close_below(const struct stele_zone *zone, uint32_t at, struct closing *c)
 {
@@ -217,7 +229,11 @@ static uint32_t close_below(const struct stele_zone *zone, uint32_t at, struct c
 
 		if (last == ROOM_NONE)
 			return zone->first;
-		n = grab_down(zone, last, c->areas);
+		n = empty_down(zone, last, c->areas);
+		at = last - n + 1;
+		if (n && !is_worth_it(zone, at, n))
+			continue;
+		n = grab_down(zone, last, n);
 		at = last - n + 1;
 		if (!n) {
 			stele_room_look(last, ROOM_WHOLE);
@@ -254,9 +270,43 @@ uint64_t stele_areas_close_some(uint64_t kept)
 	for (unsigned node = stele_nodes.count; node-- > 0;)
 		close_some(&stele_heap.zones[node], &c);
 	if (!c.closed)
-		store_relaxed(&in_vain, (uint32_t)STELE_MAX(empty_areas(), 0));
+		store_relaxed(&in_vain, (uint32_t)STELE_MAX(empty_areas(), 0) + SLACK);
 	stele_areas_end(signals);
 	return (uint64_t)c.closed * AREA_FRAMES;
+}
+
+/* ---- rows that a purger has in hand ---- */
+
+/* Whether a row of empty areas is unmapped rather than purged. */
+static bool shall_close(uint32_t first, uint32_t n)
+{
+	return empty_areas() >= (int32_t)SLACK && is_worth_it(zone_of_area(first), first, n) &&
+	       !is_locked(first);
+}
+
+bool stele_areas_give_row(uint32_t first, uint32_t n, bool close)
+{
+	uint64_t dirty = stele_areas_dirty(first, n);
+
+	if (close && shall_close(first, n))
+		return close_row(first, n);
+	if (stele_os_purge(area_memory(first), (size_t)n * AREA_SIZE) != 0) {
+		stele_areas_return(first, n);
+		return false;
+	}
+	for (uint32_t i = first; i < first + n; i++)
+		stele_area_clear_dirty(i);
+	stele_areas_return(first, n);
+	stele_dirty_purged(dirty);
+	return true;
+}
+
+bool stele_areas_are_island(uint32_t first, uint32_t n)
+{
+	const struct stele_zone *zone = zone_of_area(first);
+
+	return n <= load_relaxed(&stele_heap.mapped) / ISLANDS &&
+	       !area_is_mapped(zone, first - 1) && !area_is_mapped(zone, first + n);
 }
 
 /* ---- areas that had a foreign mapping ---- */

@@ -67,6 +67,8 @@ void stele_counts_mend(uint64_t seen, uint64_t dirty);
 void stele_frames_returned(uint64_t frames, enum effort effort);
 /* Dirty frames in areas that come and go whole. */
 void stele_dirty_returned(uint64_t frames, enum effort effort);
+/* Whether the program uses less than half of what it used lately. */
+bool stele_keep_shrinks(void);
 
 /* ---- purge.c ---- */
 
@@ -76,6 +78,9 @@ void stele_purge_noted(uint32_t first, uint32_t last);
  * unmapped @closed. */
 void stele_purge_some(uint64_t keep, uint64_t returned, uint64_t closed);
 void stele_purge_tick(void);
+/* Gives back empty areas that the program never touched, until @keep frames are left. True: no others
+ * were left to look at. */
+bool stele_purge_untouched(uint64_t keep);
 /* The same without a bound; and counts what is dirty and free anew. */
 void stele_purge_all(uint64_t keep);
 void stele_purge_recount(void);

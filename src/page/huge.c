@@ -97,8 +97,10 @@ static void retire_areas(uint32_t first, uint32_t n, size_t bytes, bool own, enu
 {
 	uint64_t dirty;
 
-	if ((own || bytes > KEEP_MAX) && effort != EFFORT_BOUNDED && stele_areas_close(first, n))
+	if ((own || bytes > KEEP_MAX) && effort != EFFORT_BOUNDED && stele_areas_close(first, n)) {
+		stele_purge_due();
 		return;
+	}
 	if (stele_opt.init_on_free)
 		stele_pages_clear(area_memory(first), bytes, effort);
 	mark_touched(first, bytes);

@@ -13,6 +13,10 @@
  *           of return it is bounded by what is in use, so a burst that ends goes back while it is
  *           being freed, even if the program never enters the allocator again. The third term is
  *           room for holes that no request fits in.
+ * Shrinking A program that uses less than half of its peak, and keeps more than it uses, keeps that only
+ *           since frames were wanted again. Frames of huge blocks that were never touched are counted
+ *           as such, too. So the system is asked which of them are resident, each time the dirty
+ *           frames have grown by SURE and one in DOUBT, and the others go back.
  * Time      `dirty_time` is cut into eight ticks. With each tick peak moves towards used by a twelfth
  *           of the distance, wanted loses a twelfth of the frames that lay idle for all of the
  *           tick, and the counts of purged frames lose a twelfth: about half in dirty_time. Where
@@ -41,11 +45,15 @@
 #define FORGOTTEN 96u /* ticks after which nothing is left */
 #define BATCH 64u     /* frames at least that a purge goes below what may stay */
 #define ASK 16u	      /* areas: 32 MiB of a burst may stay behind a limit that is new */
+#define ASK_SHARE 8u  /* and one mapped area in 8 */
+#define SURE 4096u    /* frames: 16 MiB may stay without a question */
+#define DOUBT 8u      /* the share of the dirty frames that may be unknown */
+#define ENOUGH 16384u /* frames: a call that has closed so many purges none */
 #define ABOVE_PEAK 4u /* the share of the peak that holes may cost */
 
 static _Atomic uint64_t ticked; /* ms: the last tick */
 /* Whether address space is: asked once in a tick, when it matters, and again when ASK more areas are
- * empty, or fewer. */
+ * empty, or fewer, and one in ASK_SHARE besides. */
 static _Atomic uint32_t limited, asked_at;
 
 /* ---- what may stay ---- */
@@ -64,6 +72,11 @@ static uint64_t may_stay(void)
 	if (!stele_opt.dirty_time)
 		return least();
 	return least() + below + STELE_MIN(again, most / ABOVE_PEAK);
+}
+
+bool stele_keep_shrinks(void)
+{
+	return frames_in_use() < load_relaxed(&stele_counts.peak) / 2;
 }
 
 static uint64_t fade(uint64_t n, uint64_t ticks)
@@ -119,10 +132,11 @@ enum { LIMIT_UNKNOWN, LIMIT_NONE, LIMIT_SET };
 
 static bool limit_may_be_new(void)
 {
-	uint32_t empty = load_relaxed(&stele_heap.empty);
+	uint32_t empty = load_relaxed(&stele_heap.empty),
+		 ask = ASK + load_relaxed(&stele_heap.mapped) / ASK_SHARE;
 
 	return load_relaxed(&limited) == LIMIT_UNKNOWN ||
-	       empty - load_relaxed(&asked_at) + ASK > 2 * ASK;
+	       empty - load_relaxed(&asked_at) + ask > 2 * ask;
 }
 
 static void look_at_limit(void)
@@ -153,6 +167,23 @@ static void purge_below(uint64_t keep, uint64_t frames, uint64_t closed)
 	stele_purge_some(keep - STELE_MIN(keep, more), frames, closed);
 }
 
+/* Dirty frames that were left when the system was asked last what is resident. */
+static _Atomic uint64_t known;
+
+/*
+ * A program that uses less than half of what it used lately keeps more than that only because frames
+ * were wanted again. The pages of a large block may never have been touched: they are no reason.
+ */
+static void ask(void)
+{
+	uint64_t base = least() + frames_in_use() + SURE, dirty = frames_dirty();
+	uint64_t touched = STELE_MIN(load_relaxed(&known), dirty);
+
+	store_relaxed(&known, touched);
+	if (stele_keep_shrinks() && dirty > base && dirty - touched > SURE + touched / DOUBT)
+		store_relaxed(&known, stele_purge_untouched(base - base / 8) ? frames_dirty() : 0);
+}
+
 /* This thread returned @frames, or has time to look. */
 static void look(uint64_t frames)
 {
@@ -165,7 +196,9 @@ static void look(uint64_t frames)
 	if (stele_areas_many(0) && stele_areas_many(may_stay_mapped()))
 		closed = stele_areas_close_some(may_stay_mapped());
 	keep = may_stay();
-	if (frames_dirty() > keep)
+	if (frames_dirty() <= keep)
+		ask();
+	else if (closed < ENOUGH)
 		purge_below(keep, frames, closed);
 }
 

@@ -11,8 +11,16 @@
  * Batches   A row is purged by one call, together with clean frames between its dirty ones. Rows of
  *           256 KiB and more go whenever too much is free. A shorter row costs nearly as much per call
  *           and gives less, so SHORT_CALLS of them go per tick at most.
- * Bound     one call looks at VISITS areas at most and purges STEP frames and twice what its caller
- *           returned at most, in STEP / LONG_ROW + SHORT_STEP system calls. The next call goes on
+ *           Empty areas beside each other are one row. Where the program shrinks, such a row is unmapped
+ *           instead (page/close.c), which saves the call that would do so later. A purger owns one mapped
+ *           area in OWNED at most, for others pass over what it owns.
+ * Untouched All frames of a huge block count as dirty, though the program may have touched few of them. The
+ *           system is asked about some pages in the middle of a row. A step whose first row was not
+ *           touched is UNTOUCHED times as long. Where page/keep.c wishes it, only such rows go, and rows
+ *           that are a small mapping of their own. The others lose their marks, and get them again
+ *           when too much is dirty or a tick is over.
+ * Bound     one call looks at VISITS areas at most and purges STEP frames and four times what its caller
+ *           returned at most (UNTOUCHED times that where nothing was touched), in STEP / LONG_ROW + SHORT_STEP system calls. The next call goes on
  *           where it stopped. stele_purge() looks at every marked area. If more is to go, it looks
  *           at all areas.
  * Context   any. Signals are held back while frames are owned, so that a handler cannot leave with them.
@@ -35,6 +43,10 @@
 #define LONG_ROW 64u	 /* frames: a call that gives so many is worth it at any time */
 #define VISITS 256u	 /* areas in one step */
 #define STEP 8192u	 /* frames in one step */
+#define UNTOUCHED 4u	 /* times as many, if they were never touched */
+#define TOUCHED 8u	 /* steps in which the system is not asked again, if they were */
+#define OWNED 8u	 /* the share of the mapped areas that a purger owns at most */
+#define ROW_MORE 16u	 /* areas by which a row is longer rather than cut */
 #define SHORT_CALLS 256u /* for short rows, in a tick */
 #define SHORT_STEP 64u	 /* for short rows, in a step */
 #define REFUSED_MS 1000u
@@ -50,6 +62,8 @@ static struct marks *area_marks(void)
 
 static _Atomic uint32_t short_calls; /* left in this tick */
 static _Atomic uint32_t short_of;    /* too much is free, and no area is marked */
+static _Atomic uint32_t passed_over; /* areas lost their marks, for they were touched */
+static _Atomic uint32_t touched;     /* steps in which frames count as touched */
 static _Atomic uint64_t refused;     /* ms: the system refused then */
 
 /* ---- rows ---- */
@@ -126,6 +140,8 @@ struct step {
 	uint64_t frames; /* that may be purged */
 	unsigned calls;	 /* that short rows may have */
 	bool refused;
+	bool asked;
+	bool ask; /* only what was never touched goes */
 };
 
 /* The upper end of @row, where all of it is dirty and that is enough. */
@@ -158,6 +174,77 @@ static bool may_purge(struct step *step, const struct row *row)
 	return true;
 }
 
+/* Makes empty areas with dirty frames SOON, and takes their marks, from @last on downwards: how many. */
+static uint32_t grab_dirty(uint32_t last, uint32_t most)
+{
+	uint32_t low = zone_of_area(last)->first, n = 0;
+
+	while (n < most && last - low >= n && area_bits(area_at(last - n)->dirty) &&
+	       area_take_empty(last - n, AREA_SOON))
+		marks_clear(area_marks()->words, last - n++);
+	return n;
+}
+
+/* A row of areas that is in hand. Frames in a mapping of their own may go, too. */
+static bool may_go(uint32_t first, uint32_t n)
+{
+	return stele_areas_are_island(first, n) ||
+	       !stele_os_is_resident(area_memory(first), n * AREA_SIZE);
+}
+
+/* Areas that were never touched cost the system little: a step that begins with such ones may be longer. */
+static void lengthen(struct step *step, uint32_t first, uint32_t n)
+{
+	uint32_t left = load_relaxed(&touched);
+
+	if (step->asked || excess(step) < step->frames)
+		return;
+	step->asked = true;
+	if (left)
+		store_relaxed(&touched, left - 1);
+	else if (stele_os_is_resident(area_memory(first), n * AREA_SIZE))
+		store_relaxed(&touched, TOUCHED);
+	else
+		step->frames *= UNTOUCHED;
+}
+
+/* Where the program shrinks, a row that is half as long again goes as a whole. A purger that stops keeps no
+ * more than a share of the areas from others. */
+static uint32_t areas_to_go(const struct step *step, bool shrinks)
+{
+	uint64_t most = excess(step) / AREA_FRAMES, all = load_relaxed(&stele_heap.mapped) / OWNED;
+
+	if (shrinks && excess(step) % AREA_FRAMES)
+		most++;
+	if (shrinks)
+		most += STELE_MIN(most / 2, ROW_MORE);
+	return (uint32_t)STELE_MIN(most, all ? all : 1);
+}
+
+/* Empty areas from @last on downwards, by one call. False: the system refuses. */
+static bool purge_empty(uint32_t last, struct step *step)
+{
+	bool shrinks = stele_keep_shrinks();
+	uint32_t n = grab_dirty(last, areas_to_go(step, shrinks));
+	uint32_t first = last + 1 - n;
+	uint64_t dirty = stele_areas_dirty(first, n);
+
+	if (!n)
+		return true;
+	STELE_POINT("purge:owned");
+	lengthen(step, first, n);
+	if (step->ask && !may_go(first, n)) {
+		stele_areas_return(first, n);
+		return true;
+	}
+	if (!stele_areas_give_row(first, n, shrinks))
+		return false;
+	step->frames -= STELE_MIN(step->frames, dirty);
+	if (step->frames < AREA_FRAMES)
+		step->frames = 0;
+	return true;
+}
+
 /* False: the step is over, and dirty frames may be left. */
 static bool purge_area(uint32_t number, struct step *step)
 {
@@ -166,6 +253,12 @@ static bool purge_area(uint32_t number, struct step *step)
 
 	if (area_is_full(number))
 		return true;
+	if (!purge_empty(number, step)) {
+		step->refused = true;
+		return false;
+	}
+	if (step->ask)
+		return excess(step);
 	for (unsigned from = 0; (most = excess(step));) {
 		if (!next_row(area_at(number), page_frames(), &from, &row))
 			return true;
@@ -215,15 +308,33 @@ static void walk(struct step *step, uint32_t highest, uint32_t most)
 	}
 }
 
+static void mark_all(void)
+{
+	store_relaxed(&short_of, 0);
+	for (unsigned node = 0; node < stele_nodes.count; node++)
+		marks_all(area_marks(), stele_heap.zones[node].first,
+			  load_relaxed(&stele_heap.zones[node].high));
+}
+
+/* False: since the last mark none was passed over because it was touched. */
+static bool mark_passed_over(void)
+{
+	if (!load_relaxed(&passed_over))
+		return false;
+	store_relaxed(&passed_over, 0);
+	mark_all();
+	return true;
+}
+
 void stele_purge_some(uint64_t keep, uint64_t returned, uint64_t closed)
 {
-	struct step step = { .keep = keep ? keep : 1, .frames = STEP + 2 * returned };
+	struct step step = { .keep = keep ? keep : 1, .frames = STEP + 4 * returned };
 	uint32_t highest = areas_below(AREA_NONE);
 	uint64_t signals;
 
 	if (highest == AREA_NONE || refused_lately())
 		return;
-	if (!marks_any(area_marks(), highest)) {
+	if (!marks_any(area_marks(), highest) && !mark_passed_over()) {
 		store_relaxed(&short_of, 1);
 		return;
 	}
@@ -239,16 +350,29 @@ void stele_purge_some(uint64_t keep, uint64_t returned, uint64_t closed)
 	add_relaxed(&short_calls, step.calls);
 }
 
+bool stele_purge_untouched(uint64_t keep)
+{
+	struct step step = { .keep = keep, .frames = UINT64_MAX, .asked = true, .ask = true };
+	uint32_t highest = areas_below(AREA_NONE);
+	uint64_t signals;
+
+	if (highest == AREA_NONE || refused_lately() || !marks_any(area_marks(), highest))
+		return true;
+	signals = stele_os_signals_hold();
+	stele_areas_in_hand(1);
+	walk(&step, highest, VISITS);
+	stele_areas_in_hand(-1);
+	stele_os_signals_release(signals);
+	store_relaxed(&passed_over, 1);
+	return !marks_any(area_marks(), highest);
+}
+
 /* Rows that were passed over get another look, and so do areas whose purger never came back. */
 void stele_purge_tick(void)
 {
 	store_relaxed(&short_calls, SHORT_CALLS);
-	if (!load_relaxed(&short_of))
-		return;
-	store_relaxed(&short_of, 0);
-	for (unsigned node = 0; node < stele_nodes.count; node++)
-		marks_all(area_marks(), stele_heap.zones[node].first,
-			  load_relaxed(&stele_heap.zones[node].high));
+	if (load_relaxed(&short_of))
+		mark_all();
 }
 
 void stele_purge_noted(uint32_t first, uint32_t last)
@@ -291,7 +415,9 @@ void stele_purge_recount(void)
 /* Where something may stay, the marked areas are most often enough. */
 void stele_purge_all(uint64_t keep)
 {
-	struct step step = { .keep = keep, .frames = UINT64_MAX, .calls = UINT32_MAX };
+	struct step step = {
+		.keep = keep, .frames = UINT64_MAX, .calls = UINT32_MAX, .asked = true
+	};
 	uint32_t highest = areas_below(AREA_NONE);
 	uint64_t signals = stele_os_signals_hold();
 
