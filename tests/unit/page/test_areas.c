@@ -184,6 +184,38 @@ static void moves_leave_no_mappings_behind(void **state)
 		assert_true(mappings() <= before + 50);
 }
 
+/* Blocks that grow and shrink, a page at either end of which is touched. */
+static void nor_do_untouched_blocks_that_grow_and_shrink(void **state)
+{
+	enum { MIXED = 300 };
+	static char *p[MIXED];
+	uint32_t seed = 8;
+	unsigned before;
+
+	(void)state;
+	stele_purge(0);
+	before = mappings();
+	for (int i = 0; i < MIXED; i++)
+		assert_non_null(p[i] = take(2200000));
+	for (int i = 0; i < 10 * MIXED; i++) {
+		size_t bytes = 2100000 + unit_random(&seed) % 2500 * 4096;
+		char *q = stele_large_resize(p[i % MIXED], bytes, true);
+
+		assert_non_null(q);
+		q[0] = q[bytes - 1] = 1;
+		p[i % MIXED] = q;
+	}
+	for (int i = 0; i < MIXED; i++)
+		give_back(p[i]);
+	if (RANGE_IS_OURS) {
+		printf("mappings: %u, then %u; mapped %lu, resident %lu KiB\n", before, mappings(),
+		       status("VmSize"), status("VmRSS"));
+		assert_true(mappings() <= before + 50);
+		assert_true((uint64_t)load_relaxed(&stele_heap.mapped) * (AREA_SIZE >> 10) <=
+			    2 * status("VmRSS") + (64 << 10));
+	}
+}
+
 /* The search reads one word for many areas: its steps are counted by the hints that it finds. */
 static void freed_blocks_are_found_again_at_once(void **state)
 {
@@ -275,6 +307,7 @@ int main(void)
 		page_test(what_is_in_the_way_of_a_block_is_passed_over),
 		page_test(nor_does_a_block_grow_into_it),
 		page_test(moves_leave_no_mappings_behind),
+		page_test(nor_do_untouched_blocks_that_grow_and_shrink),
 		page_test(freed_blocks_are_found_again_at_once),
 		page_test(areas_come_and_go_under_each_others_hands),
 		page_test(what_is_in_the_way_of_a_table_is_left_alone),

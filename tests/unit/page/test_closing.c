@@ -3,7 +3,6 @@
  * Tests of page/close.c: address space that a program has left is there for others, and the
  * other way round, at the cost of few system calls.
  */
-#include "../../random.h"
 #include "os/map.h"
 #include "pages.h"
 
@@ -14,19 +13,14 @@
 	18u /* areas that may stay: 16, one in 16 of all, and one that the rest of dirty frames lies in */
 #define BLOCK (100u << 10)
 #define MOST (16 * 400u)
-#define BLOCK_AND_MORE 2100000u /* more than an area */
 
-static unsigned calls, signal_calls;
+static unsigned calls;
 static int refusal; /* for pages that are to go */
 
 int __wrap_stele_os_unmap(void *p, size_t size);
 int __real_stele_os_unmap(void *p, size_t size);
 int __wrap_stele_os_purge(void *p, size_t size);
 int __real_stele_os_purge(void *p, size_t size);
-uint64_t __wrap_stele_os_signals_hold(void);
-uint64_t __real_stele_os_signals_hold(void);
-void __wrap_stele_os_signals_release(uint64_t held);
-void __real_stele_os_signals_release(uint64_t held);
 
 /* In place of the system's (-Wl,--wrap): counted. */
 int __wrap_stele_os_unmap(void *p, size_t size)
@@ -39,18 +33,6 @@ int __wrap_stele_os_purge(void *p, size_t size)
 {
 	calls++;
 	return refusal ? refusal : __real_stele_os_purge(p, size);
-}
-
-uint64_t __wrap_stele_os_signals_hold(void)
-{
-	signal_calls++;
-	return __real_stele_os_signals_hold();
-}
-
-void __wrap_stele_os_signals_release(uint64_t held)
-{
-	signal_calls++;
-	__real_stele_os_signals_release(held);
 }
 
 static char *blocks[MOST];
@@ -142,14 +124,6 @@ static unsigned calls_in_any_order(void)
 	printf("system calls for 400 blocks: %u\n", calls + signal_calls);
 	assert_true(mapped() <= SLACK);
 	return calls + signal_calls;
-}
-
-static void nor_does_a_free_in_any_order_cost_a_call(void **state)
-{
-	(void)state;
-	stele_purge(0);
-	take_whole_areas(400, BLOCK_AND_MORE);
-	assert_true(calls_in_any_order() < 400);
 }
 
 /* A row of frames lies in two areas or three, which others share. Each area has one call at least. */
@@ -298,7 +272,6 @@ int main(void)
 		page_test(a_burst_leaves_no_address_space_behind),
 		page_test(nor_does_one_that_was_never_touched),
 		page_test(nor_do_blocks_of_whole_areas),
-		page_test(nor_does_a_free_in_any_order_cost_a_call),
 		page_test(nor_does_one_of_a_row_cost_two),
 		page_test(survivors_do_not_hold_the_others),
 		page_test(what_is_locked_stays),
