@@ -107,34 +107,6 @@ static void nor_do_blocks_of_whole_areas(void **state)
 	assert_true(calls <= 250); /* less than one for each block */
 }
 
-/* All that a free calls is counted, with what holds the signals back. */
-static unsigned calls_in_any_order(void)
-{
-	uint64_t dice = 7;
-
-	for (unsigned i = 399; i > 0; i--) {
-		unsigned j = (unsigned)(next_random(&dice) % (i + 1));
-		char *other = blocks[j];
-
-		blocks[j] = blocks[i];
-		blocks[i] = other;
-	}
-	calls = signal_calls = 0;
-	give_back(0, 400, 1);
-	printf("system calls for 400 blocks: %u\n", calls + signal_calls);
-	assert_true(mapped() <= SLACK);
-	return calls + signal_calls;
-}
-
-/* A row of frames lies in two areas or three, which others share. Each area has one call at least. */
-static void nor_does_one_of_a_row_cost_two(void **state)
-{
-	(void)state;
-	stele_purge(0);
-	take(400, BLOCK_AND_MORE, false);
-	assert_true(calls_in_any_order() < 2 * 400);
-}
-
 /* Areas between survivors go as well, but for as many as are in use. */
 static void survivors_do_not_hold_the_others(void **state)
 {
@@ -272,7 +244,6 @@ int main(void)
 		page_test(a_burst_leaves_no_address_space_behind),
 		page_test(nor_does_one_that_was_never_touched),
 		page_test(nor_do_blocks_of_whole_areas),
-		page_test(nor_does_one_of_a_row_cost_two),
 		page_test(survivors_do_not_hold_the_others),
 		page_test(what_is_locked_stays),
 		page_test(where_memory_is_locked_none_is_mapped_ahead),
