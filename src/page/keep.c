@@ -13,10 +13,10 @@
  *           of return it is bounded by what is in use, so a burst that ends goes back while it is
  *           being freed, even if the program never enters the allocator again. The third term is
  *           room for holes that no request fits in.
- * Shrinking A program that uses less than half of its peak, and keeps more than it uses, keeps that only
- *           since frames were wanted again. Frames of huge blocks that were never touched are counted
- *           as such, too. So the system is asked which of them are resident, each time the dirty
- *           frames have grown by SURE and one in DOUBT, and the others go back.
+ * Shrinking If a program uses less than half of its peak, more than it uses stays only because frames
+ *           were wanted again. Frames of huge blocks that nobody touched count as wanted, too. So a
+ *           purge asks the system which of them are resident, each time the dirty frames have grown
+ *           by SURE and one in DOUBT. The others go back.
  * Time      `dirty_time` is cut into eight ticks. With each tick peak moves towards used by a twelfth
  *           of the distance, wanted loses a twelfth of the frames that lay idle for all of the
  *           tick, and the counts of purged frames lose a twelfth: about half in dirty_time. Where
@@ -170,10 +170,7 @@ static void purge_below(uint64_t keep, uint64_t frames, uint64_t closed)
 /* Dirty frames that were left when the system was asked last what is resident. */
 static _Atomic uint64_t known;
 
-/*
- * A program that uses less than half of what it used lately keeps more than that only because frames
- * were wanted again. The pages of a large block may never have been touched: they are no reason.
- */
+/* Gives back what nobody touched, where the program shrinks (see above). */
 static void ask(void)
 {
 	uint64_t base = least() + frames_in_use() + SURE, dirty = frames_dirty();

@@ -6,28 +6,27 @@
  *           lowest place that fits, so frames far up are wanted last. The purger owns what it
  *           purges: it takes the frames like any taker, or the area if that is empty, tells the
  *           system, marks the frames clean, and returns what it took. Several threads may purge at
- *           once, each in an area of its own.
- *           How much may stay is decided in page/keep.c.
+ *           once, each in areas of its own. page/keep.c decides how much may stay.
  * Batches   A row is purged by one call, together with clean frames between its dirty ones. Rows of
  *           256 KiB and more go whenever too much is free. A shorter row costs nearly as much per call
  *           and gives less, so SHORT_CALLS of them go per tick at most.
  *           Empty areas beside each other are one row. Where the program shrinks, such a row is unmapped
  *           instead (page/close.c), which saves the call that would do so later. A purger owns one mapped
- *           area in OWNED at most, for others pass over what it owns.
- * Untouched All frames of a huge block count as dirty, though the program may have touched few of them. The
- *           system is asked about some pages in the middle of a row. A step whose first row was not
- *           touched is UNTOUCHED times as long. Where page/keep.c wishes it, only such rows go, and rows
- *           that are a small mapping of their own. The others lose their marks, and get them again
- *           when too much is dirty or a tick is over.
- * Bound     one call looks at VISITS areas at most and purges STEP frames and four times what its caller
- *           returned at most (UNTOUCHED times that where nothing was touched), in STEP / LONG_ROW + SHORT_STEP system calls. The next call goes on
- *           where it stopped. stele_purge() looks at every marked area. If more is to go, it looks
- *           at all areas.
+ *           area in OWNED at most, as other threads pass over the areas that it owns.
+ * Untouched All frames of a huge block count as dirty, though the program may have touched few of them. So
+ *           a purger asks the system about some pages in the middle of a row. If nobody touched the first
+ *           row of a step, the step is UNTOUCHED times as long. page/keep.c may ask for untouched rows
+ *           alone, and for rows that are a small mapping of their own. The other rows lose their marks.
+ *           They get them again when too much is dirty, or when a tick is over.
+ * Bound     one call looks at VISITS areas at most. It purges STEP frames and four times what its caller
+ *           returned at most, or UNTOUCHED times that where the first row was not touched, in STEP /
+ *           LONG_ROW + SHORT_STEP system calls. The next call goes on where it stopped. stele_purge()
+ *           looks at every marked area. If more is to go, it looks at all areas.
  * Context   any. Signals are held back while frames are owned, so that a handler cannot leave with them.
  * Failure   the system refuses, as it does for locked memory: the frames stay dirty, and no thread
  *           tries again for a second, except on request.
- *           A process that forks while another thread purges: the child lacks the frames which that
- *           thread had, at most one area for each.
+ *           If a process forks while another thread purges, the child lacks the frames which that
+ *           thread had: one area, or a row of empty areas. A thread that dies meanwhile keeps them.
  * Limits    with system pages larger than a frame only whole free pages are purged.
  * Tests     tests/unit/page/test_purge.c, tests/model/marks.c, tests/model/purge.c
  */
@@ -62,7 +61,7 @@ static struct marks *area_marks(void)
 
 static _Atomic uint32_t short_calls; /* left in this tick */
 static _Atomic uint32_t short_of;    /* too much is free, and no area is marked */
-static _Atomic uint32_t passed_over; /* areas lost their marks, for they were touched */
+static _Atomic uint32_t passed_over; /* areas lost their marks, as they were touched */
 static _Atomic uint32_t touched;     /* steps in which frames count as touched */
 static _Atomic uint64_t refused;     /* ms: the system refused then */
 
@@ -185,7 +184,7 @@ static uint32_t grab_dirty(uint32_t last, uint32_t most)
 	return n;
 }
 
-/* A row of areas that is in hand. Frames in a mapping of their own may go, too. */
+/* Whether a row of areas that is in hand goes, where only untouched ones shall. */
 static bool may_go(uint32_t first, uint32_t n)
 {
 	return stele_areas_are_island(first, n) ||
@@ -316,7 +315,7 @@ static void mark_all(void)
 			  load_relaxed(&stele_heap.zones[node].high));
 }
 
-/* False: since the last mark none was passed over because it was touched. */
+/* False: no area was passed over since all were marked. */
 static bool mark_passed_over(void)
 {
 	if (!load_relaxed(&passed_over))
