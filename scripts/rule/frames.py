@@ -34,7 +34,8 @@ OUTSIDE = set("""
 # Function, wherever it was inlined: whom its pointers lead to.
 USER = ["user"]
 MADE, GONE, STARVED = USER + ["slab_made"], USER + ["slab_gone"], ["memory_short"]  # slab/hooks.h
-FIND = ["stele_frames_find", "stele_frames_find_long", "stele_frames_find_mixed"]  # page/run.c
+FIND = ["stele_frames_find", "stele_frames_find_long", "stele_frames_find_opened",
+        "stele_frames_find_mixed"]  # page/run.c
 IN_ZONE = ["take_frames_wanted", "take_frames_hard", "take_mixed_wanted", "take_areas_wanted"]
 INDIRECT = {
     "stele_report": USER,  # the program's own (include/stele/debug.h)
