@@ -141,6 +141,7 @@ STELE_API int stele_cpu_up(unsigned int cpu);
  * Return:  as stele_cpu_up(). -EBUSY: it is the last slot online. The system's error if it refuses
  *          membarrier(), without which the slot's objects cannot be reached.
  * Context: ordinary threads; waits for readers of the CPU set.
+ * Promise: contract 30 and 31 (docs/contract.md).
  */
 STELE_API int stele_cpu_down(unsigned int cpu);
 /**

@@ -49,6 +49,7 @@ STELE_API int stele_cache_debug(struct kmem_cache *s, unsigned int flags);
  * Return:  slabs that were looked at.
  * Context: an ordinary thread. Other threads may use the cache. They may take the access to whole pages
  *          of their objects away (mprotect(2)); the call reads no such page.
+ * Promise: contract 41 and 42 (docs/contract.md).
  */
 STELE_API long validate_slab_cache(struct kmem_cache *s);
 

@@ -95,6 +95,7 @@ STELE_API void mempool_destroy(mempool_t *pool);
  * Return:  0. -ENOMEM: no room for the places; nothing changed. -EINVAL, with a message: @new_min_nr
  *          is 0, negative, or too large.
  * Context: ordinary threads; beside every other call but mempool_exit() and mempool_destroy().
+ * Promise: contract 39 (docs/contract.md).
  */
 STELE_API int mempool_resize(mempool_t *pool, int new_min_nr) STELE_MUST_CHECK;
 
@@ -104,6 +105,7 @@ STELE_API int mempool_resize(mempool_t *pool, int new_min_nr) STELE_MUST_CHECK;
  * Return:  an element. NULL only without __GFP_DIRECT_RECLAIM, or where @pool is no pool: reported.
  * Context: any without __GFP_DIRECT_RECLAIM. With it, it may sleep.
  * Flags:   __GFP_ZERO is not for pools: said once, and reserve elements are not cleared.
+ * Promise: contract 37 and 38 (docs/contract.md).
  */
 STELE_API void *mempool_alloc(mempool_t *pool, gfp_t gfp_mask);
 

@@ -48,6 +48,7 @@ struct kvfree_rcu_head {
  * Context: where the process used RCU before, any, also within a read section and with locks
  *          held; its first use starts a thread, and is for ordinary threads. So does the first
  *          use in a child of fork().
+ * Promise: contract 32 and 34 (docs/contract.md).
  */
 #define kfree_rcu(p, field) STELE_KFREE_RCU(stele_kfree_rcu, p, field)
 
@@ -90,6 +91,7 @@ static inline void kfree_rcu_mightsleep(const void *p)
  * slots while the system refuses membarrier. A qsbr thread that is online is taken offline for the
  * wait.
  * Context: sleepable.
+ * Promise: contract 33 (docs/contract.md).
  */
 STELE_API void kvfree_rcu_barrier(void);
 

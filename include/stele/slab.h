@@ -157,6 +157,7 @@ struct kmem_cache_args {
  *          layout (merging): SLAB_NO_MERGE forbids that.
  * Context: control.
  * Note:    the function behind the macro, for other languages and for pointers, is the older form.
+ * Promise: contract 21 and 22 (docs/contract.md).
  */
 STELE_API STELE_MUST_CHECK struct kmem_cache *
 kmem_cache_create_args(const char *name, size_t size, const struct kmem_cache_args *args,
@@ -200,6 +201,7 @@ kmem_cache_create_usercopy(const char *name, size_t size, unsigned int align, sl
  * it for some seconds. Then it reports that, and leaves the cache to that thread. A call that comes
  * from such a place itself does not wait: each of the two threads could wait for the other.
  * Context: control. No thread may use @s during or after the call.
+ * Promise: contract 25 and 30 (docs/contract.md).
  */
 STELE_API void kmem_cache_destroy(struct kmem_cache *s);
 
@@ -208,6 +210,7 @@ STELE_API void kmem_cache_destroy(struct kmem_cache *s);
  *
  * Return:  0 when no slab is left, 1 when some are.
  * Context: control. Others may use the cache meanwhile.
+ * Promise: contract 24 (docs/contract.md).
  */
 STELE_API int kmem_cache_shrink(struct kmem_cache *s);
 
@@ -230,6 +233,7 @@ STELE_API bool slab_is_available(void);
  *
  * Return:  the object, or NULL when there is no memory.
  * Context: any.
+ * Promise: contract 1 and 7 (docs/contract.md).
  */
 STELE_API STELE_MALLOC STELE_MUST_CHECK void *kmem_cache_alloc(struct kmem_cache *s, gfp_t gfp);
 
@@ -278,6 +282,7 @@ static inline STELE_MUST_CHECK void *kmem_cache_alloc_lru(struct kmem_cache *s,
  * @p: the object. NULL is not allowed (kfree() takes NULL).
  *
  * Context: any.
+ * Promise: contract 2, 3 and 5 (docs/contract.md).
  */
 STELE_API void kmem_cache_free(struct kmem_cache *s, void *p);
 
@@ -289,6 +294,7 @@ STELE_API void kmem_cache_free(struct kmem_cache *s, void *p);
  * Context: any.
  * Source:  Linux 7.3. Up to 6.12 this was an int, the number of objects: `== n` compiles and is
  *          wrong here; `if (!kmem_cache_alloc_bulk(...))` is right under both.
+ * Promise: contract 26 (docs/contract.md).
  */
 STELE_API STELE_MUST_CHECK bool kmem_cache_alloc_bulk(struct kmem_cache *s, gfp_t gfp, size_t n,
 						      void **p);
@@ -315,6 +321,7 @@ static inline void kfree_bulk(size_t n, void **p)
  * Return:  a sheaf with at least @n objects, or NULL: no memory, n == 0, or their pointers are more
  *          than KMALLOC_MAX_SIZE.
  * Context: any; the sheaf belongs to the caller until it is returned.
+ * Promise: contract 27 (docs/contract.md).
  */
 STELE_API STELE_MUST_CHECK struct slab_sheaf *kmem_cache_prefill_sheaf(struct kmem_cache *s,
 								       gfp_t gfp, unsigned int n);
@@ -365,6 +372,7 @@ STELE_API bool kmem_cache_charge(void *p, gfp_t gfp);
  *          unless __GFP_NOWARN; NULL when there is no memory.
  * Context: any.
  * Free:    kfree().
+ * Promise: contract 15 and 16 (docs/contract.md).
  */
 STELE_API STELE_MALLOC STELE_ALLOC_SIZE(1) STELE_MUST_CHECK void *kmalloc(size_t size, gfp_t gfp);
 
@@ -410,6 +418,7 @@ static inline STELE_ALLOC_SIZE(1) STELE_MUST_CHECK
  *     and ZERO_SIZE_PTR do nothing. Anything else is reported and left alone.
  *
  * Context: any.
+ * Promise: contract 2, 3 and 5 (docs/contract.md).
  */
 STELE_API void kfree(const void *p);
 
@@ -422,6 +431,7 @@ STELE_API void kfree_sensitive(const void *p);
  * To use the slack, ask for kmalloc_size_roundup() bytes in the first place.
  *
  * Context: any.
+ * Promise: contract 18 (docs/contract.md).
  */
 STELE_API size_t ksize(const void *p);
 
@@ -457,6 +467,7 @@ STELE_API bool kmem_dump_obj(void *p);
  *          constructor, clearing, and opening or searching areas of pages can take long.
  * Free:    kfree_nolock(), kfree().
  * Source:  Linux kmalloc_nolock(); differs in that a busy lock is never a reason for NULL.
+ * Promise: contract 8 and 9 (docs/contract.md).
  */
 STELE_API STELE_MALLOC STELE_ALLOC_SIZE(1) STELE_MUST_CHECK
 	void *kmalloc_nolock(size_t size, gfp_t gfp, int node);
@@ -473,6 +484,7 @@ STELE_API STELE_MALLOC STELE_ALLOC_SIZE(1) STELE_MUST_CHECK
  * Context: any. Never waits, makes no system call except for a report, preserves errno.
  * Source:  Linux kfree_nolock(). Differs in that it takes objects of kmalloc(), and in that the
  *          free itself is not deferred.
+ * Promise: contract 10 (docs/contract.md).
  */
 STELE_API void kfree_nolock(const void *p);
 
@@ -564,6 +576,7 @@ static inline STELE_ALLOC_SIZE2(1, 2) STELE_MUST_CHECK
  * Stays in place whenever the bucket is large enough; keeps min(old, new) bytes.
  * Return:  the memory, perhaps at another address; NULL: no memory, and @p is still valid.
  * Context: any; no other thread may use @p during the call.
+ * Promise: contract 19 (docs/contract.md).
  */
 STELE_API STELE_ALLOC_SIZE(2) STELE_MUST_CHECK
 	void *krealloc(const void *p, size_t size, gfp_t gfp);

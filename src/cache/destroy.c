@@ -21,6 +21,7 @@
  *           another thread's walk. A handler that jumps out of such a wait leaves the cache as it is: in
  *           memory, and out of the list if the wait was for readers.
  * Order     LIST, SLABS, DESTROYED.
+ * Promise   contract 25 and 30 (docs/contract.md)
  * Tests     tests/contract/test_cache_create.c  tests/death/destroy_live.c
  *           tests/contract/test_signals_come.c  tests/contract/test_walk_left.c
  *           tests/contract/test_walk_pins.c

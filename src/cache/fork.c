@@ -5,6 +5,7 @@
  * Idea      Nothing is done before a fork: it may come from a handler that interrupted anything here.
  *           The child makes each lock's data whole again, in the order of their ranks.
  * Context   the child's one thread.
+ * Promise   contract 14 (docs/contract.md)
  * Tests     tests/stress/forks.c
  */
 #include "base/basics.h"

@@ -7,6 +7,7 @@
  *           library's own objects (its caches, sheaves, pools): the library frees them by other
  *           ways.
  * Context   any.
+ * Promise   contract 5 (docs/contract.md)
  * Tests     tests/death/
  */
 #include "cache/fast.h"

@@ -14,6 +14,7 @@
  * Bound     a walk over all caches, at most TRIES times, only where the answer would be NULL.
  * Limits    Caches with a destructor keep what they have: it would run under the list's lock. A call
  *           that names a node takes back what lies on other nodes as well.
+ * Promise   contract 20 (docs/contract.md)
  * Tests     tests/unit/cache/test_short.c, tests/contract/test_node.c
  */
 #include "cache/chores.h"

@@ -13,6 +13,7 @@
  * Context   any. errno is preserved by the floors below.
  * Unlike    the kernel: a busy lock is never a reason for NULL, and an object is never deferred,
  *           only the end of its slab.
+ * Promise   contract 8 and 9 (docs/contract.md)
  * Tests     tests/contract/test_nolock.c, tests/contract/test_kmalloc.c
  */
 #include "base/basics.h"

@@ -8,6 +8,7 @@
  *           call leaves [size, bucket) clear, and the next growth finds zeroes there.
  * Context   any; one caller per allocation.
  * Failure   NULL, and the allocation is as before.
+ * Promise   contract 19 (docs/contract.md)
  * Tests     tests/contract/test_krealloc.c
  */
 #include "kmalloc/kmalloc.h"

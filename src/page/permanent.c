@@ -19,6 +19,7 @@
  *           ever before it notes that in the word, the node has lost the area.
  * Limits    the last 64 KiB of an area stay unmapped: enlarging asks beyond the end. Frames before
  *           them that are too few for a run stay unused.
+ * Promise   contract 6 (docs/contract.md)
  * Tests     tests/unit/page/test_permanent.c
  */
 #include "os/map.h"

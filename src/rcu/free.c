@@ -14,6 +14,7 @@
  * Failure   a bad pointer is reported under the name of the call, and kept. Freed twice: seen when
  *           it is the last that was given here, when its slab has it free, and for large blocks
  *           always; else when its sheaf comes back to its slab.
+ * Promise   contract 32 (docs/contract.md)
  * Tests     tests/contract/test_rcu_free.c  tests/death/
  */
 #include "base/basics.h"

@@ -20,6 +20,7 @@
  *           The barrier gives up on a name after PATIENCE, once. A thread that destroys a cache
  *           needs no barrier: a slab counts until its retirer is done with the cache (cache/destroy.c).
  * Failure   a destructor that never comes back: its slab is lost.
+ * Promise   contract 10 (docs/contract.md)
  * Tests     tests/model/deferred.c  tests/model/in_hand.c  tests/contract/test_nolock.c
  */
 #include "slab/slabs.h"

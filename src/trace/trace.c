@@ -14,6 +14,7 @@
  *           without the lock, and with signals let in.
  * Failure   an error code. From a callback -EDEADLK: a removal would wait for its own caller.
  *           With more threads in callbacks at a time than there are records an event is lost.
+ * Promise   contract 40 (docs/contract.md)
  * Tests     tests/contract/test_trace.c, tests/contract/test_trace_left.c
  */
 #include "trace/trace.h"
