@@ -137,6 +137,7 @@ int main(int argc, char **argv)
 	run_for(seconds, THREADS, work, NULL);
 	stele_inject = NULL;
 	free_all();
+	must_be_valid();
 	stele_stats_read(&stats);
 	printf("%u forks, %lu bad frees\n", atomic_load(&forks), stats.reports);
 	return !atomic_load(&forks) || stats.reports;

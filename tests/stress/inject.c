@@ -155,5 +155,6 @@ int main(int argc, char **argv)
 	if (points < 12 || stats.reports || kmem_cache_shrink(cache))
 		return 1;
 	kmem_cache_destroy(cache);
+	must_be_valid();
 	return 0;
 }

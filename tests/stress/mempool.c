@@ -244,5 +244,6 @@ int main(int argc, char **argv)
 	MUST(!STELE_DEBUG || load_relaxed(&told) > 0);
 	stele_stats_read(&stats);
 	MUST_FOR(stats.reports == 0, stats.reports);
+	must_be_valid();
 	return 0;
 }
