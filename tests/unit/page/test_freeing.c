@@ -28,6 +28,13 @@ uint64_t __wrap_stele_os_signals_hold(void);
 uint64_t __real_stele_os_signals_hold(void);
 void __wrap_stele_os_signals_release(uint64_t held);
 void __real_stele_os_signals_release(uint64_t held);
+uint64_t __wrap_stele_os_ms(void);
+
+/* Time stands still, so that a slow machine makes no other calls. */
+uint64_t __wrap_stele_os_ms(void)
+{
+	return 1000000;
+}
 
 /* In place of the system's (-Wl,--wrap): counted. */
 int __wrap_stele_os_unmap(void *p, size_t size)
