@@ -136,7 +136,7 @@ static struct pin *pin_of(const struct kmem_cache *s, uint64_t token)
 /* Twice as many places. */
 static bool more_pins(void)
 {
-	struct pin *more = stele_os_map_anywhere(2 * pins_room * sizeof(*more));
+	struct pin *more = stele_os_map_anywhere(2ul * pins_room * sizeof(*more));
 
 	if (!more)
 		return false;

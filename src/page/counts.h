@@ -49,6 +49,12 @@ static inline uint64_t frames_in_use(void)
 	return used_in_word(load_relaxed(&stele_counts.frames)) + load_relaxed(&stele_counts.huge);
 }
 
+/* It uses less than half of what it used lately. */
+static inline bool program_shrinks(void)
+{
+	return frames_in_use() < load_relaxed(&stele_counts.peak) / 2;
+}
+
 /* ---- counts.c ---- */
 
 /* Runs of so many frames are in use, @dirty of which were dirty before; or not any more: all are. */
@@ -67,8 +73,6 @@ void stele_counts_mend(uint64_t seen, uint64_t dirty);
 void stele_frames_returned(uint64_t frames, enum effort effort);
 /* Dirty frames in areas that come and go whole. */
 void stele_dirty_returned(uint64_t frames, enum effort effort);
-/* Whether the program uses less than half of what it used lately. */
-bool stele_keep_shrinks(void);
 
 /* ---- purge.c ---- */
 

@@ -74,11 +74,6 @@ static uint64_t may_stay(void)
 	return least() + below + STELE_MIN(again, most / ABOVE_PEAK);
 }
 
-bool stele_keep_shrinks(void)
-{
-	return frames_in_use() < load_relaxed(&stele_counts.peak) / 2;
-}
-
 static uint64_t fade(uint64_t n, uint64_t ticks)
 {
 	if (ticks >= FORGOTTEN)
@@ -177,7 +172,7 @@ static void ask(void)
 	uint64_t touched = STELE_MIN(load_relaxed(&known), dirty);
 
 	store_relaxed(&known, touched);
-	if (stele_keep_shrinks() && dirty > base && dirty - touched > SURE + touched / DOUBT)
+	if (program_shrinks() && dirty > base && dirty - touched > SURE + touched / DOUBT)
 		store_relaxed(&known, stele_purge_untouched(base - base / 8) ? frames_dirty() : 0);
 }
 

@@ -223,7 +223,7 @@ static uint32_t areas_to_go(const struct step *step, bool shrinks)
 /* Empty areas from @last on downwards, by one call. False: the system refuses. */
 static bool purge_empty(uint32_t last, struct step *step)
 {
-	bool shrinks = stele_keep_shrinks();
+	bool shrinks = program_shrinks();
 	uint32_t n = grab_dirty(last, areas_to_go(step, shrinks));
 	uint32_t first = last + 1 - n;
 	uint64_t dirty = stele_areas_dirty(first, n);
