@@ -80,6 +80,32 @@ static inline void areas_lower(const struct areas *areas)
 		area_make_new(areas, --zone->high);
 }
 
+/* Something else is mapped where the next area would be opened. NULL: it cannot be. */
+static inline void *areas_map_in_the_way(const struct areas *areas)
+{
+	char *at = areas->hot->base + areas->heap->arena_at +
+		   (size_t)areas->heap->zones[0].high * AREA_SIZE;
+	void *p =
+		mmap(at, 4096, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0);
+
+	return p == MAP_FAILED ? NULL : p;
+}
+
+/* It is not there any more, and as if no thread had met it. */
+static inline void areas_unmap_from_the_way(const struct areas *areas, void *p)
+{
+	if (p)
+		munmap(p, 4096);
+	FOR_EACH_ZONE(areas, zone)
+	for (uint32_t i = zone->first; i < zone->high; i++) {
+		if (*areas_count(areas, i) != AREA_FOREIGN)
+			continue;
+		*areas_count(areas, i) = AREA_CLOSED;
+		areas->heap->foreign--;
+	}
+	areas_lower(areas);
+}
+
 /* As if all descriptors had never been used: what is taken until they are shown needs new ones. */
 static inline uint64_t areas_hide_descriptors(const struct areas *areas)
 {

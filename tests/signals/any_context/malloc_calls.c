@@ -233,6 +233,20 @@ static void vast(void)
 	free(p);
 }
 
+static void in_the_way(void)
+{
+	meet(PLAIN);
+}
+
+/* More areas come free at once than may stay mapped. */
+static void burst(void)
+{
+	for (unsigned i = 0; i < 2; i++) {
+		areas_keep_nothing(&areas);
+		many_of(PLAIN, 31u << 20, 4, i);
+	}
+}
+
 /* ---- others ---- */
 
 static void trim(void)
@@ -333,6 +347,8 @@ static const struct phase phases[] = {
 	{ large, 600 << 10, ALL },
 	{ huge, 3 << 20, ALL },
 	{ vast, 64, 0 },
+	{ burst, 64, 0 },
+	{ in_the_way, 64, 0 },
 };
 #define PHASES (sizeof(phases) / sizeof(phases[0]))
 #define CHEAP 10

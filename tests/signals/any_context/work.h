@@ -154,6 +154,22 @@ static inline void open_area(unsigned way, size_t size)
 		drop(&many[--made]);
 }
 
+/* A foreign mapping lies in the way of blocks in an area, and of a block of areas. */
+static inline void meet(unsigned way)
+{
+	for (unsigned i = 0; i < 2; i++) {
+		void *other;
+
+		areas_lower(&areas);
+		other = areas_map_in_the_way(&areas);
+		if (i)
+			many_of(way, 9u << 20, 1, true);
+		else
+			open_area(way, 1000 << 10);
+		areas_unmap_from_the_way(&areas, other);
+	}
+}
+
 static inline void open_descriptors(unsigned way, size_t size)
 {
 	uint64_t hidden = areas_hide_descriptors(&areas);
