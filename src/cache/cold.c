@@ -37,8 +37,8 @@
 
 static _Atomic uint64_t last_look; /* ms */
 static _Atomic uint32_t due;
-static _Atomic uint32_t looking; /* the name of the thread that looks, or 0 */
-static uint64_t sums[STELE_SLOTS_MAX];
+static _Atomic uint32_t looking;       /* the name of the thread that looks, or 0 */
+static uint32_t sums[STELE_SLOTS_MAX]; /* folded: half the memory, and wrong once in 2^32 looks */
 static uint8_t ages[STELE_SLOTS_MAX];
 
 static struct {
@@ -86,9 +86,11 @@ static void empty_some(unsigned slot, void *arg)
 
 static bool is_cold(unsigned slot, uint64_t sum)
 {
-	if (sum && sum == sums[slot])
+	uint32_t folded = (uint32_t)(sum ^ sum >> 32);
+
+	if (sum && folded == sums[slot])
 		return ++ages[slot] >= COLD_AGE;
-	sums[slot] = sum;
+	sums[slot] = folded;
 	ages[slot] = 0;
 	return false;
 }

@@ -9,7 +9,8 @@
  * Objects   an entry: {next, hash, n, callers}; its number is its place, in units of 8 bytes. Two
  *           threads may put the same stack at the same time: then it is there twice, which costs
  *           room.
- * Room      DEPOT_BYTES of address space, mapped at the first use; only what is used costs memory.
+ * Room      DEPOT_BYTES of address space, mapped at the first use; only what is used costs memory. The
+ *           heads of the chains lie at its start.
  * Order     DEPOT: an entry is complete before a chain leads to it.
  * Context   any; errno is kept. A lost race means that another thread has put a stack.
  * Failure   no room, or no mapping: number 0.
@@ -34,8 +35,8 @@ struct entry {
 };
 
 static _Atomic(char *) room;
-static _Atomic uint64_t used; /* bytes; may go beyond the end */
-static _Atomic uint32_t chains[BUCKETS];
+static _Atomic uint64_t used; /* bytes of entries; may go beyond the end */
+#define CHAINS_BYTES (BUCKETS * sizeof(uint32_t))
 
 /* Maps the room, once: of two threads one wins, and the other gives its own back. */
 static char *map_room(void)
@@ -94,9 +95,9 @@ static uint32_t make_entry(char *at, uint32_t hash, const uintptr_t *stack, unsi
 	uint64_t bytes = sizeof(struct entry) + n * sizeof(*stack), place;
 	struct entry *e;
 
-	if (load_relaxed(&used) + bytes + UNIT > DEPOT_BYTES)
+	if (load_relaxed(&used) + bytes + CHAINS_BYTES > DEPOT_BYTES)
 		return 0;
-	place = add_relaxed(&used, bytes) + UNIT; /* number 0 is none */
+	place = add_relaxed(&used, bytes) + CHAINS_BYTES; /* so number 0 is none */
 	if (place + bytes > DEPOT_BYTES)
 		return 0;
 	e = (struct entry *)(at + place);
@@ -109,13 +110,14 @@ static uint32_t make_entry(char *at, uint32_t hash, const uintptr_t *stack, unsi
 uint32_t stele_depot_put(const uintptr_t *stack, unsigned n)
 {
 	char *at = find_room();
-	uint32_t hash = hash_of(stack, n), number;
-	_Atomic uint32_t *chain = &chains[hash % BUCKETS];
-	/* ORDER(DEPOT) acquire: the entries of the chain are complete. */
-	uint32_t first = load_acquire(chain);
+	uint32_t hash = hash_of(stack, n), first, number;
+	_Atomic uint32_t *chain;
 
 	if (!at || n > CALLERS_MAX)
 		return 0;
+	chain = (_Atomic uint32_t *)(void *)at + hash % BUCKETS;
+	/* ORDER(DEPOT) acquire: the entries of the chain are complete. */
+	first = load_acquire(chain);
 	number = find_in_chain(at, first, hash, stack, n);
 	if (number)
 		return number;
@@ -136,7 +138,8 @@ const uintptr_t *stele_depot_get(uint32_t number, unsigned *n)
 	const struct entry *e;
 
 	*n = 0;
-	if (!at || !number || (uint64_t)number * UNIT + sizeof(*e) > load_relaxed(&used))
+	if (!at || (uint64_t)number * UNIT < CHAINS_BYTES ||
+	    (uint64_t)number * UNIT - CHAINS_BYTES + sizeof(*e) > load_relaxed(&used))
 		return NULL;
 	e = entry_at(at, number);
 	if (!e->n || e->n > CALLERS_MAX)
