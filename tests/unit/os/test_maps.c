@@ -7,6 +7,7 @@
 
 #include "../unit.h"
 
+#include <errno.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
@@ -86,6 +87,11 @@ static void memory_is_copied_up_to_where_it_cannot_be_read(void **state)
 	(void)state;
 	assert_true(p != MAP_FAILED && mprotect(p + page, page, PROT_NONE) == 0);
 	memset(p, 7, page);
+	if (STELE_TEST_EMULATED) { /* it has no such call */
+		assert_int_equal(stele_os_peek(copy, (uintptr_t)p, sizeof(copy)), -ENOSYS);
+		munmap(p, 2 * page);
+		return;
+	}
 	assert_int_equal(stele_os_peek(copy, (uintptr_t)p, sizeof(copy)), sizeof(copy));
 	assert_true(copy[0] == 7 && copy[63] == 7);
 	assert_int_equal(stele_os_peek(copy, (uintptr_t)p + page - 16, sizeof(copy)), 16);
