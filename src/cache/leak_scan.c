@@ -16,9 +16,7 @@
 #include "cache/leaks.h"
 #include "os/maps.h"
 #include "os/os.h"
-#include "page/heap.h"
-#include "page/open.h"
-#include "sync/atomic.h"
+#include "page/areas.h"
 
 #define PAGE 4096ul
 
@@ -100,18 +98,6 @@ static void scan_root(struct roots *r, uintptr_t from, uintptr_t to)
 	scan_part(r, STELE_MAX(from, b->memory + b->bytes), to);
 }
 
-/* Whether the heap has mapped the area. Of areas that nobody opened yet the tables say nothing. */
-static bool is_open_area(uint32_t number)
-{
-	uint32_t count;
-
-	/* ORDER(SPAN) acquire: the areas below were opened. */
-	if (number >= load_acquire(&zone_of_area(number)->high))
-		return false;
-	count = load_relaxed(area_count(number));
-	return count != AREA_CLOSED && count != AREA_FOREIGN;
-}
-
 /* Of the heap's addresses, those areas alone in which somebody else has mapped something. */
 static void scan_foreign_areas(struct roots *r, uintptr_t from, uintptr_t to)
 {
@@ -120,7 +106,7 @@ static void scan_foreign_areas(struct roots *r, uintptr_t from, uintptr_t to)
 		uintptr_t end = (uintptr_t)area_memory(number + 1);
 
 		end = STELE_MIN(end, to);
-		if (!is_open_area(number))
+		if (!area_is_mapped(zone_of_area(number), number))
 			scan_root(r, from, end);
 		from = end;
 	}

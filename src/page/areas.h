@@ -76,6 +76,19 @@ static inline struct area_hints area_hints(void)
 				    (_Atomic uint64_t *)(stele_hot.base + stele_heap.bits_at) };
 }
 
+/* Whether the heap has mapped the area, which may be of no zone: a look. Of areas that nobody opened yet
+ * the tables say nothing. */
+static inline bool area_is_mapped(const struct stele_zone *zone, uint32_t number)
+{
+	uint32_t count;
+
+	/* ORDER(SPAN) acquire: the areas below were opened. */
+	if (number < zone->first || number >= load_acquire(&((struct stele_zone *)zone)->high))
+		return false;
+	count = load_relaxed(area_count(number));
+	return count != AREA_CLOSED && count != AREA_FOREIGN;
+}
+
 /* areas.c: opens some areas of a zone, which are then empty, for any thread; the first one, or -1. */
 int64_t stele_areas_open(struct stele_zone *zone);
 /*

@@ -148,16 +148,6 @@ void stele_areas_tick(void)
 	store_relaxed(&none_locked, false);
 }
 
-static bool area_is_mapped(const struct stele_zone *zone, uint32_t number)
-{
-	uint32_t count;
-
-	if (number < zone->first || number >= load_relaxed(&((struct stele_zone *)zone)->high))
-		return false;
-	count = load_relaxed(area_count(number));
-	return count != AREA_CLOSED && count != AREA_FOREIGN;
-}
-
 /* A hole between mapped areas costs the process a mapping. */
 static bool is_worth_it(const struct stele_zone *zone, uint32_t first, uint32_t n)
 {

@@ -307,6 +307,19 @@ static void walk(struct step *step, uint32_t highest, uint32_t most)
 	}
 }
 
+/* The same with signals held back, of the marked areas. */
+static void walk_held(struct step *step, uint32_t highest)
+{
+	uint64_t signals = stele_os_signals_hold();
+
+	stele_areas_in_hand(1);
+	walk(step, highest, VISITS);
+	stele_areas_in_hand(-1);
+	if (step->refused)
+		store_relaxed(&refused, stele_os_ms());
+	stele_os_signals_release(signals);
+}
+
 static void mark_all(void)
 {
 	store_relaxed(&short_of, 0);
@@ -329,7 +342,6 @@ void stele_purge_some(uint64_t keep, uint64_t returned, uint64_t closed)
 {
 	struct step step = { .keep = keep ? keep : 1, .frames = STEP + 4 * returned };
 	uint32_t highest = areas_below(AREA_NONE);
-	uint64_t signals;
 
 	if (highest == AREA_NONE || refused_lately())
 		return;
@@ -339,13 +351,7 @@ void stele_purge_some(uint64_t keep, uint64_t returned, uint64_t closed)
 	}
 	step.frames -= STELE_MIN(closed, STEP);
 	step.calls = take_calls(SHORT_STEP);
-	signals = stele_os_signals_hold();
-	stele_areas_in_hand(1);
-	walk(&step, highest, VISITS);
-	stele_areas_in_hand(-1);
-	if (step.refused)
-		store_relaxed(&refused, stele_os_ms());
-	stele_os_signals_release(signals);
+	walk_held(&step, highest);
 	add_relaxed(&short_calls, step.calls);
 }
 
@@ -353,15 +359,10 @@ bool stele_purge_untouched(uint64_t keep)
 {
 	struct step step = { .keep = keep, .frames = UINT64_MAX, .asked = true, .ask = true };
 	uint32_t highest = areas_below(AREA_NONE);
-	uint64_t signals;
 
 	if (highest == AREA_NONE || refused_lately() || !marks_any(area_marks(), highest))
 		return true;
-	signals = stele_os_signals_hold();
-	stele_areas_in_hand(1);
-	walk(&step, highest, VISITS);
-	stele_areas_in_hand(-1);
-	stele_os_signals_release(signals);
+	walk_held(&step, highest);
 	store_relaxed(&passed_over, 1);
 	return !marks_any(area_marks(), highest);
 }
