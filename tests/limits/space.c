@@ -147,7 +147,7 @@ static int burst(void)
 	void *other;
 
 	for (int round = 0; round < 4; round++)
-		take_and_free(); /* what comes back each time is kept */
+		take_and_free(); /* so the library keeps these pages */
 	if (setrlimit(RLIMIT_AS, &limit) != 0)
 		return 51;
 	for (int round = 0; round < 4; round++) {

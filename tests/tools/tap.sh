@@ -1,7 +1,7 @@
 # shellcheck shell=sh
 # SPDX-License-Identifier: MIT
 #
-# tests/tools/tap.sh - what tests of a command share: . tap.sh STELE DROP_IN
+# tests/tools/tap.sh - what tests of $command, a command of stele, share: . tap.sh STELE DROP_IN
 #
 # Idea      A command runs with an environment of no options but the mode's. Its output is in the file
 #           $out, where patterns are looked for.
@@ -29,11 +29,11 @@ result() { # status of a check, name
 	sed 's/^/# /' "$out"
 }
 
-ends() { # expected status, name, command of stele, arguments
+ends() { # expected status, name, arguments
 	expected=$1 name=$2
 	shift 2
 	status=0
-	"$stele" "$@" >"$out" 2>&1 </dev/null || status=$?
+	"$stele" "${command:?}" "$@" >"$out" 2>&1 </dev/null || status=$?
 	result "$([ "$status" = "$expected" ]; echo $?)" "$name: status $expected"
 }
 

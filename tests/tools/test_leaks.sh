@@ -8,50 +8,45 @@
 # Failure   exit 1 when a case failed.
 set -eu
 
+command=leaks
 # shellcheck source=tests/tools/tap.sh
 . "$(dirname "$0")/tap.sh"
 program=$3
 
-leaks() { # expected status, name, arguments
-	expected=$1 name=$2
-	shift 2
-	ends "$expected" "$name" leaks "$@"
-}
-
-leaks 5 "a program that loses nothing ends as it would" "$program" none
+ends 5 "a program that loses nothing ends as it would" "$program" none
 says "which is told" "^stele: leak_mistakes \(pid [0-9]+\): nothing is lost; [0-9]+ bytes in [0-9]+ blocks are in use$"
 
-leaks 23 "a program that loses blocks has a status of its own" "$program" small
+ends 23 "a program that loses blocks has a status of its own" "$program" small
 says "each caller is told" "^stele: lost 400 bytes in 4 blocks, allocated in leak_mistakes\+0x[0-9a-f]+$"
 says "also of one block" "^stele: lost 20 bytes in 1 block, allocated in leak_mistakes\+0x[0-9a-f]+$"
 says "the sum is told" "^stele: leak_mistakes \(pid [0-9]+\): 420 bytes in 5 blocks lost, from 2 places$"
 says "what the program has written arrives" "^written late$"
 
-leaks 23 "a large block is found" -- "$program" large
+ends 23 "a large block is found" -- "$program" large
 says "with its bytes" "^stele: lost 300000 bytes in 1 block, allocated in "
 
-leaks 23 "the most bytes come first" "$program" both
+ends 23 "the most bytes come first" "$program" both
 result "$(grep '^stele: lost' "$out" | head -n 1 | grep -q 'lost 300000 '; echo $?)" "they do"
 
-leaks 5 "the status is an option" --option leak_status=0 "$program" small
+ends 5 "the status is an option" --option leak_status=0 "$program" small
 says "and the report the same" "420 bytes in 5 blocks lost, from 2 places$"
 
-leaks 23 "all checks at once" --option debug=FZPU "$program" both
+ends 23 "all checks at once" --option debug=FZPU "$program" both
 says "find the same" "300420 bytes in 6 blocks lost, from 3 places$"
 
-leaks 23 "a program may close standard error" "$program" deaf
+ends 23 "a program may close standard error" "$program" deaf
 says "and the report arrives" "420 bytes in 5 blocks lost, from 2 places$"
 
-leaks 5 "where the system refuses a look, nothing is said to be lost" "$program" refused
+ends 5 "where the system refuses a look, nothing is said to be lost" "$program" refused
 says "but why" "^stele: leak check: the system does not let the process look at its memory \(process_vm_readv\)$"
 
-leaks 5 "one process reports" "$program" parent
+ends 5 "one process reports" "$program" parent
 says_once "the first one" "^stele: leak_mistakes \(pid [0-9]+\): "
 says "which loses nothing" "nothing is lost"
-leaks 5 "with --children each does" --children "$program" parent
+ends 5 "with --children each does" --children "$program" parent
 says "also the second one" "^stele: leak_mistakes \(pid [0-9]+\): 420 bytes in 5 blocks lost"
 
-leaks 125 "no program is a wrong use"
+ends 125 "no program is a wrong use"
 says "which is told" "^stele leaks: no program$"
 
 tap_end

@@ -9,20 +9,15 @@
 # Failure   exit 1 when a case failed.
 set -eu
 
+command=fail-sweep
 # shellcheck source=tests/tools/tap.sh
 . "$(dirname "$0")/tap.sh"
 program=$3
 
-sweep() { # expected status, name, arguments
-	expected=$1 name=$2
-	shift 2
-	ends "$expected" "$name" fail-sweep "$@"
-}
-
-sweep 0 "a program that handles each failure passes" "$program" none
+ends 0 "a program that handles each failure passes" "$program" none
 says "all allocations are tried" "^stele fail-sweep: [0-9]+ allocations failed in turn, 0 runs misbehaved, 0 places$"
 
-sweep 1 "a result that is not looked at is found" "$program" crash
+ends 1 "a result that is not looked at is found" "$program" crash
 says_once "the crash is told once" "^allocation [0-9]+: the program is killed by signal 11 "
 says "what could not be had is told" "^   after 320 bytes of kmalloc-320 could not be had at$"
 says "the place is the function of the allocation" "^   forgets_to_look .*\[sweep_mistakes\+0x[0-9a-f]+\]$|^   \[sweep_mistakes\+0x"
@@ -31,23 +26,23 @@ if command -v gdb >/dev/null 2>&1; then
 fi
 says "one place is counted" ", 1 run misbehaved, 1 place$"
 
-sweep 1 "an end by abort() is found" --option rseq=0 "$program" abort
+ends 1 "an end by abort() is found" --option rseq=0 "$program" abort
 says "the block is of pages" "^   after 100000 bytes of pages could not be had at$"
 says "it is signal 6" "killed by signal 6 "
 
-sweep 1 "a hang is found" --seconds 2 "$program" hang
+ends 1 "a hang is found" --seconds 2 "$program" hang
 says_once "the hang is told" "^allocation [0-9]+: the program hangs \(no end after 2 s\)$"
 
 # The first allocation alone, which the mode without a mistake survives.
-sweep 0 "a range of allocations" --from 1 --to 1 "$program" crash
+ends 0 "a range of allocations" --from 1 --to 1 "$program" crash
 says "one was tried" "^stele fail-sweep: 1 allocation failed in turn \(not all that there are\), 0 runs"
 
-sweep 125 "no program is a wrong use" --from 3
+ends 125 "no program is a wrong use" --from 3
 says "which is told" "^stele fail-sweep: no program$"
-sweep 125 "a number is looked at" --from x "$program" none
+ends 125 "a number is looked at" --from x "$program" none
 says "and told" "^stele fail-sweep: --from: 'x' is not a number above 0$"
-sweep 127 "there is no such program" "$program-not"
-sweep 125 "a program that crashes by itself is told" sh -c 'kill -11 $$'
+ends 127 "there is no such program" "$program-not"
+ends 125 "a program that crashes by itself is told" sh -c 'kill -11 $$'
 says "as such" "is killed by a signal also when nothing fails$"
 
 tap_end

@@ -15,7 +15,7 @@
 static unsigned calls;	       /* since the last step of a test */
 static size_t room = SIZE_MAX; /* a mapping that is longer is refused */
 static int refusal = -ENOMEM;
-static bool keeps; /* what is mapped stays so */
+static bool keeps; /* the system refuses to unmap */
 
 int __wrap_stele_os_map(void *p, size_t size);
 int __real_stele_os_map(void *p, size_t size);

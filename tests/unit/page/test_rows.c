@@ -227,7 +227,7 @@ static void give_half_and_close(void)
 	stele_areas_close_empty();
 }
 
-/* The row begins in an area that is closed when the thread gets there. What is free below it is found. */
+/* The row begins in an area that is closed when the thread gets there. The frames below it are found. */
 static void the_start_of_an_area_that_was_closed_is_found(void **state)
 {
 	unsigned below = 100;
