@@ -26,21 +26,14 @@ struct validation {
 	unsigned faults;
 };
 
-/* Not part of the racy look, so that ThreadSanitizer sees the order. */
-static __attribute__((noinline)) bool is_filled(struct run *run)
-{
-	return slab_is_shown(&run->recip);
-}
-
-static STELE_RACY_LOOK void validate_run(struct run *run, void *arg)
+static void validate_run(struct run *run, void *arg)
 {
 	struct validation *v = arg;
-	struct kmem_cache *s = v->s;
 
-	if (run->kind != RUN_SLAB || run->cache != s || !is_filled(run))
+	if (!slab_is_shown(&run->watched, v->s))
 		return;
 	v->slabs++;
-	v->faults += stele_watch_slab(s, run);
+	v->faults += stele_watch_slab(v->s, run);
 }
 
 static void validate_cache(struct kmem_cache *s, void *arg)

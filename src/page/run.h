@@ -58,7 +58,7 @@ struct run {
 	struct stele_later later;      /* noted: a thread shall look whether the slab is idle */
 	struct stele_grace_call grace; /* slab or large: waits for readers */
 	uintptr_t first;	       /* slab: the first object */
-	_Atomic uint64_t watched;      /* large: a state of slab/large_look.h; else 0 */
+	_Atomic uint64_t watched;      /* 0, or for validations: slab/{slab,large}_look.h */
 	/* Line 2: a set bit is a free object. */
 	_Atomic uint64_t free[8];
 };

@@ -57,12 +57,14 @@ unsigned stele_slab_new(struct kmem_cache *s, unsigned where, uint64_t *out, uns
 		return 0;
 	run->kind = RUN_SLAB;
 	run->cache = s;
+	run->recip = s->recip;
 	run->objects = s->objects;
 	run->size = s->size;
 	run->first = run->base + s->first;
-	if (stele_unlikely(s->meta))
+	if (stele_unlikely(s->meta)) {
 		stele_layout_fill(s, run);
-	slab_show(&run->recip, s->recip);
+		slab_show(&run->watched, s);
+	}
 	if (s->fast_limit)
 		run->tag = tag_make(s->words, (uintptr_t)object_at(run, s->objects - 1));
 	construct(s, run);

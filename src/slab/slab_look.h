@@ -3,12 +3,16 @@
  * slab/slab_look.h - a slab that a validation looks at does not end
  *
  * Idea      A thread that validates a cache enters its name in a word of the cache, and then looks for
- *           slabs. It knows a slab by its reciprocal: 0 means that there is none, or one that is
- *           hidden. A thread that ends an empty slab hides it first, and then looks at the word. If it
- *           finds a name there, it shows the slab again and keeps it.
- * States    the word: 0, or the name of the one thread that validates. A thread that is gone leaves its
- *           name there. Another thread takes its place, and then ends the look at an object that was
- *           left (slab/object_look.h).
+ *           slabs. A slab that is shown names its cache. The name is in a word of the slab's
+ *           descriptor, and the thread reads nothing else before it finds its cache there: the
+ *           descriptor may be another cache's by now. A thread that ends an empty slab hides it first,
+ *           and then looks at the word of the cache. If it finds a name there, it shows the slab again
+ *           and keeps it.
+ * States    the cache's word: 0, or the name of the one thread that validates. A thread that is gone
+ *           leaves its name there. Another thread takes its place, and then ends the look at an object
+ *           that was left (slab/object_look.h).
+ *           the descriptor's word: the cache, while a slab is shown. 0: none is there, or a hidden one.
+ *           A large block has its state there (slab/large_look.h), which is no address.
  * Order     SLAB_LOOK: the name is entered before slabs are looked for. A slab is hidden before the
  *           word is looked at. Both sides are sequentially consistent, so of the two threads one sees
  *           the other. A slab is shown when it is filled, and a look ends when its reads are over.
@@ -62,33 +66,32 @@ static inline void slab_look_end(_Atomic uint32_t *looked_at, uint32_t me)
 						memory_order_relaxed);
 }
 
-/* Whether a slab is shown there. */
-static inline bool slab_is_shown(uint64_t *recip)
+/* Whether a slab of @cache is shown there. */
+static inline bool slab_is_shown(_Atomic uint64_t *shown, const void *cache)
 {
-	/* ORDER(SLAB_LOOK) acquire: the objects of the slab are filled in. */
-	return atomic_load_explicit((_Atomic uint64_t *)recip, ORDER_SLAB_SEEN);
+	/* ORDER(SLAB_LOOK) acquire: the slab and its objects are filled in. */
+	return atomic_load_explicit(shown, ORDER_SLAB_SEEN) == (uintptr_t)cache;
 }
 
 /* ---- the thread that has a slab alone ---- */
 
-/* A thread that validates may look at it from now on. */
-static inline void slab_show(uint64_t *recip, uint64_t value)
+/* A thread that validates @cache may look at it from now on. */
+static inline void slab_show(_Atomic uint64_t *shown, const void *cache)
 {
-	/* ORDER(SLAB_LOOK) release: its objects are filled in. */
-	atomic_store_explicit((_Atomic uint64_t *)recip, value, ORDER_SLAB_SHOW);
+	/* ORDER(SLAB_LOOK) release: the slab and its objects are filled in. */
+	atomic_store_explicit(shown, (uintptr_t)cache, ORDER_SLAB_SHOW);
 }
 
-/* Hides an empty slab. False: a thread validates, and the slab is shown again and stays. */
-static inline bool slab_hide(uint64_t *recip, _Atomic uint32_t *looked_at)
+/* Hides an empty slab. False: a thread validates @cache, and the slab is shown again and stays. */
+static inline bool slab_hide(_Atomic uint64_t *shown, const void *cache,
+			     _Atomic uint32_t *looked_at)
 {
-	uint64_t value = *recip;
-
 	/* ORDER(SLAB_LOOK) sequentially consistent: hidden, then looks at the word. */
-	atomic_store_explicit((_Atomic uint64_t *)recip, 0, ORDER_SLAB_HIDE);
+	atomic_store_explicit(shown, 0, ORDER_SLAB_HIDE);
 	/* ORDER(SLAB_LOOK) sequentially consistent: the slab is hidden before this look. */
 	if (!atomic_load_explicit(looked_at, ORDER_SLAB_LOOK))
 		return true;
-	slab_show(recip, value);
+	slab_show(shown, cache);
 	return false;
 }
 

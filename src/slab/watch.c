@@ -324,7 +324,7 @@ unsigned stele_watch_slab(struct kmem_cache *s, struct run *run)
 
 bool stele_watch_may_end(struct kmem_cache *s, struct run *run)
 {
-	return slab_hide(&run->recip, &s->looked_at);
+	return slab_hide(&run->watched, s, &s->looked_at);
 }
 
 /* Ends the look of a thread that is gone, in its place: the caller has taken over its name. */

@@ -3,8 +3,9 @@
  * tests/model/slab_look.c - slab/slab_look.h: a slab that a validation looks at does not end
  *
  * Idea      One slab, with one object. A thread that validates looks at the slab if it is shown. A
- *           thread that takes the object has the slab alone: it hides the slab and ends it, which
- *           writes to it, fills it anew and shows it. In the end the slab is shown, its object is
+ *           thread that takes the object has the slab alone: it hides the slab and ends it, and
+ *           writes to it. Another cache then has a slab in the descriptor for a while, which it shows.
+ *           Then the slab is filled anew and shown. In the end the slab is shown, its object is
  *           free, and no note is left. Runs the shipped code.
  * Scenes    ENDS  two threads validate, the other one ends the slab
  *           GONE  two threads take the place of one that is gone, the other one ends the slab
@@ -14,6 +15,7 @@
  * Broken    HIDE_BLIND  a slab is hidden without a look at the word
  *           HIDE_LATE   the look comes before the slab is hidden
  *           HIDE_KEPT   a slab that stays is not shown again
+ *           SEEN_ANY    a thread that validates looks at a slab that is shown, whatever its cache
  *           LOOK_BOTH   the name is entered by a store: two threads take one place
  *           LOOK_NOTED  the look that a thread left is not ended in its place: its object is lost
  *           LOOK_BEGIN  no fence between the name and the looks for slabs (GenMC)
@@ -48,13 +50,13 @@ enum { SCENE_ENDS, SCENE_GONE, SCENE_DEAD, SCENES };
 #include "slab/slab_look.h"
 
 #define OBJECT 64u
-#define RECIP 7u
 #define GONE 9u /* the name of a thread that was gone before */
 
 static _Atomic uint32_t looked_at;
 static _Atomic uint64_t bit, note;
 static _Atomic bool is_dead[MODEL_THREADS + 1];
-static uint64_t recip;
+static _Atomic uint64_t shown;
+static int cache, other;    /* their addresses name them */
 static struct payload slab; /* the contents: filled in, looked at, gone when the slab has ended */
 
 static void touch(int me)
@@ -89,20 +91,29 @@ static uint64_t end_left(void)
 static bool hide(void)
 {
 #if defined(BROKEN_HIDE_BLIND)
-	store_seq((_Atomic uint64_t *)&recip, 0);
+	store_seq(&shown, 0);
 	return true;
 #elif defined(BROKEN_HIDE_LATE)
 	bool is_looked_at = load_seq(&looked_at);
 
 	STELE_POINT("model:looked");
 	if (!is_looked_at)
-		store_seq((_Atomic uint64_t *)&recip, 0);
+		store_seq(&shown, 0);
 	return !is_looked_at;
 #elif defined(BROKEN_HIDE_KEPT)
-	store_seq((_Atomic uint64_t *)&recip, 0);
+	store_seq(&shown, 0);
 	return !load_seq(&looked_at);
 #else
-	return slab_hide(&recip, &looked_at);
+	return slab_hide(&shown, &cache, &looked_at);
+#endif
+}
+
+static bool is_shown(void)
+{
+#ifdef BROKEN_SEEN_ANY
+	return load_acquire(&shown);
+#else
+	return slab_is_shown(&shown, &cache);
 #endif
 }
 
@@ -132,7 +143,7 @@ static void validate(int me)
 	if ((seen && !is_gone(seen)) || !begin_instead(seen, me))
 		return;
 	STELE_POINT("model:begun");
-	if (slab_is_shown(&recip))
+	if (is_shown())
 		touch(me);
 	slab_look_end(&looked_at, (uint32_t)me);
 }
@@ -157,6 +168,14 @@ static void give(void)
 	or_release(&bit, 1);
 }
 
+/* A slab of a cache that no thread validates begins and ends in the descriptor. */
+static void be_other(int me)
+{
+	slab_show(&shown, &other);
+	touch(me);
+	store_relaxed(&shown, 0);
+}
+
 /* As stele_slab_retire() and stele_slab_new(). */
 static void end(int me)
 {
@@ -164,8 +183,8 @@ static void end(int me)
 		return;
 	STELE_POINT("model:taken");
 	if (hide()) {
-		touch(me);
-		slab_show(&recip, RECIP);
+		be_other(me);
+		slab_show(&shown, &cache);
 	}
 	give();
 }
@@ -191,7 +210,7 @@ static void model_setup(void)
 	atomic_store(&bit, !gone);
 	for (int i = 0; i <= MODEL_THREADS; i++)
 		atomic_store(&is_dead[i], false);
-	recip = RECIP;
+	store_relaxed(&shown, (uintptr_t)&cache);
 	slab.holder = 0;
 }
 
@@ -205,5 +224,5 @@ static void model_check(void)
 	model_assert(load_relaxed(&looked_at) == 0);
 	model_assert(load_relaxed(&bit) == 1);
 	model_assert(load_relaxed(&note) == 0);
-	model_assert(recip == RECIP);
+	model_assert(load_relaxed(&shown) == (uintptr_t)&cache);
 }
