@@ -8,12 +8,14 @@
  * Two ways  Without MODEL_ROUNDS: one round, few steps, pthread_create and join and nothing
  *           else, for a model checker (tests/model/run-genmc).
  *           With MODEL_ROUNDS=n: up to n rounds, for at most MODEL_SECONDS. STELE_POINT() in
- *           the protocol headers then yields at random, so that threads meet inside of steps.
+ *           the protocol headers then yields at random, so that threads meet inside of steps. A
+ *           round that does not end in MODEL_ROUND_SECONDS fails.
  * Scenes    A model may have directed scenes beside its random walk: in each the threads do a
  *           few steps that are fixed, so that a checker reaches its end and a broken variant
  *           fails soon. Such a model names them in an enum, SCENE_NONE first and SCENES last,
  *           defines MODEL_SCENES, and asks model_scene. A checker is given one of them by
- *           -DMODEL_SCENE=SCENE_X; a native run does the walk and all scenes in turn.
+ *           -DMODEL_SCENE=SCENE_X; a native run does the walk and all scenes in turn. Every other
+ *           round is of the scene that -DMODEL_MOSTLY=SCENE_X names: a broken variant runs so.
  * Choice    model_choice() and model_chance() are random in a native run. A checker follows all
  *           answers of the first MODEL_DICE calls of each thread: a thread of its own stores
  *           every answer below MODEL_SIDES, and a relaxed load may see any of them. A later call
@@ -39,6 +41,9 @@
 #endif
 #ifndef MODEL_SECONDS
 #define MODEL_SECONDS 1
+#endif
+#ifndef MODEL_ROUND_SECONDS
+#define MODEL_ROUND_SECONDS 20 /* a round takes milliseconds */
 #endif
 #ifndef MODEL_THREADS
 #define MODEL_THREADS 3
@@ -204,6 +209,9 @@ static inline void model_seed_thread(int me, unsigned round)
 #define model_scene ((unsigned)MODEL_SCENE)
 #elif !MODEL_NATIVE
 #define model_scene 0u
+#elif defined(MODEL_MOSTLY)
+#define model_scene                                                                                \
+	(model_round % 2 ? (unsigned)MODEL_MOSTLY : model_round / 2 % (unsigned)MODEL_SCENES)
 #else
 #define model_scene (model_round % (unsigned)MODEL_SCENES)
 #endif
@@ -243,6 +251,17 @@ static inline void model_wait_turn(unsigned turn)
 		sched_yield();
 }
 
+/* Threads that never end are a failure: a broken list may lead them in a circle. */
+static inline void model_wait_for_all(void)
+{
+	double given_up = model_seconds() + MODEL_ROUND_SECONDS;
+
+	while (load_acquire(&model_arrived) < MODEL_THREADS) {
+		sched_yield();
+		model_assert(model_seconds() < given_up);
+	}
+}
+
 static void *model_body(void *arg)
 {
 	int me = (int)(intptr_t)arg;
@@ -263,8 +282,7 @@ static inline void model_rounds(void)
 		model_setup();
 		store_relaxed(&model_arrived, 0);
 		store_release(&model_turns, 2 * model_round + 1);
-		while (load_acquire(&model_arrived) < MODEL_THREADS)
-			sched_yield();
+		model_wait_for_all();
 		model_seed_thread(MODEL_THREADS + 1, model_round);
 		model_check();
 	}

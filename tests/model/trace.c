@@ -125,6 +125,7 @@ static void come_and_go(void)
 	wait_for_callers();
 #endif
 	lent.alive = 0;
+	STELE_POINT("model:gone");
 	for (int i = 0; i <= MODEL_THREADS; i++)
 		lent.calls[i] = 0;
 	entry.arg = NULL;
