@@ -16,7 +16,7 @@
  *           mempool_initialized(), are for any context. Calls that make, resize or end a pool, and
  *           calls that may wait, are for ordinary threads.
  * Order     A thread that frees an element needs no barrier after it was told of it: it sees all
- *           that the allocating thread did to the pool. See docs/memory-model.md, MEMPOOL.
+ *           that the allocating thread did to the pool. See docs/orders-memory.md, MEMPOOL.
  * Waiting   In order of arrival, real-time threads first by their priority. Signals do not end a
  *           wait, and no handler may leave one by siglongjmp(). A caller that needs fewer elements
  *           may pass one that needs more.

@@ -2,7 +2,7 @@
 """scripts/rules orders [ROOT] - every ordered operation in src/ has its ORDER(TAG), and every
 tag its paragraph, a test, and its models
 
-Idea      docs/memory-model.md has a section "## TAG" for each tag that src/ uses. A section
+Idea      docs/orders-*.md have a section "## TAG" for each tag that src/ uses. A section
           names at least one file under tests/, and that file exists.
           An ordered operation is an atomic one or a fence that is not relaxed: by its name
           (sync/atomic.h), by its memory_order, by an ORDER_X or X_FENCE that stands for one, by the
@@ -91,10 +91,12 @@ def untagged(root):
             yield f"{name}:{number}: no ORDER(TAG) at: {line}"
 
 
-def sections_in(text):
-    """tag -> text of its section"""
-    parts = SECTION.split(text)
-    return dict(zip(parts[1::2], parts[2::2]))
+def sections_in(root):
+    """(page, tag, text of its section) of each"""
+    for page in sorted((root / "docs").glob("orders-*.md")):
+        parts = SECTION.split(text_of(page))
+        for tag, text in zip(parts[1::2], parts[2::2]):
+            yield page.relative_to(root), tag, text
 
 
 def variants_of_models(where):
@@ -147,28 +149,31 @@ def variants_listed(text, variants):
         yield from sorted(set(re.findall(r"\w+", inside)) & variants.get(model, set()))
 
 
+def offences_of_sections(root, tags, variants):
+    sections = list(sections_in(root))
+    for tag, place in tags.items():
+        if tag not in [of for _, of, _ in sections]:
+            yield f"{place}: ORDER({tag}) has no section in docs/orders-*.md"
+    for page, tag, text in sections:
+        if tag not in tags:
+            yield f"{page}: {tag} is used nowhere in src/"
+        tests = TEST.findall(text)
+        if not tests:
+            yield f"{page}: {tag} names no test"
+        for variant in variants_listed(text, variants):
+            yield f"{page}: {tag}: {variant} belongs in tests/model/README.md alone"
+        for test in tests:
+            if not (root / test).exists():
+                yield f"{page}: {tag}: there is no {test}"
+
+
 def check(*words):
     root = root_of(words)
-    page = root / "docs" / "memory-model.md"
     tags = tags_in(root / "src")
-    sections = sections_in(text_of(page))
     variants = variants_of_models(root / "tests" / "model")
     if not tags:
         yield "src: no ORDER(TAG) here"
     yield from untagged(root)
     yield from offences_of_models(root, tags, variants)
-    for tag, place in tags.items():
-        if tag not in sections:
-            yield f"{place}: ORDER({tag}) has no section in docs/memory-model.md"
-    for tag, text in sections.items():
-        if tag not in tags:
-            yield f"docs/memory-model.md: {tag} is used nowhere in src/"
-        tests = TEST.findall(text)
-        if not tests:
-            yield f"docs/memory-model.md: {tag} names no test"
-        for variant in variants_listed(text, variants):
-            yield f"docs/memory-model.md: {tag}: {variant} belongs in tests/model/README.md alone"
-        for test in tests:
-            if not (root / test).exists():
-                yield f"docs/memory-model.md: {tag}: there is no {test}"
+    yield from offences_of_sections(root, tags, variants)
     return f"{len(tags)} tags"

@@ -4,7 +4,7 @@
  *
  * Idea      A reader sees at the call which order is meant; a model checker sees
  *           plain C11. Every use with an order carries an ORDER(TAG) comment and
- *           docs/memory-model.md has a paragraph for the tag; `scripts/rules orders` looks.
+ *           docs/orders-*.md have a section for the tag; `scripts/rules orders` looks.
  * Points    A race is hit by holding a thread at a named point between two steps, not by luck. A test
  *           sets stele_inject; each point calls it. Release builds contain nothing.
  * Racy      A lock-free protocol reads through pointers that may be out of date: the link of a node

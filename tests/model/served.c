@@ -2,7 +2,7 @@
 /*
  * tests/model/served.c - ORDER(MEMPOOL): a waiter that has its element tells of it
  *
- * Idea      The first litmus test of docs/memory-model.md, with the queue between: one thread
+ * Idea      The first litmus test of docs/orders-memory.md, with the queue between: one thread
  *           brings the only element, the second takes it or waits for it, then tells of it by a
  *           relaxed store. The third is told by a relaxed load and frees it: it must not find the reserve
  *           full, as it was before the waiter got it. The first one is done with the element
