@@ -6,7 +6,8 @@
  *           table: threads free what handlers make, and the reverse. Each leans now to making
  *           and now to dropping, so that sheaves run full and empty inside handlers too.
  *           Half of the threads have nested handlers instead: three signals with SA_NODEFER on
- *           an alternate stack of 16 KiB with a guard below, each interrupting the others.
+ *           an alternate stack with a guard below, each interrupting the others. The stack has what
+ *           the kernel pushes for three signals, and two pages for the calls of each handler.
  *           Threads end and begin anew every second or two.
  * Depth     the first of the three comes at 20 kHz and does not interrupt itself; when it is the
  *           outermost it sets off the two others, so that no more than three frames can ever be
@@ -18,6 +19,7 @@
  */
 #include "storm.h"
 #include <signal.h>
+#include <sys/auxv.h>
 #include <sys/mman.h>
 
 #define THREADS 4
@@ -26,16 +28,14 @@
 #define PERIOD_NS 50000
 #define NESTED 3
 #define LEVELS 3
-#define STACK_PAGES 4
 #define GUARD 65536
 
-/* Sanitizers have frames of their own size. */
+/* What a handler's calls need. Sanitizers have frames of their own size. */
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-#define STACK_FACTOR 16
+#define CALLS_BYTES 65536ul
 #else
-#define STACK_FACTOR 1
+#define CALLS_BYTES 8192ul
 #endif
-#define STACK_SIZE (STACK_PAGES * 4096 * STACK_FACTOR)
 
 struct worker {
 	struct actor level[LEVELS + 1]; /* the thread, and the depths of its handlers */
@@ -76,14 +76,22 @@ static void on_nested(int signal)
 	depth = mine - 1;
 }
 
+/* Whole pages. Old kernels do not say what they push. */
+static size_t stack_size(void)
+{
+	unsigned long pushed = getauxval(AT_MINSIGSTKSZ);
+
+	return (LEVELS * ((pushed ? pushed : MINSIGSTKSZ) + CALLS_BYTES) + 4095) & -4096ul;
+}
+
 static char *stack_here(void)
 {
 	char *memory =
-		mmap(NULL, STACK_SIZE + GUARD, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-	stack_t stack = { .ss_size = STACK_SIZE };
+		mmap(NULL, stack_size() + GUARD, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	stack_t stack = { .ss_size = stack_size() };
 
 	MUST(memory != MAP_FAILED);
-	MUST(mprotect(memory + GUARD, STACK_SIZE, PROT_READ | PROT_WRITE) == 0);
+	MUST(mprotect(memory + GUARD, stack_size(), PROT_READ | PROT_WRITE) == 0);
 	stack.ss_sp = memory + GUARD;
 	MUST(sigaltstack(&stack, NULL) == 0);
 	return memory;
@@ -96,11 +104,11 @@ static void leave_stack(char *memory)
 	unsigned long unused = 0;
 
 	MUST(sigaltstack(&none, NULL) == 0);
-	while (unused < STACK_SIZE && !memory[GUARD + unused])
+	while (unused < stack_size() && !memory[GUARD + unused])
 		unused++;
-	if (STACK_SIZE - unused > atomic_load(&stack_used))
-		atomic_store(&stack_used, STACK_SIZE - unused);
-	munmap(memory, STACK_SIZE + GUARD);
+	if (stack_size() - unused > atomic_load(&stack_used))
+		atomic_store(&stack_used, stack_size() - unused);
+	munmap(memory, stack_size() + GUARD);
 }
 
 static void begin(struct worker *worker)
