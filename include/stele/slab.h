@@ -120,7 +120,8 @@ struct list_lru;
  * @ctor:           run once per object when its slab is made, not at each allocation. It runs
  *                  in the call that needs the slab, perhaps in a signal handler. The object
  *                  must be freed in constructed state.
- * @sheaf_capacity: objects a sheaf of this cache must hold at least; also forbids merging
+ * @sheaf_capacity: objects that a sheaf of this cache must hold at least; more than 123 count as
+ *                  123. Forbids merging.
  * @dtor:           run once per object when its slab is given back (not in the kernel's
  *                  struct since 2006). It runs where the last object was freed or the cache
  *                  was shrunk, perhaps in a signal handler. It must not free to its own cache.
