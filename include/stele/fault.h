@@ -10,7 +10,7 @@
  * Never     __GFP_NOFAIL; the _nolock calls; kmem_cache_alloc_from_sheaf() and what fills a sheaf; a
  *           reserve of a mempool; the library's own memory.
  * Context   choosing, and marking a thread: ordinary threads. Reading the counts, and marking a cache: any.
- * Cost      None while nothing is chosen. While something is, every call takes the slow way.
+ * Cost      None while no faults are chosen. While some are, every call takes the slow way.
  * Options   failslab, fail_page_alloc, fail_nth and more set the same from outside (docs/faults.md).
  * Limits    libstele and the drop-in choose apart.
  */
