@@ -3,9 +3,10 @@
  * base/auxv.c - the auxiliary vector without getauxval()
  *
  * Idea      The kernel puts the vector on the first stack: the number of arguments, the arguments,
- *           NULL, the environment, NULL, pairs of {type, value}. The dynamic linker keeps where that
- *           begins. A program may have written over it, and other C libraries keep no such word: then
- *           the kernel is asked for a copy, by a call of Linux 6.4, or else by a file of /proc.
+ *           NULL, the environment, NULL, pairs of {type, value}. glibc's dynamic linker keeps the
+ *           address where that begins. A program may have written over it, and other C libraries
+ *           keep no such address. Then the kernel gives a copy, by a call of Linux 6.4, or else by
+ *           a file of /proc.
  * Objects   where: the first pair. A copy is in `copy`. Two threads that look at once find the same.
  * Context   any; system calls only.
  * Failure   nothing found: every value is 0. Whether the program has more rights than its caller

@@ -293,8 +293,8 @@ static bool try_write(int fd, const struct stele_out *o)
 	return n != -EBADF;
 }
 
-/* A daemon closes every descriptor, and what it opens then may have this number. Another thread that
- * does so in this very moment is not seen. */
+/* A daemon closes every descriptor, and a file that it opens then may get this number. The look
+ * misses another thread that does so at this very moment. */
 static __attribute__((noinline)) bool is_kept(void)
 {
 	struct stat now;

@@ -45,8 +45,8 @@ extern struct stele_options stele_opt;
  * stele_options_parse - read the environment, the first time it is called
  * @envp: as environ; NULL is an empty one
  *
- * The STELE_<NAME> variables first, then STELE_OPTIONS from left to right, so that what
- * `stele run --option` appends there has the last word.
+ * It reads the STELE_<NAME> variables first, then STELE_OPTIONS from left to right. So the options
+ * that `stele run --option` appends there have the last word.
  */
 void stele_options_parse(char **envp);
 

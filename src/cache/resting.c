@@ -88,7 +88,8 @@ static void note_useless(uint64_t base)
 
 /* ---- the slow ways: main in hand ---- */
 
-/* Main goes back with what it holds then; another may be there by now. */
+/* Puts the main sheaf back, with the runs that it holds now. If the slot has another sheaf by now,
+ * this one goes to the barn. */
 static void attach_main(struct kmem_cache *s, uint64_t top)
 {
 	if (!stele_pcpu_cas(s->words, WORD_MAIN, SHEAF_EMPTY, top))

@@ -6,8 +6,8 @@
  *           while the parent's other threads go on. The kernel does not know its restartable
  *           sequences: none would be aborted, and its slot would stay the one that its parent
  *           had. So the child registers the thread's area for itself, and the parent, once it
- *           goes on, does so again. Signals are held back until either has: a handler that ran
- *           before would find an area with false contents.
+ *           goes on, does so again. In each of the two, signals are held back until it has
+ *           registered the area: a handler that ran before would find false contents there.
  * Tokens    Each child has a lock token of its own, the child of a child too; its parent keeps
  *           its own in a register and has it back afterwards. When a child ends or is killed, its
  *           parent finds all that it held by its token or number, and frees it: lines of the fallback, the

@@ -25,7 +25,7 @@
 
 /* ---- the reserve, with the checks of mempool_debug ---- */
 
-/* Elements that leave the reserve, or what stood for it. */
+/* Undoes stele_mempool_poison(): the elements leave the reserve, or found no room in it. */
 static void unpoison(mempool_t *pool, void *const *out, unsigned n)
 {
 	for (unsigned i = 0; stele_unlikely(inside(pool)->checks) && i < n; i++)

@@ -156,7 +156,7 @@ struct telling {
 	unsigned elements, limit;    /* not yet spoken for; in the reserve at most */
 	uint32_t now;
 	uint64_t last;	/* the key of the waiter that was found last */
-	unsigned wants; /* and what it takes in one step */
+	unsigned wants; /* the elements that this waiter takes in one step */
 };
 
 /* The key of the wish at @p, if it comes after the last one and the elements are enough for it; else

@@ -107,7 +107,7 @@ static inline reserve_place_t *reserve_place(struct reserve *r, unsigned i)
 static inline void *reserve_fetch(struct reserve *r, unsigned from)
 {
 	STELE_POINT("reserve:fetches");
-	/* Round the end: places may have come, and what is owed may lie in none but those.
+	/* Round the end: places may have come, and the owed element may lie in one of those.
 	 * ORDER(RESERVE) acquire: the places that are counted are there. */
 	for (unsigned i = from;; i = (i ? i : load_acquire(&r->places)) - 1) {
 		reserve_place_t *place = reserve_place(r, i);

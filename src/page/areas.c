@@ -157,7 +157,7 @@ static void show_opened(uint32_t first, uint32_t n)
 	stele_areas_return(first + 1, n - 1);
 }
 
-/* ORDER(SPAN) acquire: of areas that were opened. */
+/* ORDER(SPAN) acquire: the areas below zone->high were opened. */
 void stele_areas_skip_to(struct stele_zone *zone, uint32_t end)
 {
 	for (uint32_t i = load_acquire(&zone->high); i < end; i++)

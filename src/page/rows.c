@@ -106,7 +106,7 @@ static int map_row(uint32_t first, uint32_t n)
 	return 0;
 }
 
-/* Of a row that was grabbed, what is open is closed again: the row shall be one mapping. */
+/* Closes the open areas of a row that was grabbed: the row shall be one mapping. */
 static void unmap_open(uint32_t first, uint32_t n)
 {
 	for (uint32_t i = first; i < first + n; i++) {

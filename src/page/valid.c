@@ -4,9 +4,9 @@
  *
  * Rules     of an open area: at most as many bits are set as frames are claimed. A thread that left in
  *           the middle of a call has frames claimed for good, so more may be claimed than set.
- *           of a run: its frames are taken in areas that are open, every entry of the page map
- *           that belongs to it leads to its descriptor and has its tag, and what it holds fits into
- *           its frames.
+ *           of a run: its frames are taken in areas that are open; every entry of the page map
+ *           that belongs to it leads to its descriptor and has its tag; and its objects or its
+ *           bytes fit into its frames.
  * Context   ordinary threads; see valid.h.
  * Tests     tests/unit/page/test_valid.c
  */

@@ -3,9 +3,10 @@
  * percpu/slots.c - slots, their memory, and the lines of words in it
  *
  * Idea      A slot's memory is set up when the slot is first used, by the thread that runs there.
- *           Its words go from 0 to EMPTY by compare-and-swap, so that two threads may do it at
- *           once. A cache created meanwhile is covered from both sides (percpu/line.h): so a slot
- *           that is shown has every word that any thread can know of.
+ *           Its words go from 0 to EMPTY by compare-and-swap, so two threads may fill a slot at the
+ *           same time. A cache that is created meanwhile gets its words from its creator or from
+ *           the thread that begins the slot (percpu/line.h). So a slot that is shown has every word
+ *           that any thread can know of.
  *           Code that looks at slots from outside looks at all that were begun, shown or not.
  * States    of an entry of slots[]: percpu/show.h
  * Order     SLOT_READY, SLOT_HIGH, LINE: percpu/show.h, percpu/line.h

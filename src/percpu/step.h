@@ -31,8 +31,8 @@ static inline __attribute__((always_inline)) bool pcpu_push_rcu(uint64_t words, 
 }
 
 /*
- * The fast steps read mm_cid, and give up at once where slots are numbered otherwise: there a
- * slow way starts with these, which give up at once elsewhere.
+ * The fast steps read mm_cid. If slots are numbered by CPU or by thread, the fast steps give up at
+ * once, and a slow way starts with one of these. With mm_cid these give up at once.
  */
 static inline __attribute__((always_inline)) void *pcpu_pop_late(uint64_t words)
 {

@@ -61,8 +61,9 @@ void stele_system_choose(void);
 #define FAST_TRACE 1u /* callbacks that want to see every call */
 #define FAST_WATCH 2u /* other work for the slow paths (trace/trace.h) */
 
-/* Takes a reason back, or gives one: one store. Closed, every fast step gives up. One caller at a
- * time for each reason. Code that runs after the return sees it. */
+/* Gives a reason (@open is false) or takes it back, by one store. While the fast paths are closed,
+ * every fast step gives up. Each reason has one caller at a time. Code that runs after the return
+ * sees the change. */
 void stele_fast_path(uint32_t reason, bool open);
 
 /* ---- this thread ---- */
@@ -132,8 +133,9 @@ bool stele_thread_is_gone(uint32_t name);
 /* Waits for a moment. False: that thread is gone. */
 bool stele_thread_nap(uint32_t name);
 
-/* Whether this thread's next step is done by lock, as its sequences never end (percpu/steps.c); and
- * what tells: a step that was interrupted each time it was tried, and one that was done. */
+/* Whether this thread does its next step by lock, because its sequences never end (percpu/steps.c).
+ * The slow form of a step tells it by the two functions below: one for a step that was interrupted
+ * at each try, one for a step that was done. */
 static inline bool stele_thread_is_stepped(void)
 {
 	if (stele_likely(!stele_tls.locked))

@@ -2,12 +2,13 @@
 /*
  * rcu/fork.c - rounds and fork()
  *
- * Idea      The child has no runner, and starts one when it needs it; objects that waited wait on. A
- *           child cannot have a lock of liburcu that another thread held: so before a fork
- *           rounds are let out of liburcu and of what they call, and kept out, unless the forking
- *           thread is a reader itself, for which one may be waiting; for rcu_wait at most. A child
- *           that finds a thread inside of liburcu all the same has no grace periods of that
- *           flavour: it keeps what waits, and says so once.
+ * Idea      The child has no runner, and starts one when it needs it; objects that waited wait on.
+ *           A child can never get a lock of liburcu that another thread held at the fork. So the
+ *           forking thread first waits until the rounds are out of liburcu and of the functions
+ *           that they call, and keeps them out. It waits for rcu_wait milliseconds at most. If it
+ *           is a reader itself, it does not wait, because a round may be waiting for it. A child
+ *           may find a thread inside of liburcu all the same. It then has no grace periods of that
+ *           flavour: it keeps the objects that wait, and says so once.
  * Order     RUNNER (rcu/runner.h).
  * Context   the forking thread, and the child's one thread.
  * Tests     tests/contract/test_rcu_grace.c  tests/contract/test_rcu_trouble.c  tests/rcu/flavors.c
@@ -24,7 +25,8 @@
 static _Thread_local struct name forking;
 static void (*also_in_child)(void);
 
-/* Rounds leave liburcu and what they call, and stay out, unless they wait for this thread. */
+/* Waits until the rounds are outside, where they stay. They may wait for a thread that reads: then
+ * it does nothing. */
 static void wait_outside(struct stele_grace *g)
 {
 	if (!stele_reading(g))

@@ -90,11 +90,12 @@ static void *run(void *arg)
 	return NULL;
 }
 
-/* Destructors that destroy caches nest, one for each slab that waits beside theirs. */
+/* A destructor that destroys a cache calls the other entries of its round while it waits. So such
+ * destructors nest, one level for each slab that waits beside theirs. */
 #define STACK_SIZE (8u << 20)
 
-/* A thread that begins by taking over from @me. Signals are held back, and so are the new one's;
- * but not the C library's own, which must get through to it. */
+/* Makes a thread that begins by taking over from @me. It has its signals held back, as this thread
+ * has, but for the C library's own signals, which must get through to it. */
 static int make_thread(uint64_t me)
 {
 	sigset_t all, before;

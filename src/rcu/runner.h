@@ -256,8 +256,8 @@ static inline void hand_end(struct runner *r, struct hand *h, struct stele_grace
 }
 
 /*
- * The owner has seen a grace period end that began when the hand was @filled so often, and let go of
- * the hand meanwhile. Whether what is in hand now may be called.
+ * A grace period has ended that began when the hand had been filled @filled times. The owner had
+ * let go of the hand meanwhile. Whether the entries that are in the hand now may be called.
  */
 static inline bool hand_saw_period(struct hand *h, uint32_t filled)
 {
@@ -286,8 +286,8 @@ static inline void runner_await(struct runner *r, struct stele_grace *g, struct 
 }
 
 /*
- * The entries were taken at the latest by the round of the ticket. If another round was under way
- * beside that one, it may have taken them, and all rounds that have begun have to be done.
+ * The round of the ticket has taken the entries, if no earlier one has. If another round was under
+ * way beside it, that one may have them. Then all rounds that have begun have to be done.
  */
 static inline bool runner_is_over(struct runner *r, struct stele_grace *g, struct awaited *a)
 {

@@ -7,8 +7,9 @@
  *           and a claim always succeeds. A thread that makes the count reach the number of objects
  *           knows that nothing is claimed and may take the slab away.
  * Objects   state = {generation:32, ..., IDLE:1, DEAD:1, LISTED:1, free:16}
- *           LISTED  may be set while the slab has no free object (a taker finds out); must
- *                   not be clear while it has one and no thread holds it (it would be lost).
+ *           LISTED  may be set while the slab has no free object (a taker finds out). It must not
+ *                   be clear while the slab has a free object and no thread owns the slab: the
+ *                   slab would be lost.
  *           DEAD    the frames are gone; the descriptor waits on the stack to be popped.
  *           IDLE    every object is free, the slab is listed all the same, and no thread owns it: a
  *                   freer that must not retire it left it so.

@@ -182,8 +182,8 @@ void stele_watch_forget_the_gone(struct kmem_cache *s);
 void stele_watch_in_child(struct kmem_cache *s);
 /* Checks an empty slab that ends; the caller owns it. */
 void stele_watch_last_look(const struct kmem_cache *s, const struct run *run);
-/* Checks all of a slab, which other threads may use meanwhile: between stele_watch_begin() and _end().
- * Returns the faults found. */
+/* Checks all of a slab, which other threads may use meanwhile. The caller is between
+ * stele_watch_begin() and _end(). Returns the number of faults. */
 unsigned stele_watch_slab(struct kmem_cache *s, struct run *run);
 /* Reports the stacks of the allocation and the free of the object at @p, if its cache keeps
  * them. */

@@ -125,7 +125,7 @@ static inline unsigned object_number(const struct run *run, uint64_t p)
 /* Whether the object's bit says free: a look, which may change at once. */
 static inline bool object_is_free(const struct run *run, const void *p)
 {
-	/* A run that is another one by now gives any number. */
+	/* The descriptor may be another run's by now: then the number may be anything. */
 	unsigned i = object_number(run, (uint64_t)(uintptr_t)p) % SLAB_OBJECTS_MAX;
 
 	return load_relaxed(&((struct run *)run)->free[i / 64]) >> i % 64 & 1;

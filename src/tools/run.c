@@ -43,7 +43,7 @@ bool stele_launch_option(struct stele_launch *l, const char *item)
 {
 	char *longer;
 
-	/* In the list, what follows a comma would be another option. */
+	/* In the list, the text after a comma would be another option. */
 	if (strchr(item, ',')) {
 		fprintf(stderr, "stele: --option: '%s': one option each, without a comma\n", item);
 		return false;

@@ -4,8 +4,8 @@
  *
  * Idea      Eight places, read by every event, changed under a lock. An event asks each place
  *           (trace/entry.h). A thread that is in a callback has a record, in which it counts its
- *           calls: so its own events can be told from others, the child of a fork knows which
- *           calls came with it, and what a dead thread leaves there is found.
+ *           calls. The records tell its own events from those of others, tell the child of a fork
+ *           which calls came with it, and show the calls that a dead thread has left.
  * Objects   table. records: found by the thread's number, taken for the outermost call.
  * Order     TRACE, MUTEX.
  * Leaving   All signals are held back from before the record is taken until it is given back, in
