@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: MIT
 """scripts/rules floors LIBRARY... - do calls go down only, between floors and inside each?
 
-Idea      Read from what the compiler made, one static library for each floor, lowest first. A file
-          may refer to what its own floor or a lower one defines, whatever it includes; so a
-          function that is declared by hand is found too. Inside a floor the files must have an
-          order in which each refers only to those below it: a circle of files is an offence.
-          A call that starts low and must act high goes through a table of pointers.
+Idea      The rule reads the compiler's output, one static library for each floor, lowest first. A
+          file may refer to symbols that its own floor or a lower one defines. Its includes do not
+          count, so a function that is declared by hand is found too. Inside a floor the files must
+          have an order in which each refers only to those below it: a circle of files is an
+          offence. A call that starts low and must act high goes through a table of pointers.
 Output    one line for each floor: its files, and the references between them.
 Failure   each offence is one line; exit 1. A library without files is an offence.
 Tests     tests/tooling/layering/floors-selfcheck compiles floors that are wrong on purpose.
