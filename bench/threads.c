@@ -92,7 +92,7 @@ static size_t wait_past(atomic_size_t *index, size_t value)
 	unsigned int spins = 0;
 	size_t now;
 
-	/* ORDER(RING) acquire: what was done to the slot comes with the index. */
+	/* ORDER(RING) acquire: the other thread's writes to the slot come with the index. */
 	while ((now = atomic_load_explicit(index, memory_order_acquire)) == value)
 		wait_a_moment(&spins);
 	return now;

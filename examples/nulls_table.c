@@ -82,7 +82,7 @@ void table_destroy(void)
 
 /* ---- references ------------------------------------------------------------------------ */
 
-/* Step 2. The acquire pairs with table_add()'s release: what was filled in can be read. */
+/* Step 2. The acquire pairs with table_add()'s release: the reader sees the entry filled in. */
 static bool take(struct entry *e)
 {
 	unsigned int users = atomic_load_explicit(&e->users, memory_order_relaxed);

@@ -10,7 +10,8 @@
  * Use       LD_PRELOAD=$PWD/profiler.so perl -e '...'
  * Output    on standard error, at exit: how many samples, how many lost, the top functions.
  * Limits    of an example: the timer counts the CPU time of all threads; functions that are not
- *           exported are named by their place in the file; what ends in _exit() prints nothing.
+ *           exported are named by their place in the file; a program that ends by _exit() prints
+ *           nothing.
  */
 #define _GNU_SOURCE
 #include <dlfcn.h>

@@ -2,9 +2,10 @@
 /*
  * tests/contract/rcu_left.h - what the tests of threads that leave or wait share
  *
- * Idea      leave() is a handler that jumps out of whatever it interrupted. Afterwards others_go_on()
- *           and barriers_are_short() show that nobody is held up. Where no_threads refuses the library
- *           its runner, whoever waits for readers does the work.
+ * Idea      leave() is a handler that jumps out of the call that it interrupted. Afterwards
+ *           others_go_on() and barriers_are_short() show that no thread is held up. Where
+ *           no_threads refuses the library its runner, each thread that waits for readers does the
+ *           work.
  */
 #ifndef STELE_TESTS_CONTRACT_RCU_LEFT_H
 #define STELE_TESTS_CONTRACT_RCU_LEFT_H
@@ -87,7 +88,7 @@ static inline void *barrier_of(void *arg)
 	return NULL;
 }
 
-/* Without a barrier, too: an object that another thread gives away wakes the runner. */
+/* First without a barrier: an object that another thread gives away wakes the runner. */
 static inline void others_go_on(void)
 {
 	struct kmem_cache *mine =

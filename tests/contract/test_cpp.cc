@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 //
-// The public header read by C++: what a C++ user would lose is that it compiles and works.
+// C++ reads the public header. Without this a C++ user's program might not compile, or not work.
 #pragma GCC diagnostic push
 #pragma GCC diagnostic error "-Wpedantic"
 #pragma GCC diagnostic error "-Wextra"

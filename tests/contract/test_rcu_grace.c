@@ -83,7 +83,7 @@ static void a_flood_stays_below_the_limit_while_a_reader_sleeps(void **state)
 	assert_int_equal(stats_now().rcu_bytes, 0);
 }
 
-/* A reader cannot wait for readers: it goes past the limit, and on. */
+/* A reader cannot wait for readers. So it may give away more than the limit, and goes on. */
 static void a_reader_that_floods_does_not_wait_for_itself(void **state)
 {
 	int64_t max = stele_opt.rcu_max;

@@ -3,7 +3,7 @@
  * tests/death/death.h - one fault, one small program, one exact message
  *
  * Idea      A program does one thing wrong between said_begin() and said(). Exit 0: exactly the
- *           expected text was written, and what was alive before still is; else 1 and both texts.
+ *           expected text was written, and the live objects are still alive; else 1 and both texts.
  */
 #ifndef STELE_TESTS_DEATH_DEATH_H
 #define STELE_TESTS_DEATH_DEATH_H

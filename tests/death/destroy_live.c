@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* A cache destroyed with an object alive: told, the object stays, its late free does no harm. */
+/* A cache is destroyed while an object is alive. The call reports it, the object stays, and its
+ * late free does no harm. */
 #include "death.h"
 
 int main(void)

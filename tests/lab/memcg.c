@@ -112,7 +112,7 @@ static void set_limit(unsigned long mib)
 	char text[24];
 
 	snprintf(text, sizeof(text), "%lu", mib * MIB);
-	/* Refused or not: what counts is whether the child lives. */
+	/* The kernel may refuse this. The test only judges whether the child lives. */
 	write_file(GROUP "/memory.max", mib ? text : "max");
 }
 

@@ -73,7 +73,7 @@ static int refuse_before(const void *arg)
 	return r->late || !r->count ? 0 : refuse_calls(r->calls, r->count, error_now);
 }
 
-/* Memory is opened by mmap(): none can be had without that call but what is open. */
+/* The library opens memory by mmap(): without that call a program gets only memory that is open. */
 static bool no_pages(const struct refusal *r)
 {
 	return r->calls[1] == SYS_mprotect;

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * tests/model/look.c - slab/large_look.h: a checked block that is looked at is freed once, and by one
+ * tests/model/look.c - slab/large_look.h: one thread frees a block that is looked at, and once
  *
  * Idea      The first thread frees a block in use, which is kept then. The second one looks at the
- *           block. The third one frees the kept block. A thread that finds the block looked at gives
- *           it up, and the second thread goes on for it. The thread that has the block has its plain
- *           record, too.
+ *           block. The third one frees the kept block. If the first or the third finds that the
+ *           second one looks at the block, it gives the block up, and the second does its work.
+ *           The thread that has the block has its plain record, too.
  *           The record of a block that is freed is never left again. Runs the shipped code.
  * Broken    LOOK_STORE   the look ends by a store: a block that was given up is never freed
  *           LOOK_BLIND   the block is taken out by a store: two have its record

@@ -10,7 +10,7 @@
  *           code, on the shipped stack.
  * Broken    NODES_SHOW  shown relaxed (TSan)
  *           NODES_FIND  found relaxed (TSan)
- *           NODES_CAS   shown by a store: two win, and what is on the first one's stack is lost
+ *           NODES_CAS   shown by a store: two win, and the things on the first one's stack are lost
  */
 #ifdef BROKEN_NODES_SHOW
 #define ORDER_NODES_SHOW memory_order_relaxed

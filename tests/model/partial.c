@@ -342,7 +342,7 @@ static void pop_if_spent(int cache)
 		pop_exhausted(cache, &look);
 }
 
-/* The descriptor of cache 0's top slab, which may be gone, comes to be one of the other. */
+/* Tries to make the descriptor of cache 0's top slab, which may be gone, one of the other cache. */
 static void reuse(int me)
 {
 	give_held(me);

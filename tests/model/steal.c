@@ -28,7 +28,7 @@ enum { SCENE_NONE, SCENE_POP, SCENE_OWNER, SCENE_TAKERS, SCENE_TURNS, SCENES };
 #include "slot.h"
 #include "percpu/steal.h"
 
-#define TURNS (MODEL_NATIVE ? 20 : 1) /* of a scene: what three threads must do in a row is rare */
+#define TURNS (MODEL_NATIVE ? 20 : 1) /* of a scene: three threads seldom do the steps in a row */
 
 #ifdef BROKEN_STEAL_EMPTY
 #define MARK SHEAF_EMPTY

@@ -36,7 +36,7 @@
 
 static _Atomic uint32_t turn;
 static _Atomic uint32_t looks;
-static _Atomic bool gone;	/* as the system says it of CHILD */
+static _Atomic bool gone;	/* the system says that CHILD is gone */
 static volatile uint32_t notes; /* plain */
 
 static bool is_gone(uint32_t name)

@@ -312,7 +312,7 @@ static void whole_pages(void)
 	free(pvalloc(0));
 }
 
-/* From each size to each other one: what both have in common stays. */
+/* From each size to each other one: the bytes that both have stay. */
 static void realloc_contents(void)
 {
 	static const size_t s[] = { 1,		 15,	  16,	  17,	100,	 1000,

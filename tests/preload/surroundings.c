@@ -58,7 +58,7 @@ static int without_proc(void)
 	return use();
 }
 
-/* The parent of a daemon ends at once; what the daemon finds comes by a pipe. */
+/* The parent of a daemon ends at once; the daemon sends its findings through a pipe. */
 static int as_daemon(void)
 {
 	int ends[2], status = -1;

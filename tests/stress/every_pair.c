@@ -144,7 +144,7 @@ static bool waits_for_the_start(void)
 	       atomic_load(&locks_held) && atomic_load(&leaving.fired);
 }
 
-/* What may wait for a thread that went there; docs/any-context.md says why, for each. */
+/* Whether this kind may wait for a thread that went there: docs/any-context.md has the reasons. */
 static bool is_spared(unsigned kind)
 {
 	bool stalls = leaving.way == LEAVING_STALLS;

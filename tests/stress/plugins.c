@@ -101,8 +101,8 @@ static int stays_flat(double seconds)
 	return after - before > GROWTH_MAX_KIB;
 }
 
-/* Its stack stays with the C library when it ends; behind a large one the system may put a huge
- * page at any time, and what is resident would not stay flat. */
+/* Its stack stays with the C library when it ends. Behind a large one the system may put a huge
+ * page at any time, and then the resident memory would not stay flat. */
 static bool start_flapper(pthread_t *flapper)
 {
 	pthread_attr_t attr;

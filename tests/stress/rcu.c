@@ -25,7 +25,7 @@
 #define THREADS (WRITERS + READERS + 2)
 #define TABLE 64
 
-/* Sanitizers follow neither forks of threads nor handlers everywhere. */
+/* Sanitizers bear neither forks beside threads nor handlers at every place. */
 #if defined(__SANITIZE_THREAD__) || defined(__SANITIZE_ADDRESS__)
 #define PLAIN 0
 #else

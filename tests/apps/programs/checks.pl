@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
 #
-# programs/checks.pl - Perl checks itself: what it computes is compared with what must come out
+# programs/checks.pl - Perl checks itself: it compares its results with the expected ones
 #
 # Idea      strings that grow and shrink, nested data and its copies, patterns, sorting, weak
 #           references, interpreter threads (a whole interpreter is cloned), forks with pipes.

@@ -106,7 +106,7 @@ static inline void areas_unmap_from_the_way(const struct areas *areas, void *p)
 	areas_lower(areas);
 }
 
-/* As if all descriptors had never been used: what is taken until they are shown needs new ones. */
+/* As if no descriptor had ever been used: until they are shown again, each run needs a new one. */
 static inline uint64_t areas_hide_descriptors(const struct areas *areas)
 {
 	return atomic_exchange(&areas->descriptors->head, 0);

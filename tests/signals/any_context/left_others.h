@@ -86,7 +86,7 @@ static bool is_in_hand(uint32_t number)
 	return count == AREA_BUSY || count == AREA_SOON || count == AREA_NEW || count == AREA_MET;
 }
 
-/* All but what those that left had in hand, which is one run each. */
+/* All but the runs that the threads which left had in hand, one each. */
 static void check_heap(void)
 {
 	unsigned long in_hand = 0;

@@ -211,8 +211,8 @@ static void vast(void)
 	many_of(VIRTUAL, 1u << 30, 1, true);
 }
 
-/* Slabs that calls without a lock have emptied, more than one ordinary call retires; then there
- * are no frames but theirs. */
+/* _nolock calls empty more slabs than one ordinary call retires. Then the only frames to be had are
+ * those of these slabs. */
 static void deferred_to(unsigned way)
 {
 	unsigned made;

@@ -190,7 +190,8 @@ static void look_at(bool (*which)(const struct place *))
 	plan->between();
 }
 
-/* Which phase hits what when nothing disturbs it; and what the handler's own work hits. */
+/* Finds the places that each phase hits when nothing disturbs it, and those that the handler's own
+ * work hits. */
 static void look(void)
 {
 	for (unsigned i = 0; i < plan->phases; i++) {
@@ -306,7 +307,7 @@ static bool counts(const struct place *place)
 	return plain(place) && (place->hit || !(place->flags & INLINED_OUT));
 }
 
-/* How slots are found here; and what only runs where they are found otherwise. */
+/* How the library finds slots in this run; `others` flags code that runs only in other modes. */
 struct mode {
 	const char *name;
 	unsigned others;

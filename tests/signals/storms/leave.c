@@ -89,7 +89,7 @@ static void one_step(uint64_t r)
 
 /*
  * Memory in slabs rises by 3 MiB, then falls: the free that crosses the half empties all caches.
- * Nobody writes to it, so it costs no faults and happens often.
+ * No thread writes to this memory, so it costs no page faults, and the fall happens often.
  */
 static void grow(struct victim *victim)
 {

@@ -159,7 +159,7 @@ static inline void drop(struct actor *actor, uint64_t word)
 	actor->dropped++;
 }
 
-/* Larger or smaller; what both sizes have stays. */
+/* Larger or smaller; the bytes that both sizes have stay. */
 static inline uint64_t resize(struct actor *actor, uint64_t word)
 {
 	uint64_t r = next_random(&actor->random), old = inspect(word), token, *p;

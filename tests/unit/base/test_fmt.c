@@ -185,7 +185,7 @@ static void text_at_exit_survives_a_program_that_closed_stderr(void **state)
 	stele_say_keep();
 	close(STDERR_FILENO);
 	stele_say("to the kept one\n");
-	/* Once 2 is open again, whatever it is, it is standard error. */
+	/* Once descriptor 2 is open again, it is standard error, whichever file it is. */
 	assert_int_equal(dup2(t.old, STDERR_FILENO), STDERR_FILENO);
 	assert_true(stderr_begin(&reused));
 	stele_say("to the new one\n");

@@ -52,7 +52,7 @@ static void pages_that_go_back_read_as_zero(void **state)
 	assert_true(all_bytes((void *)runs[1]->base, runs[1]->bytes, 0x5a));
 }
 
-/* A shared library may lie there, and what is static in it is read without ownership. */
+/* A shared library may lie there. Threads read its static data without ownership. */
 static void addresses_that_the_heap_has_not_reached_are_not_given(void **state)
 {
 	(void)state;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Tests of page/run.c, page/frames.c and page/descriptors.c: runs are apart and aligned, every
- * address finds its descriptor, and what cannot be had costs nothing.
+ * address finds its descriptor, and a request that fails costs nothing.
  */
 #include "pages.h"
 #include "page/where.h"

@@ -262,7 +262,7 @@ static void a_closed_slot_is_emptied_once(void **state)
 		uint64_t found[3] = { 0 };
 
 		if (others[i].work == by_opening || others[i].slot_is_offline)
-			continue; /* that is the part of the writer that closed it */
+			continue; /* only the writer that closed the slot does this */
 		begin_with(&others[i]);
 		assert_int_equal(stele_slot_close(slot), 0);
 		start_other(&others[i]);

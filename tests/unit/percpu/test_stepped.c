@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Tests of percpu/steps.c for threads whose sequences are always interrupted: they work under a
- * lock in a slot of their own, and what rests there is found by all threads that take.
+ * lock in a slot of their own, and all threads that take find the objects that rest there.
  */
 #include "base/options.h"
 #include "os/os.h"
