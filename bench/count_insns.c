@@ -3,8 +3,8 @@
  * bench/count_insns.c - bench-insns PRELOAD N STEPS-PROGRAM [BYTES]: instructions per pair, one by
  *                       one
  *
- * Idea      valgrind offers no restartable sequences, so what it counts is the fallback. Here the
- *           program runs for real and is single-stepped between the SIGSTOPs of bench-steps.
+ * Idea      valgrind offers no restartable sequences, so it counts the fallback. Here the program
+ *           runs for real, and we single-step it between the SIGSTOPs of bench-steps.
  * The trap  Each step is a context switch, and a context switch inside a restartable sequence
  *           aborts it: stepped naively, a sequence would start over for ever. So whenever the
  *           rseq area says that a sequence is running, its rseq_cs is cleared before the next

@@ -3,10 +3,11 @@
 """Plays policies for free pages against patterns of use: docs/decisions/0012-keep.md.
 
 A pattern is a list of (seconds, MiB in use). A policy says how much free, touched memory may stay.
-Places are not modelled, but for what a pattern turns over: any free MiB serves any request.
-The table has, for each pattern and policy: MiB that were faulted in again for each MiB of the peak,
-the peak of what is resident to the peak of use, and what is resident beyond use ten seconds after
-the end, in percent of the peak: with light work, and if the program never enters the slow paths.
+The model has no places: any free MiB serves any request, but for the MiB that a pattern turns over.
+The table has, for each pattern and policy: the MiB that were faulted in again for each MiB of the
+peak; the peak of resident memory divided by the peak of use; and the resident memory beyond use ten
+seconds after the end, in percent of the peak, once with light work, and once if the program never
+enters the slow paths.
 """
 import math
 import sys

@@ -46,7 +46,7 @@ STELE_API bool cpu_present(unsigned int cpu);
 /** cpu_online - whether it is online now; it stays so while cpus_read_lock() is held */
 STELE_API bool cpu_online(unsigned int cpu);
 
-/* The first slot from @cpu on for which it is true; num_possible_cpus() at the end. */
+/* The first slot from @cpu on for which @is says true; num_possible_cpus() if there is none. */
 STELE_API unsigned int stele_cpu_next(unsigned int cpu, bool (*is)(unsigned int cpu));
 
 /** for_each_possible_cpu - and so on: @cpu, an unsigned int, is each in turn */

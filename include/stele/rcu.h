@@ -45,9 +45,9 @@ struct kvfree_rcu_head {
  * @field: member of *@p, a struct rcu_head or struct kvfree_rcu_head, less than 4096 bytes from its
  *         start, which the compiler checks
  *
- * Context: where the process used RCU before, any, also within a read section and with locks
- *          held; its first use starts a thread, and is for ordinary threads. So does the first
- *          use in a child of fork().
+ * Context: any, once the process has used RCU; also within a read section, and with locks held.
+ *          The first use starts a thread, so an ordinary thread must make it. The same holds for
+ *          the first use in a child of fork().
  * Promise: contract 32 and 34 (docs/contract.md).
  */
 #define kfree_rcu(p, field) STELE_KFREE_RCU(stele_kfree_rcu, p, field)

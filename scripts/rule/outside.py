@@ -3,9 +3,9 @@
 
 Idea      A preloaded library may replace any function of the C library, look up the real one when
           it is first called, and allocate for that. An allocator that calls such a function in its
-          start or on a slow path then calls itself. So the list of what it may call is closed: LIST
-          (scripts/rule/outside.txt) has a line for each symbol, with the libraries that may need it
-          and the reason why that does no harm.
+          start or on a slow path then calls itself. So it may call no symbol that is not in LIST
+          (scripts/rule/outside.txt), which has a line for each symbol, with the libraries that may
+          need it and the reason why that does no harm.
 WHICH     "drop-in" or "library", as the second column of the list says; "both" there means either.
 Failure   each offence is one line; exit 1: a symbol that is not listed, and a listed one that is
           not needed (but for those marked "may", which depend on the compiler). Nothing needed at

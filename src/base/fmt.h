@@ -8,7 +8,7 @@
  * Warnings  A caller's mistake in a loop must not drown its program in text, so a warning appears once
  *           per process and place. The kernel calls this WARN_ON_ONCE.
  * Context   any, a signal handler included. No memory but the caller's, no lock, errno kept.
- * Failure   what does not fit is cut; the text always ends in NUL (when size is not 0).
+ * Failure   a text that does not fit is cut; it always ends in NUL (when size is not 0).
  * Tests     tests/unit/base/test_fmt.c
  */
 #ifndef STELE_BASE_FMT_H

@@ -8,8 +8,8 @@
  *           memory, an allocation an acquire. Each is an event (stele/trace.h), so the fast paths are
  *           closed in such a program, and only there. A runtime that is a part of the program (clang)
  *           keeps its own malloc, and nothing calls the drop-in's.
- * Pieces    A new block may begin in the middle of an old one, so what is released and acquired are
- *           stretches of 64 KiB: all that a block touches.
+ * Pieces    A new block may begin in the middle of an old one. So each event releases or acquires
+ *           stretches of 64 KiB: all that the block touches.
  * Threads   The sanitizer gives a thread its clock after it has asked the C library for the thread's
  *           stack, and takes the clock away before the C library frees what it kept for the thread.
  *           Both allocate or free, and a thread without a clock must tell nothing. So a thread has

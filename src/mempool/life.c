@@ -21,8 +21,8 @@
 
 #define MOST (int)(RESERVE_LIMIT - RESERVE_SPARE)
 
-/* The next part is @p, unless another thread was faster. A thread that stops between the two steps
- * keeps nobody: the next one finds its part, and counts it. True: @p is used. */
+/* Makes @p the next part, unless another thread was faster. A thread that stops between the two
+ * steps delays no other: the next one finds its part, and counts it. True: @p is used. */
 static bool add_part(struct reserve *r, unsigned part, unsigned places, void *p)
 {
 	reserve_place_t *none = NULL;

@@ -182,8 +182,9 @@ bool stele_huge_resize_in_place(struct run *run, size_t bytes)
 }
 
 /*
- * To a new place in the arena. Where the kernel refuses to move pages, the bytes are copied. NULL:
- * all of @run is as it was; a new place that is not all there any more belongs to nobody.
+ * Moves @run to a new place in the arena. If the kernel refuses to move pages, the call copies the
+ * bytes. NULL: @run is as it was. If another mapping has got into the new place by then, the heap
+ * gives up that place.
  */
 static struct run *moved_run(struct run *run, size_t bytes, unsigned where)
 {

@@ -5,8 +5,8 @@
  * Idea      Memory that threads read without owning it (sync/atomic.h) lies in areas of its own, each
  *           taken whole and for good. A run begins where the one before it ended. So such runs lie
  *           close together, and leave no holes where programs' memory comes and goes. Their pages
- *           can be given back, their addresses cannot. An area is mapped as far as it is cut, by
- *           sync/stretch.h: from the word follows how far it reaches at least.
+ *           can be given back, their addresses cannot. An area is mapped as far as it is cut up
+ *           into runs, by sync/stretch.h. The word tells how far the mapping reaches at least.
  * Objects   cut: for each node, in one word, how many areas were taken, which was the last one, and
  *           how many of its frames are in use.
  * Order     AREA: the area's last owners are done with it. The word only says which frames are

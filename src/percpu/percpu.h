@@ -233,7 +233,7 @@ static inline bool node_has_memory(unsigned node)
 /* At start: how many nodes there are. */
 void stele_nodes_choose(void);
 
-/* The same, once it is known what slots are. */
+/* The same, once the mode of the slots is chosen. */
 void stele_nodes_start(void);
 /* There is room for those below @count only, or (1) for none apart. At start. */
 void stele_nodes_keep(unsigned count);

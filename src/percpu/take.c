@@ -5,11 +5,11 @@
  * Idea      By sequence: percpu/steal.h. In the fallback: under the line's lock, whose holder is
  *           inside for a few instructions only.
  * Patience  A holder that stays longer may be preempted, or its thread has left by a handler's
- *           siglongjmp(), which no other thread can see. All takers together wait PATIENCE times in
- *           vain, for each line half of what is left, and at least once. A line that was waited for
- *           in vain is given up on: no later taker waits for it. After a second without waiting in
- *           vain the patience is whole again. So a control call that meets any number of lines
- *           which leaving threads have locked is not much slower than with one. A line whose
+ *           siglongjmp(), which no other thread can see. All takers together wait in vain PATIENCE
+ *           times. Each line gets half of the waits that are left, and at least one. If a taker has
+ *           waited for a line in vain, no later taker waits for that line. After a second without a
+ *           wait in vain all PATIENCE waits are there again. So a control call that meets many
+ *           lines which leaving threads have locked is not much slower than with one. A line whose
  *           holder is gone costs no waiting (percpu/line.h).
  * Locks     taking: one taker at a time. With two, the mark that one finds after its barrier
  *           could be the other's, put there after the owner had moved the top: it would take a

@@ -23,9 +23,10 @@
  * Order     RUNNER: the owner's word is taken with acquire and release: the next owner sees what
  *           the last one left, and a thread that finds an owner sees the flavour that was set
  *           before. busy and forks: each side enters, a fence of sequential consistency, looks.
- *           ROUNDS: a hand says its round before the number is raised, and has a smaller number
- *           before it takes from another hand, each sequentially consistent: a thread that
- *           computes what is done sees it.
+ *           ROUNDS: a hand first shows the number of its round, and then the owner raises `begun`.
+ *           A hand that takes over another one's entries first shows a number that is not above
+ *           that one's. All of these steps are sequentially consistent, so a thread that computes
+ *           which rounds are done sees the hand.
  * Context   ordinary threads; owning: with signals held back.
  * Failure   a thread that stalls or dies while it takes entries out of a list, which is a few
  *           instructions, has all of them in its hands; else it has one, or none. A barrier gives
@@ -121,7 +122,7 @@ static inline bool runner_stop(struct runner *r, uint64_t me)
 /* The caller then looks at the owner, and takes this back if there is none. */
 static inline void runner_say_served(struct stele_grace *g)
 {
-	/* ORDER(RUNNER) release: with the flavour. */
+	/* ORDER(RUNNER) release: the flavour. */
 	store_release(&g->served, 1);
 	/* ORDER(RUNNER) sequentially consistent: said, then looks at the owner. */
 	RUNNER_FENCE();
@@ -164,7 +165,7 @@ static inline bool runner_overlaps(struct runner *r, const struct hand *h)
 	return false;
 }
 
-/* The owner begins a round, unless what an earlier one took is still in hand. */
+/* The owner begins a round, unless the hand still has entries of an earlier one. */
 static inline void hand_begin(struct runner *r, struct hand *h, struct stele_grace *g)
 {
 	if (hand_has(h))

@@ -2,8 +2,8 @@
 /*
  * slab/kept.c - slabs whose memory never leaves the library
  *
- * Idea      Sheaves, caches, and what caches have for nodes are read by threads that do not own
- *           them (sync/atomic.h). So their slabs stay for good: one that becomes empty keeps its
+ * Idea      Threads read sheaves, caches, and the parts that a cache has for each node without
+ *           owning them (sync/atomic.h). So these slabs stay for good: an empty one keeps its
  *           address, its descriptor and its place on the partial stack, and serves the cache's next
  *           allocations as before. Only its pages go back to the system; they read as zero then,
  *           which every racy reader throws away. So the most that is kept is address space, as much

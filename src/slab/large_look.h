@@ -38,7 +38,7 @@
 /* NONE: it has no record, or the record is in the hands of the thread that owns the block. */
 enum large_state { LARGE_NONE, LARGE_USED, LARGE_KEPT, LARGE_LOOKED, LARGE_GIVEN };
 
-/* Leaves the block to the thread that looks at it. False: no thread does any more. */
+/* Leaves the block to the thread that looks at it. False: no thread looks at it any more. */
 static inline bool large_leave(_Atomic uint64_t *state)
 {
 	uint64_t looked = LARGE_LOOKED;

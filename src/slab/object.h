@@ -83,8 +83,8 @@ static inline struct kmem_cache *run_cache(const struct run *run)
 }
 
 /*
- * Whether what lies there is the library's own: no call of the user frees or resizes it. Such caches
- * have no sheaves, so no fast path accepts their objects, and the slow ones ask here.
+ * Whether the run has objects of the library's own: no call of the user frees or resizes them.
+ * Their caches have no sheaves, so no fast path accepts them, and the slow paths ask here.
  */
 static inline bool run_is_own(const struct run *run)
 {

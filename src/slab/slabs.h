@@ -55,7 +55,7 @@ struct stele_grace *stele_grace_of(const struct kmem_cache *s);
 
 /* ---- deferred.c: slabs that became empty in a call which must not retire them ---- */
 
-#define PATIENCE 1000 /* naps, a second or so: how long what others have in hand is waited for */
+#define PATIENCE 1000 /* naps, a second or so, of a wait for slabs in the hands of others */
 
 /* Notes a slab that may be idle. Any context. */
 void stele_deferred_note(struct run *run);

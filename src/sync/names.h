@@ -12,7 +12,8 @@
  *           NAMES_PLACES places lie in the table itself. Where all are taken, a thread first frees
  *           those of threads that are gone. If there are none, it adds a part with more places.
  *           A part is never taken away, so a thread may read its places at any time.
- *           is_gone: NULL: the names are not the kernel's numbers, or places of dead threads stay.
+ *           is_gone is NULL if the names are not the kernel's numbers, or if the places of dead
+ *           threads shall stay taken.
  * Order     IN_HAND: a name is entered by a relaxed compare-and-swap, and its thread passes a fence
  *           before it goes inside. A place is freed with release. A part is added with release and
  *           found with acquire, so a thread that must see a name sees its part.

@@ -6,8 +6,8 @@
  *           here anew, not taken from the library, so that both can be compared; only the last
  *           part is the library's own word. The last line is the verdict: how fast Stele can be on
  *           this system, and the reason if it could be faster.
- * Failure   what cannot be found out is printed as unknown with the reason; never a failure of the
- *           command.
+ * Failure   a fact that cannot be found out is printed as unknown, with the reason. The command
+ *           does not fail because of it.
  * Tests     tests/tools/test_stele.sh
  */
 #include "tools/tools.h"

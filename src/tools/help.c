@@ -36,9 +36,10 @@ static void print_commands(void)
 		print_usage(stdout, " ", &stele_commands[i]);
 		printf("      %s\n", stele_commands[i].meaning);
 	}
-	puts("\nrun and slabinfo: --stats reports at exit what memory is held; --children lets "
-	     "each\n"
-	     "process that PROGRAM starts report, too; 'stele help options' lists the options.\n"
+	puts("\nrun, slabinfo and leaks: --stats reports at exit how much memory is held; "
+	     "--children\n"
+	     "lets each process that PROGRAM starts report, too; 'stele help options' lists the "
+	     "options.\n"
 	     "\nThe library is the one beside this program, or the file that STELE_MALLOC_SO "
 	     "names.\n"
 	     "Options come from --option, else STELE_OPTIONS=\"name=value,...\", else "

@@ -5,7 +5,7 @@
  * Idea      The kernel's list of mappings names the file and where it begins; addr2line(1) names the
  *           function and the line. The stack needs the unwind tables of each file: that is left to
  *           gdb(1), where there is one.
- * Failure   what cannot be found out is left out.
+ * Failure   a fact that cannot be found out is left out.
  * Tests     tests/tools/test_sweep.sh
  */
 #include "tools/place.h"

@@ -2,13 +2,14 @@
 /*
  * tools/preloadable.c - would the dynamic linker preload the drop-in, and into this program?
  *
- * Idea      LD_PRELOAD is ignored without a word for a static program and for one with more rights
- *           than its caller, and with a puzzling one for another architecture. The user who asked
- *           for Stele should hear that the program runs without it. A file that is no library is
- *           passed over as easily: the program then runs with another malloc, so it must be ours,
- *           which its soname tells, wherever it is and whatever the file is called.
- * Failure   what cannot be read or is no ELF file (a script: its interpreter will be one) counts as
- *           fine; execvp() says what is wrong with it.
+ * Idea      The dynamic linker ignores LD_PRELOAD without a word for a static program and for one
+ *           with more rights than its caller, and with a puzzling message for a program of another
+ *           architecture. The user who asked for Stele should hear that the program runs without
+ *           it. The linker also passes over a file that is no library, and the program then runs
+ *           with another malloc. So the file must be our drop-in: its soname tells, whatever its
+ *           path and name are.
+ * Failure   a program that cannot be read, or is no ELF file (a script: its interpreter will be
+ *           one), counts as fine; execvp() says what is wrong with it.
  * Tests     tests/tools/test_stele.sh
  */
 #include "tools/tools.h"

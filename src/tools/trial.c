@@ -3,11 +3,11 @@
  * tools/trial.c - one run of a program in which one allocation fails
  *
  * Idea      The library counts (the option fail_nth). At the allocation that fails it writes a line to a
- *           pipe and stops the process; this one then looks at the process, and lets it go on. The
- *           program has a process group of its own, so that all that it started can be ended with it.
+ *           pipe and stops the process. The tool then looks at the process, and lets it go on. The
+ *           program has a process group of its own, so the tool can end it and all that it started.
  * States    running -> stopped at the allocation -> running -> ended, or killed when the time is over.
- * Failure   a program that closes all descriptors is not told of: its allocation counts as not
- *           reached.
+ * Failure   the tool hears nothing of a program that closes all descriptors: its allocation counts
+ *           as not reached.
  * Tests     tests/tools/test_sweep.sh
  */
 #include "tools/trial.h"

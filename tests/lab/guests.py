@@ -153,15 +153,16 @@ GUESTS = [
         PROMISE_MORE,
         Known(("contract/*", "stress_quick/threads-quick"), long_only=True),
     ), memory=192, cpus=2, nodes=1),
-    # The weather that a filter imitates elsewhere, in earnest: promises enough for its own limits.
+    # Strict commit in earnest, which a filter imitates elsewhere. The system may promise enough for
+    # the tests' own limits.
     Guest("strict", "plain", (
         *STRICT,
         lab("strict", "strict", expected="quiet"),
         Known(("contract/cache_objects", "preload/early")),
         PROMISE_MORE,
         Set("/sys/kernel/mm/transparent_hugepage/enabled", "never"),
-        # Where each page is opened by a mapping, none can be had without one: not no_maps. The
-        # map by which stress_quick/sweep finds owners is larger than what is promised.
+        # Not limits/no_maps: here the library opens each page by a mapping, so without mappings it
+        # gets none. Not stress_quick/sweep: its map of owners is larger than the promised memory.
         Known(("limits/limits", "limits/exhaustion", "limits/refused", "limits/options",
                "limits/no_files", "contract/*", "stress_quick/[!s]*", "preload/*"),
               long_only=True),

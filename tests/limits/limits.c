@@ -128,7 +128,7 @@ static int fill(void)
 	return usual_child(4000);
 }
 
-/* Address space is what the limit counts: 1,500 MiB of 1,953 must be usable in such blocks. */
+/* The limit counts address space: 1,500 MiB of 1,953 must be usable in such blocks. */
 static int many_blocks(size_t size)
 {
 	enum { MANY = 1500 };

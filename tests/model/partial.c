@@ -311,7 +311,7 @@ static void sweep(int cache)
 
 static struct swept left; /* by a thread that never came back from its sweep */
 
-/* When all is freed, each has given its frames back, and only its descriptor is lost. */
+/* When all is freed, each slab has given its frames back, and only its descriptor is lost. */
 static void find_left(void)
 {
 	struct stele_link *link = left.first, *next;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Tests of page/place.c: more than the machine has is refused, unless the system is told to promise
- * everything.
+ * Tests of page/place.c: a request for more memory than the machine has is refused, unless the
+ * system is told to promise everything.
  *
  * Idea      The machine's memory and its policy are made up (-Wl,--wrap), so that nobody has to
  *           change those of this one.
