@@ -53,7 +53,7 @@ bool table_create(void)
 	return cache != NULL;
 }
 
-/* Waits for what kfree_rcu() was given. */
+/* Waits until all entries that kfree_rcu() was given are free. */
 void table_destroy(void)
 {
 	kmem_cache_destroy(cache);

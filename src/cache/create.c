@@ -176,7 +176,7 @@ static void fill_cache(struct kmem_cache *s, const struct request *r, uint32_t a
 	stele_cache_sheaves(s, r->args.sheaf_capacity);
 }
 
-/* A mistake that tests make on purpose: others find it before it is complete. */
+/* A mistake that tests make on purpose: other threads find the cache before it is complete. */
 static void list_half_made(struct kmem_cache *s, const struct request *r)
 {
 	stele_cache_name(s, r->name);

@@ -3,7 +3,7 @@
  * page/large.c - one allocation with frames or areas of its own
  *
  * Idea      Exact frames, where the open areas have them in a row (page/rooms.c). Else, above an
- *           area: whole areas of the same arena, of which only what is touched costs memory. So
+ *           area: whole areas of the same arena, of which only the touched pages cost memory. So
  *           there is no registry of foreign mappings, and nothing to lock. The block owns its last area
  *           as a whole. Limits of address space, core files and mlockall() count all of it. So if
  *           more than a WASTE-th of the block would be lost there, it gets exact frames in areas that

@@ -81,8 +81,8 @@ bool stele_cpus_are_held(void);
  * the mask for stele_os_signals_release(). */
 uint64_t stele_cpus_read_held(void);
 /*
- * cpus_read_unlock() in two steps, for a caller that holds signals back. It lets them in between the two:
- * the second step does the work that was put off, which may wait for long.
+ * cpus_read_unlock() in two steps, for a caller that holds signals back. Between the two the caller
+ * lets signals in: the second step does the work that was put off, which may wait for long.
  */
 void stele_cpus_let_go(void);
 void stele_cpus_catch_up(void);

@@ -94,9 +94,10 @@ void stele_slot_empty(unsigned slot, uint64_t words, uint64_t found[3]);
  */
 bool stele_slot_empty_cold(unsigned slot, void (*each)(unsigned slot, void *arg), void *arg);
 void stele_slot_empty_held(unsigned slot, uint64_t words, uint64_t found[3]);
-/* Adds to @sum what at most @most words of @slot tell, from the offset *@at on, which it moves. True:
- * the last word was among them. From offset 0 and sum 0 on, the sum is another one when a sheaf was
- * used, attached or detached meanwhile; and 0 when the slot has none. */
+/* Adds to @sum at most @most words of @slot, from the offset *@at on, and moves that offset. True:
+ * the last word was among them. A sum over all words, from offset 0 and sum 0 on, differs from an
+ * earlier one if a sheaf was used, attached or detached meanwhile. It is 0 when the slot has no
+ * sheaf. */
 bool stele_slot_sum(unsigned slot, uint32_t *at, unsigned most, uint64_t *sum);
 
 /* The slots' memory, if it is mapped as slots come into use; NULL: all of it is mapped. */

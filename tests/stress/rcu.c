@@ -2,10 +2,10 @@
 /*
  * tests/stress/rcu.c - nothing that a reader holds is freed, whatever else happens
  *
- * Idea      Writers replace what a table publishes and give the old one to one of the calls of
- *           <stele/rcu.h>; its next allocation has another token. Readers look at what they found
- *           for a while: its token must stay. Beside them: a type-stable cache whose
- *           freed objects must keep theirs, caches that come, give and go, shrinking, barriers,
+ * Idea      Writers replace the things that a table publishes, and give each old one to one of the
+ *           calls of <stele/rcu.h>; its next allocation has another token. Readers look for a while
+ *           at the thing that they found: its token must stay. Beside them: a type-stable cache
+ *           whose freed objects must keep theirs, caches that come, give and go, shrinking, barriers,
  *           handlers that give and read, and forks. In debug builds threads are held for a moment
  *           at the named points.
  * Argument  seconds to run.

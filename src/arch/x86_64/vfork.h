@@ -2,8 +2,8 @@
 /*
  * arch/x86_64/vfork.h - vfork(): the return address waits in a register
  *
- * The child's calls overwrite what lies below its caller's frame, so the parent could not find
- * the address on the stack again. It waits in %r9, and the three words of stele_vfork_begin() in %r8,
+ * The child's calls overwrite the stack below its caller's frame, so the parent could not find
+ * the address there again. It waits in %r9, and the three words of stele_vfork_begin() in %r8,
  * %r10 and %rdx: system call 58 keeps these registers. The parent's `ret` is in stele_vfork_parent().
  * The child goes back by a jump (arch/vfork.h); `notrack` lets it land where no endbr64 is.
  */

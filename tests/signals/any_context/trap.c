@@ -65,7 +65,8 @@ void fail_at(int code, const char *file, int line, const char *what)
 	_exit(code);
 }
 
-/* Much time of its own: it goes round and round. Little: it waits, or the machine stood still. */
+/* If the phase has used much CPU time, it goes round and round. If little, it waits, or the machine
+ * stood still. */
 static void on_alarm(int number)
 {
 	struct rusage used;
