@@ -368,7 +368,7 @@ static void the_first_failures_are_told(void **state)
 }
 
 /* A pool or a cache that could not be made leaves nothing behind, whichever step failed. */
-static void what_could_not_be_made_leaves_nothing(void **state)
+static void a_pool_or_cache_that_fails_leaves_nothing(void **state)
 {
 	struct stele_stats before, after;
 	mempool_t *pool = NULL;
@@ -411,7 +411,7 @@ int main(void)
 		TEST(only_calls_from_a_place_fail),
 		TEST(a_resize_that_fails_leaves_all_as_it_was),
 		TEST(the_first_failures_are_told),
-		TEST(what_could_not_be_made_leaves_nothing),
+		TEST(a_pool_or_cache_that_fails_leaves_nothing),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

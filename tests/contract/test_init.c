@@ -121,7 +121,7 @@ static void objects_of_a_cache_are_clear_by_every_call(void **state)
 }
 
 /* The part that a growing allocation gains is new memory, too. */
-static void what_an_allocation_gains_is_clear(void **state)
+static void the_part_that_an_allocation_gains_is_clear(void **state)
 {
 	static const size_t steps[] = {
 		33,   40,    48,    100,   90,	    128,     5000,   4100,
@@ -285,7 +285,7 @@ int main(void)
 		cmocka_unit_test(a_block_of_pages_is_clear),
 		cmocka_unit_test(pages_are_clear),
 		cmocka_unit_test(objects_of_a_cache_are_clear_by_every_call),
-		cmocka_unit_test(what_an_allocation_gains_is_clear),
+		cmocka_unit_test(the_part_that_an_allocation_gains_is_clear),
 		cmocka_unit_test(an_element_beyond_the_reserve_is_clear),
 		cmocka_unit_test(a_freed_object_is_clear_at_once),
 		cmocka_unit_test(an_object_is_cleared_when_its_readers_have_left),

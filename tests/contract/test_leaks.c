@@ -91,7 +91,7 @@ static int make_cache(void **state)
 
 static long lost_before; /* they stay so */
 
-static void nothing_is_lost_of_what_is_freed(void **state)
+static void freed_blocks_are_not_lost(void **state)
 {
 	(void)state;
 	for (int i = 0; i < 100; i++)
@@ -240,7 +240,7 @@ static void an_object_without_access_can_be_in_use(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(nothing_is_lost_of_what_is_freed),
+		cmocka_unit_test(freed_blocks_are_not_lost),
 		cmocka_unit_test(a_lost_object_is_found_with_its_caller),
 		cmocka_unit_test(so_is_each_object_of_a_lost_chain),
 		cmocka_unit_test(objects_that_data_leads_to_are_not_lost),

@@ -94,7 +94,7 @@ static void zeroes_are_zeroes(void **state)
 	}
 }
 
-static void what_rests_is_not_allocated(void **state)
+static void a_block_that_rests_is_not_allocated(void **state)
 {
 	(void)state;
 	for (size_t i = 0; i < SIZES; i++) {
@@ -118,7 +118,7 @@ static void what_rests_is_not_allocated(void **state)
 }
 
 /* Where memory has one node, this is as true of blocks that rest as of those that do not. */
-static void no_other_node_has_what_rests_here(void **state)
+static void no_other_node_gets_a_block_that_rests_here(void **state)
 {
 	(void)state;
 	for (size_t i = 0; i < SIZES; i++) {
@@ -158,7 +158,7 @@ static void a_block_that_changed_rests_with_its_new_size(void **state)
 }
 
 /* This thread's slots, and others that it may have been moved to. */
-static void what_rests_is_bounded_and_goes_when_asked(void **state)
+static void resting_blocks_are_bounded_and_go_when_asked(void **state)
 {
 	enum { MANY = 40 };
 	static void *p[SIZES][MANY];
@@ -283,10 +283,10 @@ int main(void)
 		cmocka_unit_test(a_size_that_comes_back_rests),
 		cmocka_unit_test(a_block_has_exactly_its_pages),
 		cmocka_unit_test(zeroes_are_zeroes),
-		cmocka_unit_test(what_rests_is_not_allocated),
-		cmocka_unit_test(no_other_node_has_what_rests_here),
+		cmocka_unit_test(a_block_that_rests_is_not_allocated),
+		cmocka_unit_test(no_other_node_gets_a_block_that_rests_here),
 		cmocka_unit_test(a_block_that_changed_rests_with_its_new_size),
-		cmocka_unit_test(what_rests_is_bounded_and_goes_when_asked),
+		cmocka_unit_test(resting_blocks_are_bounded_and_go_when_asked),
 		cmocka_unit_test(handlers_threads_and_trims_share_no_block),
 	};
 

@@ -35,7 +35,7 @@ static unsigned moves_up_to(size_t size)
 }
 
 /* A block has an eighth to spare. When it shrinks by half, half of its memory goes back. */
-static void what_is_cut_off_goes_back(void)
+static void the_part_that_is_cut_off_goes_back(void)
 {
 	char *p = malloc(SIZE);
 
@@ -62,6 +62,6 @@ int main(void)
 	CHECK(few <= 30);
 	CHECK(some <= few + 2 * 8);
 	CHECK(many <= some + 2 * 8);
-	what_is_cut_off_goes_back();
+	the_part_that_is_cut_off_goes_back();
 	return 0;
 }

@@ -48,7 +48,7 @@ static void every_call_gives_clear_memory(size_t size)
 }
 
 /* Only init_on_alloc knows the end that the last call asked for. */
-static void what_a_block_gains_is_clear(void)
+static void the_part_that_a_block_gains_is_clear(void)
 {
 	static const size_t steps[] = { 40,    44,	48,	 80,	  60,	   80,
 					1100,  1000,	1100,	 50000,	  49000,   50000,
@@ -76,6 +76,6 @@ int main(void)
 	for (size_t i = 0; i < SIZES * ROUNDS; i++)
 		every_call_gives_clear_memory(sizes[i % (i < 7 * SIZES ? SIZES : 8)]);
 	if (on_alloc && *on_alloc == '1')
-		what_a_block_gains_is_clear();
+		the_part_that_a_block_gains_is_clear();
 	return 0;
 }

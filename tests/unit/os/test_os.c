@@ -72,7 +72,7 @@ static int limit_as_child(void)
 	return left > expected + 16 * MIB || left + 16 * MIB < expected ? 3 : 0;
 }
 
-static void the_address_limit_is_what_is_left_of_it(void **state)
+static void the_address_limit_is_the_room_that_is_left(void **state)
 {
 	struct rlimit limit;
 	int status;
@@ -248,7 +248,7 @@ static const struct CMUnitTest everywhere[] = {
 
 /* Calls that an emulator does not do as a kernel does. */
 static const struct CMUnitTest on_a_kernel[] = {
-	cmocka_unit_test(the_address_limit_is_what_is_left_of_it),
+	cmocka_unit_test(the_address_limit_is_the_room_that_is_left),
 	cmocka_unit_test(the_barrier_works_once_registered),
 	cmocka_unit_test(the_test_signal_comes_and_the_program_keeps_its_handler),
 	cmocka_unit_test(the_priority_is_the_real_time_one),

@@ -90,7 +90,7 @@ static void a_big_block_goes_back_at_once(void **state)
 	assert_true(status("VmSize") <= before + 2048);
 }
 
-static void what_is_in_the_way_of_frames_is_passed_over(void **state)
+static void frames_pass_over_a_mapping_in_the_way(void **state)
 {
 	char *other = map_in_the_way(1, 8192), *p[BLOCKS];
 	uint32_t number = area_of((uintptr_t)other);
@@ -112,7 +112,7 @@ static void what_is_in_the_way_of_frames_is_passed_over(void **state)
 	munmap(other, 8192);
 }
 
-static void what_is_in_the_way_of_a_block_is_passed_over(void **state)
+static void a_block_passes_over_a_mapping_in_the_way(void **state)
 {
 	char *other = map_in_the_way(7, 3 * AREA_SIZE), *p;
 	uint32_t number = area_of((uintptr_t)other);
@@ -287,7 +287,7 @@ static void areas_come_and_go_under_each_others_hands(void **state)
 }
 
 /* Last: the tables do not grow any more after it. */
-static void what_is_in_the_way_of_a_table_is_left_alone(void **state)
+static void a_mapping_in_the_way_of_a_table_is_left_alone(void **state)
 {
 	struct stele_stretch *tags = &stele_tables[TABLE_TAGS];
 	char *other, *p[BLOCKS];
@@ -313,14 +313,14 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		page_test(memory_costs_address_space_in_proportion),
 		page_test(a_big_block_goes_back_at_once),
-		page_test(what_is_in_the_way_of_frames_is_passed_over),
-		page_test(what_is_in_the_way_of_a_block_is_passed_over),
+		page_test(frames_pass_over_a_mapping_in_the_way),
+		page_test(a_block_passes_over_a_mapping_in_the_way),
 		page_test(nor_does_a_block_grow_into_it),
 		page_test(moves_leave_no_mappings_behind),
 		page_test(nor_do_untouched_blocks_that_grow_and_shrink),
 		page_test(freed_blocks_are_found_again_at_once),
 		page_test(areas_come_and_go_under_each_others_hands),
-		page_test(what_is_in_the_way_of_a_table_is_left_alone),
+		page_test(a_mapping_in_the_way_of_a_table_is_left_alone),
 	};
 
 	return small_arena("8g") != 0 || cmocka_run_group_tests(tests, NULL, NULL);

@@ -126,7 +126,7 @@ static void survivors_do_not_hold_the_others(void **state)
 }
 
 /* A program that locks memory wants no page faults when it takes the same again. */
-static void what_is_locked_stays(void **state)
+static void locked_areas_stay(void **state)
 {
 	uint32_t all, later;
 
@@ -193,7 +193,7 @@ static void a_steady_program_makes_no_calls(void **state)
 	assert_true(calls <= 8);
 }
 
-static void what_others_left_can_be_had_again(void **state)
+static void areas_that_others_left_can_be_had_again(void **state)
 {
 	uint32_t number = 100;
 	char *other;
@@ -221,7 +221,7 @@ static void what_others_left_can_be_had_again(void **state)
 }
 
 /* A block's new place that another thread's mapping took away (page/huge.c), and left again. */
-static void what_was_lost_can_be_had_again(void **state)
+static void lost_areas_can_be_had_again(void **state)
 {
 	struct stele_zone *zone = &stele_heap.zones[0];
 	int64_t first = stele_areas_take(zone, 4, 1, true);
@@ -245,12 +245,12 @@ int main(void)
 		page_test(nor_does_one_that_was_never_touched),
 		page_test(nor_do_blocks_of_whole_areas),
 		page_test(survivors_do_not_hold_the_others),
-		page_test(what_is_locked_stays),
+		page_test(locked_areas_stay),
 		page_test(where_memory_is_locked_none_is_mapped_ahead),
 		page_test(a_trim_counts_anew),
 		page_test(a_steady_program_makes_no_calls),
-		page_test(what_others_left_can_be_had_again),
-		page_test(what_was_lost_can_be_had_again),
+		page_test(areas_that_others_left_can_be_had_again),
+		page_test(lost_areas_can_be_had_again),
 	};
 
 	setenv("STELE_DIRTY_MIN", "512k", 1);

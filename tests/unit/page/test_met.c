@@ -167,7 +167,7 @@ static void frames_answer_where_little_is_left(void **state)
 
 /* ---- the system does not unmap ---- */
 
-static void what_cannot_be_unmapped_again_is_open(void **state)
+static void areas_that_cannot_be_unmapped_are_open(void **state)
 {
 	char *other = map_in_the_way(13), *p;
 
@@ -210,7 +210,7 @@ int main(void)
 		page_test(and_where_little_is_left),
 		page_test(and_where_no_more_may_be_locked),
 		page_test(frames_answer_where_little_is_left),
-		page_test(what_cannot_be_unmapped_again_is_open),
+		page_test(areas_that_cannot_be_unmapped_are_open),
 		page_test(nor_is_an_area_lost_that_was_foreign),
 	};
 

@@ -149,7 +149,7 @@ static void freeing_nothing_is_allowed(void **state)
 	assert_null(page_address(NULL));
 }
 
-static void what_is_not_ours_has_no_page(void **state)
+static void a_foreign_address_has_no_page(void **state)
 {
 	int on_stack = 0;
 
@@ -228,7 +228,7 @@ int main(void)
 		page_test(only_empty_places_of_an_array_are_filled),
 		page_test(where_memory_ends_an_array_is_filled_so_far),
 		page_test(freeing_nothing_is_allowed),
-		page_test(what_is_not_ours_has_no_page),
+		page_test(a_foreign_address_has_no_page),
 		page_test(a_wrong_free_is_told_and_does_nothing),
 		page_test(errno_is_left_alone),
 		page_test(no_memory_is_null),

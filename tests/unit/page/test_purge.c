@@ -44,7 +44,7 @@ static void all_of_it_goes_back_when_asked(void **state)
 		assert_int_equal(arena_resident(), 0);
 }
 
-static void what_is_in_use_stays(void **state)
+static void runs_in_use_stay(void **state)
 {
 	struct run *runs[RUNS];
 	size_t page = stele_page_size(), used = 0;
@@ -131,7 +131,7 @@ static unsigned phase(unsigned n)
 	return anew;
 }
 
-static void what_is_wanted_again_stays(void **state)
+static void memory_wanted_again_stays(void **state)
 {
 	(void)state;
 	stele_purge(0);
@@ -176,7 +176,7 @@ static void a_request_to_purge_forgets_what_was_learnt(void **state)
 }
 
 /* The lesson holds while it is used, and for a while. */
-static void what_nobody_wants_fades(void **state)
+static void memory_that_nobody_wants_fades(void **state)
 {
 	uint64_t kept;
 
@@ -274,7 +274,7 @@ static void short_rows_go_in_the_course_of_time(void **state)
 }
 
 /* Locked memory is not given back; to ask with every free would cost a call each time. */
-static void who_is_refused_does_not_insist(void **state)
+static void a_refused_purge_does_not_insist(void **state)
 {
 	struct run *runs[RUNS];
 	double then;
@@ -366,17 +366,17 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		purge_test(free_memory_is_counted_until_it_is_given_back),
 		purge_test(all_of_it_goes_back_when_asked),
-		purge_test(what_is_in_use_stays),
+		purge_test(runs_in_use_stay),
 		purge_test(a_burst_goes_back_while_it_is_freed),
 		purge_test(many_frees_share_a_call),
-		purge_test(what_is_wanted_again_stays),
+		purge_test(memory_wanted_again_stays),
 		purge_test(a_saw_keeps_its_teeth),
 		purge_test(a_request_to_purge_forgets_what_was_learnt),
-		purge_test(what_nobody_wants_fades),
+		purge_test(memory_that_nobody_wants_fades),
 		purge_test(a_lesson_that_purges_confirm_fades_slower),
 		purge_test(one_call_purges_no_more_than_its_share),
 		purge_test(short_rows_go_in_the_course_of_time),
-		purge_test(who_is_refused_does_not_insist),
+		purge_test(a_refused_purge_does_not_insist),
 		purge_test(one_call_gives_a_long_row_back),
 		purge_test(as_much_stays_as_may_stay),
 		purge_test(purged_memory_reads_as_zero_when_it_comes_back),

@@ -75,7 +75,7 @@ static void nor_to_one_who_counts_anew(void **state)
 
 /* As if threads had left a call: after it had purged frames, or returned some, and before it
  * counted them. */
-static void what_was_never_counted_is_mended(void **state)
+static void a_count_that_was_left_wrong_is_mended(void **state)
 {
 	(void)state;
 	stele_purge(0);
@@ -178,7 +178,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		purge_test(nobody_loses_memory_to_the_purger),
 		purge_test(nor_to_one_who_counts_anew),
-		purge_test(what_was_never_counted_is_mended),
+		purge_test(a_count_that_was_left_wrong_is_mended),
 #if STELE_DEBUG
 		purge_test(a_purger_that_stops_holds_nobody_up),
 		purge_test(a_free_looks_at_few_areas),

@@ -168,7 +168,7 @@ static void numbers_without_memory_stand_for_the_nearest(void **state)
 	}
 }
 
-static void what_is_not_ours_is_of_no_node(void **state)
+static void a_foreign_address_is_of_no_node(void **state)
 {
 	int here;
 
@@ -268,7 +268,7 @@ int main(void)
 		TEST(a_block_never_grows_into_another_nodes_memory),
 		TEST(pages_are_of_the_node_asked_for),
 		TEST(numbers_without_memory_stand_for_the_nearest),
-		TEST(what_is_not_ours_is_of_no_node),
+		TEST(a_foreign_address_is_of_no_node),
 		TEST(free_memory_of_all_nodes_goes_back),
 		TEST(areas_are_walked_each_once_from_the_highest),
 		TEST(no_memory_is_out_of_reach_for_being_divided),

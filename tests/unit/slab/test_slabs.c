@@ -254,7 +254,7 @@ static void giving_twice_is_told_and_changes_nothing(void **state)
 }
 
 /* Freed twice; then its slab went, and came to lie a few frames on. The second is not another's. */
-static void what_lies_inside_of_an_object_now_is_not_given(void **state)
+static void an_address_inside_an_object_is_not_given(void **state)
 {
 	uint64_t given[2];
 
@@ -341,7 +341,7 @@ int main(void)
 		slab_test(objects_are_made_with_their_slab_and_unmade_with_it),
 		slab_test(no_frames_means_no_objects_and_no_loss),
 		slab_test(giving_twice_is_told_and_changes_nothing),
-		slab_test(what_lies_inside_of_an_object_now_is_not_given),
+		slab_test(an_address_inside_an_object_is_not_given),
 		slab_test(tidying_keeps_every_slab_and_drops_dead_ones),
 		slab_test(threads_never_share_an_object_and_leave_no_slab),
 	};

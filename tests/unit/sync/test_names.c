@@ -63,7 +63,7 @@ static void threads_that_died_inside_take_no_places(void **state)
 }
 
 /* liburcu's lock may be held there (rcu/rounds.c). */
-static void where_nobody_asks_the_dead_stay(void **state)
+static void dead_names_stay_where_nobody_asks(void **state)
 {
 	static struct names names;
 	static struct name entered[CROWD];
@@ -201,7 +201,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(there_is_a_place_for_each_thread),
 		cmocka_unit_test(threads_that_died_inside_take_no_places),
-		cmocka_unit_test(where_nobody_asks_the_dead_stay),
+		cmocka_unit_test(dead_names_stay_where_nobody_asks),
 		cmocka_unit_test(a_name_that_came_later_is_not_freed_for_an_earlier_one),
 		cmocka_unit_test(a_barrier_waits_for_no_thread_that_is_gone),
 		cmocka_unit_test(a_barrier_gives_up_on_each_name_once),
