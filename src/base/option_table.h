@@ -55,7 +55,7 @@ enum stele_action {
 	STELE_OPTION(abort_on_error, BOOL, 0, 0, 1, \
 		"die after reporting a bad free; otherwise report it and go on") \
 	STELE_OPTION(abort_on_order, BOOL, 0, 0, 1, \
-		"debug builds: die after reporting a lock waited for out of order, or where nothing may") \
+		"debug builds: die after a report of a wait for a lock out of order, or where no call may wait") \
 	STELE_OPTION(arena_size, SIZE, 0, STELE_ARENA_SMALLEST, STELE_ARENA_LARGEST, \
 		"most address space for objects; 0 chooses by the machine") \
 	STELE_OPTION(at_exit_of, INT, 0, 0, 4194304, \
@@ -63,7 +63,7 @@ enum stele_action {
 	STELE_OPTION(barn_max, SIZE, STELE_M(1), 0, STELE_T(1), \
 		"bytes per cache that may rest in barns, between CPUs") \
 	STELE_OPTION(cpu_look, INT, 1000, 0, 3600000, \
-		"ms between looks at slots that nobody uses, whose objects go back; 0 for never") \
+		"ms between looks at slots that no thread uses; their objects go back; 0 for never") \
 	STELE_OPTION(debug, TEXT, 0, 0, 0, \
 		"checks of objects, as the kernel's slab_debug: F Z P U T A O, ',cache', ';' between blocks") \
 	STELE_OPTION(debug_all, BOOL, 0, 0, 1, \
@@ -77,7 +77,7 @@ enum stele_action {
 	STELE_OPTION(fail_fd, INT, 0, 3, 1048576, \
 		"for tools: tell this descriptor of the allocation of fail_nth, and stop") \
 	STELE_OPTION(fail_mempool_alloc, INT, 0, 0, 1000000, \
-		"every so many calls of a mempool's own allocation fail, for tests; 0 for none") \
+		"every N-th call of a mempool's own allocation fails, for tests; 0 for none") \
 	STELE_OPTION(fail_mempool_alloc_bulk, INT, 0, 0, 1000000, \
 		"the same for mempool_alloc_bulk()") \
 	STELE_OPTION(fail_nth, INT, 0, 1, INT32_MAX, \
@@ -121,7 +121,7 @@ enum stele_action {
 	STELE_OPTION(mm_cid, BOOL, 1, 0, 1, \
 		"slots by the kernel's mm_cid where it has one; 0 numbers them by CPU") \
 	STELE_OPTION(nodes, INT, 0, 1, 64, \
-		"for tests: pretend so many memory nodes, slots dealt out to them; 0 takes the machine's") \
+		"for tests: pretend so many memory nodes, and deal the slots out to them; 0: the machine's") \
 	STELE_OPTION(nodes_late, INT, 0, 0, 63, \
 		"for tests: of those pretended, how many have no memory until they are prepared") \
 	STELE_OPTION(nomerge, BOOL, 0, 0, 1, \
@@ -137,11 +137,11 @@ enum stele_action {
 	STELE_OPTION(rcu_delay, INT, 5, 0, 10000, \
 		"milliseconds that memory given to kfree_rcu() may gather before a grace period") \
 	STELE_OPTION(rcu_expedite, SIZE, STELE_K(512), 0, STELE_T(64), \
-		"bytes waiting for a grace period from which on it is asked for at once") \
+		"if so many bytes wait for a grace period, it starts at once") \
 	STELE_OPTION(rcu_max, SIZE, STELE_M(16), 0, STELE_T(64), \
-		"bytes waiting for a grace period from which on callers that may sleep wait for it") \
+		"if so many bytes wait for a grace period, callers that may sleep wait for it, too") \
 	STELE_OPTION(rcu_wait, INT, 1000, 0, 1000000, \
-		"milliseconds for which kfree_rcu() waits at most past rcu_max, per grace period") \
+		"most milliseconds that kfree_rcu() waits per grace period, above rcu_max") \
 	STELE_OPTION(report, TEXT, 0, 0, 0, \
 		"file to which reports of bad frees and faults are added; standard error otherwise") \
 	STELE_OPTION(rseq, TRISTATE, -1, -1, 1, \
