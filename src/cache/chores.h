@@ -62,8 +62,9 @@ void *stele_cache_alloc_short(struct kmem_cache *s, unsigned where,
 
 /* ---- flush.c: empties a cache's slots and barns into its slabs ---- */
 
-/* Every slot and the barns. EFFORT_WAITING: waits for another taker; ordinary threads. Else -EBUSY then;
- * other errors as in stele_pcpu_take_all(). */
+/* Empties every slot and the barns. If another thread takes from slots: EFFORT_WAITING, which is
+ * for ordinary threads, waits for it; any other effort gives -EBUSY. Other errors as in
+ * stele_pcpu_take_all(). */
 int stele_cache_flush(struct kmem_cache *s, enum effort effort);
 /* The same, with all that calls have put off, and tidies the stacks, while no slot goes. Ordinary
  * threads. */

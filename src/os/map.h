@@ -32,9 +32,10 @@ char *stele_os_find_room(size_t size);
 int stele_os_unmap(void *p, size_t size);
 
 /*
- * Moves the pages of [from, from+old) to @to, where [to, to+size) is mapped and size > old. 0: from is
- * not mapped any more, and [to, to+size) is one mapping, in which the bytes beyond @old read as zero.
- * Else @from is as it was: -errno, [to, to+size) is mapped and ours; STELE_OS_TARGET_LOST, it is not.
+ * Moves the pages of [from, from+old) to @to, where [to, to+size) is mapped and size > old.
+ * 0: @from is not mapped any more, and [to, to+size) is one mapping, in which the bytes beyond @old
+ * read as zero. In all other cases @from is as it was. -errno: [to, to+size) is mapped and still
+ * ours. STELE_OS_TARGET_LOST: [to, to+size) is not ours any more.
  */
 #define STELE_OS_TARGET_LOST 1
 int stele_os_move(void *from, size_t old, void *to, size_t size);

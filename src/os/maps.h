@@ -15,7 +15,7 @@ struct stele_mapping {
 	uintptr_t start, end;
 	uint64_t device, inode; /* 0: of no file */
 	bool readable, writable;
-	char name[STELE_MAPPING_NAME]; /* of its path, what follows the last slash */
+	char name[STELE_MAPPING_NAME]; /* the part of its path behind the last slash */
 };
 
 /* Calls @each for every mapping, from the lowest on, until @each answers false. Without /proc there are

@@ -36,8 +36,9 @@ int stele_areas_map(uint32_t first, uint32_t n);
 int stele_areas_probe(uint32_t first, uint32_t n);
 /* Areas that are NEW become BUSY, unless the system refuses. */
 void stele_areas_unmap_new(uint32_t first, uint32_t n);
-/* Something else is mapped in areas that are BUSY: those that follow each other become MET. -EEXIST: they
- * are, or nothing is there any more, and the caller may try again. -ENOMEM: the system refuses to tell. */
+/* Something else is mapped in areas that are BUSY: the first row of such areas becomes MET.
+ * -EEXIST: that is done, or nothing is there any more, and the caller may try again. -ENOMEM: the
+ * system refuses to tell. */
 int stele_areas_mark_met(uint32_t first, uint32_t n);
 
 /* ---- rooms.c ---- */
@@ -92,24 +93,26 @@ static inline bool area_is_mapped(const struct stele_zone *zone, uint32_t number
 /* areas.c: opens some areas of a zone, which are then empty, for any thread; the first one, or -1. */
 int64_t stele_areas_open(struct stele_zone *zone);
 /*
- * rows.c: takes a row of @n whole areas that starts at a multiple of @align, opened as needed, or
- * (ROW_FRESH) mapped anew as one mapping; or the areas [first, first+n), which lie behind a block. The
- * counts are then AREA_HUGE. ROW_ANYWHERE: beside areas that are free SOON, too. The second looks in
- * the zones that @where allows, and waits a little for other threads' areas.
+ * rows.c. The first takes a row of @n whole areas of @zone that starts at a multiple of @align. It
+ * opens closed areas of the row, or (ROW_FRESH) maps the row anew as one mapping. ROW_ANYWHERE: the
+ * row may lie beside areas that are SOON free. The counts are AREA_HUGE afterwards. The second does
+ * so in the zones that @where allows, and waits a little for other threads' areas.
  */
 enum { ROW_FRESH = 1, ROW_ANYWHERE = 2 };
 int64_t stele_areas_take(struct stele_zone *zone, uint32_t n, uint32_t align, unsigned how);
 int64_t stele_areas_find(unsigned where, uint32_t n, uint32_t align, unsigned how);
-/* The lowest row of @n areas that are empty or closed is open and empty afterwards, for any thread: the
- * first one, or -1. */
+/* Opens the lowest row of @n areas that are empty or closed, and leaves it empty to any thread. The
+ * first area of the row, or -1. */
 int64_t stele_areas_open_row(unsigned where, uint32_t n);
+/* Takes the areas [first, first+n), which lie behind a block. The counts are AREA_HUGE then. */
 bool stele_areas_take_at(uint32_t first, uint32_t n);
 /* The same for areas behind a block that is one mapping of its own, which then contains them. */
 bool stele_areas_take_behind(struct run *run, uint32_t n);
-/* Gives areas back that are whole the caller's: open, or (close) unmapped. */
+/* The first gives areas back that are the caller's as a whole, and leaves them open. The second
+ * unmaps them. */
 void stele_areas_return(uint32_t first, uint32_t n);
 bool stele_areas_close(uint32_t first, uint32_t n); /* false: the system refuses; nothing is done */
-/* They are not mapped any more. How many of their frames were dirty. */
+/* Gives back areas that are not mapped any more. How many of their frames were dirty. */
 uint64_t stele_areas_gone(uint32_t first, uint32_t n);
 void stele_areas_lost(uint32_t first, uint32_t n); /* something else may be mapped there */
 /* Frames of areas [first, first+n) that may not read as zero. */
@@ -122,8 +125,8 @@ void stele_areas_close_empty(void);
 bool stele_areas_many(uint64_t kept);
 uint64_t stele_areas_close_some(uint64_t kept);
 void stele_areas_tick(void);
-/* Empty areas, which are SOON, go back by one call, and are let go. They are purged, or (close) unmapped if that
- * leaves no short hole. False: the system refuses. */
+/* Gives a row of empty areas, which are SOON, back by one system call, and lets go of them: purges
+ * the row, or (close) unmaps it if that leaves no short hole. False: the system refuses. */
 bool stele_areas_give_row(uint32_t first, uint32_t n, bool close);
 /* Whether they are a mapping of their own, and a small part of all. */
 bool stele_areas_are_island(uint32_t first, uint32_t n);
@@ -137,11 +140,12 @@ bool stele_areas_busy(void);
  * the last answer of @find: a number, or -1: nothing is there. */
 typedef int64_t zone_find(struct stele_zone *zone, const void *wanted);
 int64_t stele_zones_find(unsigned where, zone_find *find, const void *wanted);
-/* For a call that would answer NULL. Another thread may have areas in its hands that are free but for that:
- * to purge, to open, to close. It gets a few turns to give them back, with a search after each. A thread
- * that never does costs the others these turns. */
+/* For a call that would answer NULL. Another thread may have free areas in its hands, to purge,
+ * open or close them. The call yields to it a few times, and searches again each time. A thread
+ * that never gives its areas back costs the others these turns. */
 int64_t stele_zones_find_late(unsigned where, zone_find *find, const void *wanted);
-void stele_areas_in_hand(int more); /* 1, and -1 afterwards */
+/* Tells the call above that a thread has areas in its hands (1), or has them no more (-1). */
+void stele_areas_in_hand(int more);
 
 /* ---- frames of an area ---- */
 

@@ -176,9 +176,9 @@ void stele_large_free(struct run *run);
 void stele_large_free_later(struct run *run); /* EFFORT_BOUNDED: short, no system call */
 /* Grows or shrinks in place, or (may_move) by moving pages. NULL: not possible, @p untouched. */
 void *stele_large_resize(void *p, size_t bytes, bool may_move);
-/* Grows a block of @old bytes to @bytes within an area: by a small step it gets an eighth to spare, so
- * that a block which grows step by step is copied a bounded number of times for each doubling. Of
- * frames to spare only those cost memory that were dirty. */
+/* The size to which a block of @old bytes grows when it shall have @bytes within an area. If the
+ * step is small, the block gets an eighth to spare, so a block that grows step by step is copied a
+ * bounded number of times for each doubling. Spare frames cost memory only if they were dirty. */
 static inline size_t large_roomy(size_t old, size_t bytes)
 {
 	size_t most = (AREA_FRAMES - 1) * FRAME_SIZE, roomy = bytes + bytes / 8;
@@ -194,7 +194,7 @@ static inline bool large_stays(size_t old, size_t bytes)
 	return bytes <= old && old < AREA_SIZE && bytes >= old - old / 8;
 }
 
-/* What @p can hold when it is large; see stele_usable() in cache/ for all. */
+/* The bytes that a large block can hold; stele_usable() in cache/ is for all sizes. */
 size_t stele_large_usable(const struct run *run);
 
 /* Reports mm_page_alloc and mm_page_free for a run of @bytes. */
@@ -206,7 +206,7 @@ void stele_pages_given(const void *p, size_t bytes);
 /* Returns free frames that were touched to the system until at most @keep_bytes stay. */
 void stele_purge(size_t keep_bytes);
 uint64_t stele_dirty_free(void); /* frames */
-/* Whether more is free than may stay, or time has passed; and a look that purges then. */
+/* Whether more is free than may stay, or time has passed. The second purges in that case. */
 bool stele_purge_is_due(void);
 void stele_purge_due(void);
 /* Starts the heap at the first call. 0 or -ENOMEM. Any context. */
