@@ -7,8 +7,8 @@
  * Kinds     STELE_FAULT_SLAB: objects of caches, kmalloc() up to KMALLOC_MAX_CACHE_SIZE. In the kernel:
  *           failslab. STELE_FAULT_PAGE: alloc_pages() and its kin, and blocks with pages of their own; in
  *           the kernel fail_page_alloc.
- * Never     __GFP_NOFAIL; the _nolock calls; kmem_cache_alloc_from_sheaf() and what fills a sheaf; a
- *           reserve of a mempool; the library's own memory.
+ * Never     __GFP_NOFAIL; the _nolock calls; kmem_cache_alloc_from_sheaf(), and the objects that go
+ *           into such a sheaf; a reserve of a mempool; the library's own memory.
  * Context   choosing, and marking a thread: ordinary threads. Reading the counts, and marking a cache: any.
  * Cost      None while no faults are chosen. While some are, every call takes the slow way.
  * Options   failslab, fail_page_alloc, fail_nth and more set the same from outside (docs/faults.md).
