@@ -165,4 +165,36 @@ static inline struct stele_link *stack_below(void *base, struct stele_link *node
 	return next ? stack_node(base, next) : NULL;
 }
 
+/* ---- a look at all nodes, while no thread changes the stack ---- */
+
+/* The walk keeps a node that it has seen, a later one after each doubling of its steps. So it meets that
+ * node again if the links form a circle. */
+struct stack_walk {
+	uint64_t index, seen, steps;
+};
+
+static inline struct stack_walk stack_walk_from_top(struct stele_stack *stack)
+{
+	return (struct stack_walk){ .index = STELE_STACK_INDEX(load_relaxed(&stack->head)) };
+}
+
+/* NULL: at the end, or in a circle. */
+static inline struct stele_link *stack_walk_node(const struct stack_walk *walk, void *base)
+{
+	return walk->index && walk->index != walk->seen ? stack_node(base, walk->index) : NULL;
+}
+
+static inline void stack_walk_down(struct stack_walk *walk, void *base)
+{
+	walk->steps++;
+	if (!(walk->steps & (walk->steps - 1)))
+		walk->seen = walk->index;
+	walk->index = load_relaxed(&stack_node(base, walk->index)->next);
+}
+
+static inline bool stack_walk_met_a_circle(const struct stack_walk *walk)
+{
+	return walk->index && walk->index == walk->seen;
+}
+
 #endif

@@ -147,6 +147,35 @@ static void no_node_has_two_owners_and_none_is_lost(void **state)
 	assert_int_equal(n, NODES);
 }
 
+static unsigned walk(bool *circle)
+{
+	struct stack_walk at = stack_walk_from_top(&stack);
+	unsigned n = 0;
+
+	for (; stack_walk_node(&at, nodes); stack_walk_down(&at, nodes))
+		n++;
+	*circle = stack_walk_met_a_circle(&at);
+	return n;
+}
+
+static void a_walk_sees_every_node_and_ends_in_a_circle(void **state)
+{
+	bool circle;
+
+	(void)state;
+	assert_int_equal(walk(&circle), 0);
+	assert_false(circle);
+	for (unsigned i = 1; i <= NODES; i++)
+		push(i);
+	assert_int_equal(walk(&circle), NODES);
+	assert_false(circle);
+	for (unsigned i = 1; i <= NODES; i++) {
+		store_relaxed(&nodes[1].link.next, i);
+		assert_true(walk(&circle) >= NODES);
+		assert_true(circle);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -156,6 +185,7 @@ int main(void)
 		cmocka_unit_test_setup(a_head_that_came_back_is_not_the_same_head, setup),
 		cmocka_unit_test_setup(the_tag_wraps_without_touching_the_index, setup),
 		cmocka_unit_test_setup(no_node_has_two_owners_and_none_is_lost, setup),
+		cmocka_unit_test_setup(a_walk_sees_every_node_and_ends_in_a_circle, setup),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
