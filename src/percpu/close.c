@@ -14,6 +14,7 @@
  *           tests/unit/percpu/test_hotplug.c
  */
 #include "percpu/close.h"
+#include "base/valid.h"
 
 bool stele_slot_is_shown(unsigned slot)
 {
@@ -22,11 +23,15 @@ bool stele_slot_is_shown(unsigned slot)
 
 int stele_slot_close(unsigned slot)
 {
-	return close_slot(slot);
+	int error = close_slot(slot);
+
+	STELE_SOUND(stele_slot_valid(slot, true));
+	return error;
 }
 
 void stele_slot_open(unsigned slot)
 {
+	STELE_SOUND(stele_slot_valid(slot, true));
 	open_slot(slot);
 }
 

@@ -114,6 +114,7 @@ static inline void word_fill(_Atomic uint64_t *word, uint64_t value)
 /* ---- the fallback's lock ---- */
 
 #define LINE_GIVEN_UP (1ull << 32)
+#define LINE_LOCK_BITS (LINE_GIVEN_UP | UINT32_MAX)
 
 static inline bool line_trylock(_Atomic uint64_t *lock, uint32_t thread)
 {

@@ -104,6 +104,12 @@ bool stele_slot_sum(unsigned slot, uint32_t *at, unsigned most, uint64_t *sum);
 struct stele_stretch;
 extern struct stele_stretch *stele_slot_room;
 
+/* Returns NULL, or the invariant that is broken (base/valid.h): whether all words of a slot are sheaves or
+ * marks. At any moment. @marked: another thread may be taking, or has left or died while it took. */
+const char *stele_slot_valid(unsigned slot, bool marked);
+/* MAIN, SPARE and RCU of one line, as they are. False: no thread has used the slot yet. */
+bool stele_slot_words(unsigned slot, uint64_t words, uint64_t found[3]);
+
 /* Where slots live; called once by the page floor's start. */
 void stele_pcpu_init(char *slots_base, unsigned slots);
 

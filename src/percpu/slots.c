@@ -17,6 +17,7 @@
  */
 #include "percpu/slots.h"
 #include "arch/rseq.h"
+#include "base/valid.h"
 #include "percpu/percpu.h"
 #include "sync/atomic.h"
 #include "sync/stretch.h"
@@ -73,6 +74,7 @@ static __attribute__((noinline, cold)) void slot_start(unsigned number)
 		stele_node_of_new_slot(number);
 	end = first_use_of_slot(&stele_slots.begun[number], &stele_slots.high);
 	fill(mine, 0, end);
+	STELE_SOUND(stele_slot_valid(number, true));
 	STELE_POINT("slot:fill");
 	show_first(slot_entry(number), slot_unused(), mine);
 }
@@ -251,4 +253,40 @@ bool stele_slot_ready(void)
 	/* ORDER(SLOT_READY) acquire: its words. */
 	return stele_likely(slot_has_sheaves(load_acquire(slot_entry(slot)))) ||
 	       stele_slot_come_up(slot);
+}
+
+/* ---- whether a slot holds together ---- */
+
+/* 0: the slot or the line is being set up; of a spare: there is none. */
+static bool word_is_known(uint64_t word, enum stele_word which, bool marked)
+{
+	if (stele_is_sheaf(word) && word % sizeof(word) == 0)
+		return true;
+	return !word || word == nothing_in(which) || (marked && word == SHEAF_REMOTE);
+}
+
+/* Each word is looked at once, so the answer counts beside threads that use the slot. */
+const char *stele_slot_valid(unsigned slot, bool marked)
+{
+	uint64_t base = slot_memory_begun(slot);
+	uint32_t end = load_relaxed(&stele_slots.high);
+
+	for (uint32_t at = 0; base && at < end; at += STELE_WORDS_SIZE) {
+		for (enum stele_word which = WORD_MAIN; which < WORD_LOCK; which += WORD_SPARE)
+			STELE_HOLDS(word_is_known(load_relaxed(word_at(base, at + which)), which,
+						  marked),
+				    "slot: a word is no sheaf and no mark that it may have");
+		STELE_HOLDS(!(load_relaxed(word_at(base, at + WORD_LOCK)) & ~LINE_LOCK_BITS),
+			    "slot: the lock of a line names no thread");
+	}
+	return NULL;
+}
+
+bool stele_slot_words(unsigned slot, uint64_t words, uint64_t found[3])
+{
+	uint64_t base = slot_memory_begun(slot);
+
+	for (unsigned i = 0; base && i < 3; i++)
+		found[i] = load_relaxed(word_at(base, words + i * WORD_SPARE));
+	return base;
 }
