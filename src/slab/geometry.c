@@ -16,6 +16,7 @@
 #include "percpu/system.h"
 #include "slab/checks.h"
 #include "slab/object.h"
+#include "slab/valid.h"
 #include "sync/mutex.h"
 #include "sync/ranks.h"
 #include "sync/ready.h"
@@ -165,6 +166,7 @@ void stele_slab_boot(struct kmem_cache *s, const char *name, uint32_t size, uint
 	s->refcount = 1;
 	s->is_static = true;
 	stele_slab_geometry(s, size, align, flags);
+	STELE_SOUND(stele_geometry_valid(s));
 }
 
 bool stele_slab_boot_begin(_Atomic uint32_t *ready, bool wait)
