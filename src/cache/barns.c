@@ -14,6 +14,7 @@
  * Tests     tests/model/sheaf.c  tests/unit/cache/test_sheaf.c  tests/contract/test_node.c
  */
 #include "cache/sheaves.h"
+#include "base/valid.h"
 #include "page/where.h"
 #include "percpu/percpu.h"
 #include "slab/slabs.h"
@@ -54,6 +55,16 @@ static void put_filled(struct kmem_cache *s, uint64_t top)
 	put_empty(s, stele_sheaf_flush(s, top));
 }
 
+/* A sheaf that comes from a barn is this thread's: its top, or 0. */
+static uint64_t get_whole(struct kmem_cache *s, struct stele_stack *stack)
+{
+	uint64_t top = barn_get(stack);
+
+	STELE_SOUND(top ? stele_sheaf_frame_valid(s, top) : NULL);
+	(void)s;
+	return top;
+}
+
 /* As it is: nothing is flushed. */
 static void put_whole(struct kmem_cache *s, uint64_t top)
 {
@@ -87,6 +98,7 @@ static uint64_t sort_out(struct kmem_cache *s, uint64_t top)
 
 void stele_sheaf_put(struct kmem_cache *s, uint64_t top, enum effort effort)
 {
+	STELE_SOUND(stele_sheaf_frame_valid(s, top));
 	if (effort == EFFORT_BOUNDED) {
 		put_whole(s, top);
 		return;
@@ -101,14 +113,14 @@ void stele_sheaf_put(struct kmem_cache *s, uint64_t top, enum effort effort)
 
 uint64_t stele_sheaf_get_empty(struct kmem_cache *s)
 {
-	uint64_t top = barn_get(&barn_here(s)->empty);
+	uint64_t top = get_whole(s, &barn_here(s)->empty);
 
 	return top ? top : stele_sheaf_new(s);
 }
 
 static void *barn_take(struct kmem_cache *s, struct barn *barn)
 {
-	uint64_t top = s->capacity ? barn_get(&barn->full) : 0;
+	uint64_t top = s->capacity ? get_whole(s, &barn->full) : 0;
 	void *p;
 
 	if (stele_likely(!top))
@@ -139,7 +151,7 @@ void *stele_barns_take_one(struct kmem_cache *s)
 uint64_t stele_sheaf_get_filled(struct kmem_cache *s)
 {
 	struct barn *barn = barn_here(s);
-	uint64_t top = barn_get(&barn->full);
+	uint64_t top = get_whole(s, &barn->full);
 	uint32_t limit;
 
 	if (top)
@@ -165,7 +177,7 @@ static void flush_stack(struct kmem_cache *s, struct stele_stack *stack)
 {
 	uint64_t top;
 
-	while ((top = barn_get(stack)))
+	while ((top = get_whole(s, stack)))
 		stele_sheaf_dissolve(s, top);
 }
 

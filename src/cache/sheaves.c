@@ -78,37 +78,67 @@ uint64_t stele_sheaf_new(struct kmem_cache *s)
 	return sheaf_bottom(sheaf);
 }
 
-/* Without the entries, which may be wrong by a fault of the program. */
-static const char *is_framed(const struct kmem_cache *s, uint64_t top)
+/* ---- whether a sheaf holds together ---- */
+
+static const struct kmem_cache *cache_of_sheaves(const struct kmem_cache *s)
+{
+	return &sheaf_caches[__builtin_ctz(s->sheaf_size) - 8];
+}
+
+static bool is_object_in_use(const struct kmem_cache *s, const void *p)
+{
+	const struct run *run = stele_run_of(p);
+
+	return run && run->kind == RUN_SLAB && run->cache == s && run_has_object_at(run, p) &&
+	       !object_is_free(run, p);
+}
+
+const char *stele_sheaf_frame_valid(const struct kmem_cache *s, uint64_t top)
 {
 	const struct sheaf *sheaf = sheaf_of(top, s->sheaf_size);
 
 	STELE_HOLDS(top % sizeof(uint64_t) == 0 && sheaf_count(top, s->sheaf_size) <= s->capacity,
 		    "sheaf: the top is outside of the entries");
+	STELE_HOLDS(is_object_in_use(cache_of_sheaves(s), sheaf),
+		    "sheaf: its memory is no sheaf's, or was given back");
 	STELE_HOLDS(!sheaf->bottom, "sheaf: nothing stops a pop at the bottom");
 	STELE_HOLDS(sheaf->entry[s->capacity] == STELE_SHEAF_END,
 		    "sheaf: nothing stops a push at the end");
 	return NULL;
 }
 
+/* A free object that rests in a sheaf is in use as far as its slab knows. */
+static const char *entry_fault(const struct kmem_cache *s, const void *p)
+{
+	const struct run *run = stele_run_of(p);
+
+	if (s->flags & SLAB_RUNS) {
+		STELE_HOLDS(run && run->kind == RUN_LARGE && run->base == (uintptr_t)p &&
+				    run_rests(run),
+			    "sheaf: an entry is no block that rests");
+		return NULL;
+	}
+	STELE_HOLDS(run && run->kind == RUN_SLAB && run->cache == s && run_has_object_at(run, p),
+		    "sheaf: an entry is no object of the cache");
+	STELE_HOLDS(!object_is_free(run, p), "sheaf: an entry is free in its slab as well");
+	return NULL;
+}
+
 const char *stele_sheaf_valid(const struct kmem_cache *s, uint64_t top)
 {
 	const struct sheaf *sheaf = sheaf_of(top, s->sheaf_size);
-	const char *fault = is_framed(s, top);
+	const char *fault = stele_sheaf_frame_valid(s, top);
 
-	for (unsigned i = 0; !fault && i < sheaf_count(top, s->sheaf_size); i++) {
-		const void *p = (const void *)(uintptr_t)sheaf->entry[i];
-		const struct run *run = stele_run_of(p);
-
-		if (!run || run->cache != s || !run_has_object_at(run, p))
-			fault = "sheaf: an entry is no object of the cache";
-	}
+	for (unsigned i = 0; !fault && i < sheaf_count(top, s->sheaf_size); i++)
+		fault = entry_fault(s, (const void *)(uintptr_t)sheaf->entry[i]);
 	return fault;
 }
 
+/* ---- the end of one ---- */
+
 void stele_sheaf_destroy(struct kmem_cache *s, uint64_t top)
 {
-	STELE_SOUND(is_framed(s, top));
+	STELE_SOUND(stele_sheaf_frame_valid(s, top));
 	/* The sheaf was made, so the cache that it comes from is ready. */
 	stele_slabs_give_one(&sheaf_caches[__builtin_ctz(s->sheaf_size) - 8],
 			     sheaf_of(top, s->sheaf_size), EFFORT_USUAL);
@@ -119,6 +149,7 @@ uint64_t stele_sheaf_flush(struct kmem_cache *s, uint64_t top)
 	struct sheaf *sheaf = sheaf_of(top, s->sheaf_size);
 	unsigned n = sheaf_count(top, s->sheaf_size);
 
+	STELE_SOUND(stele_sheaf_frame_valid(s, top));
 	stele_slabs_give(s, sheaf->entry, n);
 	if (n)
 		SHEAF_EVENT(SHEAF_FLUSH, "sheaf_flush", s, sheaf, n);

@@ -93,8 +93,10 @@ void stele_sheaf_dissolve(struct kmem_cache *s, uint64_t top);
 /* MAIN and SPARE of a slot, of which either may be no sheaf. */
 void stele_sheaf_dissolve_both(struct kmem_cache *s, const uint64_t found[2]);
 bool stele_is_sheaf_cache(const struct kmem_cache *s);
-/* Returns NULL, or the invariant that is broken (base/valid.h). The caller has the sheaf in hand. A
- * double free by the program may break it: the slab of an object in it may be gone. */
+/* Each returns NULL, or the invariant that is broken (base/valid.h). The caller has the sheaf in hand.
+ * The frame is all but the entries; debug builds look at it whenever a sheaf goes from hand to hand. A
+ * double free by the program may break the rest: the slab of an object in it may be gone. */
+const char *stele_sheaf_frame_valid(const struct kmem_cache *s, uint64_t top);
 const char *stele_sheaf_valid(const struct kmem_cache *s, uint64_t top);
 /* stele_cache_nodes_make() of the caches that sheaves are of. Ordinary threads. */
 int stele_sheaf_nodes_make(void);

@@ -6,6 +6,7 @@
 #include "page/run.h"
 #include "cache/sheaves.h"
 #include "percpu/step.h"
+#include "slab/object.h"
 
 #include "../unit.h"
 
@@ -180,6 +181,18 @@ static void sheaves_stay_whole_between_threads(void **state)
 	assert_int_equal(n, SHEAVES);
 }
 
+/* In the slab of the object at @p. */
+static void set_free_bit(const void *p, bool is_free)
+{
+	struct run *run = stele_run_of(p);
+	unsigned i = object_number(run, (uintptr_t)p);
+
+	if (is_free)
+		or_relaxed(&run->free[i / 64], 1ull << i % 64);
+	else
+		and_relaxed(&run->free[i / 64], ~(1ull << i % 64));
+}
+
 static void a_broken_sheaf_is_found(void **state)
 {
 	struct kmem_cache *s = kmem_cache_create("broken", 64, 0, SLAB_NO_MERGE, NULL);
@@ -194,6 +207,25 @@ static void a_broken_sheaf_is_found(void **state)
 	sheaf->entry[0] += 8;
 	assert_string_equal(stele_sheaf_valid(s, top + 8),
 			    "sheaf: an entry is no object of the cache");
+	sheaf->entry[0] -= 8;
+	kmem_cache_free(s, p);
+	assert_int_equal(kmem_cache_shrink(s), 0);
+	assert_string_equal(stele_sheaf_valid(s, top + 8),
+			    "sheaf: an entry is no object of the cache");
+	p = kmem_cache_alloc_nolock(s, 0, NUMA_NO_NODE);
+	assert_non_null(p);
+	sheaf->entry[0] = (uintptr_t)p;
+	assert_null(stele_sheaf_valid(s, top + 8));
+	set_free_bit(p, true);
+	assert_string_equal(stele_sheaf_valid(s, top + 8),
+			    "sheaf: an entry is free in its slab as well");
+	set_free_bit(p, false);
+	set_free_bit(sheaf, true);
+	assert_string_equal(stele_sheaf_valid(s, top),
+			    "sheaf: its memory is no sheaf's, or was given back");
+	set_free_bit(sheaf, false);
+	assert_string_equal(stele_sheaf_valid(s, sheaf_bottom(sheaves[0])),
+			    "sheaf: its memory is no sheaf's, or was given back");
 	sheaf->bottom = 1;
 	assert_string_equal(stele_sheaf_valid(s, top), "sheaf: nothing stops a pop at the bottom");
 	sheaf->bottom = 0;
