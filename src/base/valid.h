@@ -9,9 +9,12 @@
  *           the invariant that does not hold, in words. Such a function may walk lists. It reads a
  *           structure that the caller owns, or any when no call is under way: tests ask after a storm,
  *           and a debugger may ask at any stop:
- *                   (gdb) print stele_heap_valid()
- * Main      stele_run_valid(), stele_area_valid(), stele_heap_valid() page/valid.h
- *           stele_slab_valid(), stele_slabs_valid() slab/valid.h  stele_sheaf_valid() cache/sheaves.h
+ *                   (gdb) print stele_caches_valid()
+ * Main      stele_slot_valid() percpu/percpu.h
+ *           stele_run_valid(), stele_area_valid(), stele_heap_valid() page/valid.h
+ *           stele_geometry_valid(), stele_slab_valid(), stele_partial_valid() slab/valid.h
+ *           stele_sheaf_frame_valid(), stele_sheaf_valid() cache/sheaves.h
+ *           stele_cache_valid(), stele_barn_valid(), stele_caches_valid() cache/valid.h
  *           stele_pool_valid() mempool/pool.h
  * Context   any. A failure is one line and abort().
  * Tests     tests/unit/base/test_valid.c

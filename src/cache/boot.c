@@ -8,6 +8,7 @@
  */
 #include "cache/caches.h"
 #include "cache/sheaves.h"
+#include "cache/valid.h"
 #include "slab/chosen.h"
 #include "slab/geometry.h"
 #include "slab/parts.h"
@@ -26,8 +27,10 @@ void stele_cache_boot(struct kmem_cache *s, const char *name, uint32_t size, uin
 void stele_cache_list(struct kmem_cache *row, unsigned n)
 {
 	/* Failed: node 0's serve. */
-	for (unsigned i = 0; i < n; i++)
+	for (unsigned i = 0; i < n; i++) {
+		STELE_SOUND(stele_cache_valid(&row[i]));
 		stele_cache_nodes_make(&row[i]);
+	}
 	stele_sheaf_nodes_make();
 	if (stele_lock(&stele_list_lock) != 0)
 		return;

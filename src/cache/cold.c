@@ -21,6 +21,7 @@
  */
 #include "cache/chores.h"
 #include "base/options.h"
+#include "base/valid.h"
 #include "cache/caches.h"
 #include "cache/rcu.h"
 #include "cache/sheaves.h"
@@ -81,6 +82,8 @@ static void empty_cold(struct kmem_cache *s, void *arg)
 static void empty_some(unsigned slot, void *arg)
 {
 	STELE_POINT("cpus:cold");
+	/* This thread is the taker, so no mark is in the slot. */
+	STELE_SOUND(stele_slot_valid(slot, false));
 	*(bool *)arg = stele_cache_try_some(ROUND_COLD, STEP_CACHES, empty_cold, &slot);
 }
 

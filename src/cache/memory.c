@@ -11,6 +11,7 @@
  */
 #include "cache/caches.h"
 #include "cache/object.h"
+#include "cache/valid.h"
 #include "percpu/percpu.h"
 #include "slab/geometry.h"
 #include "slab/parts.h"
@@ -40,6 +41,8 @@ void stele_cache_free_parts(struct kmem_cache *s)
 {
 	uint64_t words = s->words;
 
+	/* The caller has the cache alone; one that was never filled in has no size. */
+	STELE_SOUND(s->size ? stele_cache_whole(s) : NULL);
 	s->words = s->capacity = 0;
 	stele_cache_nodes_free(s);
 	if (words)

@@ -9,6 +9,7 @@
 #include "cache/caches.h"
 #include "base/options.h"
 #include "cache/sheaves.h"
+#include "cache/valid.h"
 #include "percpu/percpu.h"
 #include "slab/geometry.h"
 
@@ -36,7 +37,7 @@ static void set_barn(struct kmem_cache *s)
 						 (size_t)s->barn_max));
 }
 
-void stele_cache_sheaves(struct kmem_cache *s, unsigned wanted)
+static void set_sheaves(struct kmem_cache *s, unsigned wanted)
 {
 	if (stele_opt.profile == STELE_PROFILE_TINY ||
 	    s->flags & (SLAB_NO_SHEAVES | SLAB_DEBUG_FLAGS))
@@ -47,4 +48,11 @@ void stele_cache_sheaves(struct kmem_cache *s, unsigned wanted)
 	set_sheaf(s, wanted);
 	set_barn(s);
 	stele_slab_facts(s);
+}
+
+/* The cache is complete now. */
+void stele_cache_sheaves(struct kmem_cache *s, unsigned wanted)
+{
+	set_sheaves(s, wanted);
+	STELE_SOUND(stele_cache_valid(s));
 }
