@@ -95,5 +95,6 @@ int main(int argc, char **argv)
 	stele_inject = NULL;
 	stele_stats_read(&stats);
 	printf("%lu jumps, %lu bad frees\n", jumps, stats.reports);
+	rest_must_be_valid();
 	return !jumps || stats.reports;
 }

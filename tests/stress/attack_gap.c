@@ -38,5 +38,6 @@ int main(int argc, char **argv)
 			memset(p, 2, BLOCK);
 		}
 	}
+	must_be_valid();
 	return 0;
 }

@@ -110,6 +110,7 @@ static void child(void)
 	kfree(kmalloc(64, 0)); /* the first call of a slot sets it up */
 	mess();
 	leave_slabs();
+	must_be_valid();
 	_exit(0);
 }
 

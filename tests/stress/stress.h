@@ -26,11 +26,13 @@
 #include <unistd.h>
 
 /* Programs that are built like a user's see nothing of the inside. */
-#if __has_include("slab/valid.h")
-#include "slab/valid.h"
-#define WHAT_IS_BROKEN() stele_slabs_valid()
+#if __has_include("cache/valid.h")
+#include "cache/valid.h"
+#define WHAT_IS_BROKEN() stele_caches_valid()
+#define WHAT_IS_BROKEN_WHERE_THREADS_LEFT() stele_listed_valid()
 #else
 #define WHAT_IS_BROKEN() NULL
+#define WHAT_IS_BROKEN_WHERE_THREADS_LEFT() NULL
 #endif
 
 #define MUST(what) ((what) ? (void)0 : wrong(__FILE__, __LINE__, #what, 0))
@@ -130,13 +132,23 @@ static inline uint64_t bytes_held(void)
 	return stats.slab_bytes + stats.large_bytes + stats.dirty_free_bytes;
 }
 
+static inline void must_be_no_fault(const char *fault)
+{
+	if (fault)
+		wrong(__FILE__, __LINE__, fault, 0);
+}
+
 /* When all threads have ended. */
 static inline void must_be_valid(void)
 {
-	const char *fault = WHAT_IS_BROKEN();
+	must_be_no_fault(WHAT_IS_BROKEN());
+}
 
-	if (fault)
-		wrong(__FILE__, __LINE__, fault, 0);
+/* The same where calls were left in the middle, which may have had frames or a slab in hand: all but
+ * those. */
+static inline void rest_must_be_valid(void)
+{
+	must_be_no_fault(WHAT_IS_BROKEN_WHERE_THREADS_LEFT());
 }
 
 /* Last: steps were made, no bad free was seen, and little is left when nothing is live. */
@@ -145,6 +157,8 @@ static inline int finish(uint64_t left_at_most)
 	struct stele_stats stats;
 	uint64_t held;
 
+	/* With what rests in slots and barns, and without. */
+	must_be_valid();
 	stele_trim(0);
 	stele_stats_read(&stats);
 	held = bytes_held();

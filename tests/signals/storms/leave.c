@@ -291,5 +291,6 @@ int main(int argc, char **argv)
 	printf("%lu sheaves are lost\n", stats.sheaves_out);
 	MUST_FOR(stats.sheaves_out <= 2 * all_events(), stats.sheaves_out);
 	MUST_FOR(stats.reports == 0, stats.reports);
+	rest_must_be_valid();
 	return 0;
 }
