@@ -14,6 +14,15 @@
 #include <stdio.h>
 #include <string.h>
 
+static const struct stele_command *commands;
+static size_t commands_n;
+
+void stele_help_shows(const struct stele_command *shown, size_t n)
+{
+	commands = shown;
+	commands_n = n;
+}
+
 static void print_usage(FILE *f, const char *start, const struct stele_command *c)
 {
 	fprintf(f, "%s stele %s%s%s\n", start, c->name, *c->arguments ? " " : "", c->arguments);
@@ -21,9 +30,9 @@ static void print_usage(FILE *f, const char *start, const struct stele_command *
 
 int stele_usage(const char *command, int status)
 {
-	for (size_t i = 0; i < stele_nr_commands; i++) {
-		if (strcmp(stele_commands[i].name, command) == 0)
-			print_usage(stderr, "usage:", &stele_commands[i]);
+	for (size_t i = 0; i < commands_n; i++) {
+		if (strcmp(commands[i].name, command) == 0)
+			print_usage(stderr, "usage:", &commands[i]);
 	}
 	return status;
 }
@@ -31,10 +40,10 @@ int stele_usage(const char *command, int status)
 static void print_commands(void)
 {
 	puts("Stele: a slab allocator in user space");
-	for (size_t i = 0; i < stele_nr_commands; i++) {
+	for (size_t i = 0; i < commands_n; i++) {
 		putchar('\n');
-		print_usage(stdout, " ", &stele_commands[i]);
-		printf("      %s\n", stele_commands[i].meaning);
+		print_usage(stdout, " ", &commands[i]);
+		printf("      %s\n", commands[i].meaning);
 	}
 	puts("\nrun, slabinfo and leaks: --stats reports at exit how much memory is held; "
 	     "--children\n"
@@ -106,11 +115,11 @@ static void print_markdown(void)
 
 int stele_help_command(const char *name)
 {
-	for (size_t i = 0; i < stele_nr_commands; i++) {
-		if (strcmp(stele_commands[i].name, name) != 0)
+	for (size_t i = 0; i < commands_n; i++) {
+		if (strcmp(commands[i].name, name) != 0)
 			continue;
-		print_usage(stdout, "usage:", &stele_commands[i]);
-		printf("       %s\n", stele_commands[i].meaning);
+		print_usage(stdout, "usage:", &commands[i]);
+		printf("       %s\n", commands[i].meaning);
 		return STELE_DONE;
 	}
 	fprintf(stderr, "stele help: no help on '%s' (see 'stele help')\n", name);

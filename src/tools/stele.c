@@ -18,7 +18,7 @@
 #define STELE_LAUNCH_ARGUMENTS                                                                     \
 	"[--stats] [--children] [--option NAME=VALUE]... [--] PROGRAM [ARGUMENT]..."
 
-const struct stele_command stele_commands[] = {
+static const struct stele_command commands[] = {
 	{ "run", STELE_LAUNCH_ARGUMENTS, "run a program with Stele as its malloc", stele_main_run },
 	{ "slabinfo", STELE_LAUNCH_ARGUMENTS,
 	  "the same, and at its exit write every cache to standard error", stele_main_slabinfo },
@@ -35,7 +35,6 @@ const struct stele_command stele_commands[] = {
 	  stele_main_help },
 	{ "version", "", "the version of this program", stele_main_version },
 };
-const size_t stele_nr_commands = STELE_ARRAY_SIZE(stele_commands);
 
 int stele_main_version(int argc, char **argv)
 {
@@ -60,9 +59,9 @@ static const char *canonical(const char *name)
 
 static const struct stele_command *find_command(const char *name)
 {
-	for (size_t i = 0; i < stele_nr_commands; i++) {
-		if (strcmp(stele_commands[i].name, name) == 0)
-			return &stele_commands[i];
+	for (size_t i = 0; i < STELE_ARRAY_SIZE(commands); i++) {
+		if (strcmp(commands[i].name, name) == 0)
+			return &commands[i];
 	}
 	return NULL;
 }
@@ -72,10 +71,10 @@ static int unknown_command(const char *name)
 	const char *best = NULL;
 	unsigned least = UINT_MAX;
 
-	for (size_t i = 0; i < stele_nr_commands; i++) {
-		unsigned edits = stele_edits(name, strlen(name), stele_commands[i].name);
+	for (size_t i = 0; i < STELE_ARRAY_SIZE(commands); i++) {
+		unsigned edits = stele_edits(name, strlen(name), commands[i].name);
 
-		best = edits < least ? stele_commands[i].name : best;
+		best = edits < least ? commands[i].name : best;
 		least = STELE_MIN(edits, least);
 	}
 	fprintf(stderr, "stele: unknown command '%s'", name);
@@ -98,6 +97,7 @@ int main(int argc, char **argv)
 {
 	const struct stele_command *command;
 
+	stele_help_shows(commands, STELE_ARRAY_SIZE(commands));
 	if (argc < 2) {
 		fputs("stele: no command (see 'stele help')\n", stderr);
 		return STELE_USAGE;

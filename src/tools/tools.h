@@ -36,9 +36,6 @@ struct stele_command {
 	int (*main)(int argc, char **argv);
 };
 
-extern const struct stele_command stele_commands[];
-extern const size_t stele_nr_commands;
-
 int stele_main_doctor(int argc, char **argv);
 int stele_main_help(int argc, char **argv);
 int stele_main_run(int argc, char **argv);
@@ -46,6 +43,9 @@ int stele_main_slabinfo(int argc, char **argv);
 int stele_main_leaks(int argc, char **argv);
 int stele_main_sweep(int argc, char **argv);
 int stele_main_version(int argc, char **argv);
+
+/* What help shows. First of all. */
+void stele_help_shows(const struct stele_command *commands, size_t n);
 
 /* "usage: stele run ..." on standard error; returns @status. */
 int stele_usage(const char *command, int status);
