@@ -91,7 +91,7 @@ typedef unsigned int slab_flags_t;
 #define SLAB_NO_USER_FLAGS ((slab_flags_t)0x00020000u) /* STELE_DEBUG does not add flags */
 #define SLAB_KMALLOC ((slab_flags_t)0x00040000u)       /* one of the kmalloc row */
 #define SLAB_NOLEAKTRACE ((slab_flags_t)0x00080000u)   /* forbids merging, nothing else */
-#define SLAB_DEBUG_OBJECTS ((slab_flags_t)0x00100000u) /* accepted, no effect */
+#define SLAB_DEBUG_OBJECTS ((slab_flags_t)0x00100000u) /* accepted, no effect: a warning */
 
 #define SLAB_DEBUG_FLAGS                                                                           \
 	(SLAB_CONSISTENCY_CHECKS | SLAB_RED_ZONE | SLAB_POISON | SLAB_STORE_USER | SLAB_TRACE)
@@ -400,7 +400,8 @@ static inline STELE_ALLOC_SIZE(1) STELE_MUST_CHECK
 	return kmalloc_node(size, gfp | __GFP_ZERO, node);
 }
 
-/* The _track_caller forms exist for source compatibility: no caller is recorded yet. */
+/* The _track_caller forms exist for source compatibility. SLAB_STORE_USER records the function that calls
+ * them, as with kmalloc(), and not the caller of that function. */
 static inline STELE_ALLOC_SIZE(1) STELE_MUST_CHECK
 	void *kmalloc_track_caller(size_t size, gfp_t gfp)
 {

@@ -228,6 +228,20 @@ static void warn_name(const struct request *r)
 			  r->name, problem);
 }
 
+/* Once. Under the lock. */
+static void warn_flags(const struct request *r)
+{
+	static bool said;
+
+	if (!(r->flags & SLAB_DEBUG_OBJECTS) || said || stele_opt.quiet)
+		return;
+	said = true;
+	stele_say(
+		"stele: kmem_cache_create(%s): SLAB_DEBUG_OBJECTS has no effect; the cache is made "
+		"all the same\n",
+		r->name);
+}
+
 /* Takes the list's lock when a node that got memory meanwhile has what it needs in *memory. */
 static int lock_with_nodes(struct kmem_cache **memory)
 {
@@ -250,6 +264,7 @@ static struct kmem_cache *find_or_make(struct request *r, int *error)
 	*error = lock_with_nodes(&memory);
 	if (!*error) {
 		warn_name(r);
+		warn_flags(r);
 		s = create_locked(r, memory);
 		stele_unlock(&stele_list_lock);
 		*error = s ? 0 : -ENOMEM;

@@ -251,6 +251,21 @@ static void debug_flags_make_a_cache_silently(void **state)
 	kmem_cache_destroy(s[1]);
 }
 
+static void a_flag_without_effect_warns_once(void **state)
+{
+	struct kmem_cache *s[2];
+	struct stderr_text t;
+
+	(void)state;
+	STDERR_OF(&t, s[0] = kmem_cache_create("tracked", 64, 0, SLAB_DEBUG_OBJECTS, NULL));
+	assert_string_equal(t.text, "stele: kmem_cache_create(tracked): SLAB_DEBUG_OBJECTS has no "
+				    "effect; the cache is made all the same\n");
+	STDERR_OF(&t, s[1] = kmem_cache_create("too", 64, 0, SLAB_DEBUG_OBJECTS, NULL));
+	assert_silent(&t);
+	kmem_cache_destroy(s[0]);
+	kmem_cache_destroy(s[1]);
+}
+
 static void the_name_is_copied(void **state)
 {
 	char name[] = "original";
@@ -323,6 +338,7 @@ int main(void)
 		cmocka_unit_test(a_doubtful_name_warns_only),
 		cmocka_unit_test(a_name_is_one_line),
 		cmocka_unit_test(debug_flags_make_a_cache_silently),
+		cmocka_unit_test(a_flag_without_effect_warns_once),
 		cmocka_unit_test(the_name_is_copied),
 		cmocka_unit_test(panic_means_that_no_check_is_needed),
 		cmocka_unit_test(create_without_memory_leaves_nothing_behind),
