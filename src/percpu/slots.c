@@ -286,7 +286,7 @@ bool stele_slot_words(unsigned slot, uint64_t words, uint64_t found[3])
 {
 	uint64_t base = slot_memory_begun(slot);
 
-	for (unsigned i = 0; base && i < 3; i++)
+	for (uint64_t i = 0; base && i < 3; i++)
 		found[i] = load_relaxed(word_at(base, words + i * WORD_SPARE));
 	return base;
 }
