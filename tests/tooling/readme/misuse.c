@@ -185,6 +185,11 @@ static void create_again(void)
 	cache_of("again", 0);
 }
 
+static void create_tracked(void)
+{
+	cache_of("tracked", SLAB_DEBUG_OBJECTS);
+}
+
 static void create_usercopy(void)
 {
 	if (!kmem_cache_create_usercopy("copied", 96, 0, 0, 90, 10, NULL))
@@ -433,6 +438,7 @@ static const struct {
 	{ "create-space", create_space },
 	{ "create-lines", create_lines },
 	{ "create-again", create_again },
+	{ "create-tracked", create_tracked },
 	{ "create-usercopy", create_usercopy },
 	{ "zero-made", zero_made },
 	{ "destroy-live", destroy_live },
