@@ -66,7 +66,7 @@ static void the_set_follows_affinity_where_numbers_do(void **state)
 	assert_int_equal(num_online_cpus(), before);
 }
 
-static void one_taken_down_stays_down_whatever_the_system_has(void **state)
+static void a_slot_taken_down_stays_down_whatever_the_system_has(void **state)
 {
 	unsigned slot = take_mine_down();
 
@@ -135,7 +135,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(the_set_follows_affinity_where_numbers_do),
-		cmocka_unit_test(one_taken_down_stays_down_whatever_the_system_has),
+		cmocka_unit_test(a_slot_taken_down_stays_down_whatever_the_system_has),
 		cmocka_unit_test(the_watcher_comes_and_goes),
 	};
 	/* An emulator has threads of its own, and does not keep to an affinity. */

@@ -111,7 +111,7 @@ static void a_lost_object_is_found_with_its_caller(void **state)
 	lost_before += 3;
 }
 
-static void so_is_each_object_of_a_lost_chain(void **state)
+static void each_object_of_a_lost_chain_is_found(void **state)
 {
 	(void)state;
 	forget_chain();
@@ -174,7 +174,7 @@ static void *hold_one(void *arg)
 	return arg;
 }
 
-static void nor_are_those_of_another_thread(void **state)
+static void objects_that_another_thread_holds_are_not_lost(void **state)
 {
 	pthread_t thread;
 
@@ -242,10 +242,10 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(freed_blocks_are_not_lost),
 		cmocka_unit_test(a_lost_object_is_found_with_its_caller),
-		cmocka_unit_test(so_is_each_object_of_a_lost_chain),
+		cmocka_unit_test(each_object_of_a_lost_chain_is_found),
 		cmocka_unit_test(objects_that_data_leads_to_are_not_lost),
 		cmocka_unit_test(objects_of_other_caches_lead_further),
-		cmocka_unit_test(nor_are_those_of_another_thread),
+		cmocka_unit_test(objects_that_another_thread_holds_are_not_lost),
 		cmocka_unit_test(a_foreign_page_without_access_is_passed_over),
 		cmocka_unit_test(a_vast_mapping_is_looked_at_where_it_was_touched),
 		cmocka_unit_test(an_object_without_access_can_be_in_use),

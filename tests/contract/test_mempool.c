@@ -131,7 +131,7 @@ static void several_come_from_the_reserve_all_or_none(void **state)
 	done_with(pool);
 }
 
-static void its_size_changes_while_elements_are_out(void **state)
+static void a_pool_changes_its_size_while_elements_are_out(void **state)
 {
 	mempool_t *pool = pool_of(8);
 	void *p[400];
@@ -186,7 +186,7 @@ static void each_kind_of_pool_has_its_elements(void **state)
 	kmem_cache_destroy(s);
 }
 
-static void one_that_cannot_be_filled_is_not_made(void **state)
+static void a_pool_that_cannot_be_filled_is_not_made(void **state)
 {
 	mempool_t pool = { 0 };
 
@@ -264,9 +264,9 @@ int main(void)
 		cmocka_unit_test(a_freed_element_replaces_a_lent_one),
 		cmocka_unit_test(a_pool_of_no_elements_still_serves),
 		cmocka_unit_test(several_come_from_the_reserve_all_or_none),
-		cmocka_unit_test(its_size_changes_while_elements_are_out),
+		cmocka_unit_test(a_pool_changes_its_size_while_elements_are_out),
 		cmocka_unit_test(each_kind_of_pool_has_its_elements),
-		cmocka_unit_test(one_that_cannot_be_filled_is_not_made),
+		cmocka_unit_test(a_pool_that_cannot_be_filled_is_not_made),
 		cmocka_unit_test(a_thread_without_time_is_late),
 		cmocka_unit_test(failures_on_purpose_use_the_reserve),
 	};

@@ -134,7 +134,7 @@ static void fork_a_waiter(int flags, bool asleep)
 	done_with(forked_pool);
 }
 
-static void so_has_a_thread_that_was_waiting(void **state)
+static void a_waiter_that_forks_is_served_in_both_processes(void **state)
 {
 	(void)state;
 	fork_a_waiter(0, true);
@@ -155,7 +155,7 @@ static void fork_at_point(const char *point)
 	}
 }
 
-static void and_a_thread_that_was_about_to_wait(void **state)
+static void a_thread_that_forks_before_it_sleeps_is_served_in_both_processes(void **state)
 {
 	static const char *const points[] = { "mempool:comes", "mempool:waits" };
 
@@ -215,7 +215,7 @@ static bool fork_one_who_is_served(void)
 	return forked != -1;
 }
 
-static void and_a_thread_that_was_being_served(void **state)
+static void a_waiter_that_forks_while_served_is_served_in_both_processes(void **state)
 {
 	struct sigaction action = { .sa_handler = just_fork };
 
@@ -234,10 +234,10 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(the_child_of_a_fork_has_the_pool_to_itself),
 		cmocka_unit_test(the_child_of_a_fork_may_end_the_pool),
-		cmocka_unit_test(so_has_a_thread_that_was_waiting),
+		cmocka_unit_test(a_waiter_that_forks_is_served_in_both_processes),
 #if STELE_DEBUG
-		cmocka_unit_test(and_a_thread_that_was_about_to_wait),
-		cmocka_unit_test(and_a_thread_that_was_being_served),
+		cmocka_unit_test(a_thread_that_forks_before_it_sleeps_is_served_in_both_processes),
+		cmocka_unit_test(a_waiter_that_forks_while_served_is_served_in_both_processes),
 #endif
 	};
 

@@ -256,7 +256,7 @@ static void bad_pointers_are_reported_by_name(void **state)
 	kfree(p);
 }
 
-static void given_twice_is_reported(void **state)
+static void an_object_given_twice_is_reported(void **state)
 {
 	struct item *p = kmem_cache_alloc(cache, 0);
 	struct kvfree_rcu_head *large = kmalloc(200000, GFP_KERNEL), *between;
@@ -467,7 +467,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test(without_sheaves_only_the_head_is_written),
 		cmocka_unit_test(without_memory_for_a_sheaf_the_object_waits_all_the_same),
 		cmocka_unit_test(bad_pointers_are_reported_by_name),
-		cmocka_unit_test(given_twice_is_reported),
+		cmocka_unit_test(an_object_given_twice_is_reported),
 		cmocka_unit_test(waiting_bytes_are_counted),
 		cmocka_unit_test(a_large_block_that_was_given_is_not_freed_by_hand),
 		cmocka_unit_test(given_twice_without_sheaves_is_reported_and_ends),

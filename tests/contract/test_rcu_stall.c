@@ -82,7 +82,7 @@ static void a_destructor_that_waited_itself_is_waited_for(void **state)
 	kmem_cache_destroy(s);
 }
 
-static void nor_where_no_other_thread_can_be_made(void **state)
+static void where_no_thread_can_be_made_a_stalled_destructor_stops_no_other(void **state)
 {
 	(void)state;
 	no_threads = true;
@@ -188,7 +188,8 @@ int main(void)
 		cmocka_unit_test_setup(a_round_of_a_waiter_that_stalls_stops_no_other, each),
 		cmocka_unit_test_setup(a_destructor_that_stalls_stops_no_other, each),
 		cmocka_unit_test_setup(a_destructor_that_waited_itself_is_waited_for, each),
-		cmocka_unit_test_setup(nor_where_no_other_thread_can_be_made, each),
+		cmocka_unit_test_setup(
+			where_no_thread_can_be_made_a_stalled_destructor_stops_no_other, each),
 		cmocka_unit_test_setup(several_that_stall_stop_no_other, each),
 		cmocka_unit_test_setup(a_runner_serves_whatever_a_late_thread_said, each),
 	};

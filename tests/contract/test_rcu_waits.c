@@ -97,7 +97,7 @@ static void destroy_inner(void *object)
 }
 
 /* It is put off while all caches are walked, and waits for readers after that. */
-static void so_can_one_whose_destructor_does(void **state)
+static void a_thread_whose_destructor_destroys_a_cache_can_be_interrupted(void **state)
 {
 	struct kmem_cache_args args = { .dtor = destroy_inner };
 	struct kmem_cache *outer = kmem_cache_create("outer", 64, &args, SLAB_NO_MERGE);
@@ -249,7 +249,8 @@ int main(int argc, char **argv)
 {
 	static const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup(a_thread_that_destroys_a_cache_can_be_interrupted, each),
-		cmocka_unit_test_setup(so_can_one_whose_destructor_does, each),
+		cmocka_unit_test_setup(
+			a_thread_whose_destructor_destroys_a_cache_can_be_interrupted, each),
 		cmocka_unit_test_setup(a_thread_that_is_online_is_taken_offline_for_the_wait, each),
 		cmocka_unit_test_setup(a_thread_that_leaves_while_it_destroys_stops_nobody, each),
 		cmocka_unit_test_setup(a_cancelled_thread_comes_back_from_all_of_it, each),

@@ -105,7 +105,7 @@ static void a_freed_object_keeps_its_contents_while_a_reader_looks(void **state)
 		assert_false(of_cache(object[i]));
 }
 
-static void others_do_not_get_the_memory_while_a_reader_looks(void **state)
+static void other_caches_do_not_get_the_memory_while_a_reader_looks(void **state)
 {
 	void *others[500];
 
@@ -224,7 +224,7 @@ static void a_checked_slab_that_stays_is_checked_and_used(void **state)
 	kmem_cache_destroy(s);
 }
 
-static void it_is_never_merged(void **state)
+static void a_type_stable_cache_is_never_merged(void **state)
 {
 	struct kmem_cache *a = kmem_cache_create("ts-a", 96, NULL, SLAB_TYPESAFE_BY_RCU);
 	struct kmem_cache *b = kmem_cache_create("ts-b", 96, NULL, SLAB_TYPESAFE_BY_RCU);
@@ -467,15 +467,15 @@ int main(int argc, char **argv)
 		cmocka_unit_test(both_names_are_one_flag),
 		cmocka_unit_test_setup_teardown(
 			a_freed_object_keeps_its_contents_while_a_reader_looks, make, end),
-		cmocka_unit_test_setup_teardown(others_do_not_get_the_memory_while_a_reader_looks,
-						make, end),
+		cmocka_unit_test_setup_teardown(
+			other_caches_do_not_get_the_memory_while_a_reader_looks, make, end),
 		cmocka_unit_test_setup_teardown(an_object_is_reusable_at_once, make, end),
 		cmocka_unit_test_setup_teardown(shrink_does_not_wait_and_says_that_no_slab_is_left,
 						make, end),
 		cmocka_unit_test(a_slab_that_is_being_ended_is_not_left),
 		cmocka_unit_test_setup_teardown(explicit_zeroing_zeroes, make, end),
 		cmocka_unit_test(a_checked_slab_that_stays_is_checked_and_used),
-		cmocka_unit_test(it_is_never_merged),
+		cmocka_unit_test(a_type_stable_cache_is_never_merged),
 		cmocka_unit_test(a_free_pointer_offset_is_accepted_inside_the_object),
 		cmocka_unit_test(constructors_run_once_and_destructors_after_readers),
 		cmocka_unit_test(destroy_waits_for_readers),

@@ -73,7 +73,7 @@ static void the_vector_is_found_as_the_kernel_left_it(void **state)
 	same_in_child(nothing);
 }
 
-static void and_where_the_stack_was_written_over(void **state)
+static void the_vector_is_found_where_the_program_wrote_over_its_arguments(void **state)
 {
 	(void)state;
 	same_in_child(arguments_do_not_end);
@@ -86,7 +86,7 @@ int main(int argc, char **argv, char **envp)
 {
 	static const struct CMUnitTest tests[] = {
 		cmocka_unit_test(the_vector_is_found_as_the_kernel_left_it),
-		cmocka_unit_test(and_where_the_stack_was_written_over),
+		cmocka_unit_test(the_vector_is_found_where_the_program_wrote_over_its_arguments),
 	};
 
 	count = argc;

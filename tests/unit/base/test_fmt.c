@@ -201,7 +201,7 @@ static void text_at_exit_survives_a_program_that_closed_stderr(void **state)
 }
 
 /* As a daemon closes all that it has, and opens its files. The one before has kept a descriptor. */
-static void but_not_into_a_file_that_has_its_number_by_then(void **state)
+static void no_text_goes_into_a_file_that_took_the_kept_descriptor(void **state)
 {
 	FILE *file = tmpfile();
 	int old = dup(STDERR_FILENO), taken = 0;
@@ -262,7 +262,7 @@ int main(void)
 		cmocka_unit_test(long_message_still_ends_its_line),
 		/* Last: it keeps a text for good. */
 		cmocka_unit_test(text_at_exit_survives_a_program_that_closed_stderr),
-		cmocka_unit_test(but_not_into_a_file_that_has_its_number_by_then),
+		cmocka_unit_test(no_text_goes_into_a_file_that_took_the_kept_descriptor),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -77,7 +77,7 @@ static void jump_once(const char *point)
 }
 
 /* A handler that does not come back strikes just when the line is crossed. */
-static void others_go_on_where_a_thread_left(void **state)
+static void other_threads_go_on_where_a_thread_left(void **state)
 {
 	static volatile unsigned at;
 
@@ -183,7 +183,7 @@ int main(void)
 		cmocka_unit_test(resting_objects_go_when_the_program_shrinks),
 		cmocka_unit_test(nothing_in_use_is_lost),
 #if STELE_DEBUG
-		cmocka_unit_test(others_go_on_where_a_thread_left),
+		cmocka_unit_test(other_threads_go_on_where_a_thread_left),
 		cmocka_unit_test(a_round_outlasts_the_end_of_the_one_before),
 #endif
 	};

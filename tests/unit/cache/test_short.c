@@ -64,13 +64,13 @@ static void one_size_after_the_other(bool shuffled)
 	}
 }
 
-static void another_size_finds_room(void **state)
+static void memory_freed_by_one_size_serves_another(void **state)
 {
 	(void)state;
 	one_size_after_the_other(false);
 }
 
-static void so_it_does_after_frees_in_any_order(void **state)
+static void memory_freed_in_any_order_serves_another_size(void **state)
 {
 	(void)state;
 	one_size_after_the_other(true);
@@ -124,8 +124,8 @@ static void a_sweep_spares_objects_in_use(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(another_size_finds_room),
-		cmocka_unit_test(so_it_does_after_frees_in_any_order),
+		cmocka_unit_test(memory_freed_by_one_size_serves_another),
+		cmocka_unit_test(memory_freed_in_any_order_serves_another_size),
 		cmocka_unit_test(pages_find_room),
 		cmocka_unit_test(a_sweep_spares_objects_in_use),
 	};

@@ -58,7 +58,7 @@ static void callers_are_found_the_nearest_first(void **state)
 	assert_true(lies_in(stack[1], outer));
 }
 
-static void no_more_than_asked_for(void **state)
+static void a_stack_has_no_more_callers_than_asked_for(void **state)
 {
 	(void)state;
 	outer(1);
@@ -130,7 +130,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(callers_are_found_the_nearest_first),
-		cmocka_unit_test(no_more_than_asked_for),
+		cmocka_unit_test(a_stack_has_no_more_callers_than_asked_for),
 		cmocka_unit_test(wild_words_on_the_stack_do_no_harm),
 		cmocka_unit_test(a_shorter_stack_may_have_a_guard_where_a_longer_one_was),
 	};

@@ -129,7 +129,7 @@ static void a_block_passes_over_a_mapping_in_the_way(void **state)
 	munmap(other, 3 * AREA_SIZE);
 }
 
-static void nor_does_a_block_grow_into_it(void **state)
+static void a_block_does_not_grow_into_a_mapping_in_the_way(void **state)
 {
 	char *p = take(4 * MIB), *other, *q;
 	uint32_t behind = area_of((uintptr_t)p) + 2;
@@ -186,7 +186,7 @@ static void moves_leave_no_mappings_behind(void **state)
 }
 
 /* Blocks that grow and shrink, a page at either end of which is touched. Some are replaced. */
-static void nor_do_untouched_blocks_that_grow_and_shrink(void **state)
+static void blocks_that_grow_and_shrink_leave_no_mappings_behind(void **state)
 {
 	enum { MIXED = 300 };
 	static char *p[MIXED];
@@ -315,9 +315,9 @@ int main(void)
 		page_test(a_big_block_goes_back_at_once),
 		page_test(frames_pass_over_a_mapping_in_the_way),
 		page_test(a_block_passes_over_a_mapping_in_the_way),
-		page_test(nor_does_a_block_grow_into_it),
+		page_test(a_block_does_not_grow_into_a_mapping_in_the_way),
 		page_test(moves_leave_no_mappings_behind),
-		page_test(nor_do_untouched_blocks_that_grow_and_shrink),
+		page_test(blocks_that_grow_and_shrink_leave_no_mappings_behind),
 		page_test(freed_blocks_are_found_again_at_once),
 		page_test(areas_come_and_go_under_each_others_hands),
 		page_test(a_mapping_in_the_way_of_a_table_is_left_alone),

@@ -89,13 +89,13 @@ static void a_burst_leaves_no_address_space_behind(void **state)
 	assert_true(sixteen <= MOST / 4 && sixteen <= 16 * one);
 }
 
-static void nor_does_one_that_was_never_touched(void **state)
+static void an_untouched_burst_leaves_no_address_space_behind(void **state)
 {
 	(void)state;
 	calls_for(MOST / 4, false);
 }
 
-static void nor_do_blocks_of_whole_areas(void **state)
+static void blocks_of_whole_areas_leave_no_address_space_behind(void **state)
 {
 	(void)state;
 	stele_purge(0);
@@ -242,8 +242,8 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		page_test(a_burst_leaves_no_address_space_behind),
-		page_test(nor_does_one_that_was_never_touched),
-		page_test(nor_do_blocks_of_whole_areas),
+		page_test(an_untouched_burst_leaves_no_address_space_behind),
+		page_test(blocks_of_whole_areas_leave_no_address_space_behind),
 		page_test(survivors_do_not_hold_the_others),
 		page_test(locked_areas_stay),
 		page_test(where_memory_is_locked_none_is_mapped_ahead),

@@ -119,7 +119,7 @@ static void a_free_in_any_order_costs_less_than_a_call(void **state)
 }
 
 /* A row of frames lies in two areas or three, which others share. Each area has one call at least. */
-static void one_of_a_row_costs_little_more(void **state)
+static void a_free_of_a_row_of_frames_costs_little_more(void **state)
 {
 	(void)state;
 	assert_true(calls_in_any_order(400, BLOCK_AND_MORE, 1) < 400 * 3 / 2);
@@ -130,7 +130,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		page_test(a_free_in_any_order_costs_less_than_a_call),
-		page_test(one_of_a_row_costs_little_more),
+		page_test(a_free_of_a_row_of_frames_costs_little_more),
 	};
 
 	return small_arena("32g") != 0 || cmocka_run_group_tests(tests, NULL, NULL);

@@ -130,7 +130,7 @@ static void growing_in_place_keeps_the_contents(void **state)
 	give_back(huge);
 }
 
-static void a_block_in_the_way_makes_it_move_or_fail(void **state)
+static void a_block_in_the_way_makes_a_resize_move_or_fail(void **state)
 {
 	char *p = alloc(2 * MIB, 1, false), *wall = alloc(2 * MIB, 1, false), *moved;
 
@@ -268,7 +268,7 @@ int main(void)
 		page_test(too_much_is_refused),
 		page_test(shrinking_gives_the_tail_back),
 		page_test(growing_in_place_keeps_the_contents),
-		page_test(a_block_in_the_way_makes_it_move_or_fail),
+		page_test(a_block_in_the_way_makes_a_resize_move_or_fail),
 		page_test(memory_left_by_a_move_is_clean_where_it_says_so),
 		page_test(frames_cut_off_do_not_come_back_as_clean),
 		page_test(a_failed_resize_leaves_everything),

@@ -126,7 +126,7 @@ static void each_frame_leads_to_a_block_that_was_cut_short(void **state)
 	give_back(p);
 }
 
-static void it_grows_in_place_while_frames_behind_are_free(void **state)
+static void a_large_block_grows_in_place_while_frames_behind_are_free(void **state)
 {
 	char *p;
 
@@ -142,7 +142,7 @@ static void it_grows_in_place_while_frames_behind_are_free(void **state)
 	give_back(p);
 }
 
-static void it_is_copied_once_and_then_moves_by_pages(void **state)
+static void a_large_block_is_copied_once_and_then_moves_by_pages(void **state)
 {
 	char *p, *wall, *moved;
 
@@ -204,7 +204,7 @@ static void a_block_that_fills_its_areas_gets_them_whole(void **state)
 }
 
 /* The lowest closed areas in a row serve, though others behind them are in use. */
-static void it_is_opened_in_the_lowest_hole(void **state)
+static void a_large_block_is_opened_in_the_lowest_hole(void **state)
 {
 	struct stele_zone *zone = &stele_heap.zones[0];
 	int64_t wall[3];
@@ -262,11 +262,11 @@ int main(void)
 		page_test(a_zeroed_block_is_zero_where_another_was),
 		page_test(a_zeroed_block_touches_no_frame_that_is_clean),
 		page_test(each_frame_leads_to_a_block_that_was_cut_short),
-		page_test(it_grows_in_place_while_frames_behind_are_free),
-		page_test(it_is_copied_once_and_then_moves_by_pages),
+		page_test(a_large_block_grows_in_place_while_frames_behind_are_free),
+		page_test(a_large_block_is_copied_once_and_then_moves_by_pages),
 		page_test(first_blocks_leave_no_tails),
 		page_test(a_block_that_fills_its_areas_gets_them_whole),
-		page_test(it_is_opened_in_the_lowest_hole),
+		page_test(a_large_block_is_opened_in_the_lowest_hole),
 		page_test(replacing_blocks_leaves_few_holes),
 	};
 

@@ -122,7 +122,7 @@ static void a_block_answers_where_no_memory_is_left(void **state)
 	a_block_answers(0);
 }
 
-static void and_where_little_is_left(void **state)
+static void a_block_answers_where_little_memory_is_left(void **state)
 {
 	(void)state;
 	for (size_t areas = 1; areas < 16; areas++)
@@ -130,7 +130,7 @@ static void and_where_little_is_left(void **state)
 }
 
 /* The system's own error for a program that may lock no more memory. */
-static void and_where_no_more_may_be_locked(void **state)
+static void a_block_answers_where_no_more_may_be_locked(void **state)
 {
 	char *other = map_in_the_way(40);
 
@@ -183,7 +183,7 @@ static void areas_that_cannot_be_unmapped_are_open(void **state)
 	end(other);
 }
 
-static void nor_is_an_area_lost_that_was_foreign(void **state)
+static void an_area_that_was_foreign_is_not_lost(void **state)
 {
 	char *other = map_in_the_way(2), *p = take(4 * AREA_SIZE);
 
@@ -207,11 +207,11 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		page_test(a_block_answers_where_no_memory_is_left),
-		page_test(and_where_little_is_left),
-		page_test(and_where_no_more_may_be_locked),
+		page_test(a_block_answers_where_little_memory_is_left),
+		page_test(a_block_answers_where_no_more_may_be_locked),
 		page_test(frames_answer_where_little_is_left),
 		page_test(areas_that_cannot_be_unmapped_are_open),
-		page_test(nor_is_an_area_lost_that_was_foreign),
+		page_test(an_area_that_was_foreign_is_not_lost),
 	};
 
 	return small_arena("128m") != 0 || cmocka_run_group_tests(tests, NULL, NULL);

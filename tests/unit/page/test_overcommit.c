@@ -50,7 +50,7 @@ static void more_than_the_machine_has_is_refused(void **state)
 	}
 }
 
-static void unless_the_system_promises_everything(void **state)
+static void a_system_that_promises_everything_grants_more_than_it_has(void **state)
 {
 	(void)state;
 	policy = STELE_OS_OVERCOMMIT_ALWAYS;
@@ -70,7 +70,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		page_test(more_than_the_machine_has_is_refused),
-		page_test(unless_the_system_promises_everything),
+		page_test(a_system_that_promises_everything_grants_more_than_it_has),
 		page_test(the_policy_is_read),
 	};
 

@@ -29,7 +29,7 @@ static void free_memory_is_counted_until_it_is_given_back(void **state)
 	assert_int_equal(dirty_by_counting(), 0);
 }
 
-static void all_of_it_goes_back_when_asked(void **state)
+static void all_free_memory_goes_back_when_asked(void **state)
 {
 	struct run *runs[RUNS];
 
@@ -365,7 +365,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		purge_test(free_memory_is_counted_until_it_is_given_back),
-		purge_test(all_of_it_goes_back_when_asked),
+		purge_test(all_free_memory_goes_back_when_asked),
 		purge_test(runs_in_use_stay),
 		purge_test(a_burst_goes_back_while_it_is_freed),
 		purge_test(many_frees_share_a_call),

@@ -60,7 +60,7 @@ static void nobody_loses_memory_to_the_purger(void **state)
 
 /* Each purge counts anew, while other threads stand anywhere. The count is right again once all
  * are still. */
-static void nor_to_one_who_counts_anew(void **state)
+static void nobody_loses_memory_to_a_purge_that_counts_anew(void **state)
 {
 	(void)state;
 	kept = false;
@@ -177,7 +177,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		purge_test(nobody_loses_memory_to_the_purger),
-		purge_test(nor_to_one_who_counts_anew),
+		purge_test(nobody_loses_memory_to_a_purge_that_counts_anew),
 		purge_test(a_count_that_was_left_wrong_is_mended),
 #if STELE_DEBUG
 		purge_test(a_purger_that_stops_holds_nobody_up),

@@ -124,7 +124,7 @@ static void *only_take_and_return(void *arg)
 	return NULL;
 }
 
-static void so_it_is_after_threads_met(void **state)
+static void a_free_row_is_found_after_threads_met(void **state)
 {
 	(void)state;
 	meet_inside_steps(true);
@@ -208,7 +208,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		page_test(classes_follow_each_other),
 		page_test(a_free_row_is_found),
-		page_test(so_it_is_after_threads_met),
+		page_test(a_free_row_is_found_after_threads_met),
 		page_test(the_cost_does_not_grow_with_the_heap),
 	};
 

@@ -233,7 +233,7 @@ static void locks_of_another_thread_do_not_count(void **state)
 	assert_nothing_said();
 }
 
-static void more_locks_than_there_is_room_for(void **state)
+static void locks_beyond_the_room_cause_no_wrong_report(void **state)
 {
 	static struct stele_mutex many[100];
 
@@ -454,7 +454,7 @@ static int run_debug_tests(void)
 		cmocka_unit_test(waiting_where_nothing_may_is_told),
 		cmocka_unit_test(trying_and_starting_may_be_anywhere),
 		cmocka_unit_test(a_call_that_was_left_is_over),
-		cmocka_unit_test(more_locks_than_there_is_room_for),
+		cmocka_unit_test(locks_beyond_the_room_cause_no_wrong_report),
 	};
 	const struct CMUnitTest native[] = {
 		cmocka_unit_test(a_child_holds_nothing_of_other_threads),

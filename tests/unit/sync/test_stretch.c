@@ -32,7 +32,7 @@ static int end(void **state)
 	return munmap(s.start, ROOM + STELE_MAP_UNIT);
 }
 
-static void it_grows_to_what_is_needed_and_no_further_than_its_room(void **state)
+static void a_mapping_grows_as_needed_and_no_further_than_its_room(void **state)
 {
 	(void)state;
 	for (size_t need = 1; need <= ROOM; need += 3 * STELE_MAP_UNIT / 2) {
@@ -84,7 +84,7 @@ static void nobody_is_refused_while_there_is_room(void **state)
 	assert_int_equal(wrong, 0);
 }
 
-static void a_mapping_in_the_way_ends_it_unharmed(void **state)
+static void a_mapping_in_the_way_ends_a_stretch_unharmed(void **state)
 {
 	char *other = mmap(s.start + 4 * STELE_MAP_UNIT, STELE_MAP_UNIT, PROT_READ | PROT_WRITE,
 			   MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
@@ -103,10 +103,11 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(
-			it_grows_to_what_is_needed_and_no_further_than_its_room, begin, end),
+			a_mapping_grows_as_needed_and_no_further_than_its_room, begin, end),
 		cmocka_unit_test_setup_teardown(a_mapping_that_was_not_noted_is_found, begin, end),
 		cmocka_unit_test_setup_teardown(nobody_is_refused_while_there_is_room, begin, end),
-		cmocka_unit_test_setup_teardown(a_mapping_in_the_way_ends_it_unharmed, begin, end),
+		cmocka_unit_test_setup_teardown(a_mapping_in_the_way_ends_a_stretch_unharmed, begin,
+						end),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
