@@ -47,7 +47,7 @@
 
 static FILE *port;
 
-/* ---- the house ---- */
+/* ---- the file systems ---- */
 
 /* Not over /tmp: the programs may be there. All of the root is memory anyway. */
 static void mount_all(void)

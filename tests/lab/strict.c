@@ -2,7 +2,7 @@
 /*
  * tests/lab/strict.c - a system that promises no memory it does not have (overcommit_memory=2)
  *
- * Idea      First that the weather is real: more than the whole promise is refused. Then the
+ * Idea      First the test proves the policy: more than the whole promise is refused. Then the
  *           library works, is refused when the promise is used up, works again, and holds nothing
  *           at the end. How much of the promise it keeps then is told, not judged.
  * Needs     a guest whose plan has set overcommit_memory to 2.

@@ -7,7 +7,7 @@
  *           the whole machine, so its effect is made by a filter: mappings that are both large and
  *           writable are refused.
  */
-#include "weather.h"
+#include "limited.h"
 #include <inttypes.h>
 
 #define MIB (1ul << 20)
@@ -188,19 +188,19 @@ static void judge_least(void)
 
 	for (size_t kib = 2048; kib <= 12288; kib += 512) {
 		struct limit limit = { "", RLIMIT_AS, kib << 10, "least" };
-		int status = run_in_weather("least", set_limit, &limit);
+		int status = run_limited("least", set_limit, &limit);
 
-		if (status == 0 && !weather_said.text[0])
+		if (status == 0 && !child_said.text[0])
 			works++;
-		else if (status == 30 && (strcmp(weather_said.text, NOTHING) == 0 ||
-					  strcmp(weather_said.text, NO_AREA) == 0))
+		else if (status == 30 && (strcmp(child_said.text, NOTHING) == 0 ||
+					  strcmp(child_said.text, NO_AREA) == 0))
 			says++;
 		else
 			wrong += status == 30 || status == 0;
 	}
 	printf("%s RLIMIT_AS at the least: works %u times, says why not %u times, wrong %u times\n",
 	       works && says && !wrong ? "ok" : "FAILED", works, says, wrong);
-	weather_failed += !works || !says || wrong;
+	cases_failed += !works || !says || wrong;
 }
 
 static int small_pages(void)
@@ -236,10 +236,10 @@ int main(int argc, char **argv)
 	for (unsigned i = 0; i < ARRAY_SIZE(limits); i++) {
 		bool none = strcmp(limits[i].child, "none") == 0;
 
-		judge(limits[i].name, run_in_weather(limits[i].child, set_limit, &limits[i]),
+		judge(limits[i].name, run_limited(limits[i].child, set_limit, &limits[i]),
 		      none ? NOTHING "stele: kmem_cache_create(none) failed with error -12\n" : "");
 	}
 	judge_least();
-	judge("strict commit", run_in_weather("small_pages", commit_strictly, NULL), "");
-	return weather_failed != 0;
+	judge("strict commit", run_limited("small_pages", commit_strictly, NULL), "");
+	return cases_failed != 0;
 }

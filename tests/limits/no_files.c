@@ -5,7 +5,7 @@
  * Idea      Linked with the page floor only, whose heap starts when asked: every open is refused
  *           before that. The library sees the same as without /proc and /sys.
  */
-#include "weather.h"
+#include "limited.h"
 
 #include "os/os.h"
 #include "page/run.h"
@@ -56,5 +56,5 @@ int main(void)
 	in_child("no files: EACCES", start_and_use, EACCES);
 	in_child("no descriptors: EMFILE", start_and_use, EMFILE);
 	in_child("no files, with RLIMIT_AS", start_under_limit, ENOENT);
-	return weather_failed != 0;
+	return cases_failed != 0;
 }

@@ -7,7 +7,7 @@
  *           heap that has not begun, or that begins under RLIMIT_DATA, may give NULL to every call:
  *           it cannot have a first mapping. Once there are mappings again it must begin.
  */
-#include "weather.h"
+#include "limited.h"
 
 #define PAGES (1ul << 18)
 
@@ -60,10 +60,8 @@ int main(int argc, char **argv)
 {
 	if (argc > 1)
 		return child(argv[1]);
-	judge("no mappings left, before the first use", run_in_weather("before", NULL, NULL),
-	      NO_AREA);
-	judge("no mappings left, in the middle", run_in_weather("after", NULL, NULL), "");
-	judge("no mappings left, opened by steps", run_in_weather("steps", under_a_limit, NULL),
-	      "");
-	return weather_failed != 0;
+	judge("no mappings left, before the first use", run_limited("before", NULL, NULL), NO_AREA);
+	judge("no mappings left, in the middle", run_limited("after", NULL, NULL), "");
+	judge("no mappings left, opened by steps", run_limited("steps", under_a_limit, NULL), "");
+	return cases_failed != 0;
 }

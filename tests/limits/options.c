@@ -2,12 +2,12 @@
 /*
  * tests/limits/options.c - pretended page sizes, the tiny profile, odd budgets and slots
  *
- * Idea      The same workload in every climate the options can make; with it what a page size
+ * Idea      The same workload runs under each set of options. With it goes what a page size
  *           promises: blocks are multiples of it and aligned to it.
  */
-#include "weather.h"
+#include "limited.h"
 
-static const char *const climates[] = {
+static const char *const sets[] = {
 	"page_size=4k",
 	"page_size=16k",
 	"page_size=64k",
@@ -47,24 +47,24 @@ static int check_pages(size_t expected)
 	return 0;
 }
 
-static int child(const char *climate)
+static int child(const char *options)
 {
-	const char *size = strstr(climate, "page_size=");
+	const char *size = strstr(options, "page_size=");
 	int status = check_pages(size ? (size_t)atoi(size + 10) * 1024 : 0);
 
 	return status ? status : usual_child(4000);
 }
 
-static int set_climate(const void *climate)
+static int set_options(const void *options)
 {
-	return setenv("STELE_OPTIONS", climate, 1);
+	return setenv("STELE_OPTIONS", options, 1);
 }
 
 int main(int argc, char **argv)
 {
 	if (argc > 1)
 		return child(argv[1]);
-	for (unsigned i = 0; i < ARRAY_SIZE(climates); i++)
-		judge(climates[i], run_in_weather(climates[i], set_climate, climates[i]), "");
-	return weather_failed != 0;
+	for (unsigned i = 0; i < ARRAY_SIZE(sets); i++)
+		judge(sets[i], run_limited(sets[i], set_options, sets[i]), "");
+	return cases_failed != 0;
 }

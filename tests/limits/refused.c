@@ -10,7 +10,7 @@
 #include "percpu/percpu.h"
 #include "cache/sheaves.h"
 #include "slab/kmem_cache.h"
-#include "weather.h"
+#include "limited.h"
 #include <stdatomic.h>
 
 #define ANY_MODE (-1)
@@ -212,12 +212,12 @@ static int child_with_an_empty_sheaf(int error)
 
 static void judge_without_barrier(const char *name, int status)
 {
-	bool good = status == 0 && !strstr(weather_said.text, "wrong:") &&
-		    !strstr(weather_said.text, "BUG") && !strstr(weather_said.text, "free(");
+	bool good = status == 0 && !strstr(child_said.text, "wrong:") &&
+		    !strstr(child_said.text, "BUG") && !strstr(child_said.text, "free(");
 
 	printf("%s %s: status %d\n", good ? "ok" : "FAILED", name, status);
 	fflush(stdout);
-	weather_failed += !good;
+	cases_failed += !good;
 }
 
 int main(int argc, char **argv)
@@ -234,15 +234,14 @@ int main(int argc, char **argv)
 		error_now = errors[e];
 		for (unsigned i = 0; i < ARRAY_SIZE(refusals); i++) {
 			snprintf(argument, sizeof(argument), "%u,%d", i, error_now);
-			judge(refusals[i].name,
-			      run_in_weather(argument, refuse_before, &refusals[i]),
+			judge(refusals[i].name, run_limited(argument, refuse_before, &refusals[i]),
 			      no_pages(&refusals[i]) ? NO_PAGES : "");
 		}
 		snprintf(argument, sizeof(argument), "b%d", error_now);
-		judge_without_barrier("membarrier, late", run_in_weather(argument, NULL, NULL));
+		judge_without_barrier("membarrier, late", run_limited(argument, NULL, NULL));
 		argument[0] = 'e';
 		judge_without_barrier("membarrier, late, an empty sheaf is left",
-				      run_in_weather(argument, NULL, NULL));
+				      run_limited(argument, NULL, NULL));
 	}
-	return weather_failed != 0;
+	return cases_failed != 0;
 }

@@ -7,7 +7,7 @@
  *           areas open, closed, in the hands of a purger, or in use in part. No call may answer NULL.
  * Cases     blocks of 5 and 5 MiB, of 6 and 6, and of 4 and 7.
  */
-#include "weather.h"
+#include "limited.h"
 
 #define MIB (1ul << 20)
 #define ROUNDS 5000

@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * tests/limits/workload.h - every kind of allocation, in any weather
+ * tests/limits/workload.h - every kind of allocation, under any limits
  *
  * Idea      Any request may be refused: NULL is an answer. Memory that was given must be whole
  *           and keep its contents until it is freed, and at the end nothing may be left.
  * Objects   a thing: memory, how it was had, and a number of which every byte checked depends.
  * Threads   a workload has its own things and caches; several may run at once.
  */
-#ifndef STELE_TESTS_WEATHER_WORKLOAD_H
-#define STELE_TESTS_WEATHER_WORKLOAD_H
+#ifndef STELE_TESTS_LIMITS_WORKLOAD_H
+#define STELE_TESTS_LIMITS_WORKLOAD_H
 
 #include <stdbool.h>
 #include <stddef.h>

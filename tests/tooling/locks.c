@@ -90,7 +90,7 @@ static const char after[] =
 	"has "
 	"`STELE_NEVER_WAITS` before it.\n"
 	"Then write this page anew:\n\n"
-	"    build/release/tests/tooling/house_locks >build/locks.md && mv build/locks.md docs/\n";
+	"    build/release/tests/tooling/write_locks >build/locks.md && mv build/locks.md docs/\n";
 
 static void write_where(FILE *f, const char *where)
 {

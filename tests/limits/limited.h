@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * tests/limits/weather.h - this program again, in a process with worse weather
+ * tests/limits/limited.h - runs this program again, in a process to which the system refuses things
  *
- * Idea      The weather is made between fork() and exec(), so that the library finds it when it
- *           starts; or by the child itself, after the library has started.
+ * Idea      The limits are set between fork() and exec(), so the library finds them when it starts.
+ *           Or the child sets them itself, after the library has started.
  * Judged    a child: exit 0, and on standard error nothing but what was expected.
  */
-#ifndef STELE_TESTS_WEATHER_WEATHER_H
-#define STELE_TESTS_WEATHER_WEATHER_H
+#ifndef STELE_TESTS_LIMITS_LIMITED_H
+#define STELE_TESTS_LIMITS_LIMITED_H
 
 #include "workload.h"
 
@@ -36,7 +36,7 @@ static inline void *workload_thread(void *arg)
 	return NULL;
 }
 
-#define WEATHER_THREADS 3
+#define WORKLOAD_THREADS 3
 
 /*
  * Three workloads at once (fewer where the limits leave no room for stacks). Returns how many
@@ -44,21 +44,21 @@ static inline void *workload_thread(void *arg)
  */
 static inline unsigned workloads_run(unsigned steps, unsigned *given, unsigned *refused)
 {
-	static struct workload all[WEATHER_THREADS];
-	pthread_t thread[WEATHER_THREADS];
-	bool started[WEATHER_THREADS];
+	static struct workload all[WORKLOAD_THREADS];
+	pthread_t thread[WORKLOAD_THREADS];
+	bool started[WORKLOAD_THREADS];
 	unsigned wrong = 0;
 	pthread_attr_t attr;
 
 	pthread_attr_init(&attr);
 	pthread_attr_setstacksize(&attr, 128 << 10);
 	*given = *refused = 0;
-	for (unsigned i = 0; i < WEATHER_THREADS; i++) {
+	for (unsigned i = 0; i < WORKLOAD_THREADS; i++) {
 		all[i] = (struct workload){ .seed = i + 1, .steps = steps };
 		started[i] = i && !pthread_create(&thread[i], &attr, workload_thread, &all[i]);
 	}
 	workload_run(&all[0]);
-	for (unsigned i = 0; i < WEATHER_THREADS; i++) {
+	for (unsigned i = 0; i < WORKLOAD_THREADS; i++) {
 		if (started[i])
 			pthread_join(thread[i], NULL);
 		wrong += all[i].wrong;
@@ -113,7 +113,7 @@ static inline int refuse_calls(const int *calls, unsigned n, int error)
 static struct {
 	char text[16384];
 	int fd;
-} weather_said;
+} child_said;
 
 /* fork(); in the child standard error goes to the file. */
 static inline pid_t fork_listened_to(void)
@@ -121,10 +121,10 @@ static inline pid_t fork_listened_to(void)
 	pid_t child;
 
 	fflush(stdout);
-	weather_said.fd = memfd_create("stderr", MFD_CLOEXEC);
-	child = weather_said.fd < 0 ? -1 : fork();
+	child_said.fd = memfd_create("stderr", MFD_CLOEXEC);
+	child = child_said.fd < 0 ? -1 : fork();
 	if (child == 0)
-		dup2(weather_said.fd, STDERR_FILENO);
+		dup2(child_said.fd, STDERR_FILENO);
 	return child;
 }
 
@@ -136,16 +136,16 @@ static inline int wait_and_listen(pid_t child)
 
 	if (child < 0 || waitpid(child, &status, 0) != child)
 		return -1;
-	n = pread(weather_said.fd, weather_said.text, sizeof(weather_said.text) - 1, 0);
-	weather_said.text[n < 0 ? 0 : n] = 0;
-	close(weather_said.fd);
+	n = pread(child_said.fd, child_said.text, sizeof(child_said.text) - 1, 0);
+	child_said.text[n < 0 ? 0 : n] = 0;
+	close(child_said.fd);
 	return WIFEXITED(status) ? WEXITSTATUS(status) : 1000 + WTERMSIG(status);
 }
 
 /* Runs this program with @argument after @make(arg). */
-static inline int run_in_weather(const char *argument, int (*make)(const void *), const void *arg)
+static inline int run_limited(const char *argument, int (*make)(const void *), const void *arg)
 {
-	char *argv[] = { (char *)"weather", (char *)argument, NULL };
+	char *argv[] = { (char *)"limited", (char *)argument, NULL };
 	pid_t child = fork_listened_to();
 
 	if (child == 0) {
@@ -157,17 +157,17 @@ static inline int run_in_weather(const char *argument, int (*make)(const void *)
 	return wait_and_listen(child);
 }
 
-static unsigned weather_failed;
+static unsigned cases_failed;
 
 /* Tells one case; @expected is all it may have said on standard error. */
 static inline void judge(const char *name, int status, const char *expected)
 {
-	bool good = status == 0 && strcmp(weather_said.text, expected) == 0;
+	bool good = status == 0 && strcmp(child_said.text, expected) == 0;
 
 	printf("%s %s: status %d%s%s\n", good ? "ok" : "FAILED", name, status,
-	       weather_said.text[0] ? ", said:\n" : "", weather_said.text);
+	       child_said.text[0] ? ", said:\n" : "", child_said.text);
 	fflush(stdout);
-	weather_failed += !good;
+	cases_failed += !good;
 }
 
 #endif
