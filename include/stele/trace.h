@@ -102,8 +102,8 @@ STELE_API int stele_trace_register(unsigned int events, stele_trace_fn fn, void 
  *
  * Return:  0: @fn runs in no thread any more, and @arg may be freed. -ENOENT: not registered.
  *          -EDEADLK: called from a callback; it stays.
- * Context: ordinary threads; waits for calls of @fn that are under way. No thread that a signal
- *          handler made leave the library delays it, nor one that has died.
+ * Context: ordinary threads; waits for calls of @fn that are under way. It does not wait for a
+ *          thread that has died, or for one that a signal handler made leave the library.
  */
 STELE_API int stele_trace_unregister(stele_trace_fn fn, void *arg);
 

@@ -2,8 +2,8 @@
 /*
  * cache/broken.h - mistakes that tests make on purpose, to see that they are found
  *
- * Idea      Each is a constant that is 0; a test's own build of this floor sets one. In an ordinary
- *           `if` the compiler takes away what it rules out.
+ * Idea      Each mistake is a constant that is 0. A test's own build of this floor sets one to 1. An
+ *           ordinary `if` asks for the constant, so the compiler removes a mistake that is 0.
  * Tests     tests/contract/test_cpus_races.c
  */
 #ifndef STELE_CACHE_BROKEN_H

@@ -4,8 +4,9 @@
  *
  * Idea      A word that could be an address in a block counts as a way to that block. The search begins
  *           with all memory that can be written and is not the heap's own: data, stacks, thread-local
- *           variables, other mappings; and with pages of alloc_pages(), to which a struct page leads
- *           that is no address in them. It goes on through each block that it reaches.
+ *           variables, other mappings. It begins with all pages of alloc_pages(), too: a program may
+ *           hold only their struct page, which is not an address in those pages. The search goes on
+ *           through each block that it reaches.
  * Own stack The caller's frames alone: below them lie words of calls that have returned.
  * Careful   All memory is copied before it is read (os/maps.h), as other threads may unmap it.
  * Limits    Words in registers of other threads are not seen. Nor are pointers that a program hides, at

@@ -245,7 +245,8 @@ bool stele_list_walks_here(void)
 	return false;
 }
 
-/* Whether a walk of this thread goes on without a look at it. */
+/* True: a walk of this thread skips @s. This thread is at @s already, or a thread that destroys @s
+ * waits for walks, or @that says no. */
 static bool is_passed_by(struct kmem_cache *s, cache_question that)
 {
 	return pin_of(s, stele_os_token()) || (s->awaited && pins_at(s)) ||

@@ -21,7 +21,8 @@
 void *stele_resting_take(size_t bytes, size_t align);
 /* Frees @p, if it is a block that can rest here. False: nothing is done. */
 bool stele_resting_free(void *p);
-/* The rest of it, where the fast half below failed: @p is what it popped, or NULL. */
+/* The slow half of stele_resting_take(). The fast half popped @p and could not use it, or popped
+ * nothing (NULL). */
 void *stele_resting_take_late(void *p, size_t bytes, size_t align);
 /* stele_large_take(), from what rests here first. */
 void *stele_block_take(size_t bytes, size_t align, gfp_t gfp, int node);

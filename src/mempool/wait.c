@@ -179,9 +179,9 @@ static const struct timespec *time_to_look(const struct timespec *until, unsigne
 }
 
 /*
- * False: it is late. A cancellation may act within, and nowhere else here. There is always an end:
- * a sleep without one would be taken up again by the kernel after a handler, if that asked for
- * it, and the child of a fork in the handler would not see where it is.
+ * False: the time is over. A cancellation may act in this sleep, and nowhere else in this file. The
+ * sleep always has an end. The kernel would resume an endless sleep after a handler with SA_RESTART.
+ * If that handler had forked, the child would never learn that it is in another process.
  */
 static bool sleep_until(struct waiter *w, const struct timespec *until, bool cancellable)
 {

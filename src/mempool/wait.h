@@ -14,8 +14,9 @@
  *           waiter sleeps on.
  *           waiting: {process:32, waiters:32}: how many threads wait. The child of fork() finds
  *           another process's number there, and in the places, and takes both for empty.
- * States    told: 0: to be told. A time, odd: told then, and not come yet. WAIT_PASSED: it did not
- *           come for WAIT_PATIENCE milliseconds, so the others pass it over until it comes.
+ * States    told: 0: the waiter may be told. An odd number: the time at which the waiter was told; it
+ *           has not come yet. WAIT_PASSED: the waiter did not come for WAIT_PATIENCE milliseconds, so
+ *           the others pass it over until it comes.
  * Order     WAITING: a waiter enters its wish, then looks at the reserve; an element is counted, then
  *           its bringer looks for wishes, each with a fence of sequential consistency between: one
  *           of the two sees the other. A waiter that was told says that it may be told again, and then

@@ -67,8 +67,8 @@ bool stele_os_thread_lives(uint32_t thread);
 
 /* This thread's token, never 0: no other thread has had it or will have it. */
 uint64_t stele_os_token(void);
-/* In the child of vfork(), which shares its parent's thread-local variables: a token of its own. The
- * parent has its own back afterwards by the second. */
+/* The child of vfork() shares its parent's thread-local variables. The first call gives the child a
+ * token of its own. When the parent runs again, the second call sets its token to @before. */
 void stele_os_token_of_child(void);
 void stele_os_token_back(uint64_t before);
 bool stele_os_in_vfork_child(void);

@@ -148,7 +148,8 @@ void stele_areas_return(uint32_t first, uint32_t n)
 		stele_area_show_whole(i, AREA_OPEN);
 }
 
-/* The first one for the thread that opened them: a hint is due when it is empty again. */
+/* The thread that opened the areas takes the first one, which gets no hint here. A later thread that
+ * empties it sets one. */
 static void show_opened(uint32_t first, uint32_t n)
 {
 	store_relaxed(&had_one, true);

@@ -9,10 +9,10 @@
  *           wanted  frames that were purged and soon had to be faulted in again
  *           least   what the option dirty_min always lets stay
  *           Allowed to stay:   least + min(max(used, wanted), peak - used) + min(wanted, peak / 4).
- *           The second term costs no peak memory: the program had that much lately. Without a sign
- *           of return it is bounded by what is in use, so a burst that ends goes back while it is
- *           being freed, even if the program never enters the allocator again. The third term is
- *           room for holes that no request fits in.
+ *           The second term never raises the peak, because the program used that much lately. While
+ *           no frame was wanted again, the frames in use bound this term. So a burst that ends goes
+ *           back while the program frees it, even if the program never enters the allocator again.
+ *           The third term is room for holes that no request fits in.
  * Shrinking If a program uses less than half of its peak, more than it uses stays only because frames
  *           were wanted again. Frames of huge blocks that nobody touched count as wanted, too. So a
  *           purge asks the system which of them are resident, each time the dirty frames have grown

@@ -176,8 +176,8 @@ void stele_large_free(struct run *run);
 void stele_large_free_later(struct run *run); /* EFFORT_BOUNDED: short, no system call */
 /* Grows or shrinks in place, or (may_move) by moving pages. NULL: not possible, @p untouched. */
 void *stele_large_resize(void *p, size_t bytes, bool may_move);
-/* The size to which a block of @old bytes grows when it shall have @bytes within an area. If the
- * step is small, the block gets an eighth to spare, so a block that grows step by step is copied a
+/* A block of @old bytes is to have @bytes. Returns the size that it gets. A block that grows by a small
+ * step, within an area, gets an eighth to spare. So a block that grows step by step is copied a
  * bounded number of times for each doubling. Spare frames cost memory only if they were dirty. */
 static inline size_t large_roomy(size_t old, size_t bytes)
 {

@@ -197,9 +197,9 @@ static void do_what_waited(void)
 		stele_cpus_left();
 }
 
-/* Signals are held back while the place and the thread's own word differ: a handler that never came
- * back would leave a reader for good, and in the child of one that forks they would not agree. They
- * come in while the thread waits. */
+/* A reader has a place in `keep` and a depth in its thread's own word. Signals are held back while the
+ * two differ. A handler that never came back would leave the place in use for good. In the child of a
+ * handler that forks, the two would stay different. Signals come in while the thread waits. */
 uint64_t stele_cpus_read_held(void)
 {
 	uint32_t *mine = stele_thread_cpus();

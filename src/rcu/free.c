@@ -53,7 +53,7 @@ static uint64_t large_done(struct stele_grace_call *call)
 	struct run *run = STELE_CONTAINER_OF(call, struct run, grace);
 	uint64_t bytes = run->bytes;
 
-	/* Until now it counts as waiting, should it be freed a second time. */
+	/* The block still counts as given here, so a second free of it is reported. */
 	probe_kfree((void *)run->base);
 	if (!watching() || stele_watch_large_give((struct stele_call){ "kfree_rcu", NULL }, run))
 		stele_large_free(run);

@@ -231,13 +231,14 @@ static void round_inside(struct stele_grace *g, struct hand *h)
 	call_all(g, h);
 }
 
-/* Everything is called that was taken. */
+/* The round has called all that it took. */
 static void end_round(struct stele_grace *g, struct hand *h)
 {
 	hand_end(runner_of(g), h, g);
 	got_on(runner_of(g), h);
 	STELE_POINT("runner:ended");
-	/* A waiter looks again after some milliseconds, should this thread be gone now. */
+	/* If this thread is gone before it wakes them, the waiters look again after some
+	 * milliseconds. */
 	stele_os_futex_wake(&g->done, INT32_MAX);
 }
 

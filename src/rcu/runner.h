@@ -15,7 +15,7 @@
  *           finds its parent's number there, and takes over. OWNER_STARTING: the thread is being made.
  *           OWNER_LEFT: a hand whose entries wait for a thread that has seen readers leave.
  *           round: {busy:1, number:32} of the round whose entries these are, or of an older one; 0:
- *           none. No round is done (sync/grace.h) whose number is not below those of all hands.
+ *           none. A round is done (sync/grace.h) only if its number is below those of all hands.
  *           calls, heads: entries that are not called yet. They are taken whole, by an exchange.
  *           away: the owner may stay where it is for as long as readers or a callback do.
  * States    a hand is free (0), a living thread's, left (OWNER_LEFT), or a dead thread's. The next

@@ -4,10 +4,10 @@
  *
  * Idea      A slab that becomes idle is noted in place of another, unless it is noted already. The
  *           caller parks the one whose note it replaced (slab/kept.c).
- * Order     KEPT: a slab is idle before its note is looked for, and a note is gone before the state
- *           of its slab is looked at, with a fence of sequential consistency on either side. So of
- *           a thread that makes a slab idle and one that takes its note, one sees the other, and no
- *           idle slab is left without a note.
+ * Order     KEPT: one thread makes a slab idle, and then looks for the slab's note. Another thread
+ *           takes that note away, and then looks at the slab's state. Each has a fence of sequential
+ *           consistency between its two steps, so one of the two sees the other. No idle slab is
+ *           left without a note.
  * Context   any.
  * Tests     tests/model/kept.c
  */

@@ -156,7 +156,7 @@ static unsigned take_first(struct kmem_cache *s, unsigned where, uint64_t *out, 
 
 	if (!got)
 		got = stele_slab_new(s, where | WHERE_ONLY, out, n);
-	/* There is no memory: now it may take longer. */
+	/* There is no memory for a slab. Now a bounded call may pop any number of slabs, too. */
 	if (!got && effort == EFFORT_BOUNDED)
 		got = take_partial(s, where, out, n, ANY_NUMBER);
 	if (!got)

@@ -112,7 +112,8 @@ static bool wait_and_enter(struct stele_mutex *mutex, uint32_t *slept)
 	return !error;
 }
 
-/* Where children of vfork() were inside of a lock, by rank: the last one. */
+/* By rank: the lock that a child of vfork() entered last. If the child is killed inside, its parent
+ * finds the lock here. */
 static _Atomic(struct stele_mutex *) of_children[STELE_NR_RANKS];
 
 static void entered(struct stele_mutex *mutex, uint64_t signals, const void *frame)

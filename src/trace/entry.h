@@ -2,11 +2,12 @@
 /*
  * trace/entry.h - one place in the table, and the threads that call it: calls against removal
  *
- * Idea      A call announces itself in a record of its thread and looks again whether the place
- *           is wanted; a removal says that it is not, and looks at all records. Each stores one
- *           word and then loads the other: one of them sees the other. A removal calls off
- *           a call that is only announced, and waits for those that are inside. The record names
- *           its thread: if that thread died, the removal that waits for it clears the record.
+ * Idea      A call announces itself in a record of its thread, and then asks the place again which
+ *           events it wants. A removal first sets the place to want none, and then looks at all
+ *           records. Each side stores one word and then loads the other side's, so one of them sees
+ *           the other. A removal calls off a call that is only announced, and waits for calls that
+ *           are inside. The record names its thread. If that thread died, the removal that waits for
+ *           it clears the record.
  * States    wanted: the events that the callback wants; 0: it is not called. A record is 0 (free),
  *           or {thread:32, depth:3, announced:4, inside:24}. `announced` is the number of the place
  *           that the thread asks for, plus 1. `inside` has three bits for each place: how often the
