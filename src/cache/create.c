@@ -229,7 +229,7 @@ static void warn_name(const struct request *r)
 }
 
 /* Once. Under the lock. */
-static void warn_flags(const struct request *r)
+static void warn_cache_flags(const struct request *r)
 {
 	static bool said;
 
@@ -264,7 +264,7 @@ static struct kmem_cache *find_or_make(struct request *r, int *error)
 	*error = lock_with_nodes(&memory);
 	if (!*error) {
 		warn_name(r);
-		warn_flags(r);
+		warn_cache_flags(r);
 		s = create_locked(r, memory);
 		stele_unlock(&stele_list_lock);
 		*error = s ? 0 : -ENOMEM;
