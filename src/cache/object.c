@@ -107,6 +107,6 @@ void kmem_cache_free_bulk(struct kmem_cache *s, size_t n, void **p)
 		if (s)
 			cache_free("kmem_cache_free_bulk", s, p[i]);
 		else
-			stele_free("kmem_cache_free_bulk", p[i], STELE_CALLER);
+			stele_free("kfree_bulk", p[i], STELE_CALLER);
 	}
 }

@@ -17,7 +17,7 @@ int main(void)
 	kfree_nolock(of_unknown_origin(p));
 	kfree_bulk(1, list);
 	if (!said("stele: kfree(%p): " NOT_OURS "stele: kvfree(%p): " NOT_OURS
-		  "stele: kfree_nolock(%p): " NOT_OURS "stele: kmem_cache_free_bulk(%p): " NOT_OURS,
+		  "stele: kfree_nolock(%p): " NOT_OURS "stele: kfree_bulk(%p): " NOT_OURS,
 		  (void *)p, (void *)p, (void *)p, (void *)p))
 		return 1;
 	said_begin();

@@ -55,7 +55,7 @@ static void by_every_door(void *p, const char *in)
 	REFUSED("kfree_sensitive", kfree_sensitive(p));
 	REFUSED("kvfree_sensitive", kvfree_sensitive(p, 64));
 	REFUSED("kmem_cache_free", kmem_cache_free(other, p));
-	REFUSED("kmem_cache_free_bulk", (bulk[0] = p, kfree_bulk(1, bulk)));
+	REFUSED("kfree_bulk", (bulk[0] = p, kfree_bulk(1, bulk)));
 	REFUSED("kmem_cache_free_bulk", (bulk[0] = p, kmem_cache_free_bulk(other, 1, bulk)));
 	REFUSED("kfree_rcu", kfree_rcu(headed, head));
 	REFUSED("kfree_rcu_nolock", kfree_rcu_nolock(headed, head));
