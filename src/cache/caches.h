@@ -9,6 +9,13 @@
 
 #include "slab/kmem_cache.h"
 
+/* ---- create.c ---- */
+
+/* kmem_cache_create_args() for a call that returns to @site. */
+struct kmem_cache *stele_cache_create(const char *name, size_t size,
+				      const struct kmem_cache_args *args, slab_flags_t flags,
+				      const void *site);
+
 /* ---- start.c, fork.c, at_exit.c ---- */
 
 /* Any context; idempotent. The makers of caches call it. So a program that makes a cache and is linked

@@ -30,6 +30,7 @@
 
 struct request {
 	const char *name;
+	const void *site; /* where the call returns to */
 	size_t size;
 	struct kmem_cache_args args;
 	slab_flags_t flags;
@@ -99,10 +100,10 @@ static int check_request(struct request *r)
 		return -EINVAL;
 	if (args->usersize &&
 	    (args->useroffset > r->size || args->usersize > r->size - args->useroffset)) {
-		stele_say("stele: kmem_cache_create(%s): useroffset %u and usersize %u are not "
-			  "within "
-			  "%zu bytes; taken as 0\n",
-			  r->name, args->useroffset, args->usersize, r->size);
+		stele_say_site(r->site,
+			       "stele: kmem_cache_create(%s): useroffset %u and usersize %u are "
+			       "not within %zu bytes; taken as 0",
+			       r->name, args->useroffset, args->usersize, r->size);
 		args->useroffset = args->usersize = 0;
 	}
 	return 0;
@@ -223,9 +224,10 @@ static void warn_name(const struct request *r)
 		if (!strncmp(s->name, r->name, CACHE_NAME_MAX - 1))
 			problem = "is taken";
 	if (problem && !stele_opt.quiet)
-		stele_say("stele: kmem_cache_create(%s): the name %s; the cache is made all the "
-			  "same\n",
-			  r->name, problem);
+		stele_say_site(r->site,
+			       "stele: kmem_cache_create(%s): the name %s; the cache is made all "
+			       "the same",
+			       r->name, problem);
 }
 
 /* Once. Under the lock. */
@@ -236,10 +238,10 @@ static void warn_cache_flags(const struct request *r)
 	if (!(r->flags & SLAB_DEBUG_OBJECTS) || said || stele_opt.quiet)
 		return;
 	said = true;
-	stele_say(
-		"stele: kmem_cache_create(%s): SLAB_DEBUG_OBJECTS has no effect; the cache is made "
-		"all the same\n",
-		r->name);
+	stele_say_site(r->site,
+		       "stele: kmem_cache_create(%s): SLAB_DEBUG_OBJECTS has no effect; the cache "
+		       "is made all the same",
+		       r->name);
 }
 
 /* Takes the list's lock when a node that got memory meanwhile has what it needs in *memory. */
@@ -278,21 +280,24 @@ static struct kmem_cache *find_or_make(struct request *r, int *error)
 static void create_failed(const struct request *r, int error)
 {
 	const char *mark = r->problem ? ": " : "", *problem = r->problem ? r->problem : "";
+	const char *name = r->name ? r->name : "no name";
 
 	if (r->flags & SLAB_PANIC) {
-		stele_say("stele: kmem_cache_create: Failed to create slab '%s'. Error %d%s%s\n",
-			  r->name, error, mark, problem);
+		stele_say_site(r->site,
+			       "stele: kmem_cache_create: Failed to create slab '%s'. Error %d%s%s",
+			       name, error, mark, problem);
 		abort();
 	}
 	if (!stele_opt.quiet)
-		stele_say("stele: kmem_cache_create(%s) failed with error %d%s%s\n", r->name, error,
-			  mark, problem);
+		stele_say_site(r->site, "stele: kmem_cache_create(%s) failed with error %d%s%s",
+			       name, error, mark, problem);
 }
 
-struct kmem_cache *kmem_cache_create_args(const char *name, size_t size,
-					  const struct kmem_cache_args *args, slab_flags_t flags)
+struct kmem_cache *stele_cache_create(const char *name, size_t size,
+				      const struct kmem_cache_args *args, slab_flags_t flags,
+				      const void *site)
 {
-	struct request r = { .name = name, .size = size, .flags = flags };
+	struct request r = { .name = name, .site = site, .size = size, .flags = flags };
 	struct kmem_cache *s = NULL;
 	int error;
 
@@ -314,12 +319,18 @@ struct kmem_cache *kmem_cache_create_args(const char *name, size_t size,
 	return s;
 }
 
+struct kmem_cache *kmem_cache_create_args(const char *name, size_t size,
+					  const struct kmem_cache_args *args, slab_flags_t flags)
+{
+	return stele_cache_create(name, size, args, flags, STELE_CALLER);
+}
+
 struct kmem_cache *(kmem_cache_create)(const char *name, size_t size, unsigned int align,
 				       slab_flags_t flags, void (*ctor)(void *))
 {
 	struct kmem_cache_args args = { .align = align, .ctor = ctor };
 
-	return kmem_cache_create_args(name, size, &args, flags);
+	return stele_cache_create(name, size, &args, flags, STELE_CALLER);
 }
 
 unsigned int kmem_cache_size(struct kmem_cache *s)

@@ -10,10 +10,11 @@
  * Tests     tests/contract/test_cache_objects.c, tests/contract/test_bulk_sheaf.c,
  *           tests/contract/test_nolock.c, tests/contract/test_node.c
  */
-#include "base/fmt.h"
 #include "base/basics.h"
 #include "cache/fast.h"
 #include "cache/object.h"
+#include "os/os.h"
+#include "base/fmt.h"
 #include "trace/trace.h"
 #include <stele/gfp.h>
 
@@ -58,7 +59,7 @@ bool kmem_cache_alloc_bulk(struct kmem_cache *s, gfp_t gfp, size_t n, void **p)
 static __attribute__((noinline)) void *cache_nolock_slow(struct kmem_cache *s, gfp_t gfp, int node,
 							 const void *site)
 {
-	NOLOCK_WARN_FLAGS("kmem_cache_alloc_nolock", gfp);
+	NOLOCK_WARN_FLAGS("kmem_cache_alloc_nolock", gfp, site);
 	return stele_cache_alloc_at(s, gfp, node, EFFORT_BOUNDED, site);
 }
 

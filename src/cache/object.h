@@ -75,11 +75,12 @@ static inline bool nolock_permits(gfp_t gfp)
 	return stele_likely(!(gfp & ~NOLOCK_FLAGS));
 }
 
-#define NOLOCK_WARN_FLAGS(call, gfp)                                                               \
+#define NOLOCK_WARN_FLAGS(call, gfp, site)                                                         \
 	do {                                                                                       \
 		if (!nolock_permits(gfp))                                                          \
-			STELE_WARN_ONCE("stele: " call ": flags 0x%x are not for this call\n",     \
-					(gfp) & ~NOLOCK_FLAGS);                                    \
+			STELE_WARN_SITE_ONCE(site,                                                 \
+					     "stele: " call ": flags 0x%x are not for this call",  \
+					     (gfp) & ~NOLOCK_FLAGS);                               \
 	} while (0)
 
 /* ---- objects that fail on purpose ---- */

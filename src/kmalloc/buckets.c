@@ -10,6 +10,7 @@
  * Failure   create: NULL; the caches that were made are destroyed again.
  * Tests     tests/contract/test_buckets.c
  */
+#include "cache/caches.h"
 #include "kmalloc/kmalloc.h"
 #include "cache/fast.h"
 #include "slab/kmem_cache.h"
@@ -55,7 +56,7 @@ static unsigned int bucket_of(size_t size)
 }
 
 static struct kmem_cache *create_bucket(const char *name, unsigned int index, slab_flags_t flags,
-					struct kmem_cache_args args)
+					struct kmem_cache_args args, const void *site)
 {
 	char full[NAME_MAX_BYTES];
 	struct stele_out out;
@@ -67,7 +68,7 @@ static struct kmem_cache *create_bucket(const char *name, unsigned int index, sl
 	if (args.useroffset >= size)
 		args.useroffset = args.usersize = 0;
 	args.usersize = STELE_MIN(args.usersize, size - args.useroffset);
-	return kmem_cache_create_args(full, size, &args, flags | SLAB_NO_MERGE);
+	return stele_cache_create(full, size, &args, flags | SLAB_NO_MERGE, site);
 }
 
 kmem_buckets *kmem_buckets_create(const char *name, slab_flags_t flags, unsigned int useroffset,
@@ -82,7 +83,7 @@ kmem_buckets *kmem_buckets_create(const char *name, slab_flags_t flags, unsigned
 	if (!b)
 		return NULL;
 	for (i = 0; i < NR_BUCKETS; i++) {
-		b->cache[i] = create_bucket(name, i, flags, args);
+		b->cache[i] = create_bucket(name, i, flags, args, STELE_CALLER);
 		if (!b->cache[i]) {
 			kmem_buckets_destroy(b);
 			return NULL;

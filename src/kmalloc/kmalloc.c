@@ -22,21 +22,13 @@
 
 #include <string.h>
 
-#include "base/fmt.h"
 #include "page/run.h"
 
 bool stele_request_valid(const struct stele_request *r)
 {
-	if (r->align & (r->align - 1) && r->align > 1) {
-		STELE_WARN_ONCE("stele: kmalloc: alignment %zu is not a power of two\n", r->align);
-		return false;
-	}
-	if (r->size <= r->limit)
-		return true;
-	if (!(r->gfp & __GFP_NOWARN))
-		STELE_WARN_ONCE("stele: kmalloc: %zu bytes are more than the limit of %zu\n",
-				r->size, r->limit);
-	return false;
+	if (r->align & (r->align - 1) && r->align > 1)
+		return stele_refuse_align(r);
+	return r->size <= r->limit || stele_refuse_size(r);
 }
 
 void *stele_request_pages(const struct stele_request *r, size_t *bytes)
@@ -191,7 +183,7 @@ size_t ksize(const void *p)
 		return 0;
 	usable = stele_usable(p);
 	if (!usable)
-		STELE_WARN_ONCE("stele: ksize: %p is not an allocation\n", p);
+		stele_refuse_ksize(p, STELE_CALLER);
 	return usable;
 }
 

@@ -143,6 +143,10 @@ void *stele_request_pages(const struct stele_request *r, size_t *bytes);
 
 /* False, after one message, for an alignment that is no power of two, or a size above the limit. */
 bool stele_request_valid(const struct stele_request *r);
+/* refuse.c: false, after that message. */
+bool stele_refuse_align(const struct stele_request *r);
+bool stele_refuse_size(const struct stele_request *r);
+void stele_refuse_ksize(const void *p, const void *site);
 
 /* krealloc() and kvrealloc() of an allocation that exists. */
 void *stele_request_resize(const void *p, const struct stele_request *r);

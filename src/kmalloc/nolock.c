@@ -20,6 +20,7 @@
 #include "kmalloc/kmalloc.h"
 #include "cache/fast.h"
 #include "cache/object.h"
+#include "os/os.h"
 #include "percpu/percpu.h"
 #include "slab/kmem_cache.h"
 #include "trace/trace.h"
@@ -36,7 +37,7 @@ static __attribute__((noinline)) void *nolock_slow(size_t size, gfp_t gfp, int n
 
 	if (size == 0)
 		return ZERO_SIZE_PTR;
-	NOLOCK_WARN_FLAGS("kmalloc_nolock", gfp);
+	NOLOCK_WARN_FLAGS("kmalloc_nolock", gfp, site);
 	stele_kmalloc_init(0);
 	s = stele_cache_for(size);
 	if (!s) /* too large, or not started */

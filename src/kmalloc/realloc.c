@@ -13,6 +13,7 @@
  */
 #include "kmalloc/kmalloc.h"
 #include "cache/object.h"
+#include "os/os.h"
 #include "page/where.h"
 #include "slab/kmem_cache.h"
 #include "slab/object.h"
@@ -132,7 +133,7 @@ void *stele_request_resize(const void *old, const struct stele_request *r)
 	void *q;
 
 	if (!usable) {
-		STELE_WARN_ONCE("stele: krealloc: %p is not an allocation\n", p);
+		STELE_WARN_SITE_ONCE(r->site, "stele: krealloc: %p is not an allocation", p);
 		return NULL;
 	}
 	if (stele_unlikely(run_is_given(stele_run_of(p)))) {

@@ -15,6 +15,7 @@
 #include "base/options.h"
 #include "mempool/pool.h"
 #include "cache/object.h"
+#include "os/os.h"
 #include "page/run.h"
 #include "slab/object.h"
 #include "slab/checks.h"
@@ -25,10 +26,10 @@
 #define LAST_BYTE 0xa5
 #define USED_BYTE 0x5a
 
-void stele_mempool_report_none(const char *call, const mempool_t *pool)
+void stele_mempool_report_none(const char *call, const mempool_t *pool, const void *site)
 {
-	stele_say("stele: %s: %p is not a pool%s\n", call, (const void *)pool,
-		  pool ? ", or not any more" : "");
+	stele_say_site(site, "stele: %s: %p is not a pool%s", call, (const void *)pool,
+		       pool ? ", or not any more" : "");
 	stele_reported();
 }
 
@@ -74,7 +75,7 @@ static bool is_there(mempool_t *pool, const void *p)
 	return false;
 }
 
-bool stele_mempool_check_put(mempool_t *pool, void *p)
+bool stele_mempool_check_put(const char *call, mempool_t *pool, void *p, const void *site)
 {
 	const char *wrong = NULL;
 
@@ -86,7 +87,7 @@ bool stele_mempool_check_put(mempool_t *pool, void *p)
 		wrong = "the element is in the reserve already";
 	if (!wrong)
 		return true;
-	stele_say("stele: mempool_free(%p, %p): %s; not freed\n", p, (void *)pool, wrong);
+	stele_say_site(site, "stele: %s(%p, %p): %s; not freed", call, p, (void *)pool, wrong);
 	stele_reported();
 	return false;
 }

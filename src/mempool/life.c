@@ -11,10 +11,10 @@
  * Failure   an error code; a pool that could not be filled does not exist.
  * Tests     tests/contract/test_mempool.c, tests/stress/mempool.c
  */
-#include "base/fmt.h"
 #include "base/options.h"
 #include "kmalloc/kmalloc.h"
 #include "mempool/pool.h"
+#include "os/os.h"
 #include "slab/kmem_cache.h"
 #include <errno.h>
 #include <string.h>
@@ -64,18 +64,19 @@ static void fill_up(mempool_t *pool, gfp_t gfp)
 	}
 }
 
-static bool valid(const char *call, const mempool_t *pool, int min_nr, int least)
+static bool valid(const char *call, const mempool_t *pool, int min_nr, int least, const void *site)
 {
 	if (min_nr >= least && min_nr <= MOST)
 		return true;
-	stele_say("stele: %s(%p): %d elements: not from %d to %d\n", call, (const void *)pool,
-		  min_nr, least, MOST);
+	stele_say_site(site, "stele: %s(%p): %d elements: not from %d to %d", call,
+		       (const void *)pool, min_nr, least, MOST);
 	return false;
 }
 
 /* Fills a new pool; it is one only when this is 0. */
-static int begin_pool(mempool_t *pool, unsigned limit, gfp_t gfp, int node)
+static int begin_pool(mempool_t *pool, gfp_t gfp, int node)
 {
+	unsigned limit = pool->min_nr ? (unsigned)pool->min_nr : 1;
 	struct pool *in = inside(pool);
 
 	if (make_places(in, limit, node) != 0)
@@ -95,69 +96,99 @@ static int begin_pool(mempool_t *pool, unsigned limit, gfp_t gfp, int node)
 	return -ENOMEM;
 }
 
-static bool valid_callbacks(const mempool_t *pool, mempool_alloc_t *alloc_fn,
-			    mempool_free_t *free_fn, void *data)
+/* What the program chooses of a pool. */
+struct wanted {
+	mempool_alloc_t *alloc;
+	mempool_free_t *free;
+	void *pool_data;
+	int min_nr;
+};
+
+static bool valid_callbacks(const void *site, const mempool_t *pool, const struct wanted *wanted)
 {
+	bool slab = wanted->alloc == mempool_alloc_slab;
+	const struct kmem_cache *s = wanted->pool_data;
 	const char *wrong = NULL;
 
-	if (!alloc_fn || !free_fn)
-		wrong = alloc_fn ? "no callback to free" : "no callback to allocate";
-	else if (alloc_fn == mempool_alloc_slab && !data)
+	if (!wanted->alloc || !wanted->free)
+		wrong = wanted->alloc ? "no callback to free" : "no callback to allocate";
+	else if (slab && !s)
 		wrong = "no cache";
-	else if (alloc_fn == mempool_alloc_slab && ((struct kmem_cache *)data)->ctor)
+	else if (slab && s->ctor)
 		wrong = "the cache has a constructor, and elements of a reserve are not "
 			"constructed";
 	if (wrong)
-		stele_say("stele: mempool_init(%p): %s\n", (const void *)pool, wrong);
+		stele_say_site(site, "stele: mempool_init(%p): %s", (const void *)pool, wrong);
 	return !wrong;
+}
+
+static void exit_pool(mempool_t *pool, const void *site);
+
+static int init_pool(mempool_t *pool, const struct wanted *wanted, gfp_t gfp, int node,
+		     const void *site)
+{
+	int error;
+
+	if (!pool) {
+		stele_mempool_report_none("mempool_init", pool, site);
+		return -EINVAL;
+	}
+	if (!valid("mempool_init", pool, wanted->min_nr, 0, site) ||
+	    !valid_callbacks(site, pool, wanted))
+		return -EINVAL;
+	*pool = (mempool_t){ .alloc = wanted->alloc,
+			     .free = wanted->free,
+			     .pool_data = wanted->pool_data,
+			     .min_nr = wanted->min_nr };
+	error = begin_pool(pool, gfp, node);
+	if (error)
+		exit_pool(pool, site);
+	return error;
 }
 
 int mempool_init_node(mempool_t *pool, int min_nr, mempool_alloc_t *alloc_fn,
 		      mempool_free_t *free_fn, void *pool_data, gfp_t gfp, int node)
 {
-	int error;
+	const struct wanted wanted = { alloc_fn, free_fn, pool_data, min_nr };
 
-	if (!pool) {
-		stele_mempool_report_none("mempool_init", pool);
-		return -EINVAL;
-	}
-	if (!valid("mempool_init", pool, min_nr, 0) ||
-	    !valid_callbacks(pool, alloc_fn, free_fn, pool_data))
-		return -EINVAL;
-	*pool = (mempool_t){
-		.alloc = alloc_fn, .free = free_fn, .pool_data = pool_data, .min_nr = min_nr
-	};
-	error = begin_pool(pool, min_nr ? (unsigned)min_nr : 1, gfp, node);
-	if (error)
-		mempool_exit(pool);
-	return error;
+	return init_pool(pool, &wanted, gfp, node, STELE_CALLER);
 }
 
 int mempool_init(mempool_t *pool, int min_nr, mempool_alloc_t *alloc_fn, mempool_free_t *free_fn,
 		 void *pool_data)
 {
-	return mempool_init_node(pool, min_nr, alloc_fn, free_fn, pool_data, GFP_KERNEL,
-				 NUMA_NO_NODE);
+	const struct wanted wanted = { alloc_fn, free_fn, pool_data, min_nr };
+
+	return init_pool(pool, &wanted, GFP_KERNEL, NUMA_NO_NODE, STELE_CALLER);
 }
 
 _Static_assert(sizeof(mempool_t) <= STELE_OWN_MAX, "is made there");
 
-mempool_t *mempool_create_node(int min_nr, mempool_alloc_t *alloc_fn, mempool_free_t *free_fn,
-			       void *pool_data, gfp_t gfp, int node)
+static mempool_t *create_pool(const struct wanted *wanted, gfp_t gfp, int node, const void *site)
 {
 	mempool_t *pool = stele_own_alloc(gfp, node);
 
-	if (pool && mempool_init_node(pool, min_nr, alloc_fn, free_fn, pool_data, gfp, node) != 0) {
+	if (pool && init_pool(pool, wanted, gfp, node, site) != 0) {
 		stele_own_free(pool);
 		return NULL;
 	}
 	return pool;
 }
 
+mempool_t *mempool_create_node(int min_nr, mempool_alloc_t *alloc_fn, mempool_free_t *free_fn,
+			       void *pool_data, gfp_t gfp, int node)
+{
+	const struct wanted wanted = { alloc_fn, free_fn, pool_data, min_nr };
+
+	return create_pool(&wanted, gfp, node, STELE_CALLER);
+}
+
 mempool_t *mempool_create(int min_nr, mempool_alloc_t *alloc_fn, mempool_free_t *free_fn,
 			  void *pool_data)
 {
-	return mempool_create_node(min_nr, alloc_fn, free_fn, pool_data, GFP_KERNEL, NUMA_NO_NODE);
+	const struct wanted wanted = { alloc_fn, free_fn, pool_data, min_nr };
+
+	return create_pool(&wanted, GFP_KERNEL, NUMA_NO_NODE, STELE_CALLER);
 }
 
 int mempool_resize(mempool_t *pool, int new_min_nr)
@@ -165,9 +196,9 @@ int mempool_resize(mempool_t *pool, int new_min_nr)
 	struct pool *in;
 	int error;
 
-	if (is_no_pool("mempool_resize", pool))
+	if (is_no_pool("mempool_resize", pool, NULL))
 		return -EINVAL;
-	if (!valid("mempool_resize", pool, new_min_nr, 1))
+	if (!valid("mempool_resize", pool, new_min_nr, 1, STELE_CALLER))
 		return -EINVAL;
 	in = inside(pool);
 	error = make_places(in, (unsigned)new_min_nr, NUMA_NO_NODE);
@@ -183,7 +214,7 @@ int mempool_resize(mempool_t *pool, int new_min_nr)
 	return 0;
 }
 
-static void tell_what_is_out(mempool_t *pool)
+static void tell_what_is_out(mempool_t *pool, const void *site)
 {
 	struct reserve *r = &inside(pool)->reserve;
 	unsigned limit = counts_limit(load_relaxed(&r->counts)), out;
@@ -191,11 +222,12 @@ static void tell_what_is_out(mempool_t *pool)
 
 	out = limit - STELE_MIN(stele_mempool_curr_nr(pool), limit);
 	if (out && load_relaxed(&inside(pool)->was_full))
-		stele_say("stele: mempool_exit(%p): %u of %u elements have not come back\n",
-			  (void *)pool, out, limit);
+		stele_say_site(site,
+			       "stele: mempool_exit(%p): %u of %u elements have not come back",
+			       (void *)pool, out, limit);
 	if (waiting)
-		stele_say("stele: mempool_exit(%p): %u threads wait in it\n", (void *)pool,
-			  waiting);
+		stele_say_site(site, "stele: mempool_exit(%p): %u threads wait in it", (void *)pool,
+			       waiting);
 }
 
 static unsigned stored(struct reserve *r)
@@ -223,7 +255,7 @@ const char *stele_pool_valid(mempool_t *pool)
 	return NULL;
 }
 
-void mempool_exit(mempool_t *pool)
+static void exit_pool(mempool_t *pool, const void *site)
 {
 	struct reserve *r;
 	void *p;
@@ -232,7 +264,7 @@ void mempool_exit(mempool_t *pool)
 		return;
 	r = &inside(pool)->reserve;
 	STELE_SOUND(stele_pool_valid(pool));
-	tell_what_is_out(pool);
+	tell_what_is_out(pool, site);
 	stele_wait_forget(&inside(pool)->queue);
 	while (stele_pool_take(pool, &p, 1))
 		pool->free(p, pool->pool_data);
@@ -241,10 +273,15 @@ void mempool_exit(mempool_t *pool)
 	memset(pool, 0, sizeof(*pool));
 }
 
+void mempool_exit(mempool_t *pool)
+{
+	exit_pool(pool, STELE_CALLER);
+}
+
 void mempool_destroy(mempool_t *pool)
 {
 	if (!pool)
 		return;
-	mempool_exit(pool);
+	exit_pool(pool, STELE_CALLER);
 	stele_own_free(pool);
 }

@@ -245,12 +245,12 @@ pool_alloc_any_way(mempool_t *pool, gfp_t gfp, const struct timespec *deadline, 
 {
 	void *p;
 
-	if (is_no_pool("mempool_alloc", pool))
+	if (is_no_pool("mempool_alloc", pool, site))
 		return NULL;
 	if (gfp & __GFP_ZERO)
-		STELE_WARN_ONCE(
-			"stele: mempool_alloc: __GFP_ZERO is not for pools: elements of the "
-			"reserve are not cleared\n");
+		STELE_WARN_SITE_ONCE(
+			site, "stele: mempool_alloc: __GFP_ZERO is not for pools: elements of the "
+			      "reserve are not cleared");
 	p = own_alloc(pool, first_try(gfp), site, false);
 
 	return stele_likely(p != NULL) ? p : pool_alloc_slow(pool, gfp, deadline, site);
@@ -276,14 +276,14 @@ void *mempool_alloc_preallocated(mempool_t *pool)
 {
 	void *p;
 
-	if (is_no_pool("mempool_alloc_preallocated", pool))
+	if (is_no_pool("mempool_alloc_preallocated", pool, NULL))
 		return NULL;
 	return stele_pool_take(pool, &p, 1) ? p : NULL;
 }
 
 void *mempool_alloc_noreserve(mempool_t *pool, gfp_t gfp)
 {
-	if (is_no_pool("mempool_alloc_noreserve", pool))
+	if (is_no_pool("mempool_alloc_noreserve", pool, NULL))
 		return NULL;
 	return own_alloc(pool, gfp | GFP_OF_POOLS, STELE_CALLER, false);
 }
@@ -297,13 +297,14 @@ int mempool_alloc_bulk(mempool_t *pool, void **elems, unsigned int count)
 			     .n = count };
 	unsigned limit;
 
-	if (is_no_pool("mempool_alloc_bulk", pool))
+	if (is_no_pool("mempool_alloc_bulk", pool, NULL))
 		return -EINVAL;
 	limit = counts_limit(load_relaxed(&inside(pool)->reserve.counts));
 	if (count > limit)
-		STELE_WARN_ONCE("stele: mempool_alloc_bulk(%p): %u elements are more than the %u "
-				"that the pool keeps; it may wait for ever\n",
-				(void *)pool, count, limit);
+		STELE_WARN_SITE_ONCE(wish.site,
+				     "stele: mempool_alloc_bulk(%p): %u elements are more than the "
+				     "%u that the pool keeps; it may wait for ever",
+				     (void *)pool, count, limit);
 	while (wish.n && (*wish.out = own_alloc(pool, first_try(wish.gfp), wish.site, true))) {
 		wish.out++;
 		wish.had++;
@@ -353,9 +354,9 @@ static bool free_to_reserve(mempool_t *pool, void *p)
 
 bool stele_pool_free_slow(void *p, mempool_t *pool, const void *site)
 {
-	if (is_no_pool("mempool_free", pool) || stele_refuse_own("mempool_free", p, site))
+	if (is_no_pool("mempool_free", pool, site) || stele_refuse_own("mempool_free", p, site))
 		return false;
-	if (inside(pool)->checks && !stele_mempool_check_put(pool, p))
+	if (inside(pool)->checks && !stele_mempool_check_put("mempool_free", pool, p, site))
 		return false;
 	if (free_to_reserve(pool, p))
 		return true;
@@ -370,7 +371,7 @@ void mempool_free(void *p, mempool_t *pool)
 
 	if (stele_unlikely(!p || !pool)) {
 		if (p)
-			stele_mempool_report_none("mempool_free", pool);
+			stele_mempool_report_none("mempool_free", pool, STELE_CALLER);
 		return;
 	}
 	in = inside(pool);
@@ -387,14 +388,16 @@ void mempool_free(void *p, mempool_t *pool)
 
 unsigned int mempool_free_bulk(mempool_t *pool, void **elems, unsigned int count)
 {
+	static const char call[] = "mempool_free_bulk";
+	const void *site = STELE_CALLER;
 	unsigned n = 0;
 
-	if (is_no_pool("mempool_free_bulk", pool))
+	if (is_no_pool(call, pool, site))
 		return 0;
 	fence_acquire(); /* ORDER(MEMPOOL) as in mempool_free() */
-	while (n < count && (!inside(pool)->checks || stele_mempool_check_put(pool, elems[n])) &&
-	       !stele_refuse_own("mempool_free_bulk", elems[n], STELE_CALLER) &&
-	       free_to_reserve(pool, elems[n]))
+	while (n < count &&
+	       (!inside(pool)->checks || stele_mempool_check_put(call, pool, elems[n], site)) &&
+	       !stele_refuse_own(call, elems[n], site) && free_to_reserve(pool, elems[n]))
 		n++;
 	return n;
 }
@@ -422,6 +425,6 @@ bool mempool_is_saturated(mempool_t *pool)
 
 void stele_mempool_cancellable(mempool_t *pool, bool yes)
 {
-	if (!is_no_pool("stele_mempool_cancellable", pool))
+	if (!is_no_pool("stele_mempool_cancellable", pool, NULL))
 		store_relaxed(&inside(pool)->cancellable, yes);
 }

@@ -52,20 +52,21 @@ const char *stele_pool_valid(mempool_t *pool);
 
 /* ---- check.c: pointers that are no pool, the option mempool_debug ---- */
 
-void stele_mempool_report_none(const char *call, const mempool_t *pool);
+void stele_mempool_report_none(const char *call, const mempool_t *pool, const void *site);
 /* True, after a report: @pool cannot be a pool. It is NULL, or zeroes as mempool_exit() leaves
- * them. */
-static inline bool is_no_pool(const char *call, const mempool_t *pool)
+ * them. @site: where the call returns to; NULL: it is the function at hand that was called. */
+static inline __attribute__((always_inline)) bool
+is_no_pool(const char *call, const mempool_t *pool, const void *site)
 {
 	if (stele_likely(pool && pool->alloc))
 		return false;
-	stele_mempool_report_none(call, pool);
+	stele_mempool_report_none(call, pool, site ? site : STELE_CALLER);
 	return true;
 }
 /* The bytes that mempool_debug fills of an element; 0: not known. */
 size_t stele_mempool_bytes(const mempool_t *pool);
 /* Whether @p may go into the reserve. If not, this reports it and leaves the reserve alone. */
-bool stele_mempool_check_put(mempool_t *pool, void *p);
+bool stele_mempool_check_put(const char *call, mempool_t *pool, void *p, const void *site);
 /* Fills an element that goes into the reserve with a pattern. */
 void stele_mempool_poison(mempool_t *pool, void *p);
 /* Reports an element that was written to in the reserve, and fills it anew, as one in use. */

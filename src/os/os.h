@@ -55,6 +55,18 @@ void stele_os_close(int fd);
  * address. Returns @text. */
 #define STELE_OS_PLACE_SIZE 56
 const char *stele_os_place(const void *code, char text[STELE_OS_PLACE_SIZE]);
+/* stele_say() of a line without its newline: the place of the call ends it. @site may be NULL. */
+void stele_say_site(const void *site, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+
+/* STELE_WARN_ONCE() (base/fmt.h) of such a line. @site is evaluated only where the line is said. */
+#define STELE_WARN_SITE_ONCE(site, ...)                                                            \
+	do {                                                                                       \
+		static atomic_flag said = ATOMIC_FLAG_INIT;                                        \
+                                                                                                   \
+		if (!stele_is_quiet() &&                                                           \
+		    !atomic_flag_test_and_set_explicit(&said, memory_order_relaxed))               \
+			stele_say_site(site, __VA_ARGS__);                                         \
+	} while (0)
 
 /* Reads a small file; returns its length or -errno; the buffer is NUL-terminated. */
 ssize_t stele_os_read_file(const char *path, char *buf, size_t size);

@@ -68,3 +68,27 @@ void stele_report_stop(void)
 		     stele_os_pid());
 	STELE_SYSCALL(SYS_kill, stele_os_pid(), SIGSTOP);
 }
+
+/* Ends the line. Apart: the caller's frame is large already. */
+static __attribute__((noinline)) void end_with_site(struct stele_out *out, const void *site)
+{
+	char place[STELE_OS_PLACE_SIZE];
+
+	if (site)
+		stele_fmt(out, " (called from %s)", stele_os_place(site, place));
+	stele_out_str(out, "\n");
+}
+
+void stele_say_site(const void *site, const char *fmt, ...)
+{
+	char buf[STELE_SAY_MAX + 2];
+	struct stele_out out;
+	va_list ap;
+
+	stele_out_init(&out, buf, sizeof(buf));
+	va_start(ap, fmt);
+	stele_vfmt(&out, fmt, ap);
+	va_end(ap);
+	end_with_site(&out, site);
+	stele_say_out(&out);
+}

@@ -62,10 +62,6 @@ void stele_trace_of_cache(uint32_t event, const void *ptr, const char *name, uns
 /* In the child of fork(): the calls of threads that are gone do not count. */
 void stele_trace_after_fork(void);
 
-/* The address that the function at hand returns to: the caller. In a function that is always
- * inlined, the one around it. Taken where it is needed, it costs nothing elsewhere. */
-#define STELE_CALLER __builtin_return_address(0)
-
 static inline bool trace_asked(uint32_t event)
 {
 	return stele_unlikely(load_relaxed(&stele_trace_wanted) & event);

@@ -139,7 +139,7 @@ static void bad_requests_are_refused_with_a_reason(void **state)
 	STDERR_OF(&t, s = kmem_cache_create("empty", 0, NULL, 0));
 	assert_refused(&t, s, "empty", "the size is 0");
 	STDERR_OF(&t, s = kmem_cache_create((const char *)NULL, 64, NULL, 0));
-	assert_refused(&t, s, "(null)", "it has no name");
+	assert_refused(&t, s, "no name", "it has no name");
 	assert_bad_args((struct kmem_cache_args){ .align = 24 },
 			"the alignment is not a power of two");
 	assert_bad_args((struct kmem_cache_args){ .align = 1u << 21 },

@@ -50,6 +50,8 @@ static void assert_no_pool(mempool_t *pool, const char *what)
 		STDERR_OF(&t, statement);                                                          \
 		snprintf(said, sizeof(said), "stele: " name ": %s\n", what);                       \
 		assert_string_equal(t.text, said);                                                 \
+		assert_int_equal(t.callers, 1);                                                    \
+		assert_non_null(strstr(t.caller, "mempool_misuse"));                               \
 	} while (0)
 	ASSERT_SAYS("mempool_alloc", p = mempool_alloc(pool, GFP_KERNEL));
 	assert_null(p);
@@ -204,6 +206,11 @@ static void debug_sees_a_wrong_element(void **state)
 	assert_says(&t, "not an element of the pool");
 	STDERR_OF(&t, mempool_free(p + 8, &pool));
 	assert_says(&t, "not an element of the pool");
+	assert_int_equal(t.callers, 1);
+	STDERR_OF(&t, assert_int_equal(mempool_free_bulk(&pool, (void *[]){ foreign }, 1), 0));
+	assert_says(&t, "stele: mempool_free_bulk(");
+	assert_says(&t, "not an element of the pool");
+	assert_int_equal(t.callers, 1);
 	mempool_free(p, &pool);
 	assert_int_equal(unseen(p)[0], 0x6b);
 	STDERR_OF(&t, mempool_free(p, &pool));
