@@ -20,8 +20,9 @@ static char *object;
 static struct kmem_cache *cache;
 static mempool_t pool, none;
 
+/* Flat: inline functions of the public headers become a part of it, in debug builds too. */
 #define CALLER(name, call)                                                                         \
-	static __attribute__((noinline)) void name(void)                                           \
+	static __attribute__((noinline, flatten)) void name(void)                                  \
 	{                                                                                          \
 		call;                                                                              \
 		STAY();                                                                            \

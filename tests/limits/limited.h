@@ -9,6 +9,7 @@
 #ifndef STELE_TESTS_LIMITS_LIMITED_H
 #define STELE_TESTS_LIMITS_LIMITED_H
 
+#include "../unit/base/stderr_of.h"
 #include "workload.h"
 
 #include <errno.h>
@@ -128,9 +129,10 @@ static inline pid_t fork_listened_to(void)
 	return child;
 }
 
-/* The exit status, or 1000 + signal. */
+/* The exit status, or 1000 + signal. Places of calls differ from build to build, and are taken out. */
 static inline int wait_and_listen(pid_t child)
 {
+	char place[64];
 	int status = -1;
 	ssize_t n;
 
@@ -138,6 +140,7 @@ static inline int wait_and_listen(pid_t child)
 		return -1;
 	n = pread(child_said.fd, child_said.text, sizeof(child_said.text) - 1, 0);
 	child_said.text[n < 0 ? 0 : n] = 0;
+	stderr_take_callers(child_said.text, place, sizeof(place));
 	close(child_said.fd);
 	return WIFEXITED(status) ? WEXITSTATUS(status) : 1000 + WTERMSIG(status);
 }

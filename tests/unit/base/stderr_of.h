@@ -29,21 +29,23 @@ struct stderr_text {
 
 #define STDERR_CALLER " (called from "
 
-static inline void stderr_take_callers(struct stderr_text *t)
+/* Takes all places of calls out of @text: how many. @caller gets the last one, if @size is enough. */
+static inline unsigned stderr_take_callers(char *text, char *caller, size_t size)
 {
-	char *at = t->text, *name, *end;
+	char *at = text, *name, *end;
+	unsigned callers = 0;
 
-	t->callers = 0;
-	t->caller[0] = 0;
+	caller[0] = 0;
 	while ((at = strstr(at, STDERR_CALLER)) && (end = strchr(at, ')'))) {
 		name = at + strlen(STDERR_CALLER);
 		*end = 0;
-		if (strstr(name, "+0x") && strlen(name) < sizeof(t->caller)) {
-			memcpy(t->caller, name, strlen(name) + 1);
-			t->callers++;
+		if (strstr(name, "+0x") && strlen(name) < size) {
+			memcpy(caller, name, strlen(name) + 1);
+			callers++;
 		}
 		memmove(at, end + 1, strlen(end + 1) + 1);
 	}
+	return callers;
 }
 
 static inline bool stderr_begin(struct stderr_text *t)
@@ -73,7 +75,7 @@ static inline void stderr_end(struct stderr_text *t)
 	}
 	t->text[t->len] = 0;
 	close(t->pipe[0]);
-	stderr_take_callers(t);
+	t->callers = stderr_take_callers(t->text, t->caller, sizeof(t->caller));
 	t->len = strlen(t->text);
 }
 
