@@ -25,20 +25,35 @@ static struct kmem_cache *few, *many; /* few, many objects in a sheaf */
 
 /* ---- the allocating threads ---- */
 
+/* An object that lost its first word: tells what the library knows of it, and what is around. */
+static __attribute__((noinline)) void lost(struct kmem_cache *s, void *p, unsigned which,
+					   unsigned n, bool bounded)
+{
+	const uint64_t *words = p;
+
+	fprintf(stderr, "object %u of %u of %u bytes%s, %p, has %#lx %#lx %#lx %#lx\n", which, n,
+		kmem_cache_size(s), bounded ? ", nolock" : "", p, (unsigned long)words[0],
+		(unsigned long)words[1], (unsigned long)words[2], (unsigned long)words[3]);
+	kmem_dump_obj(p);
+	MUST(!"an object keeps what was written to it");
+}
+
 static void some_objects(struct kmem_cache *s, uint64_t *random)
 {
 	void *p[OBJECTS];
 	unsigned n = 1 + (unsigned)(next_random(random) % OBJECTS);
 	bool bounded = next_random(random) % 8 == 0;
+	uint64_t mine = next_random(random) | 1; /* an object of two owners would show it */
 
 	for (unsigned i = 0; i < n; i++) {
 		p[i] = bounded ? kmem_cache_alloc_nolock(s, 0, NUMA_NO_NODE)
 			       : kmem_cache_alloc(s, GFP_KERNEL);
 		MUST(p[i]);
-		*(uint64_t *)p[i] = (uintptr_t)p[i];
+		*(uint64_t *)p[i] = mine;
 	}
 	for (unsigned i = 0; i < n; i++) {
-		MUST(*(uint64_t *)p[i] == (uintptr_t)p[i]);
+		if (*(uint64_t *)p[i] != mine)
+			lost(s, p[i], i, n, bounded);
 		if (bounded)
 			kfree_nolock(p[i]);
 		else
