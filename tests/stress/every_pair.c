@@ -29,6 +29,7 @@
 #include <poll.h>
 #include <spawn.h>
 #include <sys/prctl.h>
+#include <sys/wait.h>
 
 #define STANDS_STILL 20 /* seconds that a call may stand still: the machine may be busy */
 #define FIND_MS 1500	/* how long the victim looks for its point, but for the control's */

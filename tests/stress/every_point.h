@@ -13,6 +13,7 @@
 #define STELE_TESTS_STRESS_EVERY_POINT_H
 
 #include "every_kind.h"
+#include "stress.h"
 
 #include "../leaving.h"
 

@@ -14,6 +14,8 @@
 #include "every_point.h"
 
 #include "percpu/system.h"
+#include <errno.h>
+#include <sched.h>
 
 struct scene {
 	const char *name;
