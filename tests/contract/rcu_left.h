@@ -14,7 +14,6 @@
 #include "../toy_flavor.h"
 #include "contract.h"
 #include "no_threads.h"
-#include "os/os.h"
 #include "rcu/rcu.h"
 
 #include <errno.h>

@@ -5,10 +5,8 @@
  */
 #include "../../proc_kib.h"
 #include "base/options.h"
-#include "os/map.h"
 #include "pages.h"
 #include "page/place.h"
-#include "page/tables.h"
 
 #include <stdio.h>
 
@@ -286,28 +284,6 @@ static void areas_come_and_go_under_each_others_hands(void **state)
 	assert_false(stele_areas_busy());
 }
 
-/* Last: the tables do not grow any more after it. */
-static void a_mapping_in_the_way_of_a_table_is_left_alone(void **state)
-{
-	struct stele_stretch *tags = &stele_tables[TABLE_TAGS];
-	char *other, *p[BLOCKS];
-	int n = 0;
-
-	(void)state;
-	other = mmap(tags->start + load_relaxed(&tags->mapped), 4096, PROT_READ | PROT_WRITE,
-		     MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-	assert_ptr_equal(other, tags->start + load_relaxed(&tags->mapped));
-	memset(other, 0x71, 4096);
-	while (n < BLOCKS && (p[n] = take(30 * MIB)))
-		memset(p[n++], 1, 4096);
-	assert_true(n < BLOCKS);
-	assert_true(all_bytes(other, 4096, 0x71));
-	while (n)
-		give_back(p[--n]);
-	give_back(take(MIB));
-	munmap(other, 4096);
-}
-
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -320,7 +296,6 @@ int main(void)
 		page_test(blocks_that_grow_and_shrink_leave_no_mappings_behind),
 		page_test(freed_blocks_are_found_again_at_once),
 		page_test(areas_come_and_go_under_each_others_hands),
-		page_test(a_mapping_in_the_way_of_a_table_is_left_alone),
 	};
 
 	return small_arena("8g") != 0 || cmocka_run_group_tests(tests, NULL, NULL);
