@@ -6,12 +6,11 @@
  *           under ThreadSanitizer, and with grace periods that the test can see, hold and break. A
  *           reader notes the epoch it began in; a grace period raises the epoch and waits for all
  *           that noted an older one.
- * Broken    toy_broken: a grace period ends at once.
+ * Broken    toy_broken: a grace period ends at once (tests/contract/toy_broken.h waits for one).
  */
 #ifndef STELE_TESTS_TOY_FLAVOR_H
 #define STELE_TESTS_TOY_FLAVOR_H
 
-#include "nap.h"
 #include "rcu/flavor.h"
 #include <sched.h>
 #include <stdatomic.h>
@@ -73,15 +72,6 @@ static void toy_synchronize(void)
 		while (toy_is_older(i, epoch))
 			sched_yield();
 	atomic_fetch_add(&toy_periods, 1);
-}
-
-/* Where grace periods are broken, one must be seen to end: on a busy machine, some time later. */
-static inline void toy_wait_if_broken(void)
-{
-	uint64_t before = toy_periods;
-
-	for (int i = 0; toy_broken && i < 300 && toy_periods == before; i++)
-		nap_ms(10);
 }
 
 /* In the child of a fork by a thread that does not read: the others are not there. */

@@ -14,8 +14,7 @@
 #include "base/options.h"
 #include "contract.h"
 #include "no_threads.h"
-#include "rcu/rounds.h"
-#include "slab/kmem_cache.h"
+#include "rcu/rcu.h"
 #include "sync/atomic.h"
 #include <errno.h>
 #include <pthread.h>

@@ -6,9 +6,8 @@
  * The argument "broken" makes grace periods end at once: then the tests that hold a reader must
  * fail, and a run of that is expected to.
  */
-#include "../nap.h"
-#include "../toy_flavor.h"
 #include "contract.h"
+#include "toy_broken.h"
 #include "rcu/rcu.h"
 #include "slab/object.h"
 #include <pthread.h>

@@ -4,6 +4,7 @@
  * Objects that other threads give to kfree_rcu() are freed all the same, and rcu_max bounds them;
  * their caches end. A barrier over everything waits for the destructor.
  */
+#include "rcu/rounds.h"
 #include "rcu_stall.h"
 
 /* ---- a destructor that stalls ---- */

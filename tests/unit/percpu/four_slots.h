@@ -9,8 +9,6 @@
 
 #include "slots.h"
 
-#include "percpu/step.h"
-
 #include "../base/stderr_of.h"
 
 #define SLOTS 4u

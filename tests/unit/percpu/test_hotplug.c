@@ -3,6 +3,8 @@
  * Tests of percpu/cpus.c and percpu/hotplug.c: steps in order and in reverse, failures at every
  * position, which threads may change the set, and the objects that a closed slot still gives.
  */
+#include "percpu/step.h"
+
 #include "four_slots.h"
 
 #include <stdio.h>
