@@ -239,17 +239,17 @@ static int start(void **state)
 	return setup(state);
 }
 
-int main(void)
-{
-	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(steps_and_handlers_may_allocate_at_every_point),
+static const struct CMUnitTest tests[] = {
+	cmocka_unit_test(steps_and_handlers_may_allocate_at_every_point),
 #if STELE_DEBUG && !defined(__SANITIZE_THREAD__)
-		cmocka_unit_test(a_handler_that_never_comes_back_leaves_no_reader),
+	cmocka_unit_test(a_handler_that_never_comes_back_leaves_no_reader),
 #endif
 #ifndef __SANITIZE_THREAD__
-		cmocka_unit_test(a_child_goes_on_whatever_was_under_way),
+	cmocka_unit_test(a_child_goes_on_whatever_was_under_way),
 #endif
-	};
+};
 
+int main(void)
+{
 	return cmocka_run_group_tests(tests, start, NULL);
 }

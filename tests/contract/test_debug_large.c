@@ -122,16 +122,16 @@ static void the_free_of_a_checked_block_is_an_event(void **state)
 	assert_int_equal(frees, 2);
 }
 
+static const struct CMUnitTest tests[] = {
+	cmocka_unit_test(a_validation_changes_no_block_of_another_thread),
+#if STELE_DEBUG
+	cmocka_unit_test(a_block_can_be_freed_while_it_is_looked_at),
+#endif
+	cmocka_unit_test(the_free_of_a_checked_block_is_an_event),
+};
+
 int main(int argc, char **argv)
 {
-	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(a_validation_changes_no_block_of_another_thread),
-#if STELE_DEBUG
-		cmocka_unit_test(a_block_can_be_freed_while_it_is_looked_at),
-#endif
-		cmocka_unit_test(the_free_of_a_checked_block_is_an_event),
-	};
-
 	(void)argc;
 	if (!getenv("STELE_DEBUG")) {
 		setenv("STELE_DEBUG", "FZPU", 1);

@@ -229,17 +229,17 @@ static void a_waiter_that_forks_while_served_is_served_in_both_processes(void **
 
 #endif
 
+static const struct CMUnitTest tests[] = {
+	cmocka_unit_test(the_child_of_a_fork_has_the_pool_to_itself),
+	cmocka_unit_test(the_child_of_a_fork_may_end_the_pool),
+	cmocka_unit_test(a_waiter_that_forks_is_served_in_both_processes),
+#if STELE_DEBUG
+	cmocka_unit_test(a_thread_that_forks_before_it_sleeps_is_served_in_both_processes),
+	cmocka_unit_test(a_waiter_that_forks_while_served_is_served_in_both_processes),
+#endif
+};
+
 int main(void)
 {
-	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(the_child_of_a_fork_has_the_pool_to_itself),
-		cmocka_unit_test(the_child_of_a_fork_may_end_the_pool),
-		cmocka_unit_test(a_waiter_that_forks_is_served_in_both_processes),
-#if STELE_DEBUG
-		cmocka_unit_test(a_thread_that_forks_before_it_sleeps_is_served_in_both_processes),
-		cmocka_unit_test(a_waiter_that_forks_while_served_is_served_in_both_processes),
-#endif
-	};
-
 	return cmocka_run_group_tests(tests, no_timer, NULL);
 }

@@ -255,21 +255,21 @@ static void the_timer_tries_the_allocation_again(void **state)
 	done_with(pool);
 }
 
+static const struct CMUnitTest tests[] = {
+	cmocka_unit_test(the_first_waiter_is_served_first),
+	cmocka_unit_test(a_waiter_that_needs_fewer_passes_one_that_needs_more),
+	cmocka_unit_test(a_larger_pool_serves_its_waiters),
+#if STELE_DEBUG
+	cmocka_unit_test(a_thread_that_is_owed_an_element_finds_it_in_a_larger_pool),
+#endif
+	cmocka_unit_test(the_more_urgent_is_served_first),
+	cmocka_unit_test(a_wake_up_is_not_lost),
+	cmocka_unit_test(two_threads_that_need_all_elements_get_them_by_turns),
+	cmocka_unit_test(a_thread_served_when_it_is_late_loses_nothing),
+	cmocka_unit_test(the_timer_tries_the_allocation_again),
+};
+
 int main(void)
 {
-	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(the_first_waiter_is_served_first),
-		cmocka_unit_test(a_waiter_that_needs_fewer_passes_one_that_needs_more),
-		cmocka_unit_test(a_larger_pool_serves_its_waiters),
-#if STELE_DEBUG
-		cmocka_unit_test(a_thread_that_is_owed_an_element_finds_it_in_a_larger_pool),
-#endif
-		cmocka_unit_test(the_more_urgent_is_served_first),
-		cmocka_unit_test(a_wake_up_is_not_lost),
-		cmocka_unit_test(two_threads_that_need_all_elements_get_them_by_turns),
-		cmocka_unit_test(a_thread_served_when_it_is_late_loses_nothing),
-		cmocka_unit_test(the_timer_tries_the_allocation_again),
-	};
-
 	return cmocka_run_group_tests(tests, no_timer, NULL);
 }

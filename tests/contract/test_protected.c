@@ -181,14 +181,14 @@ static int teardown(void **state)
 	return 0;
 }
 
+static const struct CMUnitTest tests[] = {
+	cmocka_unit_test(threads_that_allocate_read_no_page_of_the_program),
+#if STELE_DEBUG
+	cmocka_unit_test(no_read_without_ownership_reaches_a_page_of_the_program),
+#endif
+};
+
 int main(void)
 {
-	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(threads_that_allocate_read_no_page_of_the_program),
-#if STELE_DEBUG
-		cmocka_unit_test(no_read_without_ownership_reaches_a_page_of_the_program),
-#endif
-	};
-
 	return cmocka_run_group_tests(tests, setup, teardown);
 }

@@ -289,22 +289,21 @@ static void threads_that_die_in_rounds_keep_nobody_out(void **state)
 }
 #endif
 
+static const struct CMUnitTest tests[] = {
+	cmocka_unit_test_setup(a_thread_that_leaves_while_it_makes_the_runner_stops_nobody, each),
+	cmocka_unit_test_setup(a_thread_that_leaves_while_it_gives_stops_nobody, each),
+#if STELE_DEBUG
+	cmocka_unit_test_setup(a_thread_that_leaves_at_any_point_stops_nobody, each),
+#endif
+	cmocka_unit_test_setup(without_a_runner_a_thread_that_leaves_a_grace_period_stops_nobody,
+			       each),
+#if STELE_DEBUG
+	cmocka_unit_test_setup(threads_that_die_in_rounds_keep_nobody_out, each),
+#endif
+};
+
 int main(int argc, char **argv)
 {
-	static const struct CMUnitTest tests[] = {
-		cmocka_unit_test_setup(a_thread_that_leaves_while_it_makes_the_runner_stops_nobody,
-				       each),
-		cmocka_unit_test_setup(a_thread_that_leaves_while_it_gives_stops_nobody, each),
-#if STELE_DEBUG
-		cmocka_unit_test_setup(a_thread_that_leaves_at_any_point_stops_nobody, each),
-#endif
-		cmocka_unit_test_setup(
-			without_a_runner_a_thread_that_leaves_a_grace_period_stops_nobody, each),
-#if STELE_DEBUG
-		cmocka_unit_test_setup(threads_that_die_in_rounds_keep_nobody_out, each),
-#endif
-	};
-
 	if (argc > 1)
 		cmocka_set_test_filter(argv[1]);
 	stele_heap_start();

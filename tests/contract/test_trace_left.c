@@ -206,15 +206,15 @@ static void a_thread_that_left_between_two_steps_is_not_waited_for(void **state)
 
 #endif
 
+static const struct CMUnitTest tests[] = {
+	cmocka_unit_test(wherever_a_handler_leaves_the_callback_can_be_removed),
+	cmocka_unit_test(a_thread_that_died_in_a_callback_is_not_waited_for),
+#if STELE_DEBUG
+	cmocka_unit_test(a_thread_that_left_between_two_steps_is_not_waited_for),
+#endif
+};
+
 int main(void)
 {
-	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(wherever_a_handler_leaves_the_callback_can_be_removed),
-		cmocka_unit_test(a_thread_that_died_in_a_callback_is_not_waited_for),
-#if STELE_DEBUG
-		cmocka_unit_test(a_thread_that_left_between_two_steps_is_not_waited_for),
-#endif
-	};
-
 	return cmocka_run_group_tests(tests, block_the_timer, NULL);
 }

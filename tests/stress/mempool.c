@@ -196,26 +196,44 @@ static void at_rest(struct kind *kind)
 	MUST_FOR(load_relaxed(&kind->made) == 0, load_relaxed(&kind->made));
 }
 
-int main(int argc, char **argv)
-{
-	double end = seconds_now() + seconds_asked(argc, argv);
-	struct sigaction action = { .sa_handler = on_signal, .sa_flags = SA_RESTART };
-	struct itimerval often = { { 0, 300 }, { 0, 300 } };
-	_Atomic uint32_t drained = 0;
-	pthread_t threads[THREADS], sizes, drainer;
-	struct stele_stats stats;
-
-	start();
 #if STELE_DEBUG
+static void hear_points(void)
+{
 	stele_inject = at_point;
+}
 #else
+static void hear_points(void)
+{
 	(void)at_point;
+}
 #endif
-	MUST(sigaction(SIGALRM, &action, NULL) == 0);
+
+static void set_alarm_every(long microseconds)
+{
+	struct itimerval often = { { 0, microseconds }, { 0, microseconds } };
+
 	MUST(setitimer(ITIMER_REAL, &often, NULL) == 0);
+}
+
+static void start_alarms(void)
+{
+	struct sigaction action = { .sa_handler = on_signal, .sa_flags = SA_RESTART };
+
+	MUST(sigaction(SIGALRM, &action, NULL) == 0);
+	set_alarm_every(300);
+}
+
+static pthread_t threads[THREADS], sizes;
+
+static void start_threads(void)
+{
 	for (uintptr_t i = 0; i < THREADS; i++)
 		MUST(pthread_create(&threads[i], NULL, use, (void *)i) == 0);
 	MUST(pthread_create(&sizes, NULL, change_size, NULL) == 0);
+}
+
+static void watch_steps(double end)
+{
 	for (unsigned long before = 0; seconds_now() < end; before = atomic_load(&steps)) {
 		double now = seconds_now();
 
@@ -226,6 +244,14 @@ int main(int argc, char **argv)
 			nap_ms(20);
 		MUST(atomic_load(&steps) != before);
 	}
+}
+
+/* One more thread drains the table, so that no thread waits for an element for ever. */
+static void stop_threads(void)
+{
+	_Atomic uint32_t drained = 0;
+	pthread_t drainer;
+
 	atomic_store(&stop, true);
 	MUST(pthread_create(&drainer, NULL, drain, &drained) == 0);
 	for (int i = 0; i < THREADS; i++)
@@ -233,8 +259,12 @@ int main(int argc, char **argv)
 	MUST(pthread_join(sizes, NULL) == 0);
 	atomic_store(&drained, 1);
 	MUST(pthread_join(drainer, NULL) == 0);
-	often.it_value.tv_usec = often.it_interval.tv_usec = 0;
-	MUST(setitimer(ITIMER_REAL, &often, NULL) == 0);
+}
+
+static void all_at_rest(void)
+{
+	struct stele_stats stats;
+
 	printf("%lu steps\n", atomic_load(&steps));
 	if (STELE_DEBUG)
 		printf("%u times a waiter was told\n", load_relaxed(&told));
@@ -245,5 +275,19 @@ int main(int argc, char **argv)
 	stele_stats_read(&stats);
 	MUST_FOR(stats.reports == 0, stats.reports);
 	must_be_valid();
+}
+
+int main(int argc, char **argv)
+{
+	double end = seconds_now() + seconds_asked(argc, argv);
+
+	start();
+	hear_points();
+	start_alarms();
+	start_threads();
+	watch_steps(end);
+	stop_threads();
+	set_alarm_every(0);
+	all_at_rest();
 	return 0;
 }

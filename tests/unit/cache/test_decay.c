@@ -176,17 +176,17 @@ static void nothing_in_use_is_lost(void **state)
 	assert_int_equal(kmem_cache_shrink(&busy), 0);
 }
 
+static const struct CMUnitTest tests[] = {
+	cmocka_unit_test(a_small_program_keeps_its_sheaves),
+	cmocka_unit_test(resting_objects_go_when_the_program_shrinks),
+	cmocka_unit_test(nothing_in_use_is_lost),
+#if STELE_DEBUG
+	cmocka_unit_test(other_threads_go_on_where_a_thread_left),
+	cmocka_unit_test(a_round_outlasts_the_end_of_the_one_before),
+#endif
+};
+
 int main(void)
 {
-	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(a_small_program_keeps_its_sheaves),
-		cmocka_unit_test(resting_objects_go_when_the_program_shrinks),
-		cmocka_unit_test(nothing_in_use_is_lost),
-#if STELE_DEBUG
-		cmocka_unit_test(other_threads_go_on_where_a_thread_left),
-		cmocka_unit_test(a_round_outlasts_the_end_of_the_one_before),
-#endif
-	};
-
 	return cmocka_run_group_tests(tests, setup, NULL);
 }

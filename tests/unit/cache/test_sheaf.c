@@ -193,50 +193,78 @@ static void set_free_bit(const void *p, bool is_free)
 		and_relaxed(&run->free[i / 64], ~(1ull << i % 64));
 }
 
-static void a_broken_sheaf_is_found(void **state)
+struct broken {
+	struct kmem_cache *s;
+	uint64_t top; /* of an empty sheaf */
+	struct sheaf *sheaf;
+};
+
+static struct broken broken_begin(void)
 {
 	struct kmem_cache *s = kmem_cache_create("broken", 64, 0, SLAB_NO_MERGE, NULL);
 	uint64_t top = stele_sheaf_new(s);
-	struct sheaf *sheaf = sheaf_of(top, s->sheaf_size);
-	void *p = kmem_cache_alloc(s, GFP_KERNEL);
+
+	assert_null(stele_sheaf_valid(s, top));
+	return (struct broken){ s, top, sheaf_of(top, s->sheaf_size) };
+}
+
+static void broken_end(struct broken *b)
+{
+	stele_sheaf_destroy(b->s, b->top);
+	kmem_cache_destroy(b->s);
+}
+
+static void a_sheaf_with_a_broken_entry_is_found(void **state)
+{
+	struct broken b = broken_begin();
+	void *p = kmem_cache_alloc(b.s, GFP_KERNEL);
 
 	(void)state;
-	assert_null(stele_sheaf_valid(s, top));
-	sheaf->entry[0] = (uintptr_t)p;
-	assert_null(stele_sheaf_valid(s, top + 8));
-	sheaf->entry[0] += 8;
-	assert_string_equal(stele_sheaf_valid(s, top + 8),
+	b.sheaf->entry[0] = (uintptr_t)p;
+	assert_null(stele_sheaf_valid(b.s, b.top + 8));
+	b.sheaf->entry[0] += 8;
+	assert_string_equal(stele_sheaf_valid(b.s, b.top + 8),
 			    "sheaf: an entry is no object of the cache");
-	sheaf->entry[0] -= 8;
-	kmem_cache_free(s, p);
-	assert_int_equal(kmem_cache_shrink(s), 0);
-	assert_string_equal(stele_sheaf_valid(s, top + 8),
+	b.sheaf->entry[0] -= 8;
+	kmem_cache_free(b.s, p);
+	assert_int_equal(kmem_cache_shrink(b.s), 0);
+	assert_string_equal(stele_sheaf_valid(b.s, b.top + 8),
 			    "sheaf: an entry is no object of the cache");
-	p = kmem_cache_alloc_nolock(s, 0, NUMA_NO_NODE);
+	p = kmem_cache_alloc_nolock(b.s, 0, NUMA_NO_NODE);
 	assert_non_null(p);
-	sheaf->entry[0] = (uintptr_t)p;
-	assert_null(stele_sheaf_valid(s, top + 8));
+	b.sheaf->entry[0] = (uintptr_t)p;
+	assert_null(stele_sheaf_valid(b.s, b.top + 8));
 	set_free_bit(p, true);
-	assert_string_equal(stele_sheaf_valid(s, top + 8),
+	assert_string_equal(stele_sheaf_valid(b.s, b.top + 8),
 			    "sheaf: an entry is free in its slab as well");
 	set_free_bit(p, false);
-	set_free_bit(sheaf, true);
-	assert_string_equal(stele_sheaf_valid(s, top),
+	b.sheaf->entry[0] = 0;
+	kmem_cache_free(b.s, p);
+	broken_end(&b);
+}
+
+static void a_broken_sheaf_is_found(void **state)
+{
+	struct broken b = broken_begin();
+
+	(void)state;
+	set_free_bit(b.sheaf, true);
+	assert_string_equal(stele_sheaf_valid(b.s, b.top),
 			    "sheaf: its memory is no sheaf's, or was given back");
-	set_free_bit(sheaf, false);
-	assert_string_equal(stele_sheaf_valid(s, sheaf_bottom(sheaves[0])),
+	set_free_bit(b.sheaf, false);
+	assert_string_equal(stele_sheaf_valid(b.s, sheaf_bottom(sheaves[0])),
 			    "sheaf: its memory is no sheaf's, or was given back");
-	sheaf->bottom = 1;
-	assert_string_equal(stele_sheaf_valid(s, top), "sheaf: nothing stops a pop at the bottom");
-	sheaf->bottom = 0;
-	sheaf->entry[s->capacity] = 0;
-	assert_string_equal(stele_sheaf_valid(s, top), "sheaf: nothing stops a push at the end");
-	sheaf->entry[s->capacity] = STELE_SHEAF_END;
-	assert_string_equal(stele_sheaf_valid(s, top + 8 * (s->capacity + 1ul)),
+	b.sheaf->bottom = 1;
+	assert_string_equal(stele_sheaf_valid(b.s, b.top),
+			    "sheaf: nothing stops a pop at the bottom");
+	b.sheaf->bottom = 0;
+	b.sheaf->entry[b.s->capacity] = 0;
+	assert_string_equal(stele_sheaf_valid(b.s, b.top),
+			    "sheaf: nothing stops a push at the end");
+	b.sheaf->entry[b.s->capacity] = STELE_SHEAF_END;
+	assert_string_equal(stele_sheaf_valid(b.s, b.top + 8 * (b.s->capacity + 1ul)),
 			    "sheaf: the top is outside of the entries");
-	stele_sheaf_destroy(s, top);
-	kmem_cache_free(s, p);
-	kmem_cache_destroy(s);
+	broken_end(&b);
 }
 
 int main(void)
@@ -248,6 +276,7 @@ int main(void)
 		cmocka_unit_test(a_barn_turns_away_sheaves_beyond_its_limit),
 		cmocka_unit_test(a_barn_turns_nothing_away_for_what_lies_in_a_sheaf_that_is_gone),
 		cmocka_unit_test(sheaves_stay_whole_between_threads),
+		cmocka_unit_test(a_sheaf_with_a_broken_entry_is_found),
 		cmocka_unit_test(a_broken_sheaf_is_found),
 	};
 

@@ -101,17 +101,17 @@ static __attribute__((unused)) void no_process_is_number_0(void **state)
 	assert_int_equal(generations(8, 0), 0);
 }
 
+static const struct CMUnitTest tests[] = {
+	cmocka_unit_test(a_token_is_a_thread_s_own),
+	cmocka_unit_test(tokens_do_not_come_again_after_four_thousand_million),
+	cmocka_unit_test(a_child_of_vfork_has_its_own_and_its_parent_has_its_own_again),
+/* An emulator does not wipe memory in a child. */
+#if !STELE_TEST_EMULATED
+	cmocka_unit_test(no_process_is_number_0),
+#endif
+};
+
 int main(void)
 {
-	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(a_token_is_a_thread_s_own),
-		cmocka_unit_test(tokens_do_not_come_again_after_four_thousand_million),
-		cmocka_unit_test(a_child_of_vfork_has_its_own_and_its_parent_has_its_own_again),
-	/* An emulator does not wipe memory in a child. */
-#if !STELE_TEST_EMULATED
-		cmocka_unit_test(no_process_is_number_0),
-#endif
-	};
-
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -173,17 +173,17 @@ static void a_free_looks_at_few_areas(void **state)
 }
 #endif
 
+static const struct CMUnitTest tests[] = {
+	purge_test(nobody_loses_memory_to_the_purger),
+	purge_test(nobody_loses_memory_to_a_purge_that_counts_anew),
+	purge_test(a_count_that_was_left_wrong_is_mended),
+#if STELE_DEBUG
+	purge_test(a_purger_that_stops_holds_nobody_up),
+	purge_test(a_free_looks_at_few_areas),
+#endif
+};
+
 int main(void)
 {
-	const struct CMUnitTest tests[] = {
-		purge_test(nobody_loses_memory_to_the_purger),
-		purge_test(nobody_loses_memory_to_a_purge_that_counts_anew),
-		purge_test(a_count_that_was_left_wrong_is_mended),
-#if STELE_DEBUG
-		purge_test(a_purger_that_stops_holds_nobody_up),
-		purge_test(a_free_looks_at_few_areas),
-#endif
-	};
-
 	return small_arena("128m") != 0 || cmocka_run_group_tests(tests, NULL, NULL);
 }

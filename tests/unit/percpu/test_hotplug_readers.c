@@ -286,19 +286,19 @@ static void a_signal_comes_through_to_a_reader_that_waits_for_a_step(void **stat
 	assert_int_equal(load_relaxed(&wrong), 0);
 }
 
+static const struct CMUnitTest tests[] = {
+	cmocka_unit_test(the_set_stays_as_long_as_somebody_reads),
+#if STELE_DEBUG
+	cmocka_unit_test(the_set_is_outside_of_every_lock),
+#endif
+	cmocka_unit_test(a_reader_that_is_gone_stops_no_change),
+	cmocka_unit_test(any_number_of_readers_is_waited_for),
+	cmocka_unit_test(readers_that_die_in_a_crowd_stop_no_change),
+	cmocka_unit_test(a_signal_comes_through_to_a_thread_that_waits_for_readers),
+	cmocka_unit_test(a_signal_comes_through_to_a_reader_that_waits_for_a_step),
+};
+
 int main(void)
 {
-	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(the_set_stays_as_long_as_somebody_reads),
-#if STELE_DEBUG
-		cmocka_unit_test(the_set_is_outside_of_every_lock),
-#endif
-		cmocka_unit_test(a_reader_that_is_gone_stops_no_change),
-		cmocka_unit_test(any_number_of_readers_is_waited_for),
-		cmocka_unit_test(readers_that_die_in_a_crowd_stop_no_change),
-		cmocka_unit_test(a_signal_comes_through_to_a_thread_that_waits_for_readers),
-		cmocka_unit_test(a_signal_comes_through_to_a_reader_that_waits_for_a_step),
-	};
-
 	return cmocka_run_group_tests(tests, four_slots, NULL);
 }
