@@ -12,6 +12,7 @@ Rules     "floor/file.h"      own floor or lower; always written with its floor
                               benchmarks and examples as well; a folder of arch that the generic one
                               stands in for is not counted, nor is a public header. MORE has the
                               exceptions
+          a function          has no #if inside, but in a model, where a broken variant is chosen
           first line          is the licence line
 Failure   each offence is one line "file:line: what"; exit 1. No source found is an offence.
 Tests     tests/tooling/layering/selfcheck runs this on trees that are wrong on purpose.
@@ -29,6 +30,7 @@ INCLUDE = re.compile(r'^\s*#\s*include\s*([<"])([^>"]+)[>"]')
 MOST = 20
 # All that changes a slot together, as it is shipped: that is what this model is for.
 MORE = {"tests/model/pairs.c": 25}
+CONDITION = re.compile(r"\s*#\s*(if|ifdef|ifndef|elif|else)\b")
 LICENCE = "SPDX-License-Identifier: MIT"
 C_SUFFIXES = {".c", ".h", ".cc", ".S"}
 
@@ -124,6 +126,24 @@ def check_seen(root):
                 yield path, 1, f"sees {count} of our headers, more than {most}"
 
 
+def conditions_in_functions(path):
+    """Yields the number of each such line. A function begins with a line that is `{`."""
+    inside = False
+    for number, line in enumerate(lines_of(path), 1):
+        if inside and CONDITION.match(line):
+            yield number
+        inside = line == "{" or (inside and not line.startswith("}"))
+
+
+def check_conditions(root):
+    for top in ("src", "include", "tests", "bench", "examples"):
+        for path in files_of(root / top):
+            if path.parent == root / "tests" / "model":
+                continue
+            for number in conditions_in_functions(path):
+                yield path, number, "has a condition of the preprocessor inside of a function"
+
+
 def named_in_meson(root, path):
     """A test may be listed by its stem; some meson.build from its folder upwards names it, or
     the script beside it that compiles it (a program under test, not a part of one), or, for a
@@ -163,7 +183,8 @@ def check(*words):
     files = len(files_of(root / "src"))
     if files == 0:
         yield "src:0: no source here"
-    for look in (check_floors, check_public, check_seen, check_listed, check_licence):
+    for look in (check_floors, check_public, check_seen, check_conditions, check_listed,
+                 check_licence):
         for path, number, what in look(root):
             yield f"{path.relative_to(root)}:{number}: {what}"
     return f"{files} files on the floors"
