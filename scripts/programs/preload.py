@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""scripts/demo/preload.py - the allocators of this machine, and the proof that one is in use
+"""scripts/programs/preload.py - the allocators of this machine, and the proof that one is in use
 
 Idea      a preloaded library that cannot be loaded, or that the program never calls, gives a fine
           table of nothing. So no figure is taken before a run has shown, in the dynamic linker's

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
 #
-# scripts/demo/work.pl - what Perl is used for: hashes, patterns, sorting, strings that grow
+# scripts/programs/work.pl - what Perl is used for: hashes, patterns, sorting, strings that grow
 #
 # Idea      a log is made up, cut apart with patterns, counted in nested hashes, sorted and
 #           written out again. The random numbers are our own, so that every Perl prints the same.

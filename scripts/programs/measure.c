@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * scripts/demo/measure.c - run one program and write down what it cost
+ * scripts/programs/measure.c - run one program and write down what it cost
  *
  * Usage     measure REPORT PRELOAD PROGRAM [ARGS...]
  * Idea      ru_maxrss of a child is never below what its parent had resident at the time of

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""scripts/demo/work.py - what CPython is used for: dicts, lists, text, JSON, sorting
+"""scripts/programs/work.py - what CPython is used for: dicts, lists, text, JSON, sorting
 
 Idea      a small population of records is built, written as JSON, read back, indexed, sorted and
           joined, in rounds whose leftovers live on: objects of all ages. Started with

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""scripts/demo/inputs.py - generated input: a C file, an SQL script, a load for Redis
+"""scripts/programs/inputs.py - generated input: a C file, an SQL script, a load for Redis
 
 Idea      everything is made from a fixed seed, so that two machines work on the same bytes and
           nothing has to be stored or fetched.

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: MIT
-"""scripts/demo/programs.py - the programs of the demo, each with its work and its result
+"""scripts/programs/programs.py - the programs of the demo and of tests, each with its work and
+                              its result
 
 Idea      a program is a class: prepare() makes its input once, run() does the work once under one
           library and gives (Cost, digest of everything it produced). A run is small when it
