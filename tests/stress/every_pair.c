@@ -18,10 +18,13 @@
  *           liburcu. The number is printed.
  * Argument  seconds to run: cases in an order that a number chooses, as many as there is time for.
  *           `all`: each case. `control`: a case in which somebody stands still; unexplained messages.
- * Failure   a kind of call that stands still, a bad free, a crash, a message that the case does not
- *           explain (every_said.h). In `all`, a point that is neither fired at nor out of reach.
+ * Then      the threads rest between two calls, and the structures that all share are valid
+ *           (every_rest.h).
+ * Failure   a kind of call that stands still, a bad free, a crash, a broken structure, a message that
+ *           the case does not explain (every_said.h). In `all`, a point that is neither fired at nor out of reach.
  * Builds    debug only, not with a sanitizer.
  */
+#include "every_rest.h"
 #include "every_said.h"
 #include "every_scene.h"
 
@@ -82,6 +85,7 @@ static void *be_victim(void *arg)
 		keep_pages();
 	}
 	for (;;) {
+		rest_if_told();
 		if (scene->before_call)
 			scene->before_call();
 		make_call(some_kind());
@@ -92,37 +96,6 @@ static void *be_victim(void *arg)
 static void leave_no_more(void)
 {
 	leaving_may = false;
-}
-
-static void *work_on_data(void *arg)
-{
-	dice = random_seed((uintptr_t)arg + 100);
-	for (;;)
-		for (unsigned kind = 0; kind < FIRST_CONTROL; kind++)
-			make_call(kind);
-	return NULL;
-}
-
-static void *work_on_control(void *arg)
-{
-	unsigned kind = (unsigned)(uintptr_t)arg;
-
-	dice = random_seed(kind + 200);
-	for (;;) {
-		make_call(kind);
-		nap_ms(1);
-	}
-	return NULL;
-}
-
-static void start_others(uintptr_t seed)
-{
-	for (uintptr_t i = 0; i < 2; i++)
-		start_thread(work_on_data, seed + i);
-	for (uintptr_t i = 0; i < ELEMENTS; i++) /* with the one below, one more than elements */
-		start_thread(work_on_control, POOL_WAIT);
-	for (uintptr_t kind = FIRST_CONTROL; kind < KINDS; kind++)
-		start_thread(work_on_control, kind);
 }
 
 static void start_calls(void)
@@ -215,7 +188,8 @@ static bool all_go_on(void)
 	return true;
 }
 
-/* Exit: 0 all go on, 1 somebody does not, 3 the point was not passed, 4 one was that cannot be. */
+/* Exit: 0 all go on, 1 somebody does not, 3 the point was not passed, 4 one was that cannot be,
+ * 5 a structure is broken. */
 static int run_case(const char *point, enum leaving_way way, uintptr_t seed)
 {
 	unsigned spared = 0;
@@ -237,6 +211,8 @@ static int run_case(const char *point, enum leaving_way way, uintptr_t seed)
 	for (unsigned kind = 0; kind < KINDS; kind++)
 		spared += is_spared(kind);
 	printf("%.0f ms%s\n", (seconds_now() - begin) * 1000, spared ? ", some spared" : "");
+	if (all_can_rest(spared) && !rest_is_valid())
+		return 5;
 	if (!atomic_load(&out_of_reach))
 		return 0;
 	printf("%s was passed\n", (const char *)atomic_load(&out_of_reach));

@@ -6,7 +6,8 @@
  * Idea      The program is linked with the shared library, as the plugin is. The library may write
  *           nothing on standard error but that a name is taken. It must count no bad free. Memory
  *           must not grow: the program compares the resident size after a tenth of the lives with
- *           the one at the end.
+ *           the one at the end. The shared library does not export stele_caches_valid(), so the
+ *           program does not ask it.
  */
 #include <dlfcn.h>
 #include <pthread.h>

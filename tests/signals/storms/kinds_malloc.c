@@ -2,6 +2,7 @@
 /*
  * tests/signals/storms/kinds_malloc.c - the malloc family, for programs that run under the drop-in
  *
+ * Validity  the drop-in does not export stele_caches_valid(), so these programs do not ask it.
  * Argument  "any": whatever malloc there is will do; for the run that must fail.
  */
 #include "../../preload/drop_in.h"
