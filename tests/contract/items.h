@@ -14,6 +14,13 @@
 
 static struct kmem_cache *cache;
 
+static inline void give(struct kmem_cache *s)
+{
+	struct item *p = kmem_cache_alloc(s, 0);
+
+	kfree_rcu(p, rcu);
+}
+
 static int begin(void **state)
 {
 	(void)state;

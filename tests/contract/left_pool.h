@@ -63,7 +63,7 @@ static inline void make_pool(int n)
 		mine[i] = mempool_alloc_preallocated(&pool);
 }
 
-static inline int begin(void **state)
+static inline int begin_leaving(void **state)
 {
 	(void)state;
 	kfree(kmalloc(8, GFP_KERNEL)); /* the options are read */

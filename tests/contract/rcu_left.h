@@ -30,26 +30,12 @@ struct item {
 
 #include "items.h"
 
-static inline int each(void **state)
-{
-	(void)state;
-	alarm(30);
-	return 0;
-}
-
 static inline double seconds(void)
 {
 	struct timespec now;
 
 	clock_gettime(CLOCK_MONOTONIC, &now);
 	return (double)now.tv_sec + (double)now.tv_nsec * 1e-9;
-}
-
-static inline void give(struct kmem_cache *s)
-{
-	struct item *p = kmem_cache_alloc(s, 0);
-
-	kfree_rcu(p, rcu);
 }
 
 /* ---- leaving ---- */

@@ -35,13 +35,6 @@ struct item {
 	struct kvfree_rcu_head rcu;
 };
 
-static inline int each(void **state)
-{
-	(void)state;
-	alarm(30);
-	return 0;
-}
-
 /* ---- a thread that stalls ---- */
 
 static sem_t there, go_on;
@@ -106,7 +99,7 @@ static inline void flood(struct kmem_cache *s)
 }
 
 /* Each call comes back within the bound, or the alarm rings. */
-static inline void others_go_on(void)
+static inline void others_go_on_beside_a_stall(void)
 {
 	struct kmem_cache *plain =
 		kmem_cache_create("plain", sizeof(struct item), NULL, SLAB_NO_MERGE);

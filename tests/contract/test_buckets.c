@@ -137,14 +137,14 @@ static void no_set_means_kmalloc(void **state)
 	kmem_buckets_destroy(ZERO_SIZE_PTR);
 }
 
-static void construct(void *object)
+static void write_made(void *object)
 {
 	memcpy(object, "made", 4);
 }
 
 static void objects_are_constructed(void **state)
 {
-	kmem_buckets *b = kmem_buckets_create("ctor", 0, 0, 16, construct);
+	kmem_buckets *b = kmem_buckets_create("ctor", 0, 0, 16, write_made);
 	char *p;
 
 	(void)state;

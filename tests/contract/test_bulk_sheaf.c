@@ -11,7 +11,7 @@
 
 static void *objects[MOST];
 
-static struct kmem_cache *cache(size_t size)
+static struct kmem_cache *bulk_cache(size_t size)
 {
 	struct kmem_cache *s = kmem_cache_create("bulk", size, 0, SLAB_NO_MERGE, NULL);
 
@@ -32,7 +32,7 @@ static void assert_all_own(size_t n, size_t size)
 static void a_bulk_is_that_many_objects(void **state)
 {
 	static const size_t counts[] = { 1, 2, 31, 32, 33, 63, 64, 65, 500, MOST };
-	struct kmem_cache *s = cache(56);
+	struct kmem_cache *s = bulk_cache(56);
 
 	(void)state;
 	for (size_t k = 0; k < sizeof(counts) / sizeof(counts[0]); k++) {
@@ -46,7 +46,7 @@ static void a_bulk_is_that_many_objects(void **state)
 
 static void a_cleared_bulk_is_clear(void **state)
 {
-	struct kmem_cache *s = cache(56);
+	struct kmem_cache *s = bulk_cache(56);
 
 	(void)state;
 	assert_true(kmem_cache_alloc_bulk(s, GFP_KERNEL, 100, objects));
@@ -61,7 +61,7 @@ static void a_cleared_bulk_is_clear(void **state)
 
 static void a_bulk_of_no_objects_is_false(void **state)
 {
-	struct kmem_cache *s = cache(56);
+	struct kmem_cache *s = bulk_cache(56);
 
 	(void)state;
 	assert_false(kmem_cache_alloc_bulk(s, GFP_KERNEL, 0, objects));
@@ -76,7 +76,7 @@ static void a_bulk_that_fails_keeps_nothing(void **state)
 {
 	(void)state;
 	for (int nth = 1; nth <= 12; nth++) {
-		struct kmem_cache *s = cache(1000);
+		struct kmem_cache *s = bulk_cache(1000);
 		struct stderr_text t;
 		bool had;
 
@@ -95,7 +95,7 @@ static void a_bulk_that_fails_keeps_nothing(void **state)
 
 static void a_bulk_without_memory_is_false(void **state)
 {
-	struct kmem_cache *s = cache(1000);
+	struct kmem_cache *s = bulk_cache(1000);
 	struct stderr_text t;
 
 	(void)state;
@@ -107,7 +107,7 @@ static void a_bulk_without_memory_is_false(void **state)
 
 static void a_mixed_bulk_goes_back_to_its_owners(void **state)
 {
-	struct kmem_cache *a = cache(56);
+	struct kmem_cache *a = bulk_cache(56);
 	struct kmem_cache *b = kmem_cache_create("bulk-b", 120, 0, SLAB_NO_MERGE, NULL);
 
 	(void)state;
@@ -124,7 +124,7 @@ static void a_mixed_bulk_goes_back_to_its_owners(void **state)
 
 /* ---- sheaves ---- */
 
-static void drain(struct kmem_cache *s, struct slab_sheaf *sheaf, size_t n)
+static void drain_sheaf(struct kmem_cache *s, struct slab_sheaf *sheaf, size_t n)
 {
 	for (size_t i = 0; i < n; i++) {
 		unsigned int before = kmem_cache_sheaf_size(sheaf);
@@ -143,13 +143,13 @@ static void set_aside_objects_are_there_when_memory_is_not(void **state)
 
 	(void)state;
 	for (size_t k = 0; k < sizeof(counts) / sizeof(counts[0]); k++) {
-		struct kmem_cache *s = cache(200);
+		struct kmem_cache *s = bulk_cache(200);
 		struct slab_sheaf *sheaf = kmem_cache_prefill_sheaf(s, GFP_KERNEL, counts[k]);
 
 		assert_non_null(sheaf);
 		assert_true(kmem_cache_sheaf_size(sheaf) >= counts[k]);
 		memory_gone();
-		drain(s, sheaf, counts[k]);
+		drain_sheaf(s, sheaf, counts[k]);
 		memory_back();
 		kmem_cache_return_sheaf(s, GFP_KERNEL, sheaf);
 		kmem_cache_free_bulk(s, counts[k], objects);
@@ -160,12 +160,12 @@ static void set_aside_objects_are_there_when_memory_is_not(void **state)
 /* Contract 27: no fallback to the cache, which has memory here. */
 static void an_empty_sheaf_gives_nothing(void **state)
 {
-	struct kmem_cache *s = cache(200);
+	struct kmem_cache *s = bulk_cache(200);
 	struct slab_sheaf *sheaf = kmem_cache_prefill_sheaf(s, GFP_KERNEL, 3);
 	unsigned int n = kmem_cache_sheaf_size(sheaf);
 
 	(void)state;
-	drain(s, sheaf, n);
+	drain_sheaf(s, sheaf, n);
 	assert_int_equal(kmem_cache_sheaf_size(sheaf), 0);
 	assert_null(kmem_cache_alloc_from_sheaf(s, GFP_KERNEL, sheaf));
 	kmem_cache_return_sheaf(s, GFP_KERNEL, sheaf);
@@ -176,7 +176,7 @@ static void an_empty_sheaf_gives_nothing(void **state)
 /* Those in the hands of a call that never ends are tests/signals/storms/leave.c's. */
 static void all_sheaves_are_at_rest_between_calls(void **state)
 {
-	struct kmem_cache *s = cache(200);
+	struct kmem_cache *s = bulk_cache(200);
 	struct stele_stats before, now;
 
 	(void)state;
@@ -194,7 +194,7 @@ static void all_sheaves_are_at_rest_between_calls(void **state)
 
 static void a_sheaf_of_no_objects_is_null(void **state)
 {
-	struct kmem_cache *s = cache(200);
+	struct kmem_cache *s = bulk_cache(200);
 
 	(void)state;
 	assert_null(kmem_cache_prefill_sheaf(s, GFP_KERNEL, 0));
@@ -203,7 +203,7 @@ static void a_sheaf_of_no_objects_is_null(void **state)
 
 static void a_cleared_object_of_a_sheaf_is_clear(void **state)
 {
-	struct kmem_cache *s = cache(200);
+	struct kmem_cache *s = bulk_cache(200);
 	struct slab_sheaf *sheaf;
 
 	(void)state;
@@ -223,7 +223,7 @@ static void a_cleared_object_of_a_sheaf_is_clear(void **state)
 
 static void a_sheaf_returned_full_loses_nothing(void **state)
 {
-	struct kmem_cache *s = cache(200);
+	struct kmem_cache *s = bulk_cache(200);
 
 	(void)state;
 	for (unsigned int n = 1; n < 300; n += 23) {
@@ -238,7 +238,7 @@ static void a_sheaf_returned_full_loses_nothing(void **state)
 static void a_refilled_sheaf_keeps_its_promise(void **state)
 {
 	static const unsigned int counts[] = { 4, 20, 100, 10 };
-	struct kmem_cache *s = cache(200);
+	struct kmem_cache *s = bulk_cache(200);
 	struct slab_sheaf *sheaf = kmem_cache_prefill_sheaf(s, GFP_KERNEL, 8);
 
 	(void)state;
@@ -247,7 +247,7 @@ static void a_refilled_sheaf_keeps_its_promise(void **state)
 		assert_int_equal(kmem_cache_refill_sheaf(s, GFP_KERNEL, &sheaf, counts[k]), 0);
 		assert_true(kmem_cache_sheaf_size(sheaf) >= counts[k]);
 		memory_gone();
-		drain(s, sheaf, counts[k]);
+		drain_sheaf(s, sheaf, counts[k]);
 		memory_back();
 		kmem_cache_free_bulk(s, counts[k], objects);
 	}
@@ -257,7 +257,7 @@ static void a_refilled_sheaf_keeps_its_promise(void **state)
 
 static void a_refill_of_nothing_is_refused(void **state)
 {
-	struct kmem_cache *s = cache(200);
+	struct kmem_cache *s = bulk_cache(200);
 	struct slab_sheaf *none = NULL;
 
 	(void)state;
@@ -269,7 +269,7 @@ static void a_refill_of_nothing_is_refused(void **state)
 /* The sheaf stays the caller's, with at least what it had. */
 static void a_refill_without_memory_keeps_the_sheaf(void **state)
 {
-	struct kmem_cache *s = cache(2000);
+	struct kmem_cache *s = bulk_cache(2000);
 	struct slab_sheaf *sheaf = kmem_cache_prefill_sheaf(s, GFP_KERNEL, 2);
 	unsigned int had = kmem_cache_sheaf_size(sheaf);
 	struct stderr_text t;
@@ -282,7 +282,7 @@ static void a_refill_without_memory_keeps_the_sheaf(void **state)
 	assert_int_equal(error, -ENOMEM);
 	assert_non_null(sheaf);
 	assert_true(kmem_cache_sheaf_size(sheaf) >= had);
-	drain(s, sheaf, had);
+	drain_sheaf(s, sheaf, had);
 	kmem_cache_return_sheaf(s, GFP_KERNEL, sheaf);
 	kmem_cache_free_bulk(s, had, objects);
 	destroy_empty(s);
@@ -293,7 +293,7 @@ static void a_fill_that_fails_keeps_nothing(void **state)
 {
 	(void)state;
 	for (int nth = 1; nth <= 12; nth++) {
-		struct kmem_cache *s = cache(1000);
+		struct kmem_cache *s = bulk_cache(1000);
 		struct slab_sheaf *sheaf;
 		struct stderr_text t;
 
@@ -317,7 +317,7 @@ static void sheaf_capacity_is_at_least_what_was_asked(void **state)
 	sheaf = kmem_cache_prefill_sheaf(s, GFP_KERNEL, 100);
 	assert_non_null(sheaf);
 	memory_gone();
-	drain(s, sheaf, 100);
+	drain_sheaf(s, sheaf, 100);
 	memory_back();
 	kmem_cache_return_sheaf(s, GFP_KERNEL, sheaf);
 	kmem_cache_free_bulk(s, 100, objects);

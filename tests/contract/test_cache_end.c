@@ -131,7 +131,7 @@ static void end_when_told(void *object)
 		;
 }
 
-static void *shrink(void *s)
+static void *shrink_in_thread(void *s)
 {
 	kmem_cache_shrink(s);
 	return NULL;
@@ -148,7 +148,7 @@ static void a_slab_in_another_threads_hands_is_no_live_object(void **state)
 	(void)state;
 	assert_int_equal(sem_init(&inside, 0, 0) | sem_init(&may_end, 0, 0), 0);
 	kmem_cache_free(s, kmem_cache_alloc(s, GFP_KERNEL));
-	assert_int_equal(pthread_create(&thread, NULL, shrink, s), 0);
+	assert_int_equal(pthread_create(&thread, NULL, shrink_in_thread, s), 0);
 	while (sem_wait(&inside) != 0)
 		;
 	STDERR_OF(&t, kmem_cache_destroy(s));
@@ -182,13 +182,13 @@ static void shrink_says_whether_anything_is_left(void **state)
 static size_t made, unmade;
 static const char kept[8] = "as-made";
 
-static void make(void *object)
+static void construct_kept(void *object)
 {
 	memcpy(object, kept, sizeof(kept));
 	made++;
 }
 
-static void unmake(void *object)
+static void destruct_kept(void *object)
 {
 	assert_memory_equal(object, kept, sizeof(kept));
 	unmade++;
@@ -197,7 +197,7 @@ static void unmake(void *object)
 /* Contract 22. */
 static void an_object_is_constructed_once_and_stays_so(void **state)
 {
-	struct kmem_cache_args args = { .ctor = make, .dtor = unmake };
+	struct kmem_cache_args args = { .ctor = construct_kept, .dtor = destruct_kept };
 	struct kmem_cache *s = kmem_cache_create("ctor", 80, &args, 0);
 	char *p[300];
 	size_t after_first = 0;
@@ -224,7 +224,7 @@ static void an_object_is_constructed_once_and_stays_so(void **state)
 
 static void shrinking_destructs_what_it_gives_back(void **state)
 {
-	struct kmem_cache_args args = { .ctor = make, .dtor = unmake };
+	struct kmem_cache_args args = { .ctor = construct_kept, .dtor = destruct_kept };
 	struct kmem_cache *s = kmem_cache_create("dtor", 80, &args, 0);
 	void *p;
 
@@ -241,7 +241,7 @@ static void shrinking_destructs_what_it_gives_back(void **state)
 
 static void clearing_a_constructed_object_is_refused_loudly(void **state)
 {
-	struct kmem_cache_args args = { .ctor = make };
+	struct kmem_cache_args args = { .ctor = construct_kept };
 	struct kmem_cache *s = kmem_cache_create("ctor-zero", 80, &args, 0);
 	struct stderr_text t;
 	void *p;
@@ -300,7 +300,7 @@ static void narrow_pipe(int ends[2])
 	assert_int_equal(write(ends[1], fill, size), size);
 }
 
-static void drain(int ends[2])
+static void drain_pipe(int ends[2])
 {
 	char text[4096];
 
@@ -341,7 +341,7 @@ static void a_child_can_end_a_cache_that_another_thread_was_at(void **state)
 	waitpid(child, &status, 0);
 	fcntl(ends[0], F_SETPIPE_SZ, 65536);
 	pthread_join(thread, NULL);
-	drain(ends);
+	drain_pipe(ends);
 	kmem_cache_destroy(s);
 	assert_int_equal(status, 0);
 }

@@ -10,7 +10,7 @@
 
 #define MANY 3000
 
-static struct kmem_cache *cache(size_t size)
+static struct kmem_cache *cache_of_objects(size_t size)
 {
 	struct kmem_cache *s = kmem_cache_create("objects", size, 0, SLAB_NO_MERGE, NULL);
 
@@ -25,7 +25,7 @@ static void every_byte_has_one_owner(void **state)
 
 	(void)state;
 	for (size_t k = 0; k < sizeof(sizes) / sizeof(sizes[0]); k++) {
-		struct kmem_cache *s = cache(sizes[k]);
+		struct kmem_cache *s = cache_of_objects(sizes[k]);
 		size_t n = sizes[k] > 1000 ? MANY / 10 : MANY;
 
 		for (size_t i = 0; i < n; i++) {
@@ -49,7 +49,7 @@ static void every_byte_has_one_owner(void **state)
 
 static void a_cleared_object_is_clear(void **state)
 {
-	struct kmem_cache *s = cache(200);
+	struct kmem_cache *s = cache_of_objects(200);
 	void *p[50];
 
 	(void)state;
@@ -65,9 +65,9 @@ static void a_cleared_object_is_clear(void **state)
 	destroy_empty(s);
 }
 
-static void the_other_ways_to_allocate_allocate(void **state)
+static void the_other_ways_to_allocate_objects_allocate(void **state)
 {
-	struct kmem_cache *s = cache(72);
+	struct kmem_cache *s = cache_of_objects(72);
 	void *p[] = {
 		kmem_cache_alloc_lru(s, NULL, GFP_KERNEL),
 		kmem_cache_alloc_node(s, GFP_KERNEL, NUMA_NO_NODE),
@@ -93,7 +93,7 @@ static void the_other_ways_to_allocate_allocate(void **state)
 
 static void kfree_takes_an_object_of_any_cache(void **state)
 {
-	struct kmem_cache *s = cache(72);
+	struct kmem_cache *s = cache_of_objects(72);
 	void *p = kmem_cache_alloc(s, GFP_KERNEL);
 
 	(void)state;
@@ -109,7 +109,7 @@ static void memory_can_be_asked_for(void **state)
 
 static void an_object_of_another_cache_is_kept_and_reported(void **state)
 {
-	struct kmem_cache *mine = cache(64);
+	struct kmem_cache *mine = cache_of_objects(64);
 	struct kmem_cache *other = kmem_cache_create("other", 96, 0, SLAB_NO_MERGE, NULL);
 	struct stderr_text t;
 	void *p = kmem_cache_alloc(other, GFP_KERNEL);
@@ -135,7 +135,7 @@ static void an_object_of_another_cache_is_kept_and_reported(void **state)
 
 static void memory_that_is_not_ours_is_reported_and_left_alone(void **state)
 {
-	struct kmem_cache *s = cache(64);
+	struct kmem_cache *s = cache_of_objects(64);
 	struct stderr_text t;
 	long local[8] = { 0 };
 	char *p = kmem_cache_alloc(s, GFP_KERNEL);
@@ -150,7 +150,7 @@ static void memory_that_is_not_ours_is_reported_and_left_alone(void **state)
 }
 
 /* Takes objects until there are none; returns how many, linked through their first word. */
-static size_t take_all(struct kmem_cache *s, void ***list)
+static size_t take_all_there_are(struct kmem_cache *s, void ***list)
 {
 	size_t n = 0;
 	void **p;
@@ -162,9 +162,9 @@ static size_t take_all(struct kmem_cache *s, void ***list)
 	return n;
 }
 
-static void no_memory_is_null_and_passes(void **state)
+static void no_memory_for_objects_is_null_and_passes(void **state)
 {
-	struct kmem_cache *s = cache(128);
+	struct kmem_cache *s = cache_of_objects(128);
 	void **list, *p;
 	struct stderr_text t;
 
@@ -172,7 +172,7 @@ static void no_memory_is_null_and_passes(void **state)
 	p = kmem_cache_alloc(s, GFP_KERNEL);
 	memory_gone();
 	errno = E2BIG;
-	STDERR_OF(&t, take_all(s, &list));
+	STDERR_OF(&t, take_all_there_are(s, &list));
 	assert_int_equal(errno, E2BIG);
 	STDERR_OF(&t, assert_null(kmem_cache_alloc(s, GFP_KERNEL)));
 	STDERR_OF(&t, assert_null(kmem_cache_alloc_node(s, GFP_KERNEL, 0)));
@@ -213,7 +213,7 @@ static void objects_freed_elsewhere_come_back(void **state)
 	struct relay *relay = malloc(sizeof(*relay));
 
 	(void)state;
-	relay->s = cache(88);
+	relay->s = cache_of_objects(88);
 	for (int round = 0; round < 4; round++) {
 		pthread_t thread;
 
@@ -231,12 +231,12 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(every_byte_has_one_owner),
 		cmocka_unit_test(a_cleared_object_is_clear),
-		cmocka_unit_test(the_other_ways_to_allocate_allocate),
+		cmocka_unit_test(the_other_ways_to_allocate_objects_allocate),
 		cmocka_unit_test(kfree_takes_an_object_of_any_cache),
 		cmocka_unit_test(memory_can_be_asked_for),
 		cmocka_unit_test(an_object_of_another_cache_is_kept_and_reported),
 		cmocka_unit_test(memory_that_is_not_ours_is_reported_and_left_alone),
-		cmocka_unit_test(no_memory_is_null_and_passes),
+		cmocka_unit_test(no_memory_for_objects_is_null_and_passes),
 		cmocka_unit_test(objects_freed_elsewhere_come_back),
 	};
 

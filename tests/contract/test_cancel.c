@@ -65,7 +65,7 @@ static void *cancelled(void *arg)
 	return NULL;
 }
 
-static void comes_back(void (*call)(void))
+static void comes_back_cancelled(void (*call)(void))
 {
 	pthread_t thread;
 	void *result;
@@ -83,9 +83,9 @@ static void a_report_does_not_end_the_thread(void **state)
 
 	(void)state;
 	stderr_begin(&t);
-	comes_back(bad_free);
-	comes_back(taken_name);
-	comes_back(live_object);
+	comes_back_cancelled(bad_free);
+	comes_back_cancelled(taken_name);
+	comes_back_cancelled(live_object);
 	stderr_end(&t);
 	assert_says(&t, "already free");
 	assert_says(&t, "is taken");
@@ -95,9 +95,9 @@ static void a_report_does_not_end_the_thread(void **state)
 static void a_control_call_is_done_to_its_end(void **state)
 {
 	(void)state;
-	comes_back(control_calls);
+	comes_back_cancelled(control_calls);
 	assert_int_equal(pipe(ends), 0);
-	comes_back(slabinfo);
+	comes_back_cancelled(slabinfo);
 	close(ends[0]);
 	close(ends[1]);
 }
@@ -105,7 +105,7 @@ static void a_control_call_is_done_to_its_end(void **state)
 static void the_watcher_is_stopped_to_its_end(void **state)
 {
 	(void)state;
-	comes_back(watch_and_stop);
+	comes_back_cancelled(watch_and_stop);
 }
 
 int main(void)

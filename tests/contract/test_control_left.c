@@ -24,7 +24,7 @@ static void do_nothing(struct kmem_cache *s, void *arg)
 	(void)s, (void)arg;
 }
 
-static void walk(void)
+static void walk_all_caches(void)
 {
 	stele_cache_each(do_nothing, NULL);
 }
@@ -71,7 +71,7 @@ static void a_walker_that_died_pins_no_cache(void **state)
 	stele_cache_each(note, NULL);
 	assert_true(seen.n > 2);
 	for (unsigned after = 0; after < 3; after++)
-		dies_at("walk:at", after, walk);
+		dies_at("walk:at", after, walk_all_caches);
 	stele_cache_each(compare, NULL);
 }
 
@@ -80,7 +80,7 @@ static void lives(struct kmem_cache *s, void *arg)
 	*(bool *)arg |= seen.cache[0] == s;
 }
 
-static unsigned number_of(const struct kmem_cache *s)
+static unsigned number_of_cache(const struct kmem_cache *s)
 {
 	for (unsigned i = 0; i < seen.n; i++)
 		if (seen.cache[i] == s)
@@ -98,8 +98,8 @@ static void a_cache_that_a_walker_died_at_can_be_destroyed(void **state)
 	assert_non_null(s);
 	seen.n = 0;
 	stele_cache_each(note, NULL);
-	assert_true(number_of(s) < seen.n);
-	dies_at("walk:at", number_of(s), walk);
+	assert_true(number_of_cache(s) < seen.n);
+	dies_at("walk:at", number_of_cache(s), walk_all_caches);
 	kmem_cache_destroy(s);
 	seen.cache[0] = s;
 	stele_cache_each(lives, &there);
@@ -111,7 +111,7 @@ static void slots_go_and_come_after_a_walker_died(void **state)
 	unsigned slot = stele_cpus_possible() - 1;
 
 	(void)state;
-	dies_at("walk:at", 0, walk);
+	dies_at("walk:at", 0, walk_all_caches);
 	if (num_online_cpus() > 1 && cpu_online(slot))
 		assert_int_equal(stele_cpu_down(slot), 0);
 	if (!cpu_online(slot))
@@ -364,7 +364,7 @@ static void slabs_end_in_a_child_that_was_forked_beside_a_validation(void **stat
 	assert_silent(&t);
 }
 
-static int start(void **state)
+static int start_with_caches(void **state)
 {
 	static const char *const names[] = { "a", "b", "c", "d" };
 	struct sigaction action = { .sa_handler = leaving_on_signal };
@@ -393,5 +393,5 @@ int main(void)
 		cmocka_unit_test(slabs_end_in_a_child_that_was_forked_beside_a_validation),
 	};
 
-	return cmocka_run_group_tests(tests, start, NULL);
+	return cmocka_run_group_tests(tests, start_with_caches, NULL);
 }

@@ -93,7 +93,7 @@ static void a_cache_is_made_and_used_while_a_slot_is_down(void **state)
 
 #define CACHES 1000
 
-static void *come_and_go(void *arg)
+static void *caches_come_and_go(void *arg)
 {
 	unsigned rounds = STELE_TEST_EMULATED ? 5 : 60;
 
@@ -124,7 +124,7 @@ static void caches_come_and_go_while_slots_do(void **state)
 	assert_true(stderr_begin(&t));
 	pthread_create(&flapper, NULL, flap, NULL);
 	for (int i = 0; i < 3; i++)
-		pthread_create(&user[i], NULL, come_and_go, NULL);
+		pthread_create(&user[i], NULL, caches_come_and_go, NULL);
 	for (int i = 0; i < 3; i++)
 		pthread_join(user[i], NULL);
 	over = true;

@@ -96,7 +96,7 @@ static bool hook_was_called(void)
 	return points > 0;
 }
 
-static void walk(void)
+static void walk_by_trim(void)
 {
 	stele_trim(0);
 }
@@ -138,7 +138,7 @@ static __attribute__((unused)) void a_handler_that_never_comes_back_leaves_no_re
 {
 	(void)state;
 	signal(SIGUSR1, never_come_back);
-	assert_true(jump_out("cpus:counted", walk));
+	assert_true(jump_out("cpus:counted", walk_by_trim));
 	assert_int_equal(stele_cpu_up(take_mine_down()), 0);
 	assert_true(jump_out("cpus:counted", step_comes_and_goes));
 	assert_int_equal(stele_cpu_up(take_mine_down()), 0);
@@ -233,7 +233,7 @@ static __attribute__((unused)) void a_child_goes_on_whatever_was_under_way(void 
 	destroy(s);
 }
 
-static int start(void **state)
+static int start_with_hook(void **state)
 {
 	hook_start();
 	return setup(state);
@@ -251,5 +251,5 @@ static const struct CMUnitTest tests[] = {
 
 int main(void)
 {
-	return cmocka_run_group_tests(tests, start, NULL);
+	return cmocka_run_group_tests(tests, start_with_hook, NULL);
 }

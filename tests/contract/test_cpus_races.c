@@ -36,7 +36,7 @@ static struct {
 } held;
 static _Thread_local bool may_be_held;
 
-static void hold(const char *point)
+static void hold_at_point(const char *point)
 {
 	if (!may_be_held || strcmp(point, held.point) != 0 || atomic_exchange(&held.reached, true))
 		return;
@@ -140,7 +140,7 @@ static void leave_objects(void)
 	slot = raw_smp_processor_id();
 }
 
-static void destroy(void)
+static void destroy_cache(void)
 {
 	kmem_cache_destroy(cache);
 }
@@ -156,7 +156,7 @@ static void create_use_destroy(void)
 	kmem_cache_destroy(s);
 }
 
-static void shrink(void)
+static void shrink_cache(void)
 {
 	left = (unsigned)kmem_cache_shrink(cache);
 }
@@ -205,7 +205,7 @@ static void no_cache_is_seen_before_it_is_complete(void **state)
 		reached += meet(points[i], create, down_look_up);
 		leave_objects();
 		assert_int_equal(wrong, 0);
-		destroy();
+		destroy_cache();
 	}
 	assert_true(reached >= 3);
 }
@@ -226,7 +226,7 @@ static void a_cache_comes_and_goes_at_every_step_of_a_slot(void **state)
 		assert_true(meet(up_points[i % UP_POINTS], up, create_use_destroy));
 		assert_int_equal(wrong, 0);
 	}
-	destroy();
+	destroy_cache();
 }
 
 /* ---- contract 30: a cache is destroyed before, while and after its slot goes ---- */
@@ -249,7 +249,7 @@ static void nothing_remains_of_a_cache_destroyed_while_its_slot_goes(void **stat
 	for (unsigned i = 0; i < DOWN_POINTS; i++) {
 		create();
 		leave_objects();
-		destroyed(down_points[i], down, destroy);
+		destroyed(down_points[i], down, destroy_cache);
 		up();
 	}
 	for (unsigned i = 0; i < UP_POINTS; i++) {
@@ -257,7 +257,7 @@ static void nothing_remains_of_a_cache_destroyed_while_its_slot_goes(void **stat
 		leave_objects();
 		down();
 		rest_in_slot(cache, 10);
-		destroyed(up_points[i], up, destroy);
+		destroyed(up_points[i], up, destroy_cache);
 	}
 }
 
@@ -273,7 +273,7 @@ static void nothing_remains_when_the_slot_goes_while_it_is_destroyed(void **stat
 		create();
 		leave_objects();
 		assert_true(stderr_begin(&t));
-		reached += meet(points[i], destroy, down);
+		reached += meet(points[i], destroy_cache, down);
 		stderr_end(&t);
 		assert_silent(&t);
 		assert_int_equal(wrong, 0);
@@ -291,11 +291,11 @@ static void a_shrink_beside_a_slot_that_goes_leaves_nothing(void **state)
 		create();
 		rest_in_slot(cache, 0);
 		slot = raw_smp_processor_id();
-		assert_true(meet(down_points[i], down, shrink));
+		assert_true(meet(down_points[i], down, shrink_cache));
 		assert_int_equal(left, 0);
 		assert_int_equal(wrong, 0);
 		up();
-		destroy();
+		destroy_cache();
 	}
 }
 
@@ -371,6 +371,6 @@ int main(void)
 	};
 	size_t n = sizeof(tests) / sizeof(tests[0]);
 
-	stele_inject = hold; /* before there are other threads */
+	stele_inject = hold_at_point; /* before there are other threads */
 	return run_until_one_fails(tests, FORKS_BESIDE_THREADS ? n : n - 1);
 }

@@ -236,7 +236,7 @@ static void every_call_can_serve_from_a_checked_cache(void **state)
 
 static struct kmem_cache *shared;
 
-static void *use(void *arg)
+static void *use_shared(void *arg)
 {
 	void *p[16];
 
@@ -250,7 +250,7 @@ static void *use(void *arg)
 	return NULL;
 }
 
-static void *shrink(void *arg)
+static void *shrink_often(void *arg)
 {
 	(void)arg;
 	for (int i = 0; i < ROUNDS / 30; i++)
@@ -267,7 +267,7 @@ static void a_validation_beside_users_finds_nothing(void **state)
 	shared = kmem_cache_create("shared", 72, 0, ALL, NULL);
 	assert_true(stderr_begin(&t));
 	for (int i = 0; i < 4; i++)
-		pthread_create(&threads[i], NULL, i ? use : shrink, NULL);
+		pthread_create(&threads[i], NULL, i ? use_shared : shrink_often, NULL);
 	for (int i = 0; i < 50; i++)
 		validate_slab_cache(shared);
 	for (int i = 0; i < 4; i++)

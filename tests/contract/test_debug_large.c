@@ -104,7 +104,7 @@ static void a_block_can_be_freed_while_it_is_looked_at(void **state)
 
 /* ---- events ---- */
 
-static void count(const struct stele_trace_event *event, void *arg)
+static void count_calls(const struct stele_trace_event *event, void *arg)
 {
 	(void)event;
 	++*(unsigned *)arg;
@@ -115,10 +115,10 @@ static void the_free_of_a_checked_block_is_an_event(void **state)
 	unsigned frees = 0;
 
 	(void)state;
-	assert_int_equal(stele_trace_register(STELE_TRACE_KFREE, count, &frees), 0);
+	assert_int_equal(stele_trace_register(STELE_TRACE_KFREE, count_calls, &frees), 0);
 	kfree(kmalloc(KEPT, GFP_KERNEL));
 	kfree(kmalloc(AT_ONCE, GFP_KERNEL));
-	assert_int_equal(stele_trace_unregister(count, &frees), 0);
+	assert_int_equal(stele_trace_unregister(count_calls, &frees), 0);
 	assert_int_equal(frees, 2);
 }
 

@@ -133,7 +133,7 @@ static _Atomic int at_point, let_go;
 static _Atomic(const char *) hold_at;
 static __thread bool may_hold;
 
-static void hold(const char *point)
+static void hold_a_while(const char *point)
 {
 	if (!may_hold || strcmp(point, atomic_load(&hold_at)) || atomic_exchange(&at_point, 1))
 		return;
@@ -164,7 +164,7 @@ static void held_at(const char *point, bool destroy)
 	atomic_store(&hold_at, point);
 	atomic_store(&at_point, 0);
 	atomic_store(&let_go, 0);
-	stele_inject = hold;
+	stele_inject = hold_a_while;
 	assert_int_equal(pthread_create(&thread, NULL, drain_and_be_held, NULL), 0);
 	while (!atomic_load(&at_point))
 		sched_yield();

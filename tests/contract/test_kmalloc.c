@@ -280,7 +280,7 @@ static void a_bad_pointer_is_reported_and_left_alone(void **state)
 }
 
 /* Takes the memory that was just freed again, if it comes back within reason. */
-static bool comes_back(const char *p, size_t n, char **again)
+static bool memory_comes_back(const char *p, size_t n, char **again)
 {
 	static char *taken[4000];
 	size_t i, got = 0;
@@ -305,7 +305,7 @@ static void a_secret_does_not_outlive_its_memory(void **state)
 	(void)state;
 	memset(p, 0x5c, opaque(ksize(p)));
 	kfree_sensitive(p);
-	assert_true(comes_back(where, 100, &again));
+	assert_true(memory_comes_back(where, 100, &again));
 	assert_true(all_zero(again, 0, ksize(again)));
 	kfree(again);
 }

@@ -69,7 +69,7 @@ static void beyond_an_int_is_null_and_says_so_once(void **state)
 	assert_silent(&t);
 }
 
-static void an_array_that_overflows_is_null_and_silent(void **state)
+static void a_large_array_that_overflows_is_null_and_silent(void **state)
 {
 	size_t half = opaque(SIZE_MAX / 2 + 1);
 	struct stderr_text t;
@@ -96,7 +96,7 @@ static void arrays_hold_their_elements(void **state)
 	kvfree(q);
 }
 
-static void alignment_asked_for_is_given(void **state)
+static void a_block_has_the_alignment_asked_for(void **state)
 {
 	(void)state;
 	for (size_t align = 1; align <= 1 << 21; align *= 2) {
@@ -112,38 +112,38 @@ static void alignment_asked_for_is_given(void **state)
 	}
 }
 
-static void *resize(void *p, size_t size)
+static void *resize_block(void *p, size_t size)
 {
 	return kvrealloc(p, size, GFP_KERNEL);
 }
 
-static void *resize_zeroing(void *p, size_t size)
+static void *resize_block_zeroing(void *p, size_t size)
 {
 	return kvrealloc_node(p, size, GFP_KERNEL | __GFP_ZERO, NUMA_NO_NODE);
 }
 
-static void contents_survive_every_change(void **state)
+static void contents_survive_every_change_of_a_block(void **state)
 {
 	static const size_t sizes[] = { 10,	 10 << 20, 20 << 20, 5000,  100,    3 << 20,
 					1 << 20, 40 << 20, 4097,     70000, 8 << 20 };
-	void *p = through_sizes(kvmalloc(8, GFP_KERNEL), 8, resize, sizes, STELE_ARRAY_SIZE(sizes),
-				false);
+	void *p = through_sizes(kvmalloc(8, GFP_KERNEL), 8, resize_block, sizes,
+				STELE_ARRAY_SIZE(sizes), false);
 
 	(void)state;
 	assert_ptr_equal(kvrealloc(p, 0, GFP_KERNEL), ZERO_SIZE_PTR);
 }
 
-static void growing_zeroes_are_zeroes(void **state)
+static void growing_zeroes_of_a_block_are_zeroes(void **state)
 {
 	static const size_t sizes[] = { 100,	 5000,	  3 << 20, 1 << 20, 2 << 20,
 					9 << 20, 6 << 20, 7 << 20, 30 << 20 };
 
 	(void)state;
-	kvfree(through_sizes(kvzalloc(50, GFP_KERNEL), 50, resize_zeroing, sizes,
+	kvfree(through_sizes(kvzalloc(50, GFP_KERNEL), 50, resize_block_zeroing, sizes,
 			     STELE_ARRAY_SIZE(sizes), true));
 }
 
-static void failure_keeps_the_old_memory(void **state)
+static void failure_keeps_the_old_block(void **state)
 {
 	char *p = kvmalloc(9 << 20, GFP_KERNEL), *q;
 
@@ -207,7 +207,7 @@ static size_t over_a_secret(size_t bytes)
 }
 
 /* The kernel may move this thread to another node meanwhile: then once more. */
-static void a_secret_does_not_outlive_its_memory(void **state)
+static void a_secret_does_not_outlive_its_block(void **state)
 {
 	size_t bytes = 5 << 20, same = 0;
 
@@ -225,15 +225,15 @@ int main(void)
 		cmocka_unit_test(atomic_flags_get_large_memory_too),
 		cmocka_unit_test(size_zero_is_not_null),
 		cmocka_unit_test(beyond_an_int_is_null_and_says_so_once),
-		cmocka_unit_test(an_array_that_overflows_is_null_and_silent),
+		cmocka_unit_test(a_large_array_that_overflows_is_null_and_silent),
 		cmocka_unit_test(arrays_hold_their_elements),
-		cmocka_unit_test(alignment_asked_for_is_given),
-		cmocka_unit_test(contents_survive_every_change),
-		cmocka_unit_test(growing_zeroes_are_zeroes),
-		cmocka_unit_test(failure_keeps_the_old_memory),
+		cmocka_unit_test(a_block_has_the_alignment_asked_for),
+		cmocka_unit_test(contents_survive_every_change_of_a_block),
+		cmocka_unit_test(growing_zeroes_of_a_block_are_zeroes),
+		cmocka_unit_test(failure_keeps_the_old_block),
 		cmocka_unit_test(realloc_keeps_an_alignment),
 		cmocka_unit_test(no_memory_is_null),
-		cmocka_unit_test(a_secret_does_not_outlive_its_memory),
+		cmocka_unit_test(a_secret_does_not_outlive_its_block),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

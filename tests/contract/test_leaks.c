@@ -27,7 +27,7 @@ static _Thread_local struct thing *kept_by_thread;
 
 static char told[4096];
 
-static void take_line(void *arg, const char *text)
+static void take_line_of_leaks(void *arg, const char *text)
 {
 	(void)arg;
 	strncat(told, text, sizeof(told) - strlen(told) - 1);
@@ -35,7 +35,7 @@ static void take_line(void *arg, const char *text)
 
 static long check(void)
 {
-	static const struct stele_report_to mine = { take_line, NULL };
+	static const struct stele_report_to mine = { take_line_of_leaks, NULL };
 	long lost;
 
 	told[0] = 0;
@@ -47,7 +47,7 @@ static long check(void)
 
 /* ---- blocks that are lost ---- */
 
-static __attribute__((noinline)) struct thing *make(void)
+static __attribute__((noinline)) struct thing *make_thing(void)
 {
 	struct thing *p = kmem_cache_alloc(cache, GFP_KERNEL);
 
@@ -65,19 +65,19 @@ static __attribute__((noinline)) void clear_stack(void)
 		words[i] = 0;
 }
 
-static __attribute__((noinline)) void forget(unsigned n)
+static __attribute__((noinline)) void lose_things(unsigned n)
 {
 	while (n--)
-		make();
+		make_thing();
 }
 
 /* A chain of three, of which the first one is lost. */
 static __attribute__((noinline)) void forget_chain(void)
 {
-	struct thing *first = make();
+	struct thing *first = make_thing();
 
-	first->next = make();
-	first->next->next = make();
+	first->next = make_thing();
+	first->next->next = make_thing();
 }
 
 static int make_cache(void **state)
@@ -95,14 +95,14 @@ static void freed_blocks_are_not_lost(void **state)
 {
 	(void)state;
 	for (int i = 0; i < 100; i++)
-		kmem_cache_free(cache, make());
+		kmem_cache_free(cache, make_thing());
 	assert_int_equal(check(), lost_before);
 }
 
 static void a_lost_object_is_found_with_its_caller(void **state)
 {
 	(void)state;
-	forget(3);
+	lose_things(3);
 	clear_stack();
 	assert_int_equal(check(), lost_before + 3);
 	assert_non_null(strstr(told, "stele: lost 144 bytes in 3 blocks, allocated in "));
@@ -123,10 +123,10 @@ static void each_object_of_a_lost_chain_is_found(void **state)
 static void objects_that_data_leads_to_are_not_lost(void **state)
 {
 	(void)state;
-	kept = make();
-	kept->next = make();
-	kept->next->next = make();
-	kept_by_thread = make();
+	kept = make_thing();
+	kept->next = make_thing();
+	kept->next->next = make_thing();
+	kept_by_thread = make_thing();
 	assert_int_equal(check(), lost_before);
 	/* A word in the middle of an object leads to it, too. */
 	kept = (struct thing *)(void *)kept->text;
@@ -146,9 +146,9 @@ static void objects_of_other_caches_lead_further(void **state)
 
 	(void)state;
 	assert_true(plain && large && page);
-	plain[7] = make();
-	large[100000] = make();
-	((void **)page_address(page))[500] = make();
+	plain[7] = make_thing();
+	large[100000] = make_thing();
+	((void **)page_address(page))[500] = make_thing();
 	clear_stack();
 	assert_int_equal(check(), lost_before);
 	kmem_cache_free(cache, plain[7]);
@@ -163,9 +163,9 @@ static sem_t there, go_on;
 
 static void *hold_one(void *arg)
 {
-	struct thing *volatile mine = make();
+	struct thing *volatile mine = make_thing();
 
-	kept_by_thread = make();
+	kept_by_thread = make_thing();
 	sem_post(&there);
 	while (sem_wait(&go_on) != 0)
 		;
@@ -196,7 +196,7 @@ static void a_foreign_page_without_access_is_passed_over(void **state)
 
 	(void)state;
 	assert_true(p != MAP_FAILED && mprotect(p + page, page, PROT_NONE) == 0);
-	*(void **)(void *)(p + 2 * page) = make();
+	*(void **)(void *)(p + 2 * page) = make_thing();
 	clear_stack();
 	assert_int_equal(check(), lost_before);
 	kmem_cache_free(cache, *(void **)(void *)(p + 2 * page));
@@ -213,7 +213,7 @@ static void a_vast_mapping_is_looked_at_where_it_was_touched(void **state)
 
 	(void)state;
 	assert_true(p != MAP_FAILED);
-	*far = make();
+	*far = make_thing();
 	clear_stack();
 	assert_int_equal(check(), lost_before);
 	kmem_cache_free(cache, *far);

@@ -45,7 +45,7 @@ static void start_to_wait(struct taker *t, unsigned n)
 		sched_yield();
 }
 
-static void wait_for(struct taker *t)
+static void wait_for_taker(struct taker *t)
 {
 	time_t end = time(NULL) + SECONDS_AT_MOST;
 
@@ -101,8 +101,8 @@ static void an_element_that_another_thread_brings_is_told(void **state)
 		leaving.first = others_bring_the_rest;
 		assert_true(leaving_thread(&thread, free_one));
 		assert_int_equal(leaving.fired, 1);
-		wait_for(&taker[1]);
-		wait_for(&taker[0]);
+		wait_for_taker(&taker[1]);
+		wait_for_taker(&taker[0]);
 		leaving_join(thread);
 		stele_inject_no_looks = false;
 		end_pool();
@@ -122,7 +122,7 @@ static void an_element_that_is_counted_is_handed_over(void **state)
 		leaving_at("mempool:counted", (enum leaving_way)way);
 		assert_true(leaving_thread(&thread, free_one));
 		assert_int_equal(leaving.fired, 1);
-		wait_for(&taker[0]);
+		wait_for_taker(&taker[0]);
 		leaving_join(thread);
 		stele_inject_no_looks = false;
 		end_pool();
@@ -148,7 +148,7 @@ static void a_waiter_looks_by_itself(void **state)
 		stele_inject = one_comes_to_wait;
 		assert_true(leaving_thread(&thread, free_one));
 		assert_int_equal(leaving.fired, 1);
-		wait_for(&taker[0]);
+		wait_for_taker(&taker[0]);
 		leaving_join(thread);
 		end_pool();
 	}
@@ -180,8 +180,8 @@ static void serve_and_go(const char *point, enum leaving_way way)
 		mempool_free(mine[1], &pool); /* which it had not come to */
 	else
 		mempool_free(mine[3], &pool);
-	wait_for(&taker[0]);
-	wait_for(&taker[1]);
+	wait_for_taker(&taker[0]);
+	wait_for_taker(&taker[1]);
 	leaving_join(thread);
 	end_pool();
 }
@@ -211,7 +211,7 @@ static void a_thread_that_stalls_while_it_serves_delays_no_deadline(void **state
 	start_to_wait(&taker[0], 1);
 	leaving_at("mempool:serves", LEAVING_STALLS);
 	assert_true(leaving_thread(&thread, free_one));
-	wait_for(&taker[0]);
+	wait_for_taker(&taker[0]);
 	clock_gettime(CLOCK_MONOTONIC, &soon);
 	assert_null(mempool_alloc_timeout(&pool, GFP_KERNEL, &soon));
 	assert_int_equal(stele_wait_count(&inside(&pool)->queue), 0);
@@ -240,7 +240,7 @@ static void wait_and_go(const char *point, enum leaving_way way)
 	assert_int_equal(leaving.fired, 1);
 	start_to_wait(&taker[0], 1);
 	mempool_free(mine[0], &pool);
-	wait_for(&taker[0]);
+	wait_for_taker(&taker[0]);
 	mempool_free(mine[1], &pool);
 	leaving_join(thread);
 	if (way == LEAVING_STALLS)
@@ -277,7 +277,7 @@ static void a_waiter_that_died_is_buried(void **state)
 		sched_yield();
 	}
 	mempool_free(mine[1], &pool);
-	wait_for(&taker[0]);
+	wait_for_taker(&taker[0]);
 	assert_int_equal(stele_wait_count(q), 0);
 	leaving_join(thread);
 	end_pool();
@@ -332,5 +332,5 @@ int main(void)
 		cmocka_unit_test(a_thread_that_stops_while_it_resizes_stops_no_other),
 	};
 
-	return cmocka_run_group_tests(tests, begin, NULL);
+	return cmocka_run_group_tests(tests, begin_leaving, NULL);
 }

@@ -32,7 +32,7 @@ static void a_wrong_size_is_told(void **state)
 	done_with(pool);
 }
 
-static void construct(void *p)
+static void write_ones(void *p)
 {
 	memset(p, 1, 8);
 }
@@ -98,7 +98,7 @@ static void a_pointer_to_no_pool_is_reported_and_nothing_is_lost(void **state)
 
 static void a_cache_with_a_constructor_is_refused(void **state)
 {
-	struct kmem_cache *s = kmem_cache_create("constructed", 64, 0, 0, construct);
+	struct kmem_cache *s = kmem_cache_create("constructed", 64, 0, 0, write_ones);
 	mempool_t pool = { 0 };
 	struct stderr_text t;
 

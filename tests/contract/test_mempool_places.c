@@ -133,5 +133,5 @@ int main(void)
 		cmocka_unit_test(filling_a_pool_without_places_ends),
 	};
 
-	return cmocka_run_group_tests(tests, begin, NULL);
+	return cmocka_run_group_tests(tests, begin_leaving, NULL);
 }

@@ -64,7 +64,7 @@ static void take_all_access(void)
 	assert_true(pages_protect(pages, PAGES, PROT_NONE));
 }
 
-static pthread_t start(void *held)
+static pthread_t start_thread(void *held)
 {
 	pthread_t thread;
 
@@ -89,7 +89,7 @@ static void threads_that_allocate_read_no_page_of_the_program(void **state)
 
 	(void)state;
 	for (int i = 0; i < THREADS; i++)
-		thread[i] = start(NULL);
+		thread[i] = start_thread(NULL);
 	while (seconds_now() < end) {
 		take_all_access();
 		for (round = seconds_now() + 0.004; seconds_now() < round;)
@@ -154,7 +154,7 @@ static void no_read_without_ownership_reaches_a_page_of_the_program(void **state
 
 	(void)state;
 	stele_inject = hold_there;
-	thread = start(cache);
+	thread = start_thread(cache);
 	assert_int_equal(hold_each_time("stack:read", 40), 40);
 	assert_int_equal(hold_each_time("barn:depth", 40), 40);
 	assert_int_equal(hold_each_time("partial:look", 40), 40);

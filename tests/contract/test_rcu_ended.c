@@ -152,10 +152,10 @@ int main(int argc, char **argv)
 {
 	static const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup(without_a_runner_a_thread_ended_in_a_round_stops_nobody,
-				       each),
-		cmocka_unit_test_setup(a_runner_that_is_ended_is_made_anew, each),
+				       each_in_half_a_minute),
+		cmocka_unit_test_setup(a_runner_that_is_ended_is_made_anew, each_in_half_a_minute),
 		cmocka_unit_test_setup(a_runner_that_is_gone_before_its_maker_goes_on_is_made_anew,
-				       each),
+				       each_in_half_a_minute),
 	};
 
 	if (argc > 1)

@@ -45,7 +45,7 @@ static void *read_and_sleep(void *arg)
 }
 
 /* Until as much was given away as eight times the limit. */
-static void *flood(void *arg)
+static void *flood_eightfold(void *arg)
 {
 	uint64_t bytes = 8ull * (uint64_t)stele_opt.rcu_max;
 
@@ -70,7 +70,7 @@ static void a_flood_stays_below_the_limit_while_a_reader_sleeps(void **state)
 	stop = false;
 	pthread_create(&reader, NULL, read_and_sleep, (void *)100);
 	for (int i = 0; i < 2; i++)
-		pthread_create(&writer[i], NULL, flood, NULL);
+		pthread_create(&writer[i], NULL, flood_eightfold, NULL);
 	for (int i = 0; i < 2; i++)
 		pthread_join(writer[i], NULL);
 	stop = true;
@@ -91,7 +91,7 @@ static void a_reader_that_floods_does_not_wait_for_itself(void **state)
 	(void)state;
 	stele_opt.rcu_max = 1 << 20;
 	toy_read_lock();
-	flood(NULL);
+	flood_eightfold(NULL);
 	assert_true(stats_now().rcu_bytes > (uint64_t)stele_opt.rcu_max);
 	toy_read_unlock();
 	kvfree_rcu_barrier();
@@ -126,7 +126,7 @@ static void a_lock_that_readers_need_is_no_deadlock(void **state)
 	pthread_create(&reader, NULL, read_under_lock, NULL);
 	while (!stop)
 		nap_ms(1);
-	flood(NULL);
+	flood_eightfold(NULL);
 	assert_true(stats_now().rcu_bytes > (uint64_t)stele_opt.rcu_max);
 	pthread_mutex_unlock(&lock);
 	pthread_join(reader, NULL);
@@ -257,7 +257,7 @@ static void *fill_one_sheaf_and_more(void *arg)
 	return NULL;
 }
 
-static void *barrier_of(void *arg)
+static void *barrier_that_stops(void *arg)
 {
 	kvfree_rcu_barrier_on_cache(arg);
 	stop = true;
@@ -283,7 +283,7 @@ static void a_barrier_waits_for_a_sheaf_between_slot_and_queue(void **state)
 	pthread_create(&filler, NULL, fill_one_sheaf_and_more, s);
 	while (!detached)
 		sched_yield();
-	pthread_create(&waiter, NULL, barrier_of, s);
+	pthread_create(&waiter, NULL, barrier_that_stops, s);
 	nap_ms(100);
 	assert_false(stop);
 	go_on = true;
@@ -300,7 +300,7 @@ static void hold_points(void) {}
 
 #if !defined(__SANITIZE_THREAD__)
 
-static void child_of(struct kmem_cache *s)
+static void child_of_a_giver(struct kmem_cache *s)
 {
 	alarm(30);
 	kvfree_rcu_barrier();
@@ -334,7 +334,7 @@ static void waiting_objects_wait_on_in_both_after_a_fork(void **state)
 		}
 		child = fork();
 		if (child == 0)
-			child_of(s);
+			child_of_a_giver(s);
 		waitpid(child, &status, 0);
 		assert_int_equal(status, 0);
 		kmem_cache_destroy(s);

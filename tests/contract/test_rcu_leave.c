@@ -258,7 +258,7 @@ static void without_a_runner_a_thread_that_leaves_a_grace_period_stops_nobody(vo
 
 static struct kmem_cache *dying;
 
-static void wait_for_all(void)
+static void wait_for_dying(void)
 {
 	give(dying);
 	kvfree_rcu_barrier_on_cache(dying);
@@ -278,11 +278,11 @@ static void threads_that_die_in_rounds_keep_nobody_out(void **state)
 	before = load_relaxed(&g->waiting);
 	for (unsigned i = 0; i < 2 * MANY; i++) {
 		leaving_at(points[i % 2], LEAVING_DIES);
-		assert_true(leaving_thread(&thread, wait_for_all));
+		assert_true(leaving_thread(&thread, wait_for_dying));
 		leaving_join(thread);
 		assert_int_equal(atomic_load(&leaving.fired), 1);
 	}
-	wait_for_all();
+	wait_for_dying();
 	kmem_cache_destroy(dying); /* its empty slabs wait for readers, too */
 	assert_int_equal(load_relaxed(&g->waiting), before);
 	no_threads = false;
@@ -290,15 +290,18 @@ static void threads_that_die_in_rounds_keep_nobody_out(void **state)
 #endif
 
 static const struct CMUnitTest tests[] = {
-	cmocka_unit_test_setup(a_thread_that_leaves_while_it_makes_the_runner_stops_nobody, each),
-	cmocka_unit_test_setup(a_thread_that_leaves_while_it_gives_stops_nobody, each),
+	cmocka_unit_test_setup(a_thread_that_leaves_while_it_makes_the_runner_stops_nobody,
+			       each_in_half_a_minute),
+	cmocka_unit_test_setup(a_thread_that_leaves_while_it_gives_stops_nobody,
+			       each_in_half_a_minute),
 #if STELE_DEBUG
-	cmocka_unit_test_setup(a_thread_that_leaves_at_any_point_stops_nobody, each),
+	cmocka_unit_test_setup(a_thread_that_leaves_at_any_point_stops_nobody,
+			       each_in_half_a_minute),
 #endif
 	cmocka_unit_test_setup(without_a_runner_a_thread_that_leaves_a_grace_period_stops_nobody,
-			       each),
+			       each_in_half_a_minute),
 #if STELE_DEBUG
-	cmocka_unit_test_setup(threads_that_die_in_rounds_keep_nobody_out, each),
+	cmocka_unit_test_setup(threads_that_die_in_rounds_keep_nobody_out, each_in_half_a_minute),
 #endif
 };
 

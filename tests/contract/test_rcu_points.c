@@ -37,7 +37,7 @@ static void a_runner_that_stalls_is_replaced(void **state)
 		while (atomic_load(&stall_point))
 			flood(s);
 		wait_until_there();
-		others_go_on();
+		others_go_on_beside_a_stall();
 		sem_post(&go_on);
 		start_barrier(&barrier);
 		wait_until_back(barrier);
@@ -215,7 +215,7 @@ static void a_process_that_was_stopped_gives_up_on_nobody(void **state)
 	kmem_cache_destroy(s);
 }
 
-static int begin(void **state)
+static int begin_at_points(void **state)
 {
 	(void)state;
 	is_mine = true;
@@ -226,16 +226,19 @@ static int begin(void **state)
 int main(int argc, char **argv)
 {
 	static const struct CMUnitTest tests[] = {
-		cmocka_unit_test_setup(a_runner_that_stalls_is_replaced, each),
-		cmocka_unit_test_setup(a_barrier_gives_up_on_a_runner_that_stalls, each),
+		cmocka_unit_test_setup(a_runner_that_stalls_is_replaced, each_in_half_a_minute),
+		cmocka_unit_test_setup(a_barrier_gives_up_on_a_runner_that_stalls,
+				       each_in_half_a_minute),
 		cmocka_unit_test_setup(
-			a_thread_that_stalls_before_it_makes_a_runner_stops_no_barrier, each),
+			a_thread_that_stalls_before_it_makes_a_runner_stops_no_barrier,
+			each_in_half_a_minute),
 		cmocka_unit_test_setup(a_barrier_gives_up_on_a_runner_that_stalls_beside_a_fork,
-				       each),
-		cmocka_unit_test_setup(a_process_that_was_stopped_gives_up_on_nobody, each),
+				       each_in_half_a_minute),
+		cmocka_unit_test_setup(a_process_that_was_stopped_gives_up_on_nobody,
+				       each_in_half_a_minute),
 	};
 
 	if (argc > 1 && strcmp(argv[1], BESIDE_A_MAKER) == 0)
-		return begin(NULL) != 0 || wait_beside_a_stalled_maker();
-	return cmocka_run_group_tests(tests, begin, NULL);
+		return begin_at_points(NULL) != 0 || wait_beside_a_stalled_maker();
+	return cmocka_run_group_tests(tests, begin_at_points, NULL);
 }

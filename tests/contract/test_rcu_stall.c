@@ -45,11 +45,11 @@ static void a_destructor_that_stalls_stops_no_other(void **state)
 	stall_in_a_destructor(s, other);
 	/* Objects lay beside the slab in the same round. */
 	kmem_cache_destroy(other);
-	others_go_on();
+	others_go_on_beside_a_stall();
 	start_barrier(&barrier);
 	nap_ms(50);
 	assert_false(back); /* the destructor runs still */
-	others_go_on();
+	others_go_on_beside_a_stall();
 	sem_post(&go_on);
 	wait_until_back(barrier);
 	kmem_cache_destroy(s);
@@ -93,7 +93,7 @@ static void where_no_thread_can_be_made_a_stalled_destructor_stops_no_other(void
 
 /* ---- in a round of a thread that waits ---- */
 
-static void *destroy(void *s)
+static void *destroy_in_thread(void *s)
 {
 	kmem_cache_destroy(s);
 	return s;
@@ -105,7 +105,7 @@ static pthread_t stall_while_destroying(struct kmem_cache *s, struct kmem_cache 
 	pthread_t thread;
 
 	put_in_one_round(s, other);
-	assert_int_equal(pthread_create(&thread, NULL, destroy, s), 0);
+	assert_int_equal(pthread_create(&thread, NULL, destroy_in_thread, s), 0);
 	wait_until_there();
 	return thread;
 }
@@ -122,9 +122,9 @@ static void a_round_of_a_waiter_that_stalls_stops_no_other(void **state)
 	destroyer = stall_while_destroying(typesafe("stalls", stall_once), other);
 	assert_int_equal(load_relaxed(&stele_graces[0].served), 0);
 	kmem_cache_destroy(other);
-	others_go_on();
+	others_go_on_beside_a_stall();
 	no_threads = false;
-	others_go_on();
+	others_go_on_beside_a_stall();
 	start_barrier(&barrier);
 	nap_ms(50);
 	assert_false(back); /* the destructor runs still */
@@ -152,7 +152,7 @@ static void several_that_stall_stop_no_other(void **state)
 			flood(other);
 		wait_until_there();
 	}
-	others_go_on();
+	others_go_on_beside_a_stall();
 	start_barrier(&barrier);
 	for (unsigned i = 0; i < STELE_ARRAY_SIZE(s); i++)
 		sem_post(&go_on);
@@ -162,7 +162,7 @@ static void several_that_stall_stop_no_other(void **state)
 	kmem_cache_destroy(other);
 }
 
-static int begin(void **state)
+static int begin_with_stalls(void **state)
 {
 	(void)state;
 	return begin_stalls();
@@ -186,14 +186,19 @@ static void a_runner_serves_whatever_a_late_thread_said(void **state)
 int main(void)
 {
 	static const struct CMUnitTest tests[] = {
-		cmocka_unit_test_setup(a_round_of_a_waiter_that_stalls_stops_no_other, each),
-		cmocka_unit_test_setup(a_destructor_that_stalls_stops_no_other, each),
-		cmocka_unit_test_setup(a_destructor_that_waited_itself_is_waited_for, each),
+		cmocka_unit_test_setup(a_round_of_a_waiter_that_stalls_stops_no_other,
+				       each_in_half_a_minute),
+		cmocka_unit_test_setup(a_destructor_that_stalls_stops_no_other,
+				       each_in_half_a_minute),
+		cmocka_unit_test_setup(a_destructor_that_waited_itself_is_waited_for,
+				       each_in_half_a_minute),
 		cmocka_unit_test_setup(
-			where_no_thread_can_be_made_a_stalled_destructor_stops_no_other, each),
-		cmocka_unit_test_setup(several_that_stall_stop_no_other, each),
-		cmocka_unit_test_setup(a_runner_serves_whatever_a_late_thread_said, each),
+			where_no_thread_can_be_made_a_stalled_destructor_stops_no_other,
+			each_in_half_a_minute),
+		cmocka_unit_test_setup(several_that_stall_stop_no_other, each_in_half_a_minute),
+		cmocka_unit_test_setup(a_runner_serves_whatever_a_late_thread_said,
+				       each_in_half_a_minute),
 	};
 
-	return cmocka_run_group_tests(tests, begin, NULL);
+	return cmocka_run_group_tests(tests, begin_with_stalls, NULL);
 }

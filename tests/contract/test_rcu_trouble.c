@@ -24,7 +24,7 @@ struct item {
 #include "items.h"
 
 /* Other readers than toy_flavor's, none of which ever reads. */
-static int other_ongoing(void)
+static int slow_ongoing(void)
 {
 	return 0;
 }
@@ -32,15 +32,15 @@ static int other_ongoing(void)
 /* Long enough that others find it under way. */
 static _Atomic unsigned begun, begun_before;
 
-static void other_synchronize(void)
+static void slow_synchronize(void)
 {
 	begun++;
 	usleep(5000);
 }
 
 static const struct rcu_flavor_struct other_flavor = {
-	.read_ongoing = other_ongoing,
-	.update_synchronize_rcu = other_synchronize,
+	.read_ongoing = slow_ongoing,
+	.update_synchronize_rcu = slow_synchronize,
 };
 
 /* ---- threads that cannot be made ---- */
@@ -60,18 +60,11 @@ static int begin_without_threads(void **state)
 	return begin(state);
 }
 
-static int each(void **state)
+static int each_in_a_minute(void **state)
 {
 	(void)state;
 	alarm(60);
 	return 0;
-}
-
-static void give(struct kmem_cache *s)
-{
-	struct item *p = kmem_cache_alloc(s, 0);
-
-	kfree_rcu(p, rcu);
 }
 
 static void *give_in_period(void *arg)
@@ -186,12 +179,12 @@ static pthread_mutex_t periods = PTHREAD_MUTEX_INITIALIZER;
 static void locked_synchronize(void)
 {
 	pthread_mutex_lock(&periods);
-	other_synchronize();
+	slow_synchronize();
 	pthread_mutex_unlock(&periods);
 }
 
 static const struct rcu_flavor_struct locked_flavor = {
-	.read_ongoing = other_ongoing,
+	.read_ongoing = slow_ongoing,
 	.update_synchronize_rcu = locked_synchronize,
 };
 
@@ -296,17 +289,21 @@ static void bytes_of_threads_that_are_gone_hold_nobody_back(void **state)
 int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test_setup(without_a_runner_all_waiters_get_their_rounds, each),
-		cmocka_unit_test_setup(without_a_thread_the_mightsleep_forms_keep_the_limit, each),
-		cmocka_unit_test_setup(without_a_thread_a_flood_keeps_the_limit, each),
-		cmocka_unit_test_setup(without_a_thread_a_reader_does_not_wait_for_itself, each),
+		cmocka_unit_test_setup(without_a_runner_all_waiters_get_their_rounds,
+				       each_in_a_minute),
+		cmocka_unit_test_setup(without_a_thread_the_mightsleep_forms_keep_the_limit,
+				       each_in_a_minute),
+		cmocka_unit_test_setup(without_a_thread_a_flood_keeps_the_limit, each_in_a_minute),
+		cmocka_unit_test_setup(without_a_thread_a_reader_does_not_wait_for_itself,
+				       each_in_a_minute),
 		cmocka_unit_test_setup(without_a_thread_a_destructor_may_wait_for_other_readers,
-				       each),
-		cmocka_unit_test_setup(bytes_of_threads_that_are_gone_hold_nobody_back, each),
+				       each_in_a_minute),
+		cmocka_unit_test_setup(bytes_of_threads_that_are_gone_hold_nobody_back,
+				       each_in_a_minute),
 	};
 	const struct CMUnitTest forking[] = {
-		cmocka_unit_test_setup(a_destructor_may_fork, each),
-		cmocka_unit_test_setup(a_fork_waits_for_grace_periods_of_callers, each),
+		cmocka_unit_test_setup(a_destructor_may_fork, each_in_a_minute),
+		cmocka_unit_test_setup(a_fork_waits_for_grace_periods_of_callers, each_in_a_minute),
 	};
 	int failed;
 

@@ -84,7 +84,7 @@ static void a_thread_that_destroys_a_cache_can_be_interrupted(void **state)
 
 static struct kmem_cache *inner;
 
-static void destroy_inner(void *object)
+static void use_and_destroy_inner(void *object)
 {
 	struct kmem_cache *s = inner;
 
@@ -99,7 +99,7 @@ static void destroy_inner(void *object)
 /* It is put off while all caches are walked, and waits for readers after that. */
 static void a_thread_whose_destructor_destroys_a_cache_can_be_interrupted(void **state)
 {
-	struct kmem_cache_args args = { .dtor = destroy_inner };
+	struct kmem_cache_args args = { .dtor = use_and_destroy_inner };
 	struct kmem_cache *outer = kmem_cache_create("outer", 64, &args, SLAB_NO_MERGE);
 
 	(void)state;
@@ -211,7 +211,7 @@ static void wave(struct kmem_cache *s)
 		kmem_cache_free(s, objects[i]);
 }
 
-static void child_of(struct kmem_cache *s)
+static void child_in_waves(struct kmem_cache *s)
 {
 	uint64_t most;
 
@@ -239,7 +239,7 @@ static void a_child_that_only_allocates_does_not_grow(void **state)
 	wave(s);
 	child = fork();
 	if (child == 0)
-		child_of(s);
+		child_in_waves(s);
 	waitpid(child, &status, 0);
 	assert_int_equal(status, 0);
 	kmem_cache_destroy(s);
@@ -248,15 +248,21 @@ static void a_child_that_only_allocates_does_not_grow(void **state)
 int main(int argc, char **argv)
 {
 	static const struct CMUnitTest tests[] = {
-		cmocka_unit_test_setup(a_thread_that_destroys_a_cache_can_be_interrupted, each),
+		cmocka_unit_test_setup(a_thread_that_destroys_a_cache_can_be_interrupted,
+				       each_in_half_a_minute),
 		cmocka_unit_test_setup(
-			a_thread_whose_destructor_destroys_a_cache_can_be_interrupted, each),
-		cmocka_unit_test_setup(a_thread_that_is_online_is_taken_offline_for_the_wait, each),
-		cmocka_unit_test_setup(a_thread_that_leaves_while_it_destroys_stops_nobody, each),
-		cmocka_unit_test_setup(a_cancelled_thread_comes_back_from_all_of_it, each),
+			a_thread_whose_destructor_destroys_a_cache_can_be_interrupted,
+			each_in_half_a_minute),
+		cmocka_unit_test_setup(a_thread_that_is_online_is_taken_offline_for_the_wait,
+				       each_in_half_a_minute),
+		cmocka_unit_test_setup(a_thread_that_leaves_while_it_destroys_stops_nobody,
+				       each_in_half_a_minute),
+		cmocka_unit_test_setup(a_cancelled_thread_comes_back_from_all_of_it,
+				       each_in_half_a_minute),
 	};
 	static const struct CMUnitTest forking[] = {
-		cmocka_unit_test_setup(a_child_that_only_allocates_does_not_grow, each),
+		cmocka_unit_test_setup(a_child_that_only_allocates_does_not_grow,
+				       each_in_half_a_minute),
 	};
 	int failed;
 

@@ -192,7 +192,7 @@ struct work {
 	size_t size[6];
 };
 
-static void step(struct work *w, size_t owner)
+static void work_step(struct work *w, size_t owner)
 {
 	static const uint8_t pages[] = { 9, 10, 16, 17, 24, 70 };
 	unsigned at, which;
@@ -219,11 +219,11 @@ static void step(struct work *w, size_t owner)
 
 static struct work of_handler = { .seed = 7 };
 
-static void on_signal(int number)
+static void work_on_signal(int number)
 {
 	(void)number;
 	for (int i = 0; i < 3; i++)
-		step(&of_handler, 1);
+		work_step(&of_handler, 1);
 }
 
 static void done(struct work *w)
@@ -239,14 +239,14 @@ static void *beside(void *arg)
 
 	while (!*stop)
 		for (int i = 0; i < 100; i++)
-			step(&w, 2);
+			work_step(&w, 2);
 	done(&w);
 	return NULL;
 }
 
 static void handlers_threads_and_trims_share_no_block(void **state)
 {
-	struct sigaction action = { .sa_handler = on_signal };
+	struct sigaction action = { .sa_handler = work_on_signal };
 	struct itimerval often = { { 0, 100 }, { 0, 100 } }, never = { { 0, 0 }, { 0, 0 } };
 	time_t end = time(NULL) + 2;
 	struct work w = { .seed = 1 };
@@ -265,7 +265,7 @@ static void handlers_threads_and_trims_share_no_block(void **state)
 	setitimer(ITIMER_REAL, &often, NULL);
 	for (unsigned n = 0; time(NULL) < end; n++) {
 		for (int i = 0; i < 200; i++)
-			step(&w, 3);
+			work_step(&w, 3);
 		if (n % 8 == 0)
 			stele_trim(MIB);
 	}

@@ -24,14 +24,14 @@ static void wait_inside(void)
 		usleep(1000);
 }
 
-static void destructor(void *object)
+static void wait_in_destructor(void *object)
 {
 	(void)object;
 	if (armed)
 		wait_inside();
 }
 
-static int step(unsigned cpu)
+static int wait_in_step(unsigned cpu)
 {
 	(void)cpu;
 	if (armed)
@@ -39,7 +39,7 @@ static int step(unsigned cpu)
 	return 0;
 }
 
-static int no_step(unsigned cpu)
+static int step_of_nothing(unsigned cpu)
 {
 	(void)cpu;
 	return 0;
@@ -65,14 +65,14 @@ static void in_a_new_step(void)
 	int number;
 
 	armed = true;
-	number = cpuhp_setup_state(CPUHP_AP_ONLINE_DYN, "slow", step, NULL);
+	number = cpuhp_setup_state(CPUHP_AP_ONLINE_DYN, "slow", wait_in_step, NULL);
 	armed = false;
 	cpuhp_remove_state_nocalls((enum cpuhp_state)number);
 }
 
 static void in_a_slot_that_goes(void)
 {
-	int number = cpuhp_setup_state_nocalls(CPUHP_AP_ONLINE_DYN, "slow", NULL, step);
+	int number = cpuhp_setup_state_nocalls(CPUHP_AP_ONLINE_DYN, "slow", NULL, wait_in_step);
 
 	armed = true;
 	stele_cpu_down(1);
@@ -93,7 +93,7 @@ static void destroys(void)
 	kmem_cache_destroy(kmem_cache_create("short", 72, 0, SLAB_NO_MERGE, NULL));
 }
 
-static void shrinks(void)
+static void shrinks_slowly(void)
 {
 	kmem_cache_shrink(slow);
 }
@@ -105,7 +105,7 @@ static void reads(void)
 
 static void adds_a_step(void)
 {
-	int number = cpuhp_setup_state(CPUHP_AP_ONLINE_DYN, "quick", no_step, NULL);
+	int number = cpuhp_setup_state(CPUHP_AP_ONLINE_DYN, "quick", step_of_nothing, NULL);
 
 	if (number > 0)
 		cpuhp_remove_state((enum cpuhp_state)number);
@@ -130,13 +130,13 @@ static const struct {
 		{ "a slot that goes", in_a_slot_that_goes } },
   waiters[] = { { "stele_trim", trims },
 		{ "kmem_cache_destroy", destroys },
-		{ "kmem_cache_shrink", shrinks },
+		{ "kmem_cache_shrink", shrinks_slowly },
 		{ "stele_stats_read", reads },
 		{ "cpuhp_setup_state", adds_a_step },
 		{ "cpus_read_lock", keeps_the_slots },
 		{ "stele_cpu_refresh", changes_a_slot } };
 
-static void *hold(void *call)
+static void *make_held_call(void *call)
 {
 	((void (*)(void))call)();
 	return NULL;
@@ -157,7 +157,7 @@ static bool comes_through(void (*holds)(void), void (*waits)(void), bool *at_all
 	bool came;
 
 	inside = may_go = handled = waiting = waited = armed = false;
-	assert_int_equal(pthread_create(&holder, NULL, hold, (void *)holds), 0);
+	assert_int_equal(pthread_create(&holder, NULL, make_held_call, (void *)holds), 0);
 	while (!inside)
 		usleep(1000);
 	armed = false;
@@ -199,7 +199,7 @@ static void signals_come_to_a_call_that_waits(void **state)
 
 static int setup(void **state)
 {
-	const struct kmem_cache_args args = { .dtor = destructor };
+	const struct kmem_cache_args args = { .dtor = wait_in_destructor };
 
 	(void)state;
 	slow = kmem_cache_create_args("slow", 64, &args, SLAB_NO_MERGE);

@@ -26,7 +26,7 @@
 static atomic_ulong events;
 static atomic_int removed;
 
-static void count(const struct stele_trace_event *event, void *arg)
+static void count_events(const struct stele_trace_event *event, void *arg)
 {
 	(void)event, (void)arg;
 	atomic_fetch_add(&events, 1);
@@ -42,7 +42,7 @@ static void make_events(void)
 
 static void *remove_count(void *arg)
 {
-	atomic_store(&removed, stele_trace_unregister(count, NULL) == 0 ? 1 : 2);
+	atomic_store(&removed, stele_trace_unregister(count_events, NULL) == 0 ? 1 : 2);
 	return arg;
 }
 
@@ -62,10 +62,11 @@ static void can_be_removed(const char *after)
 	pthread_join(thread, NULL);
 }
 
-static void listen(void)
+static void listen_to_kmalloc(void)
 {
 	atomic_store(&events, 0);
-	assert_int_equal(stele_trace_register(STELE_TRACE_KMALLOC | STELE_TRACE_KFREE, count, NULL),
+	assert_int_equal(stele_trace_register(STELE_TRACE_KMALLOC | STELE_TRACE_KFREE, count_events,
+					      NULL),
 			 0);
 }
 
@@ -76,7 +77,7 @@ static sigjmp_buf out;
 static atomic_ulong times_left;
 static int events_after;
 
-static void leave(int signal)
+static void leave_the_callback(int signal)
 {
 	(void)signal;
 	if (!may_leave)
@@ -108,20 +109,20 @@ static void *allocate_and_be_left(void *arg)
 	before = atomic_load(&events);
 	make_events();
 	events_after = (int)(atomic_load(&events) - before);
-	if (stele_trace_register(STELE_TRACE_KFREE, count, arg) == -EDEADLK)
+	if (stele_trace_register(STELE_TRACE_KFREE, count_events, arg) == -EDEADLK)
 		events_after = -1;
 	else
-		stele_trace_unregister(count, arg);
+		stele_trace_unregister(count_events, arg);
 	return NULL;
 }
 
 static void wherever_a_handler_leaves_the_callback_can_be_removed(void **state)
 {
-	struct sigaction action = { .sa_handler = leave };
+	struct sigaction action = { .sa_handler = leave_the_callback };
 	pthread_t thread;
 
 	assert_int_equal(sigaction(SIGALRM, &action, NULL), 0);
-	listen();
+	listen_to_kmalloc();
 	assert_int_equal(pthread_create(&thread, NULL, allocate_and_be_left, state), 0);
 	pthread_join(thread, NULL);
 	assert_true(atomic_load(&times_left) > 0);
@@ -144,7 +145,7 @@ static int block_the_timer(void **state)
 
 static void end_in_callback(const struct stele_trace_event *event, void *arg)
 {
-	count(event, arg);
+	count_events(event, arg);
 	if (arg && event->event == STELE_TRACE_KMALLOC)
 		syscall(SYS_exit, 0);
 }
@@ -159,7 +160,7 @@ static void a_thread_that_died_in_a_callback_is_not_waited_for(void **state)
 {
 	pthread_t thread;
 
-	listen();
+	listen_to_kmalloc();
 	assert_int_equal(stele_trace_register(STELE_TRACE_KMALLOC, end_in_callback, state), 0);
 	assert_int_equal(pthread_create(&thread, NULL, die_in_callback, NULL), 0);
 	pthread_join(thread, NULL);
@@ -192,7 +193,7 @@ static void a_thread_that_left_between_two_steps_is_not_waited_for(void **state)
 			/* It may be in the callback, as far as anybody can tell. */
 			if (i == 1 && way == LEAVING_STALLS)
 				continue;
-			listen();
+			listen_to_kmalloc();
 			leaving_at(points[i], (enum leaving_way)way);
 			assert_true(leaving_thread(&thread, make_events_and_count));
 			assert_int_equal(leaving.fired, 1);

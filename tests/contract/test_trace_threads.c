@@ -86,7 +86,7 @@ static void use_lent(const struct stele_trace_event *event, void *arg)
 	atomic_fetch_add(&lent->calls, 1);
 }
 
-static void come_and_go(void)
+static void callbacks_come_and_go(void)
 {
 	unsigned long calls = 0;
 
@@ -108,7 +108,7 @@ static void after_unregister_no_thread_is_in_the_callback(void **state)
 {
 	(void)state;
 	atomic_store(&enough, false);
-	run_threads(pairs_until_enough, NULL, come_and_go);
+	run_threads(pairs_until_enough, NULL, callbacks_come_and_go);
 }
 
 /* ---- fork ---- */

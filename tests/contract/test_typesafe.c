@@ -33,14 +33,14 @@ static int choose_readers(void **state)
 	return stele_rcu_set_flavor(&toy_flavor);
 }
 
-static int make(void **state)
+static int begin_typesafe(void **state)
 {
 	(void)state;
 	cache = kmem_cache_create("typesafe", SIZE, NULL, SLAB_TYPESAFE_BY_RCU);
 	return cache ? 0 : -1;
 }
 
-static int end(void **state)
+static int end_typesafe(void **state)
 {
 	(void)state;
 	kmem_cache_destroy(cache);
@@ -56,7 +56,7 @@ static void take_and_sign(void)
 	}
 }
 
-static void give_all(void)
+static void give_objects(void)
 {
 	for (int i = 0; i < MANY; i++)
 		kmem_cache_free(cache, object[i]);
@@ -89,7 +89,7 @@ static void a_freed_object_keeps_its_contents_while_a_reader_looks(void **state)
 	(void)state;
 	take_and_sign();
 	toy_read_lock();
-	give_all();
+	give_objects();
 	kmem_cache_shrink(cache);
 	stele_trim(0);
 	look_for_long();
@@ -111,7 +111,7 @@ static void other_caches_do_not_get_the_memory_while_a_reader_looks(void **state
 	(void)state;
 	take_and_sign();
 	toy_read_lock();
-	give_all();
+	give_objects();
 	kmem_cache_shrink(cache);
 	for (int i = 0; i < 500; i++) {
 		others[i] = kmalloc(SIZE, GFP_KERNEL);
@@ -149,7 +149,7 @@ static void shrink_does_not_wait_and_says_that_no_slab_is_left(void **state)
 	(void)state;
 	take_and_sign();
 	toy_read_lock();
-	give_all();
+	give_objects();
 	assert_int_equal(kmem_cache_shrink(cache), 0);
 	assert_true(load_relaxed(&cache->slabs) > 0);
 	toy_read_unlock();
@@ -460,19 +460,24 @@ int main(int argc, char **argv)
 {
 	static const struct CMUnitTest held[] = {
 		cmocka_unit_test_setup_teardown(
-			a_freed_object_keeps_its_contents_while_a_reader_looks, make, end),
+			a_freed_object_keeps_its_contents_while_a_reader_looks, begin_typesafe,
+			end_typesafe),
 	};
 	static const struct CMUnitTest tests[] = {
 		cmocka_unit_test(both_names_are_one_flag),
 		cmocka_unit_test_setup_teardown(
-			a_freed_object_keeps_its_contents_while_a_reader_looks, make, end),
+			a_freed_object_keeps_its_contents_while_a_reader_looks, begin_typesafe,
+			end_typesafe),
 		cmocka_unit_test_setup_teardown(
-			other_caches_do_not_get_the_memory_while_a_reader_looks, make, end),
-		cmocka_unit_test_setup_teardown(an_object_is_reusable_at_once, make, end),
+			other_caches_do_not_get_the_memory_while_a_reader_looks, begin_typesafe,
+			end_typesafe),
+		cmocka_unit_test_setup_teardown(an_object_is_reusable_at_once, begin_typesafe,
+						end_typesafe),
 		cmocka_unit_test_setup_teardown(shrink_does_not_wait_and_says_that_no_slab_is_left,
-						make, end),
+						begin_typesafe, end_typesafe),
 		cmocka_unit_test(a_slab_that_is_being_ended_is_not_left),
-		cmocka_unit_test_setup_teardown(explicit_zeroing_zeroes, make, end),
+		cmocka_unit_test_setup_teardown(explicit_zeroing_zeroes, begin_typesafe,
+						end_typesafe),
 		cmocka_unit_test(a_checked_slab_that_stays_is_checked_and_used),
 		cmocka_unit_test(a_type_stable_cache_is_never_merged),
 		cmocka_unit_test(a_free_pointer_offset_is_accepted_inside_the_object),

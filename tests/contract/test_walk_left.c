@@ -20,7 +20,7 @@ static struct kmem_cache *left;		 /* a handler leaves its destructor */
 static void (*in_destructor)(void);	 /* the next one calls it, once */
 static _Thread_local sigjmp_buf jump_to; /* of the thread that leaves */
 
-static void destructor(void *object)
+static void work_in_destructor(void *object)
 {
 	void (*work)(void) = in_destructor;
 
@@ -45,8 +45,8 @@ static void trap(void)
 
 static void leave_a_walk(void)
 {
-	left = make("left", destructor);
-	use(left);
+	left = make_walked("left", work_in_destructor);
+	use_once(left);
 	in_destructor = trap;
 	if (sigsetjmp(jump_to, 1) == 0) {
 		stele_trim(0);
@@ -57,7 +57,7 @@ static void leave_a_walk(void)
 
 static sem_t has_left, may_end;
 
-static void *leave_and_live(void *arg)
+static void *leave_walk_and_live(void *arg)
 {
 	leave_a_walk();
 	sem_post(&has_left);
@@ -69,7 +69,7 @@ static pthread_t leaver;
 
 static void begin_leaver(void)
 {
-	assert_int_equal(pthread_create(&leaver, NULL, leave_and_live, NULL), 0);
+	assert_int_equal(pthread_create(&leaver, NULL, leave_walk_and_live, NULL), 0);
 	wait_for(&has_left);
 }
 
@@ -83,9 +83,9 @@ static void end_leaver(void)
 
 static void walks(void)
 {
-	struct kmem_cache *s = make("walked", NULL);
+	struct kmem_cache *s = make_walked("walked", NULL);
 
-	use(s);
+	use_once(s);
 	stele_trim(0);
 	assert_true(is_empty(s));
 	kmem_cache_destroy(s);
@@ -94,9 +94,9 @@ static void walks(void)
 
 static void creates_and_destroys(void)
 {
-	struct kmem_cache *s = make("short", NULL);
+	struct kmem_cache *s = make_walked("short", NULL);
 
-	use(s);
+	use_once(s);
 	kmem_cache_destroy(s);
 	assert_false(is_listed(s));
 }
@@ -186,12 +186,12 @@ static void destroying_the_cache_that_a_walk_was_left_at_comes_back(void **state
 
 static void a_thread_that_left_a_walk_walks_on(void **state)
 {
-	struct kmem_cache *s = make("walked", NULL);
+	struct kmem_cache *s = make_walked("walked", NULL);
 
 	(void)state;
 	for (int i = 0; i < 3; i++)
 		leave_a_walk();
-	use(s);
+	use_once(s);
 	stele_trim(0);
 	assert_true(is_empty(s));
 }
@@ -213,10 +213,10 @@ static void a_destructor_walks_over_the_other_caches(void **state)
 	struct kmem_cache *s;
 
 	(void)state;
-	other = make("other", NULL);
-	s = make("walks", destructor);
-	use(s);
-	use(other);
+	other = make_walked("other", NULL);
+	s = make_walked("walks", work_in_destructor);
+	use_once(s);
+	use_once(other);
 	in_destructor = trim_within;
 	stele_trim(0);
 	assert_null(in_destructor);
@@ -248,8 +248,8 @@ static void destroying_a_cache_waits_for_a_walk_that_is_at_it(void **state)
 	bool had_ended;
 
 	(void)state;
-	left = make("left", destructor);
-	use(left);
+	left = make_walked("left", work_in_destructor);
+	use_once(left);
 	in_destructor = outlast_a_wait;
 	assert_int_equal(pthread_create(&thread, NULL, trim_once, NULL), 0);
 	wait_for(&has_left);
@@ -261,7 +261,7 @@ static void destroying_a_cache_waits_for_a_walk_that_is_at_it(void **state)
 	assert_silent(&said);
 }
 
-static int start(void **state)
+static int start_with_traps(void **state)
 {
 	(void)state;
 	signal(SIGTRAP, on_trap);
@@ -280,5 +280,5 @@ int main(void)
 		cmocka_unit_test(a_thread_that_left_a_walk_walks_on),
 	};
 
-	return cmocka_run_group_tests(tests, start, NULL);
+	return cmocka_run_group_tests(tests, start_with_traps, NULL);
 }

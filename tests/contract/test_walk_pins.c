@@ -67,7 +67,7 @@ static void end_walker(void)
 
 static void a_cache_that_was_left_to_a_walk_is_not_ended_beside_it(void **state)
 {
-	struct kmem_cache *s = make("left", NULL);
+	struct kmem_cache *s = make_walked("left", NULL);
 
 	(void)state;
 	begin_walker(s);
@@ -84,7 +84,7 @@ static void a_cache_that_was_left_to_a_walk_is_not_ended_beside_it(void **state)
 
 static void a_cache_is_ended_if_the_thread_dies_that_it_was_left_to(void **state)
 {
-	struct kmem_cache *s = make("left", NULL);
+	struct kmem_cache *s = make_walked("left", NULL);
 
 	(void)state;
 	begin_walker(s);
@@ -122,12 +122,13 @@ static void destroy_own_twice(void *object)
 
 static void a_destructor_that_destroys_its_cache_twice_harms_no_walk(void **state)
 {
-	struct kmem_cache *other = make("other", NULL), *s = make("own", destroy_own_twice);
+	struct kmem_cache *other = make_walked("other", NULL),
+			  *s = make_walked("own", destroy_own_twice);
 
 	(void)state;
 	own = s;
-	use(other);
-	use(s);
+	use_once(other);
+	use_once(s);
 	stele_trim(0);
 	assert_null(own);
 	assert_refuses_twice(s);
@@ -172,14 +173,15 @@ static void *trim(void *arg)
 /* The list begins with the cache that was made last. */
 static void walks_do_not_wait_for_each_other(void **state)
 {
-	struct kmem_cache *a = make("first", destroy_second), *b = make("second", destroy_first);
+	struct kmem_cache *a = make_walked("first", destroy_second),
+			  *b = make_walked("second", destroy_first);
 	pthread_t thread;
 
 	(void)state;
 	first = a;
 	second = b;
-	use(a);
-	use(b);
+	use_once(a);
+	use_once(b);
 	assert_int_equal(pthread_create(&thread, NULL, trim, NULL), 0);
 	wait_for(&there);
 	STDERR_OF(&said, stele_trim(0); pthread_join(thread, NULL));
@@ -226,7 +228,7 @@ static void any_number_of_threads_may_be_at_a_cache(void **state)
 	unsigned left;
 
 	(void)state;
-	place = make("place", NULL);
+	place = make_walked("place", NULL);
 	for (int i = 0; i < WALKERS; i++)
 		assert_int_equal(pthread_create(&threads[i], NULL, walk_beside_others, NULL), 0);
 	for (int i = 0; i < WALKERS; i++)
@@ -264,7 +266,7 @@ static int status_of(pid_t child)
 
 static void a_child_destroys_a_cache_that_another_thread_is_at(void **state)
 {
-	struct kmem_cache *s = make("left", NULL);
+	struct kmem_cache *s = make_walked("left", NULL);
 	pid_t child;
 
 	(void)state;
@@ -290,7 +292,7 @@ static void fork_at(struct kmem_cache *s, void *arg)
 static void a_child_goes_on_with_a_walk(void **state)
 {
 	(void)state;
-	place = make("place", NULL);
+	place = make_walked("place", NULL);
 	stele_cache_each(fork_at, NULL);
 	if (!forked)
 		must_end_in_child(place);

@@ -20,7 +20,7 @@ static inline void wait_for(sem_t *sem)
 		;
 }
 
-static inline struct kmem_cache *make(const char *name, void (*dtor)(void *))
+static inline struct kmem_cache *make_walked(const char *name, void (*dtor)(void *))
 {
 	const struct kmem_cache_args args = { .dtor = dtor };
 	struct kmem_cache *s = kmem_cache_create_args(name, 64, &args, SLAB_NO_MERGE);
@@ -30,7 +30,7 @@ static inline struct kmem_cache *make(const char *name, void (*dtor)(void *))
 }
 
 /* A walk will find something to retire in it. */
-static inline void use(struct kmem_cache *s)
+static inline void use_once(struct kmem_cache *s)
 {
 	kmem_cache_free(s, kmem_cache_alloc(s, GFP_KERNEL));
 }

@@ -17,13 +17,13 @@
 static _Atomic unsigned made, unmade;
 static unsigned char *objects[MANY];
 
-static void make(void *p)
+static void watch_made(void *p)
 {
 	made++;
 	memset(p, 0x11, WATCHED_SIZE);
 }
 
-static void unmake(void *p)
+static void watch_unmade(void *p)
 {
 	(void)p;
 	unmade++;
@@ -31,7 +31,7 @@ static void unmake(void *p)
 
 static inline struct kmem_cache *watched(const char *name)
 {
-	const struct kmem_cache_args args = { .ctor = make, .dtor = unmake };
+	const struct kmem_cache_args args = { .ctor = watch_made, .dtor = watch_unmade };
 
 	made = unmade = 0;
 	return kmem_cache_create(name, WATCHED_SIZE, &args,
