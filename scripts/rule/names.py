@@ -1,16 +1,24 @@
 # SPDX-License-Identifier: MIT
-"""scripts/rules names [ROOT] - no two files of src/ have a static function of one name
+"""scripts/rules names [ROOT] - no two files of src/ have a static function of one name, nor two
+                             files of one folder of tests/
 
 Idea      A reader who searches for a function finds one. Folders under src/arch/ answer the same
-          contract each, and so may share names among them.
+          contract each, and so may share names among them. In tests/, main() and what cmocka calls
+          before and after a file's cases may have the same name in each file.
+Models    answer one contract each, that of tests/model/model.h, and may share names.
+Later     LATER has the folders of tests/ that are not looked at yet.
 Failure   each offence is one line; exit 1. No function found is an offence.
 Tests     tests/tooling/layering/selfcheck runs this on trees that are wrong on purpose.
 """
 import collections
 import re
 
+from rule.layering import files_of
 from rule.tree import c_files, lines_of, root_of
 
+OF_EACH_TEST = ("main", "setup", "teardown")
+MODELS = "tests/model"
+LATER = ("tests/signals/any_context", "tests/unit/page")
 STATIC = re.compile(r"^(?:[A-Z_]+ )?static\b.*?(\w+)\([^;]*$")
 ATTRIBUTE = re.compile(r"__attribute__\(\(.*?\)\)+ ?")
 
@@ -29,16 +37,39 @@ def functions(path):
             head.append(line.strip())
 
 
-def check(*words):
-    root = root_of(words)
+def places_in_src(root):
+    """{function: the files that define it}; the folders of arch count as one file."""
     places = collections.defaultdict(set)
     for path in c_files(root / "src"):
         group = path.relative_to(root / "src")
         for name in functions(path):
             places[name].add("arch" if group.parts[0] == "arch" else str(group))
+    return places
+
+
+def places_in_tests(root):
+    """{(folder, function): the files that define it}"""
+    places = collections.defaultdict(set)
+    for path in files_of(root / "tests"):
+        folder = str(path.parent.relative_to(root))
+        if folder in LATER + (MODELS,):
+            continue
+        for name in functions(path):
+            if name not in OF_EACH_TEST:
+                places[folder, name].add(str(path.relative_to(root)))
+    return places
+
+
+def check(*words):
+    root = root_of(words)
+    places = places_in_src(root)
+    if not places:
+        yield "no function here"
+    in_tests = places_in_tests(root)
     for name, files in sorted(places.items()):
         if len(files) > 1:
             yield f"{name} is in {', '.join(sorted(files))}"
-    if not places:
-        yield "no function here"
-    return f"{len(places)} static functions"
+    for (_, name), files in sorted(in_tests.items()):
+        if len(files) > 1:
+            yield f"{name} is in {', '.join(sorted(files))}"
+    return f"{len(places)} static functions, and {len(in_tests)} of tests"

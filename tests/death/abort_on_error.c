@@ -8,7 +8,7 @@
 /* An address that is the same in both processes, and nobody's. */
 #define NOWHERE 0x123456000ul
 
-static int fault(const char *which)
+static int fault_of_kind(const char *which)
 {
 	struct rlimit no_core = { 0, 0 };
 
@@ -31,7 +31,7 @@ static bool dies(char *which)
 int main(int argc, char **argv)
 {
 	if (argc > 1)
-		return fault(argv[1]);
+		return fault_of_kind(argv[1]);
 	setenv("STELE_ABORT_ON_ERROR", "1", 1);
 	said_begin();
 	MUST(dies("kfree"));

@@ -2,7 +2,7 @@
 /* STELE_DEBUG=FZPU: a byte behind what kmalloc() was asked for, and behind a large block. */
 #include "debug.h"
 
-static int faults(void)
+static int faults_are_told(void)
 {
 	char *p = kmalloc(50, GFP_KERNEL), *at;
 	struct damage d = { "kmalloc-64", "kmalloc Redzone", p + 50, p + 50, 0x12, 0xcc };
@@ -46,7 +46,7 @@ int main(int argc, char **argv)
 {
 	(void)argv;
 	if (argc > 1)
-		return faults();
+		return faults_are_told();
 	setenv("STELE_DEBUG", "FZPU", 1);
 	return run_self((char *)"faults") != 0;
 }

@@ -20,7 +20,7 @@ static void create_in_callback(const struct stele_trace_event *event, void *arg)
 	kmem_cache_destroy(kmem_cache_create("inside", 200, NULL, SLAB_NO_MERGE));
 }
 
-static int fault(void)
+static int fault_of_order(void)
 {
 	struct rlimit no_core = { 0, 0 };
 
@@ -68,7 +68,7 @@ int main(int argc, char **argv)
 {
 	(void)argv;
 	if (argc > 1)
-		return fault();
+		return fault_of_order();
 	setenv("STELE_ABORT_ON_ERROR", "0", 1);
 	setenv("STELE_ABORT_ON_ORDER", "0", 1);
 	said_begin();

@@ -16,7 +16,7 @@
 #define STEP 32768ul
 #define STEPS 20 /* to 650 KB */
 
-static void *block(size_t size)
+static void *malloc_block(size_t size)
 {
 	char *p = malloc(size);
 
@@ -27,39 +27,39 @@ static void *block(size_t size)
 
 static void make_heap(unsigned scale)
 {
-	blocks_with_holes(block, free, SMALL * scale, 8, 4096);
-	blocks_with_holes(block, free, LARGE * scale, 60000, 140000);
-	blocks_with_holes(block, free, HUGE * scale, 2100000, 4000000);
+	blocks_with_holes(malloc_block, free, SMALL * scale, 8, 4096);
+	blocks_with_holes(malloc_block, free, LARGE * scale, 60000, 140000);
+	blocks_with_holes(malloc_block, free, HUGE * scale, 2100000, 4000000);
 }
 
-static void many(unsigned n, size_t least, size_t most)
+static void malloc_many(unsigned n, size_t least, size_t most)
 {
 	void *p[BURST];
 
 	for (unsigned i = 0; i < n; i++)
-		p[i] = block(size_between(least, most));
+		p[i] = malloc_block(size_between(least, most));
 	for (unsigned i = 0; i < n; i++)
 		free(p[i]);
 }
 
 static void small(void)
 {
-	many(BURST, 8, 4096);
+	malloc_many(BURST, 8, 4096);
 }
 
 static void medium(void)
 {
-	many(BURST, 4096, 65536);
+	malloc_many(BURST, 4096, 65536);
 }
 
-static void large(void)
+static void malloc_large(void)
 {
-	many(BURST, 65536, 1000000);
+	malloc_many(BURST, 65536, 1000000);
 }
 
-static void huge(void)
+static void malloc_huge(void)
 {
-	many(HUGE, 2100000, 2100000);
+	malloc_many(HUGE, 2100000, 2100000);
 }
 
 static void zeroed(void)
@@ -78,7 +78,7 @@ static void aligned(void)
 	}
 }
 
-static void growing(void)
+static void malloc_growing(void)
 {
 	char *p[2] = { NULL };
 
@@ -91,7 +91,7 @@ static void growing(void)
 		free(p[i]);
 }
 
-static void growing_huge(void)
+static void malloc_growing_huge(void)
 {
 	char *p = NULL;
 
@@ -100,7 +100,7 @@ static void growing_huge(void)
 	free(p);
 }
 
-static void trim(void)
+static void malloc_trim_all(void)
 {
 	malloc_trim(0);
 }
@@ -133,15 +133,15 @@ static void report(void)
 static const struct kind kinds[] = {
 	{ "40 blocks of up to 4 KiB", small, 1 },
 	{ "40 of 4 to 64 KiB", medium, 1 },
-	{ "40 of up to 1 MB", large, 1 },
-	{ "12 blocks of 2.1 MB", huge, 1 },
+	{ "40 of up to 1 MB", malloc_large, 1 },
+	{ "12 blocks of 2.1 MB", malloc_huge, 1 },
 	{ "40 calls of calloc()", zeroed, 1 },
 	{ "40 aligned blocks", aligned, 1 },
-	{ "2 blocks grow in 20 steps", growing, 1 },
-	{ "a huge block that grows", growing_huge, 1 },
+	{ "2 blocks grow in 20 steps", malloc_growing, 1 },
+	{ "a huge block that grows", malloc_growing_huge, 1 },
 	{ "a thread that allocates", thread, 1 },
-	{ "malloc_trim(0)", trim, 6 },
-	{ "malloc_trim(0) again", trim, 6 },
+	{ "malloc_trim(0)", malloc_trim_all, 6 },
+	{ "malloc_trim(0) again", malloc_trim_all, 6 },
 	{ "a block and malloc_trim(0)", small_and_trim, 6 },
 	{ "mallinfo2()", report, 6 },
 };

@@ -15,7 +15,7 @@
 static unsigned cpus;
 static unsigned long gone, came, refused;
 
-static void turn(unsigned cpu, bool online)
+static void turn_if_free(unsigned cpu, bool online)
 {
 	int error = set_cpu_online(cpu, online);
 
@@ -32,7 +32,7 @@ static void turn(unsigned cpu, bool online)
 }
 
 /* Bit i of the round's number says whether CPU i + 1 is to be there. */
-static void next(unsigned long round)
+static void next_set(unsigned long round)
 {
 	unsigned long there = round ^ round >> 1;
 
@@ -40,7 +40,7 @@ static void next(unsigned long round)
 		bool online = there >> (cpu - 1) & 1;
 
 		if (is_cpu_online(cpu) != online)
-			turn(cpu, online);
+			turn_if_free(cpu, online);
 	}
 }
 
@@ -51,10 +51,10 @@ int main(int argc, char **argv)
 	cpus = (unsigned)sysconf(_SC_NPROCESSORS_CONF);
 	MUST_FOR(cpus > 2, cpus);
 	traffic_leak = argc > 2 && strcmp(argv[2], "leak") == 0;
-	result = traffic(seconds_asked(argc, argv), next);
+	result = traffic(seconds_asked(argc, argv), next_set);
 	for (unsigned cpu = 1; cpu < cpus; cpu++)
 		if (!is_cpu_online(cpu))
-			turn(cpu, true);
+			turn_if_free(cpu, true);
 	printf("%u CPUs: %lu times offline, %lu times online, %lu times refused\n", cpus, gone,
 	       came, refused);
 	MUST(gone >= cpus && came >= cpus);

@@ -61,7 +61,7 @@ static void bind_all(unsigned long round)
 	closedir(tasks);
 }
 
-static void next(unsigned long round)
+static void next_share(unsigned long round)
 {
 	const struct share *share = &shares[round % SHARES];
 	int error = write_file(GROUP "/cpuset.cpus", share->cpus);
@@ -83,7 +83,7 @@ int main(int argc, char **argv)
 	error = enter_group(GROUP);
 	MUST_FOR(error == 0, error);
 	traffic_leak = argc > 2 && strcmp(argv[2], "leak") == 0;
-	result = traffic(seconds_asked(argc, argv), next);
+	result = traffic(seconds_asked(argc, argv), next_share);
 	write_file(GROUP "/cpuset.cpus", "0-3");
 	printf("%lu changes of the group, %lu of threads\n", moved, bound);
 	MUST(moved >= SHARES && bound > 0);

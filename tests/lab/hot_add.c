@@ -28,14 +28,14 @@ static atomic_int came, went;
 static struct kmem_cache *cache;
 static _Atomic(void *) place[PLACES];
 
-static int slot_came(unsigned slot)
+static int count_slot_came(unsigned slot)
 {
 	(void)slot;
 	came++;
 	return 0;
 }
 
-static int slot_went(unsigned slot)
+static int count_slot_went(unsigned slot)
 {
 	(void)slot;
 	went++;
@@ -44,7 +44,7 @@ static int slot_went(unsigned slot)
 
 /* ---- the machine ---- */
 
-static void wait_for(bool (*condition)(void))
+static void wait_until(bool (*condition)(void))
 {
 	double end = seconds_now() + PATIENCE;
 
@@ -69,7 +69,7 @@ static bool is_on(void)
 
 /* ---- answers that must agree: slots by CPU, by mm_cid, or always all ---- */
 
-static void expect(bool present, bool online)
+static void expect_added(bool present, bool online)
 {
 	enum stele_mode mode = stele_system()->mode;
 	int result = stele_cpu_refresh();
@@ -136,17 +136,18 @@ int main(void)
 
 	added = (unsigned)sysconf(_SC_NPROCESSORS_ONLN);
 	MUST_FOR(added < num_possible_cpus(), num_possible_cpus());
-	step = cpuhp_setup_state_nocalls(CPUHP_AP_ONLINE_DYN, "lab:grow", slot_came, slot_went);
+	step = cpuhp_setup_state_nocalls(CPUHP_AP_ONLINE_DYN, "lab:grow", count_slot_came,
+					 count_slot_went);
 	MUST_FOR(step > 0, -step);
-	expect(false, false);
+	expect_added(false, false);
 	error = write_file(PORT, "wish cpu\n");
 	MUST_FOR(error == 0, error);
-	wait_for(has_it);
-	wait_for(is_on);
-	expect(true, true);
+	wait_until(has_it);
+	wait_until(is_on);
+	expect_added(true, true);
 	use();
 	MUST(set_cpu_online(added, false) == 0);
-	expect(true, false);
+	expect_added(true, false);
 	end_of_use();
 	printf("CPU %u came and went; the step was told %d times that a slot came, %d that one "
 	       "went\n",

@@ -140,7 +140,7 @@ static void *ordinary_thread(void *number)
 	return NULL;
 }
 
-static void *member(void *number)
+static void *urgent_or_ordinary(void *number)
 {
 	return (uintptr_t)number < URGENT ? urgent_thread(number) : ordinary_thread(number);
 }
@@ -175,7 +175,7 @@ int main(int argc, char **argv)
 	cache = kmem_cache_create("real_time", 200, 0, SLAB_NO_MERGE, NULL);
 	MUST(cache);
 	settle_watch();
-	run_for(seconds_asked(argc, argv), URGENT + ORDINARY, member, watch);
+	run_for(seconds_asked(argc, argv), URGENT + ORDINARY, urgent_or_ordinary, watch);
 	for (unsigned i = 0; i < URGENT; i++) {
 		const struct urgent *u = &urgent[i];
 

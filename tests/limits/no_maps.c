@@ -15,7 +15,7 @@ static char *split;
 static size_t page;
 
 /* Splits mappings until that is refused; false when there seems to be no limit. */
-static bool use_up_mappings(void)
+static bool use_up_all_mappings(void)
 {
 	char *p;
 
@@ -31,14 +31,14 @@ static bool use_up_mappings(void)
 	return false;
 }
 
-static int child(const char *what)
+static int child_without_maps(const char *what)
 {
 	int status;
 
 	/* The threads' stacks are mappings too: they come first, or there are none. */
 	if (strcmp(what, "after") == 0 && usual_child(500) != 0)
 		return 31;
-	if (!use_up_mappings())
+	if (!use_up_all_mappings())
 		return 32;
 	status = usual_child(4000);
 	if (status != 12 || strcmp(what, "after") == 0)
@@ -59,7 +59,7 @@ static int under_a_limit(const void *arg)
 int main(int argc, char **argv)
 {
 	if (argc > 1)
-		return child(argv[1]);
+		return child_without_maps(argv[1]);
 	judge("no mappings left, before the first use", run_limited("before", NULL, NULL), NO_AREA);
 	judge("no mappings left, in the middle", run_limited("after", NULL, NULL), "");
 	judge("no mappings left, opened by steps", run_limited("steps", under_a_limit, NULL), "");

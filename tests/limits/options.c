@@ -47,7 +47,7 @@ static int check_pages(size_t expected)
 	return 0;
 }
 
-static int child(const char *options)
+static int child_with_options(const char *options)
 {
 	const char *size = strstr(options, "page_size=");
 	int status = check_pages(size ? (size_t)atoi(size + 10) * 1024 : 0);
@@ -63,7 +63,7 @@ static int set_options(const void *options)
 int main(int argc, char **argv)
 {
 	if (argc > 1)
-		return child(argv[1]);
+		return child_with_options(argv[1]);
 	for (unsigned i = 0; i < ARRAY_SIZE(sets); i++)
 		judge(sets[i], run_limited(sets[i], set_options, sets[i]), "");
 	return cases_failed != 0;

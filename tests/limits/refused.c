@@ -79,7 +79,7 @@ static bool no_pages(const struct refusal *r)
 	return r->calls[1] == SYS_mprotect;
 }
 
-static int child(unsigned i, int error)
+static int child_refused(unsigned i, int error)
 {
 	const struct refusal *r = &refusals[i];
 	int status;
@@ -229,7 +229,7 @@ int main(int argc, char **argv)
 	if (argc > 1 && argv[1][0] == 'e')
 		return child_with_an_empty_sheaf(atoi(argv[1] + 1));
 	if (argc > 1)
-		return child((unsigned)atoi(argv[1]), atoi(strchr(argv[1], ',') + 1));
+		return child_refused((unsigned)atoi(argv[1]), atoi(strchr(argv[1], ',') + 1));
 	for (unsigned e = 0; e < ARRAY_SIZE(errors); e++) {
 		error_now = errors[e];
 		for (unsigned i = 0; i < ARRAY_SIZE(refusals); i++) {

@@ -324,7 +324,7 @@ static int others(void)
 	return expect(n == 1000, 56, "blocks beside 1.4 TiB of mappings", n);
 }
 
-static int child(const char *what)
+static int child_in_space(const char *what)
 {
 	if (strcmp(what, "small") == 0)
 		return small();
@@ -356,7 +356,7 @@ int main(int argc, char **argv)
 					     "no more locked", "30",	 "380" };
 
 	if (argc > 1)
-		return child(argv[1]);
+		return child_in_space(argv[1]);
 	for (unsigned i = 0; i < ARRAY_SIZE(cases); i++)
 		judge(cases[i], run_limited(cases[i], NULL, NULL), "");
 	/* Each time the system begins its mappings elsewhere. */

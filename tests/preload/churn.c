@@ -19,7 +19,7 @@
 static _Atomic(unsigned char *) table[TABLE];
 static pthread_key_t key;
 
-static void check_and_free(unsigned char *p)
+static void check_and_free_block(unsigned char *p)
 {
 	if (!p)
 		return;
@@ -28,7 +28,7 @@ static void check_and_free(unsigned char *p)
 	free(p);
 }
 
-static unsigned char *make(uint64_t r)
+static unsigned char *make_block(uint64_t r)
 {
 	size_t size = 8 + (r >> 8) % (r % 16 ? 500 : 5000);
 	unsigned char *p = malloc(size);
@@ -45,18 +45,18 @@ static void *live(void *number)
 	uint64_t random = ((uint64_t)(uintptr_t)number + 1) * 0x9e3779b97f4a7c15ull;
 	unsigned char *mine[OBJECTS];
 
-	pthread_setspecific(key, make(next_random(&random))); /* freed at the very end */
+	pthread_setspecific(key, make_block(next_random(&random))); /* freed at the very end */
 	for (int i = 0; i < OBJECTS; i++)
-		mine[i] = make(next_random(&random));
+		mine[i] = make_block(next_random(&random));
 	for (int i = 0; i < OBJECTS; i++) {
 		uint64_t r = next_random(&random);
 
 		if (i % 2)
-			check_and_free(mine[i]);
+			check_and_free_block(mine[i]);
 		else
-			check_and_free(atomic_exchange(&table[r % TABLE], mine[i]));
+			check_and_free_block(atomic_exchange(&table[r % TABLE], mine[i]));
 	}
-	return make(next_random(&random)); /* freed by the thread that joins */
+	return make_block(next_random(&random)); /* freed by the thread that joins */
 }
 
 static void run_threads(unsigned long first, unsigned long n)
@@ -72,7 +72,7 @@ static void run_threads(unsigned long first, unsigned long n)
 			      0);
 		for (unsigned long k = 0; k < BATCH; k++) {
 			CHECK(pthread_join(thread[k], &last) == 0);
-			check_and_free(last);
+			check_and_free_block(last);
 		}
 	}
 	pthread_attr_destroy(&small);
@@ -84,13 +84,13 @@ int main(int argc, char **argv)
 	size_t warm, after;
 
 	need_drop_in();
-	CHECK(pthread_key_create(&key, (void (*)(void *))check_and_free) == 0);
+	CHECK(pthread_key_create(&key, (void (*)(void *))check_and_free_block) == 0);
 	run_threads(0, threads / 5);
 	warm = resident();
 	run_threads(threads / 5, threads - threads / 5);
 	after = resident();
 	for (int i = 0; i < TABLE; i++)
-		check_and_free(table[i]);
+		check_and_free_block(table[i]);
 	printf("resident: %zu KiB warm, %zu KiB after\n", warm >> 10, after >> 10);
 	CHECK_FOR(after <= warm + SLACK, after - warm);
 	return 0;

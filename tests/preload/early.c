@@ -25,7 +25,7 @@ static struct moment {
 	char *small, *large, *huge;
 } moments[MOMENTS];
 
-static void make(int i)
+static void make_moment(int i)
 {
 	struct moment *m = &moments[i];
 
@@ -40,7 +40,7 @@ static void make(int i)
 	free(malloc(1000));
 }
 
-static void check_and_free(int i)
+static void check_and_free_moment(int i)
 {
 	struct moment *m = &moments[i];
 
@@ -72,47 +72,47 @@ int chosen(void) __attribute__((ifunc("resolve")));
 
 static void before_constructors(void)
 {
-	make(0);
+	make_moment(0);
 }
 
 static EARLY __attribute__((section(".preinit_array"))) void (*preinit)(void) = before_constructors;
 
 static __attribute__((constructor(101))) void first_constructor(void)
 {
-	make(1);
+	make_moment(1);
 }
 
 static __attribute__((constructor)) void last_constructor(void)
 {
-	make(2);
-	check_and_free(0);
+	make_moment(2);
+	check_and_free_moment(0);
 }
 
 static __attribute__((destructor(101))) void last_destructor(void)
 {
-	check_and_free(1);
+	check_and_free_moment(1);
 	free(from_resolver);
 	free(malloc(LARGE));
 }
 
 static __attribute__((destructor)) void first_destructor(void)
 {
-	check_and_free(2);
-	make(4);
+	check_and_free_moment(2);
+	make_moment(4);
 }
 
 static void at_exit(void)
 {
-	check_and_free(3);
-	make(3);
-	check_and_free(3);
+	check_and_free_moment(3);
+	make_moment(3);
+	check_and_free_moment(3);
 }
 
 /* The slot's words, and the thread's token. The C library keeps some 500 bytes for all
  * libraries. */
 #define TLS_MAX 72
 
-static int is_drop_in(struct dl_phdr_info *info, size_t size, void *seen)
+static int count_drop_in(struct dl_phdr_info *info, size_t size, void *seen)
 {
 	(void)size;
 	if (!strstr(info->dlpi_name, "libstele-malloc"))
@@ -129,7 +129,7 @@ static void tls_is_small(void)
 {
 	int seen = 0;
 
-	dl_iterate_phdr(is_drop_in, &seen);
+	dl_iterate_phdr(count_drop_in, &seen);
 	CHECK_FOR(seen == 1, seen);
 }
 
@@ -170,7 +170,7 @@ int main(int argc, char **argv)
 	CHECK(argc == 2);
 	CHECK(from_resolver && chosen() == 42);
 	tls_is_small();
-	make(3);
+	make_moment(3);
 	for (int i = 0; i < 100; i++)
 		plugin_round(argv[1]);
 	CHECK(atexit(at_exit) == 0);

@@ -121,7 +121,7 @@ static void overflow(void)
 }
 
 /* A refused realloc() leaves the old block as it was, of whatever kind. */
-static void refused_realloc(void)
+static void refused_realloc_keeps_the_block(void)
 {
 	static const size_t kinds[] = { 1, 100, 5000, 40 * KIB, MIB, 5 * MIB, 40 * MIB };
 
@@ -468,7 +468,7 @@ int main(void)
 	size_zero();
 	too_large();
 	overflow();
-	refused_realloc();
+	refused_realloc_keeps_the_block();
 	bad_alignment();
 	odd_alignment();
 	every_alignment();

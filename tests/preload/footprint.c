@@ -66,7 +66,7 @@ static void twenty_mb(const char *size)
 	}
 }
 
-static unsigned long locked(const char *size)
+static unsigned long locked_kib(const char *size)
 {
 	void *p;
 
@@ -153,7 +153,7 @@ static const struct measure {
 	unsigned long (*get)(const char *);
 	int limit; /* set before the start, or -1 */
 } measures[] = {
-	{ "small", small, -1 },		  { "locked", locked, -1 },
+	{ "small", small, -1 },		  { "locked", locked_kib, -1 },
 	{ "core", core_by_smaps, -1 },	  { "as_later", as_later, -1 },
 	{ "data_later", data_later, -1 }, { "as", all_of, RLIMIT_AS },
 	{ "data", all_of, RLIMIT_DATA },

@@ -45,7 +45,7 @@ static double seconds_now(void)
 	return (double)now.tv_sec + (double)now.tv_nsec * 1e-9;
 }
 
-static void one_round(void)
+static void protect_pages(void)
 {
 	double end;
 
@@ -70,7 +70,7 @@ int main(void)
 	for (int i = 0; i < THREADS; i++)
 		CHECK(pthread_create(&thread[i], NULL, allocate_and_free, NULL) == 0);
 	for (; seconds_now() < end; rounds++)
-		one_round();
+		protect_pages();
 	atomic_store(&stop, true);
 	for (int i = 0; i < THREADS; i++)
 		pthread_join(thread[i], NULL);

@@ -111,7 +111,7 @@ static int without_files(void)
 }
 
 /* Others than root may lock less than these blocks have. */
-static int locked(int how)
+static int use_locked(int how)
 {
 	if (geteuid() == 0)
 		CHECK(mlockall(how) == 0);
@@ -120,12 +120,12 @@ static int locked(int how)
 
 static int locked_later(void)
 {
-	return locked(MCL_FUTURE);
+	return use_locked(MCL_FUTURE);
 }
 
 static int locked_on_fault(void)
 {
-	return locked(MCL_CURRENT | MCL_FUTURE | MCL_ONFAULT);
+	return use_locked(MCL_CURRENT | MCL_FUTURE | MCL_ONFAULT);
 }
 
 static volatile sig_atomic_t in_handler = -1;

@@ -105,7 +105,7 @@ static void join_filled(pthread_t thread)
 	}
 }
 
-static void one_round(void)
+static void end_threads(void)
 {
 	pthread_t by_return, by_exit, by_cancel, alone;
 
@@ -148,7 +148,7 @@ int main(void)
 	alarm(50);
 	CHECK(pthread_key_create(&key, key_destroyed) == 0);
 	for (int i = 0; i < ROUNDS; i++)
-		one_round();
+		end_threads();
 	wait_for(&detached, ROUNDS);
 	/* A thread cancelled before its first line has nothing to clean up. */
 	at_least = 3 * 3 * ROUNDS;

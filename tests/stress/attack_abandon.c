@@ -25,7 +25,7 @@ static __thread bool may_jump;
 static uint64_t dice = 0x9e3779b97f4a7c15;
 static atomic_ulong jumps;
 
-static void hook(const char *point)
+static void jump_at_point(const char *point)
 {
 	(void)point;
 	if (!may_jump || next_random(&dice) % 256)
@@ -34,7 +34,7 @@ static void hook(const char *point)
 	siglongjmp(out, 1);
 }
 
-static void one_round(uint64_t *random)
+static void swap_small_block(uint64_t *random)
 {
 	uint64_t r = next_random(random),
 		 *p = r % 2 ? kmalloc(8 * (1 + r / 2 % 20), GFP_NOWAIT) : NULL;
@@ -62,7 +62,7 @@ static void *abandon(void *arg)
 	may_jump = true;
 	sigsetjmp(out, 0);
 	while (left-- > 0)
-		one_round(&random);
+		swap_small_block(&random);
 	may_jump = false;
 	return NULL;
 }
@@ -72,7 +72,7 @@ static void *go_on(void *arg)
 	uint64_t random = (uintptr_t)arg;
 
 	for (int i = 0; i < ROUNDS; i++)
-		one_round(&random);
+		swap_small_block(&random);
 	stele_trim(0);
 	return NULL;
 }
@@ -83,7 +83,7 @@ int main(int argc, char **argv)
 	struct stele_stats stats;
 
 	alarm((unsigned)(end - time(NULL)) + 40);
-	stele_inject = hook;
+	stele_inject = jump_at_point;
 	for (uintptr_t i = 1; time(NULL) < end; i++) {
 		pthread_t thread[2];
 

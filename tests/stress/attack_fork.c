@@ -26,20 +26,20 @@ static unsigned child_rounds; /* in a child: what is left to do */
 static __thread bool busy;
 static __thread uint64_t dice = 0x9e3779b97f4a7c15;
 
-static uint64_t roll(void)
+static uint64_t throw_dice(void)
 {
 	return next_random(&dice);
 }
 
 /* A block carries its address, so that one handed out twice shows. */
-static void one_round(void)
+static void swap_block(void)
 {
-	size_t words = roll() % 64 == 0 ? 6000 : 2 + roll() % 400;
-	uint64_t *p = roll() % 2 ? kmalloc(words * 8, GFP_NOWAIT) : NULL;
+	size_t words = throw_dice() % 64 == 0 ? 6000 : 2 + throw_dice() % 400;
+	uint64_t *p = throw_dice() % 2 ? kmalloc(words * 8, GFP_NOWAIT) : NULL;
 
 	if (p)
 		p[0] = (uint64_t)(uintptr_t)p * 31;
-	p = atomic_exchange(&table[roll() % TABLE], p);
+	p = atomic_exchange(&table[throw_dice() % TABLE], p);
 	if (p && p[0] != (uint64_t)(uintptr_t)p * 31)
 		abort();
 	if (p)
@@ -47,7 +47,7 @@ static void one_round(void)
 	kfree(p);
 }
 
-static void control(void)
+static void make_and_destroy_cache(void)
 {
 	static atomic_uint number;
 	struct kmem_cache *s;
@@ -67,13 +67,13 @@ static void free_all(void)
 		kfree(atomic_exchange(&table[i], NULL));
 }
 
-static void in_child(void)
+static void go_on_in_child(void)
 {
 	stele_inject = NULL;
 	alarm(CHILD_SECONDS);
 	child_rounds = CHILD_ROUNDS;
 	for (int i = 0; i < 50; i++)
-		one_round();
+		swap_block();
 }
 
 static void bad_child(const char *point, int status)
@@ -82,17 +82,17 @@ static void bad_child(const char *point, int status)
 	abort();
 }
 
-static void hook(const char *point)
+static void fork_at_point(const char *point)
 {
 	pid_t pid;
 	int status = 0;
 
-	if (busy || roll() % 4096)
+	if (busy || throw_dice() % 4096)
 		return;
 	busy = true;
 	pid = fork();
 	if (pid == 0)
-		in_child();
+		go_on_in_child();
 	else if (pid > 0 && waitpid(pid, &status, 0) == pid && status == 0)
 		atomic_fetch_add(&forks, 1);
 	else
@@ -105,21 +105,21 @@ static void end_child(void)
 {
 	if (!child_rounds || --child_rounds)
 		return;
-	control();
+	make_and_destroy_cache();
 	stele_trim(0);
 	free_all();
 	_exit(0);
 }
 
-static void *work(void *arg)
+static void *work_beside_forks(void *arg)
 {
 	dice += (uintptr_t)arg * 7919;
 	for (uint64_t round = 1; !stopped(); round++) {
-		one_round();
+		swap_block();
 		if (round % 4096 == 0)
 			free_all();
 		if (round % 1024 == 0 && arg == (void *)1)
-			control();
+			make_and_destroy_cache();
 		if (round % 1024 == 0 && arg == (void *)2)
 			stele_trim(0);
 		end_child();
@@ -133,8 +133,8 @@ int main(int argc, char **argv)
 	struct stele_stats stats;
 
 	alarm((unsigned)seconds + 2 * CHILD_SECONDS);
-	stele_inject = hook;
-	run_for(seconds, THREADS, work, NULL);
+	stele_inject = fork_at_point;
+	run_for(seconds, THREADS, work_beside_forks, NULL);
 	stele_inject = NULL;
 	free_all();
 	must_be_valid();

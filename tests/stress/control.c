@@ -38,7 +38,7 @@ struct thing {
 
 /* ---- control ---- */
 
-static void use(struct kmem_cache *s, unsigned n)
+static void use_some(struct kmem_cache *s, unsigned n)
 {
 	void *p[HELD];
 	unsigned got = 0;
@@ -61,10 +61,10 @@ static void cache_lives(uint64_t random)
 						 flags[random / 512 % 5], NULL);
 
 	MUST(s);
-	use(s, 1 + (unsigned)(random >> 20) % HELD);
+	use_some(s, 1 + (unsigned)(random >> 20) % HELD);
 	if (random >> 40 & 1)
 		kmem_cache_shrink(s);
-	use(s, 1);
+	use_some(s, 1);
 	kmem_cache_destroy(s);
 }
 
@@ -97,12 +97,12 @@ static void slot_flaps(uint64_t random)
 	MUST_FOR(error == 0 || error == -EINVAL, -error);
 }
 
-static int step(unsigned int cpu)
+static int step_with_cache(unsigned int cpu)
 {
 	struct kmem_cache *s = kmem_cache_create("of-a-step", 40 + cpu % 8, 0, 0, NULL);
 
 	if (s)
-		use(s, 2);
+		use_some(s, 2);
 	kmem_cache_destroy(s);
 	return 0;
 }
@@ -110,14 +110,14 @@ static int step(unsigned int cpu)
 static void step_lives(uint64_t random)
 {
 	int state = cpuhp_setup_state(random & 1 ? CPUHP_BP_PREPARE_DYN : CPUHP_AP_ONLINE_DYN,
-				      "test:step", step, step);
+				      "test:step", step_with_cache, step_with_cache);
 
 	MUST_FOR(state > 0 || state == -ENOSPC, -state);
 	if (state > 0)
 		cpuhp_remove_state((enum cpuhp_state)state);
 }
 
-static void count_event(const struct stele_trace_event *event, void *arg)
+static void count_a_call(const struct stele_trace_event *event, void *arg)
 {
 	(void)event;
 	atomic_fetch_add((atomic_ulong *)arg, 1);
@@ -126,13 +126,13 @@ static void count_event(const struct stele_trace_event *event, void *arg)
 static void trace_lives(uint64_t random)
 {
 	atomic_ulong events = 0;
-	int error = stele_trace_register(1u << random % 8, count_event, &events);
+	int error = stele_trace_register(1u << random % 8, count_a_call, &events);
 
 	MUST_FOR(error == 0 || error == -ENOSPC, -error);
 	if (error)
 		return;
-	use(lasting[0], 8);
-	MUST(stele_trace_unregister(count_event, &events) == 0);
+	use_some(lasting[0], 8);
+	MUST(stele_trace_unregister(count_a_call, &events) == 0);
 }
 
 static void looks(uint64_t random)
@@ -158,7 +158,7 @@ static void gives_back(uint64_t random)
 		stele_trim(0);
 }
 
-static void *control(void *arg)
+static void *make_control_calls(void *arg)
 {
 	static void (*const calls[])(uint64_t) = { cache_lives, cache_lives, given_to_readers,
 						   slot_flaps,	step_lives,  trace_lives,
@@ -174,7 +174,7 @@ static void *control(void *arg)
 
 /* ---- data ---- */
 
-static void *work(void *arg)
+static void *work_on_lasting(void *arg)
 {
 	uint64_t random = random_seed((uintptr_t)arg + 100);
 	void *held[HELD] = { NULL };
@@ -194,7 +194,7 @@ static void *work(void *arg)
 
 static void *either(void *arg)
 {
-	return (uintptr_t)arg < CONTROLLERS ? control(arg) : work(arg);
+	return (uintptr_t)arg < CONTROLLERS ? make_control_calls(arg) : work_on_lasting(arg);
 }
 
 int main(int argc, char **argv)

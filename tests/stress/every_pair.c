@@ -332,7 +332,7 @@ static void one_case(const struct one *one, unsigned long seed, bool all)
 	result.cases++;
 	result.of[one->way]++;
 	for (; tries && status == 3; tries--, seed++) {
-		said_begin();
+		said_begin_case();
 		status = run_one(one, seed, said, sizeof(said));
 	}
 	if (status == 3) {

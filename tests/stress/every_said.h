@@ -57,7 +57,7 @@ static void said_open(void)
 	MUST(said_file >= 0 && fcntl(said_file, F_SETFL, O_APPEND) == 0);
 }
 
-static void said_begin(void)
+static void said_begin_case(void)
 {
 	MUST(ftruncate(said_file, 0) == 0);
 }

@@ -18,7 +18,7 @@
 static _Atomic(uint64_t *) table[TABLE];
 static struct kmem_cache *cache;
 
-static uint64_t *make(uint64_t r)
+static uint64_t *make_signed_words(uint64_t r)
 {
 	size_t words = r % 128 ? 2 + r / 128 % 60 : 5000 + r / 128 % 9000;
 	uint64_t *p = r % 4 ? kmalloc(words * 8, GFP_KERNEL) : kmem_cache_alloc(cache, GFP_KERNEL);
@@ -31,7 +31,7 @@ static uint64_t *make(uint64_t r)
 	return p;
 }
 
-static void drop(uint64_t *p)
+static void drop_words(uint64_t *p)
 {
 	if (!p)
 		return;
@@ -46,7 +46,8 @@ static void churn(uint64_t *random, unsigned rounds)
 	while (rounds-- > 0) {
 		uint64_t r = next_random(random);
 
-		drop(atomic_exchange(&table[(r >> 40) % TABLE], r % 3 ? make(r >> 2) : NULL));
+		drop_words(atomic_exchange(&table[(r >> 40) % TABLE],
+					   r % 3 ? make_signed_words(r >> 2) : NULL));
 	}
 }
 
@@ -66,7 +67,7 @@ static void own_cache(void)
 	kmem_cache_destroy(mine);
 }
 
-static void *work(void *number)
+static void *churn_beside_forks(void *number)
 {
 	uint64_t random = random_seed((uintptr_t)number);
 
@@ -88,7 +89,7 @@ static void reap(pid_t child)
 	MUST_FOR(WIFEXITED(status) && WEXITSTATUS(status) == 0, status);
 }
 
-static void in_child(unsigned long kind, uint64_t random)
+static void work_in_child(unsigned long kind, uint64_t random)
 {
 	pid_t again;
 
@@ -107,11 +108,11 @@ static void in_child(unsigned long kind, uint64_t random)
 		reap(again);
 	}
 	for (int i = 0; i < TABLE; i++)
-		drop(atomic_exchange(&table[i], NULL));
+		drop_words(atomic_exchange(&table[i], NULL));
 }
 
 /* Called between naps; the forks of one call take longer than the nap. */
-static void watch(void)
+static void fork_some(void)
 {
 	static uint64_t random = 1181783497276652981ull;
 
@@ -120,7 +121,7 @@ static void watch(void)
 
 		if (pid == 0) {
 			alarm(60);
-			in_child(steps, random);
+			work_in_child(steps, random);
 			_exit(0);
 		}
 		churn(&random, 50);
@@ -133,9 +134,9 @@ int main(int argc, char **argv)
 {
 	cache = kmem_cache_create("forks", 12 * 8, NULL, SLAB_NO_MERGE);
 	MUST(cache);
-	run_for(seconds_asked(argc, argv), THREADS, work, watch);
+	run_for(seconds_asked(argc, argv), THREADS, churn_beside_forks, fork_some);
 	for (int i = 0; i < TABLE; i++)
-		drop(table[i]);
+		drop_words(table[i]);
 	MUST(kmem_cache_shrink(cache) == 0);
 	kmem_cache_destroy(cache);
 	return finish(1 << 20);

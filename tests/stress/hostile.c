@@ -71,7 +71,7 @@ static void release(struct block *b)
 	b->p = NULL;
 }
 
-static void step(struct block *b, uint64_t *dice)
+static void change_block(struct block *b, uint64_t *dice)
 {
 	size_t size = some_size(dice);
 	char *p;
@@ -93,13 +93,13 @@ static void step(struct block *b, uint64_t *dice)
 	write_ends(b);
 }
 
-static void *allocate(void *arg)
+static void *allocate_hostile(void *arg)
 {
 	uint64_t dice = random_seed((uintptr_t)arg);
 	struct block blocks[BLOCKS] = { { 0 } };
 
 	while (!stopped()) {
-		step(&blocks[next_random(&dice) % BLOCKS], &dice);
+		change_block(&blocks[next_random(&dice) % BLOCKS], &dice);
 		step_done();
 	}
 	for (int i = 0; i < BLOCKS; i++)
@@ -183,7 +183,8 @@ static void storm(unsigned neighbours, double seconds)
 
 	atomic_store(&stop, false);
 	for (uintptr_t i = 0; i < n; i++)
-		MUST(pthread_create(&thread[i], NULL, i < ALLOCATORS ? allocate : map_into_it,
+		MUST(pthread_create(&thread[i], NULL,
+				    i < ALLOCATORS ? allocate_hostile : map_into_it,
 				    (void *)i) == 0);
 	while (seconds_now() < end || (neighbours && !met))
 		nap_ms(10);

@@ -46,7 +46,7 @@ static void count(const char *point)
 	}
 }
 
-static uint64_t *make(size_t words)
+static uint64_t *make_words(size_t words)
 {
 	bool nolock = roll() % 4 == 0;
 	uint64_t *p;
@@ -66,7 +66,7 @@ static uint64_t *make(size_t words)
 	return p;
 }
 
-static void check_and_free(uint64_t *p)
+static void check_and_free_block(uint64_t *p)
 {
 	bool nolock;
 
@@ -90,7 +90,7 @@ static size_t some_words(void)
 }
 
 /* At a named point: nothing, a pause, or work of our own, once nested. */
-static void hook(const char *point)
+static void act_at_point(const char *point)
 {
 	uint64_t r = roll();
 
@@ -103,27 +103,27 @@ static void hook(const char *point)
 	else if (r % 256 == 1)
 		nanosleep(&(struct timespec){ 0, 20000 }, NULL);
 	else if (r % 8 == 2) {
-		uint64_t *p = make(some_words()), *q = make(9);
+		uint64_t *p = make_words(some_words()), *q = make_words(9);
 
 		if (p)
-			check_and_free(p);
+			check_and_free_block(p);
 		if (q)
-			check_and_free(q);
+			check_and_free_block(q);
 	}
 	depth--;
 }
 
-static void *work(void *arg)
+static void *work_at_points(void *arg)
 {
 	uint64_t rounds = 0;
 
 	dice += (uintptr_t)arg * 7919;
 	while (!stopped()) {
-		uint64_t *p = roll() % 2 ? make(some_words()) : NULL;
+		uint64_t *p = roll() % 2 ? make_words(some_words()) : NULL;
 
 		p = atomic_exchange(&table[roll() % TABLE], p);
 		if (p)
-			check_and_free(p);
+			check_and_free_block(p);
 		if (++rounds % 4096 == 0 && !arg)
 			kmem_cache_shrink(cache);
 		if (rounds % 65536 == 0 && arg == (void *)1)
@@ -141,12 +141,12 @@ int main(int argc, char **argv)
 	unsigned points = 0;
 
 	cache = kmem_cache_create("inject", 72, NULL, SLAB_NO_MERGE);
-	stele_inject = hook;
-	run_for(seconds, THREADS, work, NULL);
+	stele_inject = act_at_point;
+	run_for(seconds, THREADS, work_at_points, NULL);
 	stele_inject = NULL;
 	for (size_t i = 0; i < TABLE; i++)
 		if (table[i])
-			check_and_free(table[i]);
+			check_and_free_block(table[i]);
 	for (; points < POINTS && seen[points].name; points++)
 		printf("%-20s %lu\n", seen[points].name, seen[points].hits);
 	stele_trim(0);

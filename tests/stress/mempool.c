@@ -37,7 +37,7 @@ struct kind {
 static struct kind kinds[2] = { { .one_in = 0 }, { .one_in = 3 } };
 static _Atomic uint32_t starting = 1, calls;
 
-static void *make(gfp_t gfp, void *data)
+static void *make_element(gfp_t gfp, void *data)
 {
 	struct kind *kind = data;
 
@@ -76,7 +76,7 @@ static void at_point(const char *point)
 
 /* ---- elements ---- */
 
-static void check_and_free(struct kind *kind, uint64_t *p)
+static void check_and_free_element(struct kind *kind, uint64_t *p)
 {
 	for (int i = 0; i < WORDS; i++)
 		MUST_FOR(p[i] == (uintptr_t)p * 31 + (uint64_t)i, p[i]);
@@ -90,12 +90,12 @@ static void swap_in(struct kind *kind, uint64_t *p, uint64_t random)
 		mark(p);
 	p = atomic_exchange(&kind->table[random % TABLE], p);
 	if (p)
-		check_and_free(kind, p);
+		check_and_free_element(kind, p);
 }
 
 /* ---- threads ---- */
 
-static void *use(void *arg)
+static void *use_elements(void *arg)
 {
 	uint64_t random = random_seed((uintptr_t)arg);
 
@@ -110,7 +110,7 @@ static void *use(void *arg)
 			sched_yield();
 		/* Not all are passed on: a waiter must have something to wait for. */
 		if (r % 4)
-			check_and_free(kind, p);
+			check_and_free_element(kind, p);
 		else
 			swap_in(kind, p, r >> 8);
 		step_done();
@@ -131,7 +131,7 @@ static void on_signal(int signal)
 				: mempool_alloc_preallocated(&kind->pool);
 	if (p && r >> 52 & 1) {
 		mark(p);
-		check_and_free(kind, p);
+		check_and_free_element(kind, p);
 	} else if (p) {
 		swap_in(kind, p, r >> 20);
 	} else {
@@ -176,7 +176,7 @@ static void *drain(void *arg)
 static void start(void)
 {
 	for (int i = 0; i < 2; i++)
-		MUST(mempool_init(&kinds[i].pool, FEW, make, unmake, &kinds[i]) == 0);
+		MUST(mempool_init(&kinds[i].pool, FEW, make_element, unmake, &kinds[i]) == 0);
 	stele_inject_no_looks = true;
 	stele_opt.mempool_retry = 0;
 	store_relaxed(&starting, 0);
@@ -228,7 +228,7 @@ static pthread_t threads[THREADS], sizes;
 static void start_threads(void)
 {
 	for (uintptr_t i = 0; i < THREADS; i++)
-		MUST(pthread_create(&threads[i], NULL, use, (void *)i) == 0);
+		MUST(pthread_create(&threads[i], NULL, use_elements, (void *)i) == 0);
 	MUST(pthread_create(&sizes, NULL, change_size, NULL) == 0);
 }
 

@@ -14,7 +14,7 @@
 static struct kmem_cache *caches[CACHES];
 static void *rests[CACHES];
 
-static void use(struct kmem_cache *s)
+static void use_cache(struct kmem_cache *s)
 {
 	void *p[OBJECTS];
 
@@ -34,7 +34,7 @@ static __attribute__((constructor)) void load(void)
 		caches[i] = kmem_cache_create("plugin", 40u << i, 0, SLAB_NO_MERGE, NULL);
 		if (!caches[i])
 			abort();
-		use(caches[i]);
+		use_cache(caches[i]);
 		rests[i] = kmem_cache_alloc(caches[i], GFP_KERNEL);
 	}
 }
@@ -43,7 +43,7 @@ static __attribute__((destructor)) void unload(void)
 {
 	for (int i = 0; i < CACHES; i++) {
 		kmem_cache_free(caches[i], rests[i]);
-		use(caches[i]);
+		use_cache(caches[i]);
 		kmem_cache_destroy(caches[i]);
 	}
 }

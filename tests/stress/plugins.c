@@ -72,7 +72,7 @@ static long resident_kib(void)
 }
 
 /* How many caches lived. */
-static unsigned long live(double seconds, unsigned long least)
+static unsigned long live_in_turn(double seconds, unsigned long least)
 {
 	double end = seconds_now() + seconds;
 	unsigned long lives;
@@ -94,9 +94,9 @@ static int stays_flat(double seconds)
 	unsigned long lives;
 	long before, after;
 
-	live(seconds / 10, LIVES_LEAST / 10);
+	live_in_turn(seconds / 10, LIVES_LEAST / 10);
 	before = resident_kib();
-	lives = live(seconds, LIVES_LEAST);
+	lives = live_in_turn(seconds, LIVES_LEAST);
 	after = resident_kib();
 	printf("%lu lives: %ld KiB before, %ld KiB after\n", lives, before, after);
 	return after - before > GROWTH_MAX_KIB;

@@ -74,7 +74,7 @@ static void cache_for_a_while(uint64_t *random, uintptr_t number)
 	kmem_cache_destroy(s);
 }
 
-static void allocate(uint64_t *random, uintptr_t number)
+static void allocate_some(uint64_t *random, uintptr_t number)
 {
 	uint64_t kind = next_random(random) % 256;
 
@@ -143,12 +143,12 @@ static void *work(void *number)
 		else if ((uintptr_t)number == 1)
 			map_beside(&random);
 		else
-			allocate(&random, (uintptr_t)number);
+			allocate_some(&random, (uintptr_t)number);
 	}
 	return NULL;
 }
 
-static void look(void)
+static void trim_and_read(void)
 {
 	struct stele_stats stats;
 
@@ -161,7 +161,7 @@ int main(int argc, char **argv)
 	few = kmem_cache_create("few", 24000, 0, SLAB_NO_MERGE, NULL);
 	many = kmem_cache_create("many", 72, 0, SLAB_NO_MERGE, NULL);
 	MUST(few && many);
-	run_for(seconds_asked(argc, argv), THREADS, work, look);
+	run_for(seconds_asked(argc, argv), THREADS, work, trim_and_read);
 	kmem_cache_destroy(few);
 	kmem_cache_destroy(many);
 	return finish(2ul << 20);

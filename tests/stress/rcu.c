@@ -42,13 +42,13 @@ static struct kmem_cache *cache, *typesafe;
 static _Atomic(struct thing *) table[TABLE];
 static _Atomic(uint64_t *) stable[TABLE];
 
-static uint64_t token_of(const void *p)
+static uint64_t token_of_thing(const void *p)
 {
 	return (uint64_t)(uintptr_t)p * 0x9e3779b97f4a7c15ull;
 }
 
 /* A thread that allocates writes something else first. */
-static struct thing *make(uint64_t random)
+static struct thing *make_thing(uint64_t random)
 {
 	struct thing *t = random % 3 ? kmem_cache_alloc(cache, 0)
 				     : kmalloc(random % 64 ? sizeof(*t) : 50000, GFP_KERNEL);
@@ -56,7 +56,7 @@ static struct thing *make(uint64_t random)
 	if (!t)
 		return NULL;
 	memset(t, 0xdd, sizeof(*t));
-	t->token = token_of(t) + random;
+	t->token = token_of_thing(t) + random;
 	for (int i = 0; i < 6; i++)
 		t->words[i] = t->token + (uint64_t)i;
 	return t;
@@ -74,7 +74,7 @@ static void give(struct thing *t, uint64_t random)
 
 static void replace_one(uint64_t random)
 {
-	struct thing *t = make(random >> 8);
+	struct thing *t = make_thing(random >> 8);
 
 	t = atomic_exchange(&table[random % TABLE], t);
 	if (t)
@@ -87,13 +87,13 @@ static void replace_stable(uint64_t random)
 	uint64_t *p = kmem_cache_alloc(typesafe, 0);
 
 	if (p)
-		MUST_FOR(*p == token_of(p), *p);
+		MUST_FOR(*p == token_of_thing(p), *p);
 	p = atomic_exchange(&stable[random % TABLE], p);
 	if (p)
 		kmem_cache_free(typesafe, p);
 }
 
-static void look(uint64_t random)
+static void look_as_reader(uint64_t random)
 {
 	const uint64_t *p;
 	const struct thing *t;
@@ -114,7 +114,7 @@ static void look(uint64_t random)
 			MUST(t->words[i % 6] == token + i % 6);
 		}
 		if (p)
-			MUST_FOR(*(const volatile uint64_t *)p == token_of(p), *p);
+			MUST_FOR(*(const volatile uint64_t *)p == token_of_thing(p), *p);
 	}
 	toy_read_unlock();
 }
@@ -155,7 +155,7 @@ static void brief_cache(uint64_t random, unsigned number)
 	kmem_cache_destroy(s);
 }
 
-static void control(uint64_t random, unsigned number)
+static void control_one(uint64_t random, unsigned number)
 {
 	switch (random % 64) {
 	case 0:
@@ -186,13 +186,13 @@ static _Thread_local uint64_t handlers_random;
 static void give_and_look(int signal)
 {
 	uint64_t r = next_random(&handlers_random);
-	struct thing *t = make(r | 1);
+	struct thing *t = make_thing(r | 1);
 
 	(void)signal;
 	t = atomic_exchange(&table[r % TABLE], t);
 	if (t)
 		kfree_rcu_nolock(t, rcu);
-	look(r | 1ull << 48);
+	look_as_reader(r | 1ull << 48);
 }
 
 static void interrupt_me(unsigned number)
@@ -202,7 +202,7 @@ static void interrupt_me(unsigned number)
 	timer_set(timer_here(SIGUSR1), 1000000, 1000000);
 }
 
-static void *work(void *arg)
+static void *work_as_number(void *arg)
 {
 	unsigned number = (unsigned)(uintptr_t)arg;
 	uint64_t random = random_seed(number);
@@ -215,9 +215,9 @@ static void *work(void *arg)
 		if (number < WRITERS)
 			replace_one(r);
 		else if (number < WRITERS + READERS)
-			look(r);
+			look_as_reader(r);
 		else
-			control(r, number);
+			control_one(r, number);
 		step_done();
 	}
 	return NULL;
@@ -225,7 +225,7 @@ static void *work(void *arg)
 
 static void tokens_for_stable(void *p)
 {
-	*(uint64_t *)p = token_of(p);
+	*(uint64_t *)p = token_of_thing(p);
 }
 
 #if STELE_DEBUG
@@ -275,7 +275,7 @@ int main(int argc, char **argv)
 	signal(SIGUSR1, give_and_look);
 	cache = kmem_cache_create("things", sizeof(struct thing), NULL, SLAB_NO_MERGE);
 	typesafe = kmem_cache_create("stable", 96, &args, SLAB_TYPESAFE_BY_RCU);
-	run_for(seconds_asked(argc, argv), THREADS, work, NULL);
+	run_for(seconds_asked(argc, argv), THREADS, work_as_number, NULL);
 	give_all_back();
 	MUST(kmem_cache_shrink(cache) == 0);
 	kmem_cache_destroy(cache);

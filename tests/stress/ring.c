@@ -62,7 +62,7 @@ static void consume(struct ring *ring)
 	}
 }
 
-static void *work(void *number)
+static void *work_on_ring(void *number)
 {
 	uintptr_t n = (uintptr_t)number;
 	uint64_t random = random_seed(n);
@@ -76,7 +76,7 @@ static void *work(void *number)
 	return NULL;
 }
 
-static void watch(void)
+static void watch_peak(void)
 {
 	uint64_t held = bytes_held();
 
@@ -86,7 +86,7 @@ static void watch(void)
 
 int main(int argc, char **argv)
 {
-	run_for(seconds_asked(argc, argv), 2 * PAIRS, work, watch);
+	run_for(seconds_asked(argc, argv), 2 * PAIRS, work_on_ring, watch_peak);
 	for (unsigned r = 0; r < PAIRS; r++)
 		for (unsigned i = 0; i < RING; i++)
 			if (rings[r].slot[i])

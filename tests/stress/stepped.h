@@ -29,7 +29,7 @@ static uintptr_t rseq_cs_of(pid_t pid)
 	return got >= 8 && found.area ? found.area + RSEQ_CS_OFFSET : 0;
 }
 
-static void step(pid_t pid, uintptr_t rseq_cs)
+static void step_once(pid_t pid, uintptr_t rseq_cs)
 {
 	int status;
 
@@ -45,9 +45,9 @@ static unsigned long stepped_insns(pid_t pid, const _Atomic int *inside)
 	unsigned long n = 0;
 
 	while (!atomic_load(inside))
-		step(pid, rseq_cs);
+		step_once(pid, rseq_cs);
 	for (; atomic_load(inside); n++)
-		step(pid, rseq_cs);
+		step_once(pid, rseq_cs);
 	return n;
 }
 

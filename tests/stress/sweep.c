@@ -66,7 +66,7 @@ static void take(struct block *b)
 		b->p[i] = (unsigned char)(b->owner + i);
 }
 
-static void check(const struct block *b, size_t size)
+static void check_bytes(const struct block *b, size_t size)
 {
 	for (size_t i = 0; i < size; i += stride(i, b->size))
 		MUST_FOR(b->p[i] == (unsigned char)(b->owner + i), i);
@@ -75,7 +75,7 @@ static void check(const struct block *b, size_t size)
 /* Contents and owner are right; from here on the memory is nobody's. */
 static void leave(struct block *b)
 {
-	check(b, b->size);
+	check_bytes(b, b->size);
 	change_owner(b->p, b->size, b->owner, 0);
 }
 
@@ -88,7 +88,7 @@ static void *zeroed(size_t size)
 	return p;
 }
 
-static struct block *make(size_t size, unsigned char owner, uint64_t r)
+static struct block *make_block(size_t size, unsigned char owner, uint64_t r)
 {
 	struct block *b = malloc(sizeof(*b));
 
@@ -106,7 +106,7 @@ static struct block *make(size_t size, unsigned char owner, uint64_t r)
 	return b;
 }
 
-static void drop(struct block *b)
+static void drop_block(struct block *b)
 {
 	leave(b);
 	if (b->typed)
@@ -157,7 +157,7 @@ static size_t next_size(size_t *at, uint64_t r)
 	return r % 3 ? *at % 1024 + 1 : *at;
 }
 
-static void *work(void *number)
+static void *work_on_blocks(void *number)
 {
 	uint64_t random = random_seed((uintptr_t)number);
 	unsigned char owner = (unsigned char)((uintptr_t)number + 1);
@@ -171,13 +171,13 @@ static void *work(void *number)
 		if (b && !b->typed && (r >> 8) % 4 == 0)
 			resize(b, next_size(&at, r >> 16));
 		else if (b) {
-			drop(b);
+			drop_block(b);
 			b = NULL;
 		} else
-			b = make(next_size(&at, r >> 16), owner, r >> 10);
+			b = make_block(next_size(&at, r >> 16), owner, r >> 10);
 		b = atomic_exchange(slot, b);
 		if (b)
-			drop(b);
+			drop_block(b);
 		if (r % 64 == 5)
 			bulk(owner);
 		step_done();
@@ -186,7 +186,7 @@ static void *work(void *number)
 }
 
 /* Takes sheaves and empty slabs away while the threads run. */
-static void watch(void)
+static void shrink_and_trim(void)
 {
 	kmem_cache_shrink(cache);
 	stele_trim(0);
@@ -199,10 +199,10 @@ int main(int argc, char **argv)
 	MUST(owners != MAP_FAILED);
 	cache = kmem_cache_create("sweep", TYPED_SIZE, NULL, SLAB_NO_MERGE);
 	MUST(cache);
-	run_for(seconds_asked(argc, argv), THREADS, work, watch);
+	run_for(seconds_asked(argc, argv), THREADS, work_on_blocks, shrink_and_trim);
 	for (int i = 0; i < TABLE; i++)
 		if (table[i])
-			drop(table[i]);
+			drop_block(table[i]);
 	MUST(kmem_cache_shrink(cache) == 0);
 	kmem_cache_destroy(cache);
 	return finish(1 << 20);

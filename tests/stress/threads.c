@@ -24,7 +24,7 @@ struct object {
 static _Atomic(struct object *) table[TABLE];
 static struct kmem_cache *cache;
 
-static struct object *make(uint64_t r)
+static struct object *make_object(uint64_t r)
 {
 	struct object *o = r % 2 ? kmem_cache_alloc(cache, GFP_KERNEL)
 				 : kmalloc(sizeof(*o) + r % 1000, GFP_KERNEL);
@@ -35,7 +35,7 @@ static struct object *make(uint64_t r)
 	return o;
 }
 
-static void drop(struct object *o)
+static void drop_object(struct object *o)
 {
 	if (!o)
 		return;
@@ -58,7 +58,7 @@ static void by_sheaf(void)
 		MUST(o);
 		o->typed = true;
 		o->token = (uintptr_t)o ^ 0x5173;
-		drop(o);
+		drop_object(o);
 	}
 	kmem_cache_return_sheaf(cache, GFP_KERNEL, sheaf);
 }
@@ -69,20 +69,20 @@ static void *short_life(void *seed)
 	struct object *mine[OBJECTS];
 
 	for (int i = 0; i < OBJECTS; i++)
-		mine[i] = make(next_random(&random));
+		mine[i] = make_object(next_random(&random));
 	if (random % 4 == 0)
 		by_sheaf();
 	for (int i = 0; i < OBJECTS; i++) {
 		if (i % 2)
-			drop(mine[i]);
+			drop_object(mine[i]);
 		else
-			drop(atomic_exchange(&table[next_random(&random) % TABLE], mine[i]));
+			drop_object(atomic_exchange(&table[next_random(&random) % TABLE], mine[i]));
 	}
 	step_done();
 	return NULL;
 }
 
-static void *work(void *number)
+static void *start_short_lives(void *number)
 {
 	uintptr_t seed = (uintptr_t)number << 40;
 
@@ -97,7 +97,7 @@ static void *work(void *number)
 	return NULL;
 }
 
-static void watch(void)
+static void shrink_and_watch(void)
 {
 	kmem_cache_shrink(cache);
 	MUST_FOR(bytes_held() <= BOUND, bytes_held());
@@ -107,9 +107,9 @@ int main(int argc, char **argv)
 {
 	cache = kmem_cache_create("threads", sizeof(struct object), NULL, SLAB_NO_MERGE);
 	MUST(cache);
-	run_for(seconds_asked(argc, argv), STARTERS, work, watch);
+	run_for(seconds_asked(argc, argv), STARTERS, start_short_lives, shrink_and_watch);
 	for (int i = 0; i < TABLE; i++)
-		drop(table[i]);
+		drop_object(table[i]);
 	MUST(kmem_cache_shrink(cache) == 0);
 	kmem_cache_destroy(cache);
 	return finish(1 << 20);

@@ -33,7 +33,7 @@ static uint64_t token_of(uint64_t *p, size_t words)
 	return (uint64_t)(uintptr_t)p * 0x9e3779b97f4a7c15ull + words;
 }
 
-static void check(uint64_t *p)
+static void check_tokens(uint64_t *p)
 {
 	size_t words = p[0];
 
@@ -46,7 +46,7 @@ static void check(uint64_t *p)
 	}
 }
 
-static uint64_t *make(uint64_t *random)
+static uint64_t *make_tokens(uint64_t *random)
 {
 	bool typed = next_random(random) % 8 == 0;
 	size_t words = typed ? 9 : random_words(random);
@@ -60,17 +60,17 @@ static uint64_t *make(uint64_t *random)
 	return p;
 }
 
-static void *work(void *arg)
+static void *work_on_tokens(void *arg)
 {
 	uint64_t random = 88172645463325252ull + (uint64_t)(uintptr_t)arg * 7919, rounds = 0;
 
 	while (!stopped()) {
 		size_t slot = next_random(&random) % TABLE;
-		uint64_t *p = rounds % 3 ? make(&random) : NULL;
+		uint64_t *p = rounds % 3 ? make_tokens(&random) : NULL;
 
 		p = atomic_exchange(&table[slot], p);
 		if (p) {
-			check(p);
+			check_tokens(p);
 			kfree(p);
 		}
 		if (++rounds % 50000 == 0 && arg == NULL)
@@ -85,10 +85,10 @@ static void *work(void *arg)
 int main(int argc, char **argv)
 {
 	cache = kmem_cache_create("tokens", 72, NULL, SLAB_NO_MERGE);
-	run_for(seconds_asked(argc, argv), THREADS, work, NULL);
+	run_for(seconds_asked(argc, argv), THREADS, work_on_tokens, NULL);
 	for (size_t i = 0; i < TABLE; i++) {
 		if (table[i]) {
-			check(table[i]);
+			check_tokens(table[i]);
 			kfree(table[i]);
 		}
 	}

@@ -136,7 +136,7 @@ static void spawn(void)
 	reap(pid);
 }
 
-static void *work(void *number)
+static void *work_beside_forks(void *number)
 {
 	struct actor *actor = &actors[(uintptr_t)number];
 
@@ -172,7 +172,7 @@ int main(int argc, char **argv)
 	alarm(STALL_SECONDS);
 	for (uintptr_t i = 0; i < THREADS; i++) {
 		actor_start(&actors[i], i);
-		MUST(pthread_create(&thread[i], NULL, work, (void *)i) == 0);
+		MUST(pthread_create(&thread[i], NULL, work_beside_forks, (void *)i) == 0);
 	}
 	for (int i = 0; i < THREADS; i++)
 		pthread_join(thread[i], NULL);

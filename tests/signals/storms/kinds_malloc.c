@@ -20,7 +20,7 @@ static void *make_page(size_t size)
 	return posix_memalign(&p, 4096, size) == 0 ? p : NULL;
 }
 
-static void *make_zeroed(size_t size)
+static void *make_by_calloc(size_t size)
 {
 	return calloc(1, size);
 }
@@ -28,7 +28,7 @@ static void *make_zeroed(size_t size)
 const struct kind kinds[] = {
 	{ "malloc", malloc, free, realloc, 0, 0, 16, false },
 	{ "malloc of small", malloc, free, realloc, 0, 200, 16, false },
-	{ "calloc", make_zeroed, free, NULL, 0, 0, 16, true },
+	{ "calloc", make_by_calloc, free, NULL, 0, 0, 16, true },
 	{ "aligned_alloc", make_aligned, free, NULL, 0, 0, 64, false },
 	{ "posix_memalign", make_page, free, NULL, 0, 20000, 4096, false },
 };

@@ -66,7 +66,7 @@ static void check(const uint64_t *p)
 	MUST_FOR(*p == (uintptr_t)p * 31, *p);
 }
 
-static void drop_typed(uint64_t *p)
+static void drop_signed(uint64_t *p)
 {
 	if (!p)
 		return;
@@ -84,7 +84,7 @@ static void one_step(uint64_t r)
 		MUST(p);
 		mark(p);
 	}
-	drop_typed(atomic_exchange(&table[r % PLACES], p));
+	drop_signed(atomic_exchange(&table[r % PLACES], p));
 }
 
 /*
@@ -237,7 +237,7 @@ static void one_round(enum way way, uint64_t *random)
 		fall(&victims[i]);
 	}
 	for (int i = 0; i < PLACES; i++)
-		drop_typed(atomic_exchange(&table[i], NULL));
+		drop_signed(atomic_exchange(&table[i], NULL));
 	kmem_cache_shrink(cache);
 	now = in_use();
 	events[way] += n;

@@ -32,7 +32,7 @@ static size_t nolock_size(uint64_t r)
 	return 1 + (r >> 8) % bound[r % 8];
 }
 
-static void on_tick(int signal)
+static void make_a_row(int signal)
 {
 	void *p[ROW];
 
@@ -47,7 +47,7 @@ static void on_tick(int signal)
 	atomic_fetch_add(&calls, ROW);
 }
 
-static void *work(void *arg)
+static void *storm_on(void *arg)
 {
 	struct actor *actor = &actors[(uintptr_t)arg];
 	timer_t timer = timer_here(SIGRTMIN);
@@ -86,7 +86,7 @@ static void free_chain(void **chain)
 
 int main(int argc, char **argv)
 {
-	struct sigaction action = { .sa_handler = on_tick, .sa_flags = SA_RESTART };
+	struct sigaction action = { .sa_handler = make_a_row, .sa_flags = SA_RESTART };
 	unsigned long made = 0;
 	void **chain = NULL;
 	pthread_t thread[THREADS];
@@ -100,7 +100,7 @@ int main(int argc, char **argv)
 		chain = fill_heap();
 	for (uintptr_t i = 0; i < THREADS; i++) {
 		actor_start(&actors[i], i);
-		MUST(pthread_create(&thread[i], NULL, work, (void *)i) == 0);
+		MUST(pthread_create(&thread[i], NULL, storm_on, (void *)i) == 0);
 	}
 	end = seconds_now() + seconds_asked(argc, argv);
 	while (seconds_now() < end || calls < CALLS_LEAST) {

@@ -45,7 +45,7 @@ static int change_registration(int flags)
 			    AREA_LENGTH, flags, SIGNATURE);
 }
 
-static void on_tick(int signal)
+static void act_on_tick(int signal)
 {
 	(void)signal;
 	atomic_fetch_add(&signals, 1);
@@ -96,7 +96,7 @@ static void one_turn(unsigned number, char *stack)
 		act(&actors[number]);
 }
 
-static void *work(void *arg)
+static void *work_unregistered(void *arg)
 {
 	unsigned number = (unsigned)(uintptr_t)arg;
 	char *stack = malloc(CLONE_STACK);
@@ -114,7 +114,7 @@ static void *work(void *arg)
 
 int main(int argc, char **argv)
 {
-	struct sigaction action = { .sa_handler = on_tick, .sa_flags = SA_RESTART };
+	struct sigaction action = { .sa_handler = act_on_tick, .sa_flags = SA_RESTART };
 	unsigned long made, dropped;
 
 	alarm((unsigned)seconds_asked(argc, argv) + 120);
@@ -125,7 +125,7 @@ int main(int argc, char **argv)
 		actor_start(&in_handlers[i], i + 16);
 	}
 	actor_start(&cloned, 32);
-	run_for(seconds_asked(argc, argv), THREADS, work, kinds_trim);
+	run_for(seconds_asked(argc, argv), THREADS, work_unregistered, kinds_trim);
 	drop_all(&cloned);
 	made = cloned.made;
 	dropped = cloned.dropped;

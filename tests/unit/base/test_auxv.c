@@ -44,7 +44,7 @@ static void too_many_arguments(void)
 }
 
 /* The C library's own answers, which it took at start. */
-static int child(void (*spoil)(void))
+static int child_spoiled(void (*spoil)(void))
 {
 	static const unsigned long types[] = { AT_PAGESZ, AT_SECURE, AT_ENTRY, AT_SYSINFO_EHDR,
 					       AT_UID };
@@ -62,7 +62,7 @@ static void same_in_child(void (*spoil)(void))
 	pid_t pid = fork();
 
 	if (pid == 0)
-		_exit(child(spoil));
+		_exit(child_spoiled(spoil));
 	assert_int_equal(waitpid(pid, &status, 0), pid);
 	assert_int_equal(status, 0);
 }

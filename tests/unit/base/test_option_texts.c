@@ -21,7 +21,7 @@
 static struct stderr_text said;
 
 /* Parses one variable. The messages are in @said. */
-static void parse(char *variable)
+static void parse_one(char *variable)
 {
 	char *envp[] = { variable, NULL };
 
@@ -36,7 +36,7 @@ static void a_text_is_copied_and_may_have_commas_in_its_variable(void **state)
 	char debug[] = "STELE_DEBUG=FZ,mine,kmalloc-*;-";
 
 	(void)state;
-	parse(debug);
+	parse_one(debug);
 	memset(debug, 'x', sizeof(debug) - 1);
 	assert_string_equal(said.text, "");
 	assert_string_equal(stele_opt.debug, "FZ,mine,kmalloc-*;-");
@@ -47,7 +47,7 @@ static void a_text_among_other_options_ends_at_the_comma(void **state)
 	char options[] = "STELE_OPTIONS=report=some file,quiet=1";
 
 	(void)state;
-	parse(options);
+	parse_one(options);
 	assert_string_equal(stele_opt.report, "some file");
 	assert_true(stele_opt.quiet && !stele_opt.debug);
 }
@@ -58,11 +58,11 @@ static void a_text_that_is_too_long_is_refused(void **state)
 
 	(void)state;
 	memset(variable + strlen(variable), 'f', STELE_TEXT_MAX);
-	parse(variable);
+	parse_one(variable);
 	assert_string_equal(said.text, "");
 	assert_int_equal(strlen(stele_opt.report), STELE_TEXT_MAX);
 	variable[strlen(variable)] = 'f';
-	parse(variable);
+	parse_one(variable);
 	assert_string_equal(said.text,
 			    "stele: option 'report': the text is longer than 255 bytes\n");
 	assert_null(stele_opt.report);
@@ -73,10 +73,10 @@ static void the_action_after_a_report_is_a_word(void **state)
 	char good[] = "STELE_ON_ERROR=stop", bad[] = "STELE_ON_ERROR=sto";
 
 	(void)state;
-	parse(good);
+	parse_one(good);
 	assert_string_equal(said.text, "");
 	assert_int_equal(stele_opt.on_error, STELE_ACTION_STOP);
-	parse(bad);
+	parse_one(bad);
 	assert_string_equal(said.text,
 			    "stele: option 'on_error': 'sto' is not one of continue|abort|stop\n");
 	assert_int_equal(stele_opt.on_error, STELE_ACTION_CONTINUE);

@@ -17,7 +17,7 @@
 static struct sheaf *sheaves[SHEAVES]; /* in the heap: a barn names them by offset */
 static struct stele_stack stack;
 
-static uint64_t fill(unsigned i, unsigned n)
+static uint64_t fill_sheaf(unsigned i, unsigned n)
 {
 	struct sheaf *sheaf = sheaves[i];
 
@@ -46,7 +46,7 @@ static void a_top_names_its_sheaf_and_its_fill(void **state)
 {
 	(void)state;
 	for (unsigned n = 0; n <= CAPACITY; n++) {
-		uint64_t top = fill(3, n);
+		uint64_t top = fill_sheaf(3, n);
 
 		assert_ptr_equal(sheaf_of(top, BYTES), sheaves[3]);
 		assert_int_equal(sheaf_count(top, BYTES), n);
@@ -76,7 +76,7 @@ static void a_barn_gives_back_the_sheaf_put_last(void **state)
 	(void)state;
 	assert_int_equal(barn_get(&stack), 0);
 	for (unsigned i = 0; i < 4; i++) {
-		top[i] = fill(i, i * 5);
+		top[i] = fill_sheaf(i, i * 5);
 		assert_true(barn_put(&stack, sheaves[i], top[i], 8));
 	}
 	assert_int_equal(barn_depth(&stack), 4);
@@ -91,11 +91,11 @@ static void a_barn_gives_back_the_sheaf_put_last(void **state)
 static void a_barn_turns_away_sheaves_beyond_its_limit(void **state)
 {
 	(void)state;
-	assert_false(barn_put(&stack, sheaves[0], fill(0, 1), 0));
+	assert_false(barn_put(&stack, sheaves[0], fill_sheaf(0, 1), 0));
 	for (unsigned i = 0; i < 3; i++)
-		assert_true(barn_put(&stack, sheaves[i], fill(i, 1), 3));
-	assert_false(barn_put(&stack, sheaves[3], fill(3, 1), 3));
-	assert_true(barn_put(&stack, sheaves[3], fill(3, 1), 4));
+		assert_true(barn_put(&stack, sheaves[i], fill_sheaf(i, 1), 3));
+	assert_false(barn_put(&stack, sheaves[3], fill_sheaf(3, 1), 3));
+	assert_true(barn_put(&stack, sheaves[3], fill_sheaf(3, 1), 4));
 	for (unsigned i = 0; i < 4; i++)
 		assert_int_not_equal(barn_get(&stack), 0);
 	assert_int_equal(barn_get(&stack), 0);
@@ -115,9 +115,9 @@ static void a_barn_turns_nothing_away_for_what_lies_in_a_sheaf_that_is_gone(void
 {
 	(void)state;
 	for (unsigned i = 0; i < 2; i++)
-		assert_true(barn_put(&stack, sheaves[i], fill(i, 1), UINT32_MAX));
+		assert_true(barn_put(&stack, sheaves[i], fill_sheaf(i, 1), UINT32_MAX));
 	stele_inject = reuse_the_top;
-	assert_true(barn_put(&stack, sheaves[2], fill(2, 1), UINT32_MAX));
+	assert_true(barn_put(&stack, sheaves[2], fill_sheaf(2, 1), UINT32_MAX));
 	assert_null(stele_inject);
 	assert_int_equal(barn_depth(&stack), 2);
 	assert_int_not_equal(barn_get(&stack), 0);
@@ -156,7 +156,7 @@ static void *get_and_put(void *arg)
 		for (unsigned k = 0; k < n; k++)
 			if (sheaves[at]->entry[k] != 4096 + at * 64 + k)
 				add_relaxed(&wrong, 1);
-		top = fill(at, (n + 1) % (CAPACITY + 1));
+		top = fill_sheaf(at, (n + 1) % (CAPACITY + 1));
 		store_relaxed(&owner[at], 0);
 		/* The depth is a racy hint: ask again. */
 		while (!barn_put(&stack, sheaves[at], top, SHEAVES * 4))
@@ -171,7 +171,7 @@ static void sheaves_stay_whole_between_threads(void **state)
 
 	(void)state;
 	for (unsigned i = 0; i < SHEAVES; i++)
-		assert_true(barn_put(&stack, sheaves[i], fill(i, i), SHEAVES));
+		assert_true(barn_put(&stack, sheaves[i], fill_sheaf(i, i), SHEAVES));
 	meet_inside_steps(true);
 	in_threads(THREADS, get_and_put);
 	meet_inside_steps(false);

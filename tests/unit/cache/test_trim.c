@@ -63,7 +63,7 @@ static void make_until(unsigned n)
 }
 
 /* One object that was freed and rests in a sheaf, keeping its slab alive. */
-static void rest_one(struct kmem_cache *s)
+static void rest_one_of(struct kmem_cache *s)
 {
 	kmem_cache_free(s, kmem_cache_alloc(s, 0));
 }
@@ -73,7 +73,7 @@ static unsigned calls_of_trim(unsigned n, unsigned active)
 	make_until(n);
 	stele_shrink_all(0);
 	for (unsigned i = 0; i < active; i++) {
-		rest_one(&caches[i]);
+		rest_one_of(&caches[i]);
 		assert_int_equal(load_relaxed(&caches[i].slabs), 1);
 	}
 	calls = 0;
@@ -201,7 +201,7 @@ static void a_shrinking_program_empties_few_caches_at_once(void **state)
 		assert_non_null(objects[i]);
 	}
 	for (unsigned i = 0; i < MOST; i++)
-		rest_one(&caches[i]);
+		rest_one_of(&caches[i]);
 	before = resting(MOST);
 	assert_int_equal(before, MOST);
 	for (unsigned i = 0; i < OBJECTS; i++) {

@@ -61,13 +61,13 @@ static void code_in_no_file_is_an_address(void **state)
 	assert_string_equal(stele_os_place((void *)UINTPTR_MAX, text), "0xffffffffffffffff");
 }
 
-static void errno_is_kept(void **state)
+static void errno_is_kept_by_place(void **state)
 {
 	char text[STELE_OS_PLACE_SIZE];
 
 	(void)state;
 	errno = ENOTTY;
-	stele_os_place(&errno_is_kept, text);
+	stele_os_place(&errno_is_kept_by_place, text);
 	stele_os_place(text, text);
 	assert_int_equal(errno, ENOTTY);
 }
@@ -122,7 +122,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(code_is_named_by_file_and_offset),
 		cmocka_unit_test(code_in_no_file_is_an_address),
-		cmocka_unit_test(errno_is_kept),
+		cmocka_unit_test(errno_is_kept_by_place),
 		cmocka_unit_test(a_long_name_is_cut_and_the_offset_is_not),
 	};
 

@@ -98,6 +98,18 @@ static inline struct test_sheaf *sheaf_of_top(struct test_sheaf *sheaves, uint64
 	return &sheaves[i];
 }
 
+static inline bool by_sequence(void)
+{
+	return stele_system_facts.mode != STELE_MODE_FALLBACK;
+}
+
+/* For what takes the words of slots. */
+static inline void count_top(uint64_t top, void *arg)
+{
+	(void)top;
+	++*(unsigned *)arg;
+}
+
 /* Keeps this thread in one slot, as far as the system allows; fallback slots never move. */
 static inline void stay_here(void)
 {

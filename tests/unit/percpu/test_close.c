@@ -20,12 +20,7 @@ static unsigned slot;
 static _Atomic uint32_t had[SHEAVES]; /* how often each was had */
 static _Atomic bool other_done;
 
-static bool by_sequence(void)
-{
-	return stele_system_facts.mode != STELE_MODE_FALLBACK;
-}
-
-static int four_slots(void **state)
+static int four_slots_and_stay(void **state)
 {
 	(void)state;
 	words = slots_start_up(SLOTS);
@@ -42,7 +37,7 @@ static void note(uint64_t top)
 			add_relaxed(&had[i], 1);
 }
 
-static void note_taken(uint64_t top, void *arg)
+static void note_top(uint64_t top, void *arg)
 {
 	(void)arg;
 	note(top);
@@ -54,7 +49,7 @@ static void note_found(const uint64_t found[3])
 		note(found[i]);
 }
 
-static void put_sheaves(void)
+static void put_noted_sheaves(void)
 {
 	static const enum stele_word word[SHEAVES] = { WORD_MAIN, WORD_SPARE, WORD_RCU };
 
@@ -92,8 +87,8 @@ static void by_closing(void)
 
 static void by_taking(void)
 {
-	assert_int_equal(stele_pcpu_take_all(words, true, note_taken, NULL), 0);
-	assert_int_equal(stele_pcpu_take_rcu(words, note_taken, NULL), 0);
+	assert_int_equal(stele_pcpu_take_all(words, true, note_top, NULL), 0);
+	assert_int_equal(stele_pcpu_take_rcu(words, note_top, NULL), 0);
 }
 
 static void by_emptying(void)
@@ -191,7 +186,7 @@ static void begin_with(const struct other *other)
 	here = stele_slot_now();
 	if (other->slot_is_offline)
 		take_offline(here);
-	put_sheaves();
+	put_noted_sheaves();
 }
 
 static void end_with(const struct other *other)
@@ -281,7 +276,7 @@ static void a_slot_in_use_is_not_emptied_as_a_closed_one(void **state)
 	(void)state;
 	if (!by_sequence())
 		return; /* there each line is locked, and can be taken from a slot in use */
-	put_sheaves();
+	put_noted_sheaves();
 	stele_slot_empty(slot, words, found);
 	note_found(found);
 	for (int i = 0; i < SHEAVES; i++)
@@ -298,5 +293,5 @@ int main(void)
 		cmocka_unit_test(a_slot_in_use_is_not_emptied_as_a_closed_one),
 	};
 
-	return cmocka_run_group_tests(tests, four_slots, NULL);
+	return cmocka_run_group_tests(tests, four_slots_and_stay, NULL);
 }

@@ -20,7 +20,7 @@
 static uint64_t lines[MANY];
 static struct test_sheaf sheaf;
 
-static int start(void **state)
+static int start_with_lines(void **state)
 {
 	if (slots_start(state) != 0)
 		return -1;
@@ -129,19 +129,13 @@ static pthread_t lock_lines(unsigned n, bool and_stay)
 	return thread;
 }
 
-static void count(uint64_t top, void *arg)
-{
-	(void)top;
-	++*(unsigned *)arg;
-}
-
 /* As a control call that walks over all caches. The waits that it takes. */
 static unsigned walk(unsigned *taken)
 {
 	*taken = 0;
 	begin_counting();
 	for (unsigned i = 0; i < MANY; i++)
-		assert_int_equal(stele_pcpu_take_all(lines[i], true, count, taken), 0);
+		assert_int_equal(stele_pcpu_take_all(lines[i], true, count_top, taken), 0);
 	return waits_counted();
 }
 
@@ -189,7 +183,7 @@ static void a_holder_that_comes_back_has_a_line_as_before(void **state)
 	work_by_lock();
 	assert_true(stele_pcpu_cas(lines[0], WORD_MAIN, SHEAF_EMPTY, sheaf_start(&sheaf)));
 	assert_true(line_trylock(lock_of(lines[0]), stele_thread_name()));
-	assert_int_equal(stele_pcpu_take_all(lines[0], true, count, &taken), 0);
+	assert_int_equal(stele_pcpu_take_all(lines[0], true, count_top, &taken), 0);
 	assert_int_equal(taken, 0);
 	assert_int_equal(line_holder(load_relaxed(lock_of(lines[0]))), stele_thread_name());
 	assert_true(load_relaxed(lock_of(lines[0])) & LINE_GIVEN_UP);
@@ -197,7 +191,7 @@ static void a_holder_that_comes_back_has_a_line_as_before(void **state)
 	line_unlock(lock_of(lines[0]));
 	assert_true(stele_pcpu_push(lines[0], &object));
 	assert_ptr_equal(stele_pcpu_pop(lines[0]), &object);
-	assert_int_equal(stele_pcpu_take_all(lines[0], true, count, &taken), 0);
+	assert_int_equal(stele_pcpu_take_all(lines[0], true, count_top, &taken), 0);
 	assert_int_equal(taken, 1);
 }
 
@@ -210,7 +204,7 @@ static void a_taker_that_must_not_wait_gives_no_line_up(void **state)
 	(void)state;
 	thread = lock_lines(1, true);
 	begin_counting();
-	assert_int_equal(stele_pcpu_take_all(lines[0], false, count, &taken), 0);
+	assert_int_equal(stele_pcpu_take_all(lines[0], false, count_top, &taken), 0);
 	assert_int_equal(waits_counted(), 0);
 	for (unsigned slot = 0; slot <= stele_slots.count; slot++)
 		if (slot_memory_begun(slot))
@@ -252,5 +246,5 @@ int main(void)
 		cmocka_unit_test(a_line_is_given_out_again_once_its_holder_is_gone),
 	};
 
-	return cmocka_run_group_tests(tests, start, NULL);
+	return cmocka_run_group_tests(tests, start_with_lines, NULL);
 }

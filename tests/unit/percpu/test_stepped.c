@@ -15,17 +15,12 @@
 static uint64_t words;
 static struct test_sheaf sheaves[3];
 
-static int start(void **state)
+static int start_with_words(void **state)
 {
 	if (slots_start(state) != 0)
 		return -1;
 	words = stele_pcpu_alloc();
 	return words ? 0 : -1;
-}
-
-static bool by_sequence(void)
-{
-	return stele_system_facts.mode != STELE_MODE_FALLBACK;
 }
 
 /* As a debugger makes it. */
@@ -50,18 +45,12 @@ static void put_sheaves(void)
 	assert_true(stele_pcpu_cas(words, WORD_RCU, SHEAF_EMPTY, sheaf_start(&sheaves[2])));
 }
 
-static void count(uint64_t top, void *arg)
-{
-	(void)top;
-	++*(unsigned *)arg;
-}
-
 static unsigned take_everything(void)
 {
 	unsigned taken = 0;
 
-	assert_int_equal(stele_pcpu_take_all(words, true, count, &taken), 0);
-	assert_int_equal(stele_pcpu_take_rcu(words, count, &taken), 0);
+	assert_int_equal(stele_pcpu_take_all(words, true, count_top, &taken), 0);
+	assert_int_equal(stele_pcpu_take_rcu(words, count_top, &taken), 0);
 	return taken;
 }
 
@@ -139,5 +128,5 @@ int main(void)
 		cmocka_unit_test(a_line_that_a_dead_child_of_vfork_held_is_freed),
 	};
 
-	return cmocka_run_group_tests(tests, start, NULL);
+	return cmocka_run_group_tests(tests, start_with_words, NULL);
 }

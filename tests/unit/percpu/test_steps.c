@@ -202,7 +202,7 @@ static void errno_is_left_alone(void **state)
 	assert_int_equal(errno, 4711);
 }
 
-static int start(void **state)
+static int start_and_stay(void **state)
 {
 	int error = slots_start(state);
 
@@ -224,5 +224,5 @@ int main(void)
 		cmocka_unit_test(errno_is_left_alone),
 	};
 
-	return cmocka_run_group_tests(tests, start, NULL);
+	return cmocka_run_group_tests(tests, start_and_stay, NULL);
 }

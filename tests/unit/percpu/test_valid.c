@@ -11,7 +11,7 @@ static uint64_t words;
 static struct test_sheaf sheaf;
 static unsigned slot;
 
-static int four_slots(void **state)
+static int four_slots_in_use(void **state)
 {
 	(void)state;
 	words = slots_start_up(4);
@@ -123,5 +123,5 @@ int main(void)
 		cmocka_unit_test(a_slot_is_whole_at_every_step_of_its_life),
 	};
 
-	return cmocka_run_group_tests(tests, four_slots, NULL);
+	return cmocka_run_group_tests(tests, four_slots_in_use, NULL);
 }

@@ -12,14 +12,14 @@
 
 static _Atomic uint64_t state_word, bits;
 
-static uint64_t now(void)
+static uint64_t state_now(void)
 {
 	return load_relaxed(&state_word);
 }
 
 static unsigned free_now(void)
 {
-	return (unsigned)(now() & STATE_FREE);
+	return (unsigned)(state_now() & STATE_FREE);
 }
 
 static int setup(void **state)
@@ -32,28 +32,28 @@ static int setup(void **state)
 
 static void a_new_slab_is_listed_if_something_is_left(void **state)
 {
-	uint64_t before = now();
+	uint64_t before = state_now();
 
 	(void)state;
 	state_start(&state_word, 5);
 	assert_int_equal(free_now(), 5);
-	assert_true(now() & STATE_LISTED);
-	assert_int_equal(now() / STATE_GENERATION, before / STATE_GENERATION + 1);
+	assert_true(state_now() & STATE_LISTED);
+	assert_int_equal(state_now() / STATE_GENERATION, before / STATE_GENERATION + 1);
 	state_start(&state_word, 0);
 	assert_int_equal(free_now(), 0);
-	assert_false(now() & STATE_LISTED);
-	assert_int_equal(now() / STATE_GENERATION, before / STATE_GENERATION + 2);
+	assert_false(state_now() & STATE_LISTED);
+	assert_int_equal(state_now() / STATE_GENERATION, before / STATE_GENERATION + 2);
 }
 
 static void no_more_is_claimed_than_is_free(void **state)
 {
 	(void)state;
 	state_start(&state_word, 5);
-	assert_int_equal(state_claim(&state_word, now(), 3), 3);
+	assert_int_equal(state_claim(&state_word, state_now(), 3), 3);
 	assert_int_equal(free_now(), 2);
-	assert_int_equal(state_claim(&state_word, now(), 9), 2);
+	assert_int_equal(state_claim(&state_word, state_now(), 9), 2);
 	assert_int_equal(free_now(), 0);
-	assert_true(now() & STATE_LISTED); /* a taker finds out */
+	assert_true(state_now() & STATE_LISTED); /* a taker finds out */
 }
 
 static void a_claim_on_an_old_look_fails(void **state)
@@ -62,7 +62,7 @@ static void a_claim_on_an_old_look_fails(void **state)
 
 	(void)state;
 	state_start(&state_word, 5);
-	seen = now();
+	seen = state_now();
 	state_start(&state_word, 5);
 	assert_int_equal(state_claim(&state_word, seen, 1), 0);
 	assert_int_equal(free_now(), 5);
@@ -85,7 +85,7 @@ static void the_last_free_owns_the_slab(void **state)
 	assert_int_equal(state_give(&state_word, 1, OBJECTS), GIVE_EMPTY);
 	assert_int_equal(free_now(), 0); /* nobody can claim what is going away */
 	assert_false(state_bury(&state_word));
-	assert_true(now() & STATE_DEAD);
+	assert_true(state_now() & STATE_DEAD);
 	assert_int_equal(state_unlist(&state_word), UNLIST_DEAD);
 }
 
@@ -101,13 +101,13 @@ static void popping_sees_objects_freed_meanwhile(void **state)
 {
 	(void)state;
 	state_start(&state_word, 1);
-	assert_int_equal(state_claim(&state_word, now(), 1), 1);
+	assert_int_equal(state_claim(&state_word, state_now(), 1), 1);
 	assert_int_equal(state_give(&state_word, 1, OBJECTS), GIVE_DONE);
 	assert_int_equal(state_unlist(&state_word), UNLIST_RELIST);
-	assert_true(now() & STATE_LISTED);
-	assert_int_equal(state_claim(&state_word, now(), 1), 1);
+	assert_true(state_now() & STATE_LISTED);
+	assert_int_equal(state_claim(&state_word, state_now(), 1), 1);
 	assert_int_equal(state_unlist(&state_word), UNLIST_DONE);
-	assert_false(now() & STATE_LISTED);
+	assert_false(state_now() & STATE_LISTED);
 }
 
 static void bits_are_taken_from_the_lowest_and_at_most_as_many(void **state)
@@ -161,7 +161,7 @@ static void *claim_and_give(void *arg)
 	uint32_t me = (uint32_t)(uintptr_t)arg + 1, seed = me;
 
 	for (int i = 0; i < ROUNDS; i++) {
-		unsigned n = state_claim(&state_word, now(), 1 + unit_random(&seed) % 20);
+		unsigned n = state_claim(&state_word, state_now(), 1 + unit_random(&seed) % 20);
 		uint64_t mine = find(n);
 
 		set_owners(mine, 0, me);

@@ -26,7 +26,7 @@ static struct {
 } things[MANY];
 static _Atomic unsigned arrived, refused;
 
-static double now(void)
+static double seconds_now(void)
 {
 	struct timespec t;
 
@@ -73,11 +73,11 @@ static void start_anew(void)
 /* The last thread waits for no lock, as the data path. */
 static void one_thread_fills_in(void **state)
 {
-	double end = now() + SECONDS;
+	double end = seconds_now() + SECONDS;
 	pthread_t threads[THREADS];
 
 	(void)state;
-	while (now() < end) {
+	while (seconds_now() < end) {
 		start_anew();
 		for (int i = 0; i < THREADS; i++)
 			assert_int_equal(pthread_create(&threads[i], NULL, need_all,

@@ -23,7 +23,7 @@
 static struct kmem_cache cache;
 static uint64_t *objects, per_slab;
 
-static unsigned take_here(struct kmem_cache *s, uint64_t *out, unsigned n)
+static unsigned take_of_node(struct kmem_cache *s, uint64_t *out, unsigned n)
 {
 	return stele_slabs_take(s, stele_node_here(), out, n, EFFORT_USUAL);
 }
@@ -46,15 +46,15 @@ static int teardown(void **state)
 	return 0;
 }
 
-static uint64_t slabs_now(void)
+static uint64_t slabs_kept(void)
 {
 	return load_relaxed(&cache.slabs);
 }
 
-static void take(unsigned slabs)
+static void take_slabs(unsigned slabs)
 {
 	for (uint64_t i = 0; i < slabs * per_slab; i++) {
-		assert_int_equal(take_here(&cache, &objects[i], 1), 1);
+		assert_int_equal(take_of_node(&cache, &objects[i], 1), 1);
 		memset((void *)(uintptr_t)objects[i], 0xa5, SIZE);
 	}
 }
@@ -98,8 +98,8 @@ static void an_emptied_slab_gives_its_pages_back_and_is_used_again(void **state)
 	uint64_t slabs;
 
 	(void)state;
-	take(SLABS);
-	slabs = slabs_now();
+	take_slabs(SLABS);
+	slabs = slabs_kept();
 	full = resident();
 	assert_int_equal(full.bytes, full.of);
 	give(SLABS);
@@ -110,9 +110,9 @@ static void an_emptied_slab_gives_its_pages_back_and_is_used_again(void **state)
 	none = resident();
 	assert_int_equal(none.bytes, 0);
 	assert_int_equal(none.of, full.of);
-	assert_int_equal(slabs_now(), slabs);
-	take(SLABS);
-	assert_int_equal(slabs_now(), slabs);
+	assert_int_equal(slabs_kept(), slabs);
+	take_slabs(SLABS);
+	assert_int_equal(slabs_kept(), slabs);
 	give(SLABS);
 }
 
@@ -122,7 +122,7 @@ static void a_slab_that_is_needed_again_at_once_keeps_its_pages(void **state)
 	(void)state;
 	stele_kept_purge();
 	for (int i = 0; i < 20; i++) {
-		take(1);
+		take_slabs(1);
 		give(1);
 		assert_true(resident().bytes > 0);
 	}
@@ -133,7 +133,7 @@ static void a_slab_that_is_needed_again_at_once_keeps_its_pages(void **state)
 static void a_program_never_gets_a_kept_page(void **state)
 {
 	(void)state;
-	take(SLABS);
+	take_slabs(SLABS);
 	for (uint64_t i = 0; i < SLABS * per_slab; i++)
 		assert_true(stele_is_never_given((void *)(uintptr_t)objects[i]));
 	give(SLABS);
@@ -144,13 +144,13 @@ static void a_bounded_call_leaves_the_pages_to_others(void **state)
 {
 	(void)state;
 	stele_kept_purge();
-	take(1);
+	take_slabs(1);
 	for (uint64_t i = 0; i < per_slab; i++)
 		stele_slabs_give_one(&cache, (void *)(uintptr_t)objects[i], EFFORT_BOUNDED);
 	assert_true(resident().bytes > 0);
 	stele_deferred_retire_all();
 	assert_int_equal(resident().bytes, 0);
-	take(1);
+	take_slabs(1);
 	give(1);
 	stele_kept_purge();
 }
@@ -162,16 +162,16 @@ static void pages_that_are_locked_stay_until_they_are_not(void **state)
 
 	(void)state;
 	stele_kept_purge();
-	take(1);
+	take_slabs(1);
 	run = stele_run_of((void *)(uintptr_t)objects[0]);
 	/* By the system call: sanitizers make nothing of the function. */
 	assert_int_equal(syscall(SYS_mlock, run->base, run->bytes), 0);
-	slabs = slabs_now();
+	slabs = slabs_kept();
 	give(1);
 	stele_kept_purge();
 	assert_int_equal(resident().bytes, run->bytes);
-	take(1); /* it serves all the same */
-	assert_int_equal(slabs_now(), slabs);
+	take_slabs(1); /* it serves all the same */
+	assert_int_equal(slabs_kept(), slabs);
 	give(1);
 	assert_int_equal(syscall(SYS_munlock, run->base, run->bytes), 0);
 	stele_kept_purge();
@@ -207,7 +207,7 @@ static void *use_and_empty(void *number)
 	for (int round = 0; round < ROUNDS; round++) {
 		unsigned n = 1 + unit_random(&seed) % MINE, got = 0, more;
 
-		while (got < n && (more = take_here(&cache, mine + got, n - got)))
+		while (got < n && (more = take_of_node(&cache, mine + got, n - got)))
 			got += more;
 		if (got < n || !sign_all(mine, n, owner << 32))
 			add_relaxed(&wrong, 1);
@@ -237,7 +237,7 @@ static void threads_that_empty_and_use_lose_nothing(void **state)
 	meet_inside_steps(false);
 	assert_int_equal(wrong, 0);
 	stele_kept_purge();
-	slabs = slabs_now();
+	slabs = slabs_kept();
 	stele_run_each(count_free, &free_now);
 	assert_int_equal(free_now, slabs * per_slab);
 	assert_int_equal(resident().bytes, 0);
@@ -245,9 +245,9 @@ static void threads_that_empty_and_use_lose_nothing(void **state)
 	for (uint64_t i = 0; i < slabs * per_slab; i++) {
 		uint64_t object;
 
-		assert_int_equal(take_here(&cache, &object, 1), 1);
+		assert_int_equal(take_of_node(&cache, &object, 1), 1);
 	}
-	assert_int_equal(slabs_now(), slabs);
+	assert_int_equal(slabs_kept(), slabs);
 }
 
 int main(void)

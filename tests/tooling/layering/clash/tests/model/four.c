@@ -1,0 +1,10 @@
+/* SPDX-License-Identifier: MIT */
+static int setup(void)
+{
+	return 0;
+}
+
+static int step(void)
+{
+	return setup();
+}
