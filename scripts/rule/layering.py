@@ -95,8 +95,8 @@ def check_public(root):
 
 
 def header_of(root, path, target):
-    """The header that path includes as "target", or None: beside it, as the compiler looks first, or
-    under src, as the tests' meson.build has it."""
+    """The header that path includes as "target", or None. The compiler looks beside path first,
+    then under src, as the tests' meson.build says."""
     for folder in (path.parent, root / "src"):
         if (folder / target).is_file():
             return (folder / target).resolve()

@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: MIT
-"""scripts/rules names [ROOT] - no two files of src/ have a static function of one name, nor two
-                             files of one folder of tests/
+"""scripts/rules names [ROOT] - do static functions have names of their own?
 
+Rules     src/                no two files have a static function of one name
+          tests/              no two files of one folder do
 Idea      A reader who searches for a function finds one. Folders under src/arch/ answer the same
           contract each, and so may share names among them. In tests/, main() and what cmocka calls
           before and after a file's cases may have the same name in each file.
