@@ -17,6 +17,8 @@
  *           frames of the last of these areas nor any further area: caches go there.
  * Failure   NULL: no empty area, or the share is used up. If a thread takes an area and stops for
  *           ever before it notes that in the word, the node has lost the area.
+ * Foreign   the part of an area that is not mapped yet is free for mappings that are not ours. So no
+ *           more is unmapped than this file knows to be ours.
  * Limits    the last 64 KiB of an area stay unmapped: enlarging asks beyond the end. Frames before
  *           them that are too few for a run stay unused.
  * Promise   contract 6 (docs/contract.md)
@@ -82,8 +84,8 @@ static bool map_on(uint64_t word, unsigned frames)
 }
 
 /* An empty area of this node for good, of which the first STELE_MAP_UNIT is mapped and no more than
- * STELE_KEPT_FRAMES may be. Or -1. */
-static int64_t keep_area(unsigned node)
+ * STELE_KEPT_FRAMES may be. *whole: the system refused, and all of it is mapped. Or -1. */
+static int64_t keep_area(unsigned node, bool *whole)
 {
 	int64_t number = stele_areas_find(node | WHERE_ONLY, 1, 1, 0);
 
@@ -93,28 +95,32 @@ static int64_t keep_area(unsigned node)
 	store_relaxed(area_count((uint32_t)number), AREA_KEPT);
 	stele_huge_taken(0, stele_areas_dirty((uint32_t)number, 1)); /* counted as no use */
 	/* Refused: then it is mapped already when more of it is wanted. */
-	stele_os_unmap(area_memory((uint32_t)number) + STELE_MAP_UNIT, AREA_SIZE - STELE_MAP_UNIT);
+	*whole = stele_os_unmap(area_memory((uint32_t)number) + STELE_MAP_UNIT,
+				AREA_SIZE - STELE_MAP_UNIT) != 0;
 	return number;
 }
 
-/* The same area, in which nothing was used. */
-static void let_go(uint32_t number)
+/* The same area, in which nothing was used. Something that is not ours may be mapped behind the part that
+ * is. If the system refuses to unmap that part, the area is lost. */
+static void let_go(uint32_t number, bool whole)
 {
-	stele_areas_close(number, 1); /* a refusal loses it: it may be mapped in part */
+	if (stele_os_unmap(area_memory(number), whole ? AREA_SIZE : STELE_MAP_UNIT) == 0)
+		stele_areas_gone(number, 1);
 }
 
 /* Goes on in a new area, unless another thread did. False: there is none. */
 static bool begin_area(unsigned node, uint64_t word, bool vital)
 {
 	uint64_t taken = word / ONE_AREA;
-	int64_t number = taken < share_of(node, vital) ? keep_area(node) : -1;
+	bool whole = false;
+	int64_t number = taken < share_of(node, vital) ? keep_area(node, &whole) : -1;
 
 	if (number < 0)
 		return load_relaxed(&cut[node]) != word;
 	STELE_POINT("permanent:area");
 	if (!cas_relaxed(&cut[node], &word,
 			 (taken + 1) * ONE_AREA | (uint64_t)(number + 1) << FRAMES_BITS))
-		let_go((uint32_t)number);
+		let_go((uint32_t)number, whole);
 	return true;
 }
 

@@ -12,6 +12,7 @@
 
 #include "../unit.h"
 
+#include <errno.h>
 #include <sys/mman.h>
 
 #define MANY 2000u
@@ -124,6 +125,50 @@ static unsigned kept_areas(void)
 	return areas;
 }
 
+/* ---- a mapping that is not ours ---- */
+
+static uint32_t
+	lost_race; /* the area that a thread took, and that another one was faster to take */
+static char *other;
+static bool races;
+
+int __wrap_stele_os_unmap(void *p, size_t size);
+int __real_stele_os_unmap(void *p, size_t size);
+
+/* In place of the system's (-Wl,--wrap): of an area that is kept, all but the start is unmapped. Then
+ * somebody maps a page there, and another thread takes the next area. */
+int __wrap_stele_os_unmap(void *p, size_t size)
+{
+	int error = __real_stele_os_unmap(p, size);
+
+	if (!races || size != AREA_SIZE - STELE_MAP_UNIT)
+		return error;
+	races = false;
+	lost_race = area_of((uintptr_t)p);
+	other = mmap((char *)p + AREA_SIZE / 2, FRAME_SIZE, PROT_READ | PROT_WRITE,
+		     MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	assert_ptr_equal(other, (char *)p + AREA_SIZE / 2);
+	*other = 0x3c;
+	assert_non_null(stele_run_keep(0, 8, false));
+	return error;
+}
+
+static void a_thread_that_was_late_leaves_what_is_not_ours(void **state)
+{
+	(void)state;
+	races = true;
+	while (races)
+		assert_non_null(stele_run_keep(0, 8, false));
+	assert_int_equal(load_relaxed(area_count(lost_race)), AREA_CLOSED);
+	/* Nothing is mapped over it: it is there still. */
+	assert_int_equal(stele_os_map(other, FRAME_SIZE), -EEXIST);
+	assert_int_equal(*other, 0x3c);
+	/* All that was ours is unmapped. */
+	assert_int_equal(stele_os_map(area_memory(lost_race), STELE_MAP_UNIT), 0);
+	assert_int_equal(__real_stele_os_unmap(area_memory(lost_race), STELE_MAP_UNIT), 0);
+	munmap(other, FRAME_SIZE);
+}
+
 /* Last: sheaves cannot be kept after it. */
 static void only_a_share_and_vital_runs_are_kept(void **state)
 {
@@ -151,6 +196,7 @@ int main(void)
 		cmocka_unit_test(addresses_that_the_heap_has_not_reached_are_not_given),
 		cmocka_unit_test(nobody_gets_frames_there),
 		cmocka_unit_test(threads_get_runs_of_their_own),
+		cmocka_unit_test(a_thread_that_was_late_leaves_what_is_not_ours),
 		cmocka_unit_test(only_a_share_and_vital_runs_are_kept),
 	};
 
