@@ -43,16 +43,16 @@ static void some_objects(struct kmem_cache *s, uint64_t *random)
 	void *p[OBJECTS];
 	unsigned n = 1 + (unsigned)(next_random(random) % OBJECTS);
 	bool bounded = next_random(random) % 8 == 0;
-	uint64_t mine = next_random(random) | 1; /* an object of two owners would show it */
+	uint64_t mine = next_random(random) | 1; /* so an object of two owners shows it */
 
 	for (unsigned i = 0; i < n; i++) {
 		p[i] = bounded ? kmem_cache_alloc_nolock(s, 0, NUMA_NO_NODE)
 			       : kmem_cache_alloc(s, GFP_KERNEL);
 		MUST(p[i]);
-		*(uint64_t *)p[i] = mine;
+		*(uint64_t *)p[i] = mine + 2 * i;
 	}
 	for (unsigned i = 0; i < n; i++) {
-		if (*(uint64_t *)p[i] != mine)
+		if (*(uint64_t *)p[i] != mine + 2 * i)
 			lost(s, p[i], i, n, bounded);
 		if (bounded)
 			kfree_nolock(p[i]);
