@@ -39,12 +39,12 @@ def functions(path):
 
 
 def places_in_src(root):
-    """{function: the files that define it}; the folders of arch count as one file."""
+    """{("src", function): the files that define it}; the folders of arch count as one file."""
     places = collections.defaultdict(set)
     for path in c_files(root / "src"):
         group = path.relative_to(root / "src")
         for name in functions(path):
-            places[name].add("arch" if group.parts[0] == "arch" else str(group))
+            places["src", name].add("arch" if group.parts[0] == "arch" else str(group))
     return places
 
 
@@ -63,14 +63,11 @@ def places_in_tests(root):
 
 def check(*words):
     root = root_of(words)
-    places = places_in_src(root)
-    if not places:
+    in_src, in_tests = places_in_src(root), places_in_tests(root)
+    if not in_src:
         yield "no function here"
-    in_tests = places_in_tests(root)
-    for name, files in sorted(places.items()):
-        if len(files) > 1:
-            yield f"{name} is in {', '.join(sorted(files))}"
-    for (_, name), files in sorted(in_tests.items()):
-        if len(files) > 1:
-            yield f"{name} is in {', '.join(sorted(files))}"
-    return f"{len(places)} static functions, and {len(in_tests)} of tests"
+    for places in (in_src, in_tests):
+        for (_, name), files in sorted(places.items()):
+            if len(files) > 1:
+                yield f"{name} is in {', '.join(sorted(files))}"
+    return f"{len(in_src)} static functions, and {len(in_tests)} of tests"

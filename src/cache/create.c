@@ -230,18 +230,13 @@ static void warn_name(const struct request *r)
 			       r->name, problem);
 }
 
-/* Once. Under the lock. */
 static void warn_cache_flags(const struct request *r)
 {
-	static bool said;
-
-	if (!(r->flags & SLAB_DEBUG_OBJECTS) || said || stele_opt.quiet)
-		return;
-	said = true;
-	stele_say_site(r->site,
-		       "stele: kmem_cache_create(%s): SLAB_DEBUG_OBJECTS has no effect; the cache "
-		       "is made all the same",
-		       r->name);
+	if (r->flags & SLAB_DEBUG_OBJECTS)
+		STELE_WARN_SITE_ONCE(r->site,
+				     "stele: kmem_cache_create(%s): SLAB_DEBUG_OBJECTS has no "
+				     "effect; the cache is made all the same",
+				     r->name);
 }
 
 /* Takes the list's lock when a node that got memory meanwhile has what it needs in *memory. */

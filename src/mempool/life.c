@@ -96,7 +96,7 @@ static int begin_pool(mempool_t *pool, gfp_t gfp, int node)
 	return -ENOMEM;
 }
 
-/* What the program chooses of a pool. */
+/* The program chooses these parts of a pool. */
 struct wanted {
 	mempool_alloc_t *alloc;
 	mempool_free_t *free;

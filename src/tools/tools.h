@@ -44,7 +44,7 @@ int stele_main_leaks(int argc, char **argv);
 int stele_main_sweep(int argc, char **argv);
 int stele_main_version(int argc, char **argv);
 
-/* What help shows. First of all. */
+/* Tells help which commands there are. To be called before anything that shows help. */
 void stele_help_shows(const struct stele_command *commands, size_t n);
 
 /* "usage: stele run ..." on standard error; returns @status. */

@@ -299,7 +299,7 @@ static void call_validate(void)
 	MUST_FOR(stele_slab_validate() == 0, 0);
 }
 
-/* What a call does that finds no descriptor. */
+/* A call that finds no descriptor does this. */
 static void call_sweep(void)
 {
 	stele_cache_try_sweep();
