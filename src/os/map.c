@@ -6,8 +6,12 @@
  *           for a hint: a look at the address that came back.
  * Length    mremap(start, old, new) enlarges the mapping if it ends at start+old and if nothing is
  *           behind it. Otherwise the error tells what is there: EFAULT where the mapping ends before
- *           start+old, ENOMEM or EAGAIN where it reaches as far as that. Mappings of others are no
- *           part of ours, as they have other flags: ours are MAP_NORESERVE, and opt out of huge pages.
+ *           start+old, ENOMEM or EAGAIN where it reaches as far as that.
+ * Apart     Neighbours with the same flags are one mapping. So a mapping whose length is asked for has
+ *           flags that no other has: it is MAP_NORESERVE, and opts out of huge pages whatever the
+ *           option thp says. A kernel without huge pages does not know that flag, but knows "read at
+ *           random". If a filter refuses both, no length is told: then who enlarges a mapping says so
+ *           before anybody else knows.
  * Move      the target is mapped before, so that nothing of others is replaced. Its first word gets a
  *           mark: a kernel that unmapped the target and then refused has taken the mark away.
  * Failure   -errno; errno itself is never changed, callers may be in a signal handler.
@@ -21,6 +25,7 @@
 #include "os/os.h"
 #include <errno.h>
 #include <linux/futex.h>
+#include <stdatomic.h>
 #include <sys/auxv.h>
 #include <sys/mman.h>
 #include <time.h>
@@ -54,19 +59,31 @@ static int map_at(void *at, size_t size, int prot)
 		STELE_SYSCALL(SYS_munmap, p, size);
 		return -EEXIST;
 	}
-	if (!stele_opt.thp)
-		STELE_SYSCALL(SYS_madvise, at, size, MADV_NOHUGEPAGE);
 	return 0;
+}
+
+static long opt_out_of_huge_pages(void *p, size_t size)
+{
+	return STELE_SYSCALL(SYS_madvise, p, size, MADV_NOHUGEPAGE);
+}
+
+static int map_by_option(void *p, size_t size, int prot)
+{
+	int error = map_at(p, size, prot);
+
+	if (!error && !stele_opt.thp)
+		opt_out_of_huge_pages(p, size);
+	return error;
 }
 
 int stele_os_map(void *p, size_t size)
 {
-	return map_at(p, size, PROT_READ | PROT_WRITE);
+	return map_by_option(p, size, PROT_READ | PROT_WRITE);
 }
 
 int stele_os_map_readable(void *p, size_t size)
 {
-	return map_at(p, size, PROT_READ);
+	return map_by_option(p, size, PROT_READ);
 }
 
 int stele_os_map_writable(void *p, size_t size)
@@ -79,6 +96,25 @@ void *stele_os_map_anywhere(size_t size)
 	long p = STELE_SYSCALL(SYS_mmap, NULL, size, PROT_READ | PROT_WRITE, FLAGS, -1, 0);
 
 	return is_error(p) ? NULL : (void *)p;
+}
+
+/* Whether a mapping of ours could not be told from another's. */
+static _Atomic bool looks_alike;
+
+void stele_os_set_apart(void *p, size_t size)
+{
+	if (opt_out_of_huge_pages(p, size) != 0 &&
+	    STELE_SYSCALL(SYS_madvise, p, size, MADV_RANDOM) != 0)
+		atomic_store_explicit(&looks_alike, true, memory_order_relaxed);
+}
+
+int stele_os_map_apart(void *p, size_t size)
+{
+	int error = map_at(p, size, PROT_READ | PROT_WRITE);
+
+	if (!error)
+		stele_os_set_apart(p, size);
+	return error;
 }
 
 char *stele_os_find_room(size_t size)
@@ -105,8 +141,11 @@ int stele_os_extend(void *p, size_t old, size_t size)
 
 bool stele_os_is_one_mapping(void *p, size_t size)
 {
-	int error = stele_os_extend(p, size, size + STELE_MAP_UNIT);
+	int error;
 
+	if (atomic_load_explicit(&looks_alike, memory_order_relaxed))
+		return false;
+	error = stele_os_extend(p, size, size + STELE_MAP_UNIT);
 	return !error || error == -ENOMEM || error == -EAGAIN;
 }
 

@@ -20,7 +20,11 @@
 
 /* Maps [p, p+size), readable and writable. 0; -EEXIST: something is there; another -errno. */
 int stele_os_map(void *p, size_t size);
-/* The same, but the pages can be read only, and cost no promise of memory. */
+/* The same, for memory whose length is asked for: such a mapping never becomes one with another's. */
+int stele_os_map_apart(void *p, size_t size);
+/* Makes a mapping of ours such a one. */
+void stele_os_set_apart(void *p, size_t size);
+/* Maps [p, p+size), so that the pages can be read only, and cost no promise of memory. */
 int stele_os_map_readable(void *p, size_t size);
 /* Makes a part of the latter writable. Idempotent. 0 or -errno. */
 int stele_os_map_writable(void *p, size_t size);
@@ -43,7 +47,8 @@ int stele_os_move(void *from, size_t old, void *to, size_t size);
 /* Enlarges the mapping that begins at or before @p and ends at p+old, in place. 0 or -errno. */
 int stele_os_extend(void *p, size_t old, size_t size);
 
-/* Whether [p, p+size) is within one mapping of ours, which may become STELE_MAP_UNIT longer. */
+/* Whether [p, p+size) is within one mapping that was set apart. That may become STELE_MAP_UNIT
+ * longer. False too where the system cannot tell such a mapping from another's. */
 bool stele_os_is_one_mapping(void *p, size_t size);
 
 #endif

@@ -97,6 +97,7 @@ static int64_t keep_area(unsigned node, bool *whole)
 	/* Refused: then it is mapped already when more of it is wanted. */
 	*whole = stele_os_unmap(area_memory((uint32_t)number) + STELE_MAP_UNIT,
 				AREA_SIZE - STELE_MAP_UNIT) != 0;
+	stele_os_set_apart(area_memory((uint32_t)number), *whole ? AREA_SIZE : STELE_MAP_UNIT);
 	return number;
 }
 

@@ -35,7 +35,7 @@ struct stele_stretch {
 /* Maps the first @size bytes. 0 or -errno. At start. */
 static inline int stretch_begin(struct stele_stretch *s, size_t size)
 {
-	int error = stele_os_map(s->start, size);
+	int error = stele_os_map_apart(s->start, size);
 
 	store_relaxed(&s->mapped, error ? 0 : size);
 	return error;
@@ -79,7 +79,7 @@ static inline bool stretch_step(struct stele_stretch *s, size_t old, size_t need
 	if ((want > need && stretch_grow(s, old, want)) || stretch_grow(s, old, need) ||
 	    stretch_has(s, need) || stretch_has(s, old + STELE_MAP_UNIT))
 		return true;
-	if (stele_os_map(s->start + old, need - old) != 0)
+	if (stele_os_map_apart(s->start + old, need - old) != 0)
 		return false;
 	stretch_say(s, need);
 	return true;

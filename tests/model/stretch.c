@@ -25,7 +25,7 @@ enum { SCENE_NONE, SCENE_BOTH, SCENE_LEFT, SCENE_MORE, SCENES };
 #include "model.h"
 #include <errno.h>
 
-static int stele_os_map(void *p, size_t size);
+static int stele_os_map_apart(void *p, size_t size);
 static int stele_os_extend(void *p, size_t old, size_t size);
 static bool stele_os_is_one_mapping(void *p, size_t size);
 #include "sync/stretch.h"
@@ -75,7 +75,7 @@ static bool stele_os_is_one_mapping(void *p, size_t size)
 }
 
 /* Always too late: mremap() is to be had. */
-static int stele_os_map(void *p, size_t size)
+static int stele_os_map_apart(void *p, size_t size)
 {
 	(void)p, (void)size;
 	return -EEXIST;

@@ -14,6 +14,9 @@
 
 #include <stele/page.h>
 
+#include <fcntl.h>
+#include <unistd.h>
+
 #define THREADS 5
 #define OBJECTS 24
 #define PAGES 400
@@ -25,6 +28,28 @@ static struct kmem_cache *few, *many; /* few, many objects in a sheaf */
 
 /* ---- the allocating threads ---- */
 
+/* What the kernel finds at @p: another page than this thread does if its translation is stale. */
+static void tell_of_kernel(const void *p)
+{
+	int mem = open("/proc/self/mem", O_RDONLY | O_CLOEXEC);
+	unsigned long word = 0;
+	ssize_t got = pread(mem, &word, sizeof(word), (off_t)(uintptr_t)p);
+
+	fprintf(stderr, "the kernel reads %#lx there (%zd bytes)\n", word, got);
+	close(mem);
+}
+
+/* The mappings that begin within 4 MiB of @p. */
+static void tell_of_mappings(const void *p)
+{
+	FILE *maps = fopen("/proc/self/maps", "re");
+	char line[256];
+
+	while (maps && fgets(line, sizeof(line), maps))
+		if (strtoul(line, NULL, 16) - ((uintptr_t)p - (4ul << 20)) < 8ul << 20)
+			fputs(line, stderr);
+}
+
 /* An object that lost its first word: tells what the library knows of it, and what is around. */
 static __attribute__((noinline)) void lost(struct kmem_cache *s, void *p, unsigned which,
 					   unsigned n, bool bounded)
@@ -34,7 +59,9 @@ static __attribute__((noinline)) void lost(struct kmem_cache *s, void *p, unsign
 	fprintf(stderr, "object %u of %u of %u bytes%s, %p, has %#lx %#lx %#lx %#lx\n", which, n,
 		kmem_cache_size(s), bounded ? ", nolock" : "", p, (unsigned long)words[0],
 		(unsigned long)words[1], (unsigned long)words[2], (unsigned long)words[3]);
+	tell_of_kernel(p);
 	kmem_dump_obj(p);
+	tell_of_mappings(p);
 	MUST(!"an object keeps what was written to it");
 }
 

@@ -8,6 +8,7 @@
 
 #include "../unit.h"
 
+#include <errno.h>
 #include <linux/filter.h>
 #include <linux/seccomp.h>
 #include <pthread.h>
@@ -72,7 +73,7 @@ static void a_mapping_grows_in_place_and_tells_its_length(void **state)
 	char *p = free_place(MIB);
 
 	(void)state;
-	assert_int_equal(stele_os_map(p, 65536), 0);
+	assert_int_equal(stele_os_map_apart(p, 65536), 0);
 	p[0] = 5;
 	assert_int_equal(stele_os_extend(p, 65536, 3 * 65536), 0);
 	p[3 * 65536 - 1] = 6;
@@ -84,19 +85,35 @@ static void a_mapping_grows_in_place_and_tells_its_length(void **state)
 	stele_os_unmap(p, MIB);
 }
 
-static void a_neighbour_ends_the_growth_and_is_no_part_of_it(void **state)
+/* Somebody else's mapping behind one of ours, with such @flags: whether we take it for ours. */
+static bool takes_a_neighbour_for_ours(int flags)
 {
 	char *p = free_place(MIB), *other;
+	bool one;
 
-	(void)state;
-	assert_int_equal(stele_os_map(p, 65536), 0);
-	other = mmap(p + 65536, 65536, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	assert_int_equal(stele_os_map_apart(p, 65536), 0);
+	other = mmap(p + 65536, 65536, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | flags,
+		     -1, 0);
 	assert_ptr_equal(other, p + 65536);
 	memset(other, 9, 65536);
 	assert_true(stele_os_extend(p, 65536, 2 * 65536) != 0);
-	assert_false(stele_os_is_one_mapping(p, 2 * 65536));
+	one = stele_os_is_one_mapping(p, 2 * 65536);
 	assert_true(all_bytes(other, 65536, 9));
 	stele_os_unmap(p, MIB);
+	return one;
+}
+
+static void a_neighbour_ends_the_growth_and_is_no_part_of_it(void **state)
+{
+	bool before = stele_opt.thp;
+
+	(void)state;
+	for (int thp = 0; thp < 2; thp++) {
+		stele_opt.thp = thp;
+		assert_false(takes_a_neighbour_for_ours(0));
+		assert_false(takes_a_neighbour_for_ours(MAP_NORESERVE));
+	}
+	stele_opt.thp = before;
 }
 
 static void a_move_takes_the_pages_along(void **state)
@@ -134,6 +151,69 @@ static void a_refused_move_leaves_both(void **state)
 	memset(to, 1, 2 * MIB);
 	stele_os_unmap(from, MIB);
 	stele_os_unmap(to, 2 * MIB);
+}
+
+/* ---- a kernel without huge pages, and a filter that refuses advice ---- */
+
+/* From now on this thread's madvise() of such @advice fails, of any if it is -1. */
+static void refuse_advice(int advice)
+{
+	struct sock_filter filter[] = {
+		BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
+		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_madvise, 0, 3),
+		BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, args[2])),
+		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, (unsigned)advice, 0, advice < 0 ? 0 : 1),
+		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | EINVAL),
+		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+	};
+	struct sock_fprog program = { sizeof(filter) / sizeof(filter[0]), filter };
+
+	assert_int_equal(prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0), 0);
+	assert_int_equal(syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, 0, &program), 0);
+}
+
+static void *without_huge_pages(void *wrong)
+{
+	char *p = free_place(MIB);
+
+	refuse_advice(MADV_NOHUGEPAGE);
+	*(bool *)wrong = takes_a_neighbour_for_ours(MAP_NORESERVE);
+	/* Our own is told still. */
+	*(bool *)wrong |= stele_os_map_apart(p, 65536) != 0 ||
+			  stele_os_extend(p, 65536, 2 * 65536) != 0 ||
+			  !stele_os_is_one_mapping(p, 2 * 65536);
+	stele_os_unmap(p, MIB);
+	return NULL;
+}
+
+static void *without_advice(void *wrong)
+{
+	refuse_advice(-1);
+	*(bool *)wrong = takes_a_neighbour_for_ours(MAP_NORESERVE);
+	return NULL;
+}
+
+static bool wrong_in_thread(void *(*work)(void *))
+{
+	bool wrong = true;
+	pthread_t thread;
+
+	assert_int_equal(pthread_create(&thread, NULL, work, &wrong), 0);
+	pthread_join(thread, NULL);
+	return wrong;
+}
+
+static void a_neighbour_is_told_by_other_means(void **state)
+{
+	(void)state;
+	assert_false(wrong_in_thread(without_huge_pages));
+}
+
+/* Last: from now on no mapping tells its length. */
+static void nothing_is_told_where_there_are_no_means(void **state)
+{
+	(void)state;
+	assert_false(wrong_in_thread(without_advice));
 }
 
 /* ---- a kernel that unmaps the target before it refuses ---- */
@@ -306,6 +386,8 @@ int main(void)
 	const struct CMUnitTest native[] = {
 		cmocka_unit_test(a_target_that_another_has_is_not_taken_for_ours),
 		cmocka_unit_test(a_target_that_nobody_took_is_mapped_again),
+		cmocka_unit_test(a_neighbour_is_told_by_other_means),
+		cmocka_unit_test(nothing_is_told_where_there_are_no_means),
 	};
 	int bad = cmocka_run_group_tests(tests, NULL, NULL);
 
