@@ -68,6 +68,7 @@ static int run_all(const char *table)
 		.function = (const void *)broken_alloc,
 		.function_name = "broken_alloc",
 		.phases = 1,
+		.cheap = 1,
 		.phase = run,
 		.between = between,
 		.handler = in_handler,

@@ -10,12 +10,10 @@
  *           library only.
  */
 #include "trap.h"
-#include "percpu/percpu.h"
-#include "percpu/system.h"
+#include "trap_count.h"
 #include "trap_plant.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -39,6 +37,8 @@
 #define ERRNO_MARK 4242
 #define SETTLE_EVERY 128
 #define WATCH_SECONDS 60
+#define TOGETHER 6
+#define TRIES 8
 #define SOME_LESS 4 /* per cent: where some are looked at, chance may miss more */
 
 static unsigned char *stack;
@@ -78,14 +78,94 @@ static void on_alarm(int number)
 	fail_at(EXIT_HANGS, __FILE__, __LINE__, "a phase ends");
 }
 
+/* ---- several at once ---- */
+
+static struct place *together[TOGETHER];
+static unsigned together_count;
+
+static void add_together(struct place *place)
+{
+	place->done = false;
+	together[together_count++] = place;
+}
+
+static void plant_together(void)
+{
+	for (unsigned i = 0; i < together_count; i++)
+		if (!together[i]->done)
+			plant(together[i]);
+}
+
+static void unplant_together(void)
+{
+	for (unsigned i = 0; i < together_count; i++)
+		unplant(together[i]);
+}
+
+/* ---- in handlers ---- */
+
+static bool of_handler(const struct place *place)
+{
+	return plain(place) && place->in_handler;
+}
+
+static bool in_handler_now(const struct place *place)
+{
+	return of_handler(place) && place->in_handler >> phase_now & 1;
+}
+
+/* The next place after @at of which @which is true, round and round. */
+static unsigned next_place(unsigned at, bool (*which)(const struct place *))
+{
+	do
+		at = at + 1 < places_count ? at + 1 : 0;
+	while (!which(&places[at]));
+	return at;
+}
+
+static struct place *queue[PLACES_MAX]; /* to be hit in a handler */
+static unsigned queue_at, queue_end;
+
+static void enqueue(struct place *place)
+{
+	queue[queue_end++] = place;
+}
+
+/* The next of the queue, and the one that is hit in its handler. */
+static void choose_nested(void)
+{
+	static unsigned inner;
+
+	nested[1] = nested[2] = NULL;
+	if (queue_at == queue_end)
+		return;
+	inner = next_place(inner + 10, in_handler_now);
+	nested[1] = queue[queue_at++];
+	nested[2] = &places[inner];
+}
+
 /* ---- at a breakpoint ---- */
+
+static void begin_outermost(void)
+{
+	unplant_together();
+	each_place(waits, plant);
+	choose_nested();
+}
+
+static void end_outermost(void)
+{
+	each_place(waits, unplant);
+	plant_together();
+}
 
 static void act(void)
 {
-	struct place *inner = depth + 1 < DEEPEST ? nested[depth + 1] : NULL;
+	struct place *inner;
 
 	if (!depth)
-		each_place(waits, plant);
+		begin_outermost();
+	inner = depth + 1 < DEEPEST ? nested[depth + 1] : NULL;
 	if (inner)
 		plant(inner);
 	depth++;
@@ -98,7 +178,7 @@ static void act(void)
 	if (inner)
 		unplant(inner);
 	if (!depth)
-		each_place(waits, unplant);
+		end_outermost();
 }
 
 static void on_trap(int number, siginfo_t *info, void *context)
@@ -113,7 +193,9 @@ static void on_trap(int number, siginfo_t *info, void *context)
 		fail_at(EXIT_OTHER, __FILE__, __LINE__, "what is left out does not run");
 	}
 	unplant(place);
-	place->hit = true;
+	place->hit = place->done = true;
+	if (!depth && acting)
+		target = place;
 	if (acting && depth < DEEPEST)
 		act();
 	errno = saved;
@@ -174,7 +256,8 @@ static void note_phase(struct place *place)
 
 static void note_handler(struct place *place)
 {
-	place->in_handler |= place->hit;
+	if (place->hit)
+		place->in_handler |= 1ull << phase_now;
 	place->hit = false;
 }
 
@@ -212,12 +295,15 @@ static bool ordinary(const struct place *place)
 	return plain(place) && place->phases;
 }
 
-/* Alone, in the first of its phases that hits it; else it is rare, and stays. */
+/* Alone, in the first of TRIES phases that hits it; else it is rare, and stays. */
 static void run_one(struct place *place)
 {
-	for (unsigned i = 0; i < plan->phases && !place->hit; i++) {
+	unsigned tries = 0;
+
+	for (unsigned i = 0; i < plan->phases && tries < TRIES && !place->hit; i++) {
 		if (!(place->phases >> i & 1))
 			continue;
+		tries++;
 		target = place;
 		plant(place);
 		run_phase(i);
@@ -240,117 +326,111 @@ static void run_again(struct place *place)
 	target = NULL;
 }
 
+static struct place *costly[PLACES_MAX]; /* those whose first phase is the one that runs */
+static unsigned costly_count;
+
+static void note_costly(struct place *place)
+{
+	if (ordinary(place) && !in_sequence(place) &&
+	    (unsigned)__builtin_ctzll(place->phases) == phase_now)
+		costly[costly_count++] = place;
+}
+
+/* Every @step-th from @from on: they lie far apart. */
+static void run_together(unsigned from, unsigned step)
+{
+	for (unsigned i = from; i < costly_count; i += step)
+		add_together(costly[i]);
+	plant_together();
+	run_phase(phase_now);
+	unplant_together();
+	together_count = 0;
+}
+
+static void in_costly_phases(void)
+{
+	for (unsigned phase = plan->cheap; phase < plan->phases; phase++) {
+		phase_now = phase;
+		costly_count = 0;
+		each_place(plain, note_costly);
+		for (unsigned i = 0, step = (costly_count + TOGETHER - 1) / TOGETHER; i < step; i++)
+			run_together(i, step);
+	}
+}
+
 static bool in_cheap_phases(const struct place *place)
 {
 	return ordinary(place) && place->phases < 1ull << plan->cheap;
 }
 
-/* Each of them alone, beside all that are rare. */
-static void singles(void)
+static bool not_hit_yet(const struct place *place)
+{
+	return ordinary(place) && !place->hit;
+}
+
+/* Each of them beside all that are rare. */
+static void each_in_turn(void)
 {
 	each_place(rare, plant);
 	acting = true;
-	each_place(ordinary, run_one);
+	in_costly_phases();
+	each_place(not_hit_yet, run_one);
 	each_place(in_cheap_phases, run_again);
 	acting = false;
 	each_place(plain, unplant);
 }
 
-static bool of_handler(const struct place *place)
+static bool in_phase_now(const struct place *place)
 {
-	return plain(place) && place->in_handler;
+	return ordinary(place) && place->phases >> phase_now & 1;
 }
 
-/* The next place after @at of which @which is true, round and round. */
-static unsigned next_place(unsigned at, bool (*which)(const struct place *))
+static bool first_in_handler_now(const struct place *place)
 {
-	do
-		at = at + 1 < places_count ? at + 1 : 0;
-	while (!which(&places[at]));
-	return at;
+	return of_handler(place) && (unsigned)__builtin_ctzll(place->in_handler) == phase_now;
 }
 
-static unsigned some_phase(const struct place *place)
+/* Runs the phase with TOGETHER places planted that come after @outer. Each of them that is hit takes one
+ * of the queue. Returns the last place. */
+static unsigned nest_some(unsigned outer)
 {
-	return (unsigned)__builtin_ctzll(place->phases);
+	while (together_count < TOGETHER) {
+		outer = next_place(outer + 6, in_phase_now);
+		add_together(&places[outer]);
+	}
+	plant_together();
+	run_phase(phase_now);
+	unplant_together();
+	together_count = 0;
+	return outer;
 }
 
 /*
  * Every instruction of the handler's work is hit in a handler, while that interrupts some other
- * instruction; and there a third one.
+ * instruction; and there a third one. All three are of the first phase in which the handler reaches
+ * the second one.
  */
 static void nest(void)
 {
-	unsigned outer = 0, inner = places_count / 2;
+	unsigned outer = 0;
 
 	acting = true;
-	for (unsigned i = 0; i < places_count; i++) {
-		if (!of_handler(&places[i]))
-			continue;
-		outer = next_place(outer + 6, ordinary);
-		inner = next_place(inner + 10, of_handler);
-		target = &places[outer];
-		nested[1] = &places[i];
-		nested[2] = &places[inner];
-		plant(target);
-		run_phase(some_phase(target));
-		unplant(target);
+	for (unsigned phase = 0; phase < plan->phases; phase++) {
+		phase_now = phase;
+		queue_at = queue_end = 0;
+		each_place(first_in_handler_now, enqueue);
+		while (queue_at < queue_end) {
+			unsigned before = queue_at;
+
+			outer = nest_some(outer);
+			queue_at += queue_at == before; /* no place was hit */
+		}
 	}
-	target = nested[1] = nested[2] = NULL;
+	target = NULL;
 	acting = false;
 }
 
 /* ---- the end ---- */
-
-/* Code that this mode cannot run, or that was inlined from left-out functions, counts when hit. */
-static bool counts(const struct place *place)
-{
-	return plain(place) && (place->hit || !(place->flags & INLINED_OUT));
-}
-
-/* How the library finds slots in this run; `others` flags code that runs only in other modes. */
-struct mode {
-	const char *name;
-	unsigned others;
-};
-
-static bool other_mode(const struct place *place, const struct mode *mode)
-{
-	return !place->hit && place->flags & mode->others;
-}
-
-/* Whether any committing store of a sequence was hit. */
-static bool sequences_ran(void)
-{
-	for (unsigned i = 0; i < sequences_count; i++)
-		for (uintptr_t at = sequences[i].start + 24; at < sequences[i].end; at++) {
-			unsigned number = place_at[(at - (uintptr_t)library) % TEXT_MAX];
-
-			if (number && places[number - 1].hit)
-				return true;
-		}
-	return false;
-}
-
-/* Not stele_hot.by_thread: that turns true as soon as a thread is found stepped, as this one is. */
-static struct mode this_mode(void)
-{
-	const struct stele_hot *hot = trap_symbol_if("stele_hot");
-	const struct stele_system *facts = trap_symbol_if("stele_system_facts");
-
-	if (!hot || !facts || facts->mode == STELE_MODE_FALLBACK)
-		return (struct mode){ "fallback", BY_SEQUENCE | BY_CPU | BY_CID };
-	MUST(sequences_ran());
-	if (hot->by_cpu)
-		return (struct mode){ "by sequences, slots by CPU", BY_LOCK | BY_CID };
-	return (struct mode){ "by sequences, slots by mm_cid", BY_LOCK | BY_CPU };
-}
-
-static void say_missed(const struct place *place)
-{
-	printf("  not hit: %s, offset %#lx\n", place->function,
-	       (unsigned long)(place->at - library));
-}
 
 static void report(void)
 {
@@ -378,7 +458,7 @@ static void report(void)
 	if (every > 1)
 		printf("  these are those of restartable sequences, and of the others one in %u\n",
 		       every);
-	printf("  planted %u alone and the rest beside them; hit %u, %.1f %%\n", ordinarily, hit,
+	printf("  planted %u in turn and the rest beside them; hit %u, %.1f %%\n", ordinarily, hit,
 	       100.0 * hit / total);
 	printf("  %lu traps at which the handler worked, %lu of them in a handler, %lu in one of "
 	       "those; %u phases\n",
@@ -411,7 +491,7 @@ void trap_run(void)
 	plan->settle();
 	each_place(never, plant);
 	look();
-	singles();
+	each_in_turn();
 	nest();
 	plan->settle();
 	report();

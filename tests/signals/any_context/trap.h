@@ -5,9 +5,10 @@
  *
  * Idea      A breakpoint is planted on an instruction, a piece of work runs, the instruction is
  *           hit and restored, and the handler does work of its own, at just that point. An
- *           instruction that the ordinary run of a phase hits is planted alone, since a trap
- *           within a restartable sequence aborts it. One that no ordinary run hits (an aborted
- *           sequence, a lost race) is planted beside all of these until it is hit, too.
+ *           instruction of a restartable sequence is planted alone, since a trap aborts the
+ *           sequence. So is one that a quick phase hits. In a phase that takes long, some that lie
+ *           far apart are planted together. One that no ordinary run hits (an aborted sequence, a
+ *           lost race) is planted beside all of these until it is hit, too.
  * Nested    Then once more, with a second breakpoint in the handler's own work and a third one
  *           in that of the second.
  * Places    tests/signals/any_context/instructions makes the table: which instructions there are.

@@ -5,7 +5,7 @@
  *
  * Idea      read_table() fills places[], one for each instruction, sequences[] and symbols[]. The
  *           table names the symbols first; one of them tells where the library lies.
- * Included  by trap_plant.h alone.
+ * Included  by trap_plant.h and trap_count.h.
  */
 #ifndef TESTS_ANY_CONTEXT_TRAP_TABLE_H
 #define TESTS_ANY_CONTEXT_TRAP_TABLE_H
@@ -37,10 +37,11 @@ enum {
 struct place {
 	unsigned char *at;
 	const char *function;
-	uint64_t phases; /* those that hit it when nothing disturbs them */
+	uint64_t phases;     /* those that hit it when nothing disturbs them */
+	uint64_t in_handler; /* those in which the handler's work hits it */
 	unsigned char byte;
 	unsigned char flags;
-	bool planted, hit, in_handler, skipped;
+	bool planted, hit, done, skipped; /* done: hit in this run */
 };
 
 struct sequence {
