@@ -7,6 +7,8 @@
  *           first where the drop-in itself was bound, then in what is global by now, then in the
  *           object that called and in what that needs. If the plugin jumped to operator new, that is
  *           the C program; so the usual libraries are asked last, if they are loaded.
+ * Linked in a library that is a part of the plugin has no more than the plugin needs. It has an operator new
+ *           of its own, which nobody calls, as ours comes first. That fails, too, and throws.
  * Context   ordinary threads: the loader's lock is taken.
  * Failure   NULL: there is none, or the caller's keeps its symbols to itself.
  * Tests     tests/preload/cxx.cc  tests/preload/cxx_host.c
@@ -26,6 +28,8 @@ static const struct {
 	[STELE_CXX_THROW_BAD_ALLOC] = { "_ZSt17__throw_bad_allocv", throw_bad_alloc },
 	[STELE_CXX_NEW_NOTHROW] = { "_ZnwmRKSt9nothrow_t", NULL },
 	[STELE_CXX_NEW_ALIGNED_NOTHROW] = { "_ZnwmSt11align_val_tRKSt9nothrow_t", NULL },
+	[STELE_CXX_NEW] = { "_Znwm", NULL },
+	[STELE_CXX_NEW_ALIGNED] = { "_ZnwmSt11align_val_t", NULL },
 };
 
 static bool is_this_library(void *function)

@@ -31,6 +31,8 @@ enum stele_cxx {
 	STELE_CXX_THROW_BAD_ALLOC, /* void (void), which does not come back */
 	STELE_CXX_NEW_NOTHROW,	   /* void *(size_t, const void *), which calls our throwing one */
 	STELE_CXX_NEW_ALIGNED_NOTHROW, /* void *(size_t, size_t, const void *) */
+	STELE_CXX_NEW,		       /* void *(size_t), which calls malloc(), and throws */
+	STELE_CXX_NEW_ALIGNED,	       /* void *(size_t, size_t) */
 };
 typedef void (*stele_cxx_fn)(void);
 /* @site: an address in the code that called operator new. NULL: not to be had. */

@@ -33,12 +33,29 @@ static new_handler handler_of(const void *site)
 	return get ? get() : NULL;
 }
 
-static __attribute__((noreturn)) void fail(size_t size, const void *site)
+/* A C++ library that is linked into a plugin has no more than the plugin needs. That is its own operator
+ * new at least, which fails as ours did, and throws. */
+static void *fail_by_library(size_t size, size_t align, const void *site)
+{
+	stele_cxx_fn form = stele_cxx_find(align ? STELE_CXX_NEW_ALIGNED : STELE_CXX_NEW, site);
+
+	if (!form)
+		return NULL;
+	return align ? ((void *(*)(size_t, size_t))form)(size, align)
+		     : ((void *(*)(size_t))form)(size);
+}
+
+/* Throws, or what the C++ library has found after all. */
+static void *fail(size_t size, size_t align, const void *site)
 {
 	stele_cxx_fn throw_bad_alloc = stele_cxx_find(STELE_CXX_THROW_BAD_ALLOC, site);
+	void *p;
 
 	if (throw_bad_alloc)
 		throw_bad_alloc();
+	p = fail_by_library(size, align, site);
+	if (p)
+		return p;
 	stele_say("stele: operator new(%zu): out of memory\n", size);
 	abort();
 }
@@ -83,7 +100,7 @@ static void *new_or_throw(size_t size, size_t align, const void *site, enum trac
 	while (!(p = allocate_for(size, align, site, kind))) {
 		handler = align & (align - 1) ? NULL : handler_of(site);
 		if (!handler)
-			fail(size, site);
+			return fail(size, align, site);
 		handler(); /* may free something, or throw */
 	}
 	return p;
