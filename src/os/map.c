@@ -11,7 +11,8 @@
  *           flags that no other has: it is MAP_NORESERVE, and opts out of huge pages whatever the
  *           option thp says. A kernel without huge pages does not know that flag, but knows "read at
  *           random". If a filter refuses both, no length is told: then who enlarges a mapping says so
- *           before anybody else knows.
+ *           before anybody else knows. An emulator that accepts advice and does nothing (qemu-user)
+ *           is trusted. There a neighbour with MAP_NORESERVE may be taken for ours.
  * Move      the target is mapped before, so that nothing of others is replaced. Its first word gets a
  *           mark: a kernel that unmapped the target and then refused has taken the mark away.
  * Failure   -errno; errno itself is never changed, callers may be in a signal handler.
