@@ -53,7 +53,7 @@ enum stele_action {
 /* clang-format off */
 #define STELE_OPTION_TABLE(STELE_OPTION) \
 	STELE_OPTION(abort_on_error, BOOL, 0, 0, 1, \
-		"die after reporting a bad free; otherwise report it and go on") \
+		"die after a report, the same as on_error=abort") \
 	STELE_OPTION(abort_on_order, BOOL, 0, 0, 1, \
 		"debug builds: die after a report of a wait for a lock out of order, or where no call may wait") \
 	STELE_OPTION(arena_size, SIZE, 0, STELE_ARENA_SMALLEST, STELE_ARENA_LARGEST, \

@@ -11,13 +11,13 @@
 #include "cache/caches.h"
 #include "cache/rcu.h"
 #include "os/os.h"
+#include "os/report.h"
 #include "page/where.h"
 #include "percpu/cpus.h"
 #include "percpu/percpu.h"
 #include "slab/bitmap.h"
 #include "slab/object.h"
 #include "slab/parts.h"
-#include "slab/checks.h"
 #include "sync/grace.h"
 #include <errno.h>
 #include <stele/stats.h>

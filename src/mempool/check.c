@@ -16,6 +16,7 @@
 #include "mempool/pool.h"
 #include "cache/object.h"
 #include "os/os.h"
+#include "os/report.h"
 #include "page/run.h"
 #include "slab/object.h"
 #include "slab/checks.h"

@@ -19,6 +19,7 @@
 #include <fcntl.h>
 #include <signal.h>
 #include <stdatomic.h>
+#include <stdlib.h>
 
 /* ORDER(REPORT_TO) release: a thread that reports sees all of the program's structure. */
 static _Atomic(const struct stele_report_to *) program;
@@ -62,12 +63,33 @@ void stele_report(const char *fmt, ...)
 		stele_say_out(&line);
 }
 
-void stele_report_stop(void)
+/* ---- what follows a report ---- */
+
+static _Atomic uint64_t reports;
+
+uint64_t stele_reports(void)
+{
+	return atomic_load_explicit(&reports, memory_order_relaxed);
+}
+
+/* Until a debugger, or SIGCONT, lets this process go on. */
+static void stop(void)
 {
 	stele_report("stele: stopped: attach a debugger (gdb -p %d), or send SIGCONT\n",
 		     stele_os_pid());
 	STELE_SYSCALL(SYS_kill, stele_os_pid(), SIGSTOP);
 }
+
+void stele_reported(void)
+{
+	atomic_fetch_add_explicit(&reports, 1, memory_order_relaxed);
+	if (stele_opt.abort_on_error || stele_opt.on_error == STELE_ACTION_ABORT)
+		abort();
+	if (stele_opt.on_error == STELE_ACTION_STOP)
+		stop();
+}
+
+/* ---- a line that ends with its place ---- */
 
 /* Ends the line. Apart: the caller's frame is large already. */
 static __attribute__((noinline)) void end_with_site(struct stele_out *out, const void *site)

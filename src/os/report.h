@@ -6,11 +6,13 @@
 #define STELE_OS_REPORT_H
 
 #include <stele/debug.h>
+#include <stdint.h>
 
-/* Stops this process until a debugger, or SIGCONT, lets it go on. */
-void stele_report_stop(void);
 /* A piece of a report, which ends in a newline: to the callback, else to the file, else to standard
  * error. As stele_say(). */
 void stele_report(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
+/* After a report: it is counted, and ends or stops the program if the options say so. */
+void stele_reported(void);
+uint64_t stele_reports(void);
 
 #endif

@@ -10,14 +10,13 @@
  * Tests     tests/unit/page/test_pages.c, tests/contract/test_nolock.c
  */
 #include "base/basics.h"
-#include "base/options.h"
 #include "base/fmt.h"
 #include "os/os.h"
+#include "os/report.h"
 #include "page/run.h"
 #include "page/where.h"
 #include "percpu/system.h"
 #include "trace/trace.h"
-#include <stdlib.h>
 #include <stele/page.h>
 #include <stele/topology.h>
 
@@ -70,10 +69,9 @@ static void report(const char *call, const void *p, const char *what, const void
 {
 	char place[STELE_OS_PLACE_SIZE];
 
-	stele_say("stele: %s(%p): %s; not freed (called from %s)\n", call, p, what,
-		  stele_os_place(site, place));
-	if (stele_opt.abort_on_error)
-		abort();
+	stele_report("stele: %s(%p): %s; not freed (called from %s)\n", call, p, what,
+		     stele_os_place(site, place));
+	stele_reported();
 }
 
 /* The run of a block that may be freed; else NULL, and it was reported. */
@@ -169,7 +167,7 @@ STELE_NEVER_WAITS struct page *alloc_pages_nolock(gfp_t gfp, int node, unsigned 
 
 	if (strange)
 		warn_flags(strange);
-	return pages_alloc(node, gfp | NOLOCK_IMPLIED, order, NULL);
+	return pages_alloc(node, (gfp & ~__GFP_RECLAIM) | NOLOCK_IMPLIED, order, NULL);
 }
 
 STELE_NEVER_WAITS void free_pages_nolock(struct page *page, unsigned int order)

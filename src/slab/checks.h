@@ -51,9 +51,6 @@ void *stele_report_destroyed(struct stele_call call, const struct kmem_cache *s)
 void stele_report_mismatch(struct stele_call call, const void *p, const char *came_from);
 /* A sized delete names another size than the allocation did; the object is freed all the same. */
 void stele_report_size(struct stele_call call, const void *p, size_t given, size_t asked);
-/* After a report: it is counted, and ends the program if the option says so. */
-void stele_reported(void);
-uint64_t stele_reports(void);
 
 /* ---- layout.c ---- */
 

@@ -10,30 +10,12 @@
  */
 #include "slab/checks.h"
 #include "base/fmt.h"
-#include "base/options.h"
 #include "os/os.h"
 #include "os/report.h"
 #include "slab/kmem_cache.h"
 #include "sync/atomic.h"
-#include <stdlib.h>
 
 struct kmem_cache stele_no_cache = { .name = "?", .name_at = stele_no_cache.name };
-
-static _Atomic uint64_t reports;
-
-uint64_t stele_reports(void)
-{
-	return load_relaxed(&reports);
-}
-
-void stele_reported(void)
-{
-	add_relaxed(&reports, 1);
-	if (stele_opt.abort_on_error || stele_opt.on_error == STELE_ACTION_ABORT)
-		abort();
-	if (stele_opt.on_error == STELE_ACTION_STOP)
-		stele_report_stop();
-}
 
 /* " (called from FILE+0xOFFSET)", or nothing. */
 struct caller {

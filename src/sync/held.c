@@ -64,7 +64,8 @@ static bool is_new(enum stele_rank rank, enum stele_rank other)
 static void order_reported(void)
 {
 	add_relaxed(&reports, 1);
-	if (stele_opt.abort_on_error || stele_opt.abort_on_order)
+	if (stele_opt.abort_on_error || stele_opt.on_error == STELE_ACTION_ABORT ||
+	    stele_opt.abort_on_order)
 		abort();
 }
 

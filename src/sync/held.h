@@ -18,7 +18,7 @@
  * Context   any; with all signals held back, so that no handler sees a record half written.
  * Fork      The thread that forks keeps its record; locks of the parent's threads were never in it.
  *           A lock that it held and that the child did not take over counts as not held.
- * Failure   abort_on_error and abort_on_order: the end after a report. When more locks are held
+ * Failure   on_error=abort and abort_on_order: the end after a report. When more locks are held
  *           at a time than there is room for, those beyond are not checked.
  * Release   has none of this.
  * Tests     tests/unit/sync/test_ranks.c  tests/death/lock_order.c

@@ -386,6 +386,8 @@ static void memory_in_idle_slabs_is_memory(void **state)
 
 		if (i)
 			empty();
+		/* It leaves them alone, also with a flag that it warns of. */
+		assert_null(alloc_pages_nolock(GFP_KERNEL, ANY, 0));
 		p = kmalloc_nolock(96, 0, ANY);
 		if (i)
 			assert_non_null(p);

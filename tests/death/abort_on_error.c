@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* With the option abort_on_error a bad free is told and is the end. */
+/* With abort_on_error=1, and with on_error=abort, a bad free is told and is the end. */
 #include "death.h"
 
 #include <signal.h>
@@ -28,22 +28,29 @@ static bool dies(char *which)
 	return WIFSIGNALED(status) && WTERMSIG(status) == SIGABRT;
 }
 
+static bool both_die(void)
+{
+	said_begin();
+	MUST(dies("kfree"));
+	if (!said("stele: kfree(%p): not a pointer of this allocator, or already free; not freed\n",
+		  (void *)NOWHERE))
+		return false;
+	said_begin();
+	MUST(dies("free_pages"));
+	return said("stele: free_pages(%p): not the start of pages that are allocated; not freed\n",
+		    (void *)NOWHERE);
+}
+
 int main(int argc, char **argv)
 {
 	if (argc > 1)
 		return fault_of_kind(argv[1]);
 	setenv("STELE_ABORT_ON_ERROR", "1", 1);
-	said_begin();
-	MUST(dies("kfree"));
-	if (!said("stele: kfree(%p): not a pointer of this allocator, or already free; not freed\n",
-		  (void *)NOWHERE))
-		return 1;
-	said_begin();
-	MUST(dies("free_pages"));
-	if (!said("stele: free_pages(%p): not the start of pages that are allocated; not freed\n",
-		  (void *)NOWHERE))
-		return 1;
+	MUST(both_die());
 	setenv("STELE_ABORT_ON_ERROR", "0", 1);
+	setenv("STELE_ON_ERROR", "abort", 1);
+	MUST(both_die());
+	setenv("STELE_ON_ERROR", "continue", 1);
 	said_begin();
 	MUST(run_self("kfree") == 0);
 	return !said(

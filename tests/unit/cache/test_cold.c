@@ -4,6 +4,7 @@
  * some looks; objects in slots that are used stay.
  */
 #include "base/options.h"
+#include "os/report.h"
 #include "percpu/cpus.h"
 #include "percpu/system.h"
 #include "cache/chores.h"

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * slab/fault.c - a fault of an object: what is damaged, its report and its repair
+ * slab/damage.c - a fault of an object: what is damaged, its report and its repair
  *
  * Idea      The record of a fault is complete, and copied to where a debugger finds it, before the
  *           first character is written. A report has the kernel's frame: a line for each damage,
