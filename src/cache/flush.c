@@ -40,7 +40,7 @@ int stele_cache_flush(struct kmem_cache *s, enum effort effort)
 
 	if (!s->capacity)
 		return 0;
-	error = stele_pcpu_take_all(s->words, effort == EFFORT_WAITING, dissolve_taken, s);
+	error = stele_pcpu_take_all(s->words, effort, dissolve_taken, s);
 	if (error)
 		flush_own_slot(s);
 	stele_barns_flush(s);

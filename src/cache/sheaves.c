@@ -25,9 +25,9 @@ static struct kmem_cache sheaf_caches[3];
 static _Atomic uint32_t sheaf_caches_ready;
 
 /* True: they are ready. */
-static __attribute__((noinline, cold)) bool boot_sheaf_caches(bool wait)
+static __attribute__((noinline, cold)) bool boot_sheaf_caches(enum effort effort)
 {
-	if (stele_slab_boot_begin(&sheaf_caches_ready, wait)) {
+	if (stele_slab_boot_begin(&sheaf_caches_ready, effort)) {
 		for (unsigned i = 0; i < 3; i++)
 			stele_slab_boot(&sheaf_caches[i], "stele-sheaf", 256u << i, 256u << i,
 					SLAB_NO_MERGE | SLAB_NO_SHEAVES | SLAB_KEPT |
@@ -38,11 +38,12 @@ static __attribute__((noinline, cold)) bool boot_sheaf_caches(bool wait)
 	return ready_look(&sheaf_caches_ready);
 }
 
-/* Of sheaves of @bytes. NULL: it is not there yet, and another thread fills it in. @wait: for that. */
-static struct kmem_cache *sheaf_cache(unsigned bytes, bool wait)
+/* Of sheaves of @bytes. NULL: it is not there yet, and another thread fills it in, for
+ * which EFFORT_WAITING waits. */
+static struct kmem_cache *sheaf_cache(unsigned bytes, enum effort effort)
 {
 	/* ORDER(CACHE_BOOT) acquire: the caches are filled in. */
-	if (stele_unlikely(!ready_look(&sheaf_caches_ready)) && !boot_sheaf_caches(wait))
+	if (stele_unlikely(!ready_look(&sheaf_caches_ready)) && !boot_sheaf_caches(effort))
 		return NULL;
 	return &sheaf_caches[__builtin_ctz(bytes) - 8];
 }
@@ -52,7 +53,7 @@ int stele_sheaf_nodes_make(void)
 	int error = 0;
 
 	for (unsigned bytes = 256; !error && bytes <= 1024; bytes *= 2) {
-		struct kmem_cache *s = sheaf_cache(bytes, true);
+		struct kmem_cache *s = sheaf_cache(bytes, EFFORT_WAITING);
 
 		error = s ? stele_cache_nodes_make(s) : -EDEADLK;
 	}
@@ -66,7 +67,7 @@ bool stele_is_sheaf_cache(const struct kmem_cache *s)
 
 uint64_t stele_sheaf_new(struct kmem_cache *s)
 {
-	struct kmem_cache *of = sheaf_cache(s->sheaf_size, false);
+	struct kmem_cache *of = sheaf_cache(s->sheaf_size, EFFORT_USUAL);
 	struct sheaf *sheaf = of ? stele_slabs_take_one(of, stele_node_here(), EFFORT_BOUNDED)
 				 : NULL;
 

@@ -47,7 +47,7 @@ bool stele_slot_empty_cold(unsigned slot, void (*each)(unsigned, void *), void *
 
 void stele_slot_empty_held(unsigned slot, uint64_t words, uint64_t found[3])
 {
-	empty_line(slot, words, false, found);
+	empty_line(slot, words, EFFORT_USUAL, found);
 }
 
 bool stele_slot_sum(unsigned slot, uint32_t *at, unsigned most, uint64_t *sum)

@@ -39,7 +39,7 @@ static inline int close_slot(unsigned slot)
 {
 	int error;
 
-	if (!stele_begin_taking(true))
+	if (!stele_begin_taking(EFFORT_WAITING))
 		return -EDEADLK;
 	error = close_taken(slot);
 	stele_end_taking();
@@ -53,7 +53,7 @@ static inline void open_slot(unsigned slot)
 
 /* ---- emptying, by the taker ---- */
 
-static inline void empty_line(unsigned slot, uint64_t words, bool wait, uint64_t found[3])
+static inline void empty_line(unsigned slot, uint64_t words, enum effort effort, uint64_t found[3])
 {
 	uint64_t line = slot_memory_begun(slot) + words;
 
@@ -62,17 +62,17 @@ static inline void empty_line(unsigned slot, uint64_t words, bool wait, uint64_t
 	if (slots_by_sequence()) {
 		take_unreached(line, found);
 	} else {
-		stele_take_locked(line, &take_line, wait, found);
+		stele_take_locked(line, &take_line, effort, found);
 	}
 }
 
 /* A slot that is open is in use: its step of the way up was refused, and is undone. */
 static inline void empty_closed(unsigned slot, uint64_t words, uint64_t found[3])
 {
-	if (!stele_begin_taking(true))
+	if (!stele_begin_taking(EFFORT_WAITING))
 		return;
 	if (slot_is_closed(slot) || !slots_by_sequence())
-		empty_line(slot, words, true, found);
+		empty_line(slot, words, EFFORT_WAITING, found);
 	stele_end_taking();
 }
 
@@ -102,7 +102,7 @@ static inline void with_pause(unsigned slot, void (*each)(unsigned, void *), voi
  * one. */
 static inline bool empty_paused(unsigned slot, void (*each)(unsigned, void *), void *arg)
 {
-	if (!slot_is_shown(slot) || !stele_begin_taking(false))
+	if (!slot_is_shown(slot) || !stele_begin_taking(EFFORT_USUAL))
 		return false;
 	if (slots_by_sequence())
 		with_pause(slot, each, arg);

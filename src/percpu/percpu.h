@@ -19,7 +19,7 @@
  *           orders a slot's memory between the threads that own it one after another;
  *           the fallback's lock does so there. A remote taker stores REMOTE, then runs a
  *           membarrier that aborts every sequence in flight, then looks again.
- * Context   steps: any. stele_pcpu_take_all(): any without @wait, ordinary threads with it.
+ * Context   steps: any. stele_pcpu_take_all(): by its effort.
  * Failure   a step that was aborted, or a fallback slot that is busy, gives up; it never
  *           waits. The caller goes the slow way.
  * Tests     tests/unit/percpu/  tests/model/steal.c
@@ -57,13 +57,14 @@ uint64_t stele_pcpu_read(uint64_t words, enum stele_word which);
 bool stele_pcpu_cas(uint64_t words, enum stele_word which, uint64_t old, uint64_t new);
 
 /*
- * Detaches MAIN and SPARE of every slot and calls @each(top, arg) for each sheaf found. Without
- * @wait a fallback slot that is busy is left alone (as the holder may be what we interrupted). With
- * it the holder is waited for, but not for long (percpu/take.c).
- * 0; -EBUSY without @wait, when another thread is taking; another -errno when the system refuses
+ * Detaches MAIN and SPARE of every slot and calls @each(top, arg) for each sheaf found.
+ * EFFORT_WAITING waits for the holder of a fallback slot that is busy, but not for long
+ * (percpu/take.c). Less effort leaves such a slot alone: the call may have interrupted its holder.
+ * 0; -EBUSY, not under EFFORT_WAITING: another thread is taking; another -errno: the system refuses
  * the barrier without which nothing can be taken.
  */
-int stele_pcpu_take_all(uint64_t words, bool wait, void (*each)(uint64_t, void *), void *arg);
+int stele_pcpu_take_all(uint64_t words, enum effort effort, void (*each)(uint64_t, void *),
+			void *arg);
 /* The same for WORD_RCU, waiting. */
 int stele_pcpu_take_rcu(uint64_t words, void (*each)(uint64_t, void *), void *arg);
 

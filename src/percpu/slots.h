@@ -132,12 +132,13 @@ bool stele_fallback_on_top(uint64_t words, enum stele_word which, const void *p)
 
 struct stele_words;
 
-/* This thread becomes the one taker. False: another thread is, and @wait is false; or this thread
- * is the taker already. */
-bool stele_begin_taking(bool wait);
+/* This thread becomes the one taker. False: another thread is, and @effort is less than
+ * EFFORT_WAITING; or this thread is the taker already. */
+bool stele_begin_taking(enum effort effort);
 void stele_end_taking(void);
 /* In the fallback: takes one line's sheaves under its lock. */
-void stele_take_locked(uint64_t line, const struct stele_words *which, bool wait, uint64_t *found);
+void stele_take_locked(uint64_t line, const struct stele_words *which, enum effort effort,
+		       uint64_t *found);
 
 /* slots.c: frees the lock of a line, seen as @seen, if its thread is gone. Returns whether it did. */
 bool stele_line_holder_is_gone(_Atomic uint64_t *lock, uint64_t seen);

@@ -14,7 +14,7 @@
  * Locks     taking: one taker at a time. With two, the mark that one finds after its barrier
  *           could be the other's, put there after the owner had moved the top: it would take a
  *           top out of date.
- * Context   with @wait, and for WORD_RCU: ordinary threads. Without @wait any: the call waits neither for
+ * Context   under EFFORT_WAITING, and for WORD_RCU: ordinary threads. Else any: the call waits neither for
  *           the lock nor for a holder.
  * Fork      A taker that is gone (another thread of the parent, or a child of vfork() that was
  *           killed) leaves marks and pauses. The next taker finds the lock abandoned and clears
@@ -65,9 +65,9 @@ static void end_taking(void)
 	end_pauses();
 }
 
-bool stele_begin_taking(bool wait)
+bool stele_begin_taking(enum effort effort)
 {
-	if (wait ? stele_lock(&taking) != 0 : !stele_trylock(&taking))
+	if (effort == EFFORT_WAITING ? stele_lock(&taking) != 0 : !stele_trylock(&taking))
 		return false;
 	if (taking.abandoned)
 		end_taking();
@@ -115,10 +115,10 @@ static void wait_for_line(unsigned waited)
 		stele_os_nap();
 }
 
-/* False: another thread is inside, and with @wait it has stayed there for long. */
-static bool lock_line(word_t *lock, bool wait)
+/* False: another thread is inside, and under EFFORT_WAITING it has stayed there for long. */
+static bool lock_line(word_t *lock, enum effort effort)
 {
-	unsigned most = wait ? waits_for_a_line() : 0;
+	unsigned most = effort == EFFORT_WAITING ? waits_for_a_line() : 0;
 
 	for (unsigned waited = 0; !line_trylock(lock, stele_thread_name());) {
 		uint64_t seen = load_relaxed(lock);
@@ -128,7 +128,7 @@ static bool lock_line(word_t *lock, bool wait)
 		if (seen & LINE_GIVEN_UP)
 			return false;
 		if (waited == most) {
-			if (wait)
+			if (effort == EFFORT_WAITING)
 				give_up(lock, seen, waited);
 			return false;
 		}
@@ -138,9 +138,10 @@ static bool lock_line(word_t *lock, bool wait)
 }
 
 /* Fallback: under the line's lock. A line whose holder stays inside is left alone. */
-void stele_take_locked(uint64_t line, const struct stele_words *which, bool wait, uint64_t *found)
+void stele_take_locked(uint64_t line, const struct stele_words *which, enum effort effort,
+		       uint64_t *found)
 {
-	if (!lock_line(word_at(line, WORD_LOCK), wait))
+	if (!lock_line(word_at(line, WORD_LOCK), effort))
 		return;
 	for (int i = 0; i < which->n; i++) {
 		word_t *word = word_at(line, which->at[i]);
@@ -152,44 +153,44 @@ void stele_take_locked(uint64_t line, const struct stele_words *which, bool wait
 }
 
 static void take_slots(uint64_t words, const struct stele_words *which, unsigned first,
-		       unsigned last, bool wait, uint64_t found[TAKE_SLOTS][2])
+		       unsigned last, enum effort effort, uint64_t found[TAKE_SLOTS][2])
 {
 	for (unsigned slot = first; slot < last; slot++) {
 		uint64_t base = slot_memory_begun(slot);
 
 		if (base)
-			stele_take_locked(base + words, which, wait, found[slot - first]);
+			stele_take_locked(base + words, which, effort, found[slot - first]);
 	}
 }
 
 /* By sequence; and the slot of threads that are stepped, which is the last. */
 static int take_both(uint64_t words, const struct stele_words *which, unsigned first, unsigned last,
-		     bool wait, uint64_t found[TAKE_SLOTS][2])
+		     enum effort effort, uint64_t found[TAKE_SLOTS][2])
 {
 	unsigned end = STELE_MIN(last, slot_of_stepped());
 
-	take_slots(words, which, end, last, wait, found + (end - first));
+	take_slots(words, which, end, last, effort, found + (end - first));
 	return take_marked(words, which, first, end, found);
 }
 
 /* Slots [first, last) of one line. -EAGAIN: there may be more. */
 static int take_some(uint64_t words, const struct stele_words *which, unsigned first, unsigned last,
-		     bool wait, uint64_t found[TAKE_SLOTS][2])
+		     enum effort effort, uint64_t found[TAKE_SLOTS][2])
 {
 	int error = 0;
 
-	if (!stele_begin_taking(wait))
+	if (!stele_begin_taking(effort))
 		return -EBUSY;
 	if (slots_by_sequence())
-		error = take_both(words, which, first, last, wait, found);
+		error = take_both(words, which, first, last, effort, found);
 	else
-		take_slots(words, which, first, last, wait, found);
+		take_slots(words, which, first, last, effort, found);
 	stele_end_taking();
 	return error;
 }
 
 /* The lock is not held while @each runs: a destructor called there may take sheaves itself. */
-static int take_all(uint64_t words, const struct stele_words *which, bool wait,
+static int take_all(uint64_t words, const struct stele_words *which, enum effort effort,
 		    void (*each)(uint64_t, void *), void *arg)
 {
 	unsigned end = stele_slots.count + 1;
@@ -201,7 +202,7 @@ static int take_all(uint64_t words, const struct stele_words *which, bool wait,
 		do {
 			uint64_t found[TAKE_SLOTS][2] = { { 0 } };
 
-			error = take_some(words, which, first, last, wait, found);
+			error = take_some(words, which, first, last, effort, found);
 			for (unsigned i = 0; i < (last - first) * 2; i++)
 				if (stele_is_sheaf(found[i / 2][i % 2]))
 					each(found[i / 2][i % 2], arg);
@@ -226,21 +227,22 @@ unsigned stele_pcpu_sheaves(uint64_t words)
 	return n;
 }
 
-int stele_pcpu_take_all(uint64_t words, bool wait, void (*each)(uint64_t, void *), void *arg)
+int stele_pcpu_take_all(uint64_t words, enum effort effort, void (*each)(uint64_t, void *),
+			void *arg)
 {
-	return take_all(words, &take_words, wait, each, arg);
+	return take_all(words, &take_words, effort, each, arg);
 }
 
 int stele_pcpu_take_rcu(uint64_t words, void (*each)(uint64_t, void *), void *arg)
 {
-	return take_all(words, &take_rcu, true, each, arg);
+	return take_all(words, &take_rcu, EFFORT_WAITING, each, arg);
 }
 
 /* ---- takers and threads that are gone ---- */
 
 void stele_pcpu_mend(void)
 {
-	if (stele_begin_taking(false))
+	if (stele_begin_taking(EFFORT_USUAL))
 		stele_end_taking();
 }
 

@@ -169,9 +169,9 @@ void stele_slab_boot(struct kmem_cache *s, const char *name, uint32_t size, uint
 	STELE_SOUND(stele_geometry_valid(s));
 }
 
-bool stele_slab_boot_begin(_Atomic uint32_t *ready, bool wait)
+bool stele_slab_boot_begin(_Atomic uint32_t *ready, enum effort effort)
 {
-	if (wait ? stele_lock(&booting) != 0 : !stele_trylock(&booting))
+	if (effort == EFFORT_WAITING ? stele_lock(&booting) != 0 : !stele_trylock(&booting))
 		return false;
 	if (!load_relaxed(ready))
 		return true;

@@ -18,9 +18,9 @@ void stele_slab_boot(struct kmem_cache *s, const char *name, uint32_t size, uint
 		     uint32_t flags);
 /*
  * True: the caller fills in the caches whose word @ready is, alone, and then says so. False: they are
- * ready; or, without @wait, another thread is at it. @wait: ordinary threads.
+ * ready; or another thread is at it, and @effort is less than EFFORT_WAITING.
  */
-bool stele_slab_boot_begin(_Atomic uint32_t *ready, bool wait);
+bool stele_slab_boot_begin(_Atomic uint32_t *ready, enum effort effort);
 void stele_slab_boot_end(_Atomic uint32_t *ready);
 
 #endif

@@ -39,7 +39,7 @@ static bool boot_caches(void)
 	/* ORDER(CACHE_BOOT) acquire: the caches are filled in. */
 	if (stele_likely(ready_look(&caches_ready)))
 		return true;
-	if (stele_slab_boot_begin(&caches_ready, true)) {
+	if (stele_slab_boot_begin(&caches_ready, EFFORT_WAITING)) {
 		stele_slab_boot(&table_cache, "kmem_cache_nodes", sizeof(struct kmem_cache_nodes),
 				64, SLAB_NO_MERGE | SLAB_NO_SHEAVES | SLAB_KEPT | SLAB_OWN);
 		stele_slab_boot(&node_cache, "kmem_cache_node", sizeof(struct kmem_cache_node), 64,

@@ -103,7 +103,7 @@ static void check_is_empty(void)
 static void go_and_come(void)
 {
 #ifdef BROKEN_TAKE_CLOSE
-	if (!stele_begin_taking(true))
+	if (!stele_begin_taking(EFFORT_WAITING))
 		return;
 	empty_here(HERE, NULL);
 	stele_end_taking();

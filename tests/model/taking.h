@@ -66,16 +66,16 @@ static inline bool try_taking(void)
 }
 
 /* As the library's lock. Where that waits, a checker follows another order of the same steps. */
-bool stele_begin_taking(bool wait)
+bool stele_begin_taking(enum effort effort)
 {
 #if MODEL_NATIVE
-	while (wait && !try_taking())
+	while (effort == EFFORT_WAITING && !try_taking())
 		sched_yield();
-	return wait || try_taking();
+	return effort == EFFORT_WAITING || try_taking();
 #else
 	bool done = try_taking();
 
-	__VERIFIER_assume(done || !wait);
+	__VERIFIER_assume(done || effort != EFFORT_WAITING);
 	return done;
 #endif
 }
@@ -86,9 +86,10 @@ void stele_end_taking(void)
 }
 
 /* In the fallback; here are sequences. */
-void stele_take_locked(uint64_t line, const struct stele_words *which, bool wait, uint64_t *found)
+void stele_take_locked(uint64_t line, const struct stele_words *which, enum effort effort,
+		       uint64_t *found)
 {
-	(void)line, (void)which, (void)wait, (void)found;
+	(void)line, (void)which, (void)effort, (void)found;
 	model_assert(false);
 }
 
@@ -183,12 +184,12 @@ static inline void flush(uint64_t top)
 		sheaf_flush(top);
 }
 
-/* @wait: until it is the taker. */
-static inline void take(const struct stele_words *which, bool wait)
+/* EFFORT_WAITING: until it is the taker. */
+static inline void take(const struct stele_words *which, enum effort effort)
 {
 	uint64_t found[TAKE_SLOTS][2] = { { 0 } };
 
-	if (!stele_begin_taking(wait))
+	if (!stele_begin_taking(effort))
 		return;
 	take_marked(LINE, which, 0, SLOTS, found);
 	stele_end_taking();
@@ -202,14 +203,14 @@ static inline void empty_here(unsigned slot, void *unused)
 	uint64_t found[3] = { 0 };
 
 	(void)unused;
-	empty_line(slot, LINE, false, found);
+	empty_line(slot, LINE, EFFORT_USUAL, found);
 	for (int i = 0; i < 3; i++)
 		flush(found[i]);
 }
 
 static inline void empty_without_pause(void)
 {
-	if (!stele_begin_taking(false))
+	if (!stele_begin_taking(EFFORT_USUAL))
 		return;
 	if (slot_is_shown(HERE))
 		empty_here(HERE, NULL);

@@ -87,7 +87,7 @@ static void by_closing(void)
 
 static void by_taking(void)
 {
-	assert_int_equal(stele_pcpu_take_all(words, true, note_top, NULL), 0);
+	assert_int_equal(stele_pcpu_take_all(words, EFFORT_WAITING, note_top, NULL), 0);
 	assert_int_equal(stele_pcpu_take_rcu(words, note_top, NULL), 0);
 }
 

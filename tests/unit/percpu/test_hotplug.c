@@ -412,7 +412,7 @@ static void sheaves_of_a_closed_slot_are_found_by_taking_all(void **state)
 	(void)state;
 	slot = put_sheaves_here();
 	assert_int_equal(stele_slot_close(slot), 0);
-	assert_int_equal(stele_pcpu_take_all(words, true, count_taken, &taken), 0);
+	assert_int_equal(stele_pcpu_take_all(words, EFFORT_WAITING, count_taken, &taken), 0);
 	assert_int_equal(stele_pcpu_take_rcu(words, count_taken, &taken), 0);
 	assert_int_equal(taken, 3);
 	stele_slot_open(slot);

@@ -135,7 +135,8 @@ static unsigned walk(unsigned *taken)
 	*taken = 0;
 	begin_counting();
 	for (unsigned i = 0; i < MANY; i++)
-		assert_int_equal(stele_pcpu_take_all(lines[i], true, count_top, taken), 0);
+		assert_int_equal(stele_pcpu_take_all(lines[i], EFFORT_WAITING, count_top, taken),
+				 0);
 	return waits_counted();
 }
 
@@ -183,7 +184,7 @@ static void a_holder_that_comes_back_has_a_line_as_before(void **state)
 	work_by_lock();
 	assert_true(stele_pcpu_cas(lines[0], WORD_MAIN, SHEAF_EMPTY, sheaf_start(&sheaf)));
 	assert_true(line_trylock(lock_of(lines[0]), stele_thread_name()));
-	assert_int_equal(stele_pcpu_take_all(lines[0], true, count_top, &taken), 0);
+	assert_int_equal(stele_pcpu_take_all(lines[0], EFFORT_WAITING, count_top, &taken), 0);
 	assert_int_equal(taken, 0);
 	assert_int_equal(line_holder(load_relaxed(lock_of(lines[0]))), stele_thread_name());
 	assert_true(load_relaxed(lock_of(lines[0])) & LINE_GIVEN_UP);
@@ -191,7 +192,7 @@ static void a_holder_that_comes_back_has_a_line_as_before(void **state)
 	line_unlock(lock_of(lines[0]));
 	assert_true(stele_pcpu_push(lines[0], &object));
 	assert_ptr_equal(stele_pcpu_pop(lines[0]), &object);
-	assert_int_equal(stele_pcpu_take_all(lines[0], true, count_top, &taken), 0);
+	assert_int_equal(stele_pcpu_take_all(lines[0], EFFORT_WAITING, count_top, &taken), 0);
 	assert_int_equal(taken, 1);
 }
 
@@ -204,7 +205,7 @@ static void a_taker_that_must_not_wait_gives_no_line_up(void **state)
 	(void)state;
 	thread = lock_lines(1, true);
 	begin_counting();
-	assert_int_equal(stele_pcpu_take_all(lines[0], false, count_top, &taken), 0);
+	assert_int_equal(stele_pcpu_take_all(lines[0], EFFORT_USUAL, count_top, &taken), 0);
 	assert_int_equal(waits_counted(), 0);
 	for (unsigned slot = 0; slot <= stele_slots.count; slot++)
 		if (slot_memory_begun(slot))

@@ -49,7 +49,7 @@ static unsigned take_everything(void)
 {
 	unsigned taken = 0;
 
-	assert_int_equal(stele_pcpu_take_all(words, true, count_top, &taken), 0);
+	assert_int_equal(stele_pcpu_take_all(words, EFFORT_WAITING, count_top, &taken), 0);
 	assert_int_equal(stele_pcpu_take_rcu(words, count_top, &taken), 0);
 	return taken;
 }

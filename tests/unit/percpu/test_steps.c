@@ -98,7 +98,7 @@ static void note_taken(uint64_t top, void *arg)
 static unsigned take_all(uint64_t words)
 {
 	taken_count = 0;
-	stele_pcpu_take_all(words, true, note_taken, NULL);
+	stele_pcpu_take_all(words, EFFORT_WAITING, note_taken, NULL);
 	return taken_count;
 }
 

@@ -176,7 +176,7 @@ static void *work(void *arg)
 static void *steal(void *arg)
 {
 	for (int i = 0; i < STEALS; i++) {
-		stele_pcpu_take_all(line, true, empty_taken, NULL);
+		stele_pcpu_take_all(line, EFFORT_WAITING, empty_taken, NULL);
 		usleep(200);
 	}
 	store_relaxed(&finished, 1);
@@ -206,7 +206,7 @@ static void pools_start(void)
 
 static void assert_all_there(void)
 {
-	stele_pcpu_take_all(line, true, empty_taken, NULL);
+	stele_pcpu_take_all(line, EFFORT_WAITING, empty_taken, NULL);
 	assert_int_equal(load_relaxed(&wrong), 0);
 	assert_int_equal(tokens_twice, 0);
 	assert_int_equal(tokens_count, TOKENS);

@@ -35,11 +35,11 @@ static double seconds_now(void)
 }
 
 /* False: another thread is at it, and this one did not wait. */
-static bool need(unsigned i, bool wait)
+static bool need(unsigned i, enum effort effort)
 {
 	if (ready_look(&things[i].ready))
 		return true;
-	if (stele_slab_boot_begin(&things[i].ready, wait)) {
+	if (stele_slab_boot_begin(&things[i].ready, effort)) {
 		things[i].filled++;
 		sched_yield();
 		things[i].filled++;
@@ -50,11 +50,13 @@ static bool need(unsigned i, bool wait)
 
 static void *need_all(void *waits)
 {
+	enum effort effort = waits ? EFFORT_WAITING : EFFORT_USUAL;
+
 	add_relaxed(&arrived, 1);
 	while (load_relaxed(&arrived) % THREADS)
 		sched_yield();
 	for (unsigned i = 0; i < MANY; i++) {
-		if (need(i, waits))
+		if (need(i, effort))
 			assert_int_equal(things[i].filled, 2);
 		else
 			add_relaxed(&refused, 1);
@@ -92,7 +94,7 @@ static void one_thread_fills_in(void **state)
 
 static void *must_not_wait(void *unused)
 {
-	return need(0, false) ? unused : NULL;
+	return need(0, EFFORT_USUAL) ? unused : NULL;
 }
 
 static void data_path_does_not_wait(void **state)
@@ -102,14 +104,14 @@ static void data_path_does_not_wait(void **state)
 
 	(void)state;
 	start_anew();
-	assert_true(stele_slab_boot_begin(&things[0].ready, true));
+	assert_true(stele_slab_boot_begin(&things[0].ready, EFFORT_WAITING));
 	assert_int_equal(pthread_create(&thread, NULL, must_not_wait, &cache), 0);
 	pthread_join(thread, &got);
 	assert_null(got);
-	assert_false(need(0, false)); /* nor the thread that is at it itself */
+	assert_false(need(0, EFFORT_USUAL)); /* nor the thread that is at it itself */
 	stele_slab_boot_end(&things[0].ready);
-	assert_false(stele_slab_boot_begin(&things[0].ready, true));
-	assert_true(need(0, false));
+	assert_false(stele_slab_boot_begin(&things[0].ready, EFFORT_WAITING));
+	assert_true(need(0, EFFORT_USUAL));
 	assert_int_equal(things[0].filled, 0);
 }
 
