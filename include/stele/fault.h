@@ -9,7 +9,8 @@
  *           the kernel fail_page_alloc.
  * Never     __GFP_NOFAIL; the _nolock calls; kmem_cache_alloc_from_sheaf(), and the objects that go
  *           into such a sheaf; a reserve of a mempool; the library's own memory.
- * Context   choosing, and marking a thread: ordinary threads. Reading the counts, and marking a cache: any.
+ * Context   stele_fault_set() and stele_fault_thread(): ordinary threads. stele_fault_read() and
+ *           stele_fault_cache(): any.
  * Cost      None while no faults are chosen. While some are, every call takes the slow way.
  * Options   failslab, fail_page_alloc, fail_nth and more set the same from outside (docs/faults.md).
  * Limits    libstele and the drop-in choose apart.

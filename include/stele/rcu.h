@@ -107,7 +107,11 @@ STELE_API void kvfree_rcu_barrier_on_cache(struct kmem_cache *s);
  */
 STELE_API int stele_rcu_set_flavor(const struct rcu_flavor_struct *flavor);
 
-/** stele_rcu_suggest_flavor - what files do that include a flavour's header. Context: start. */
+/**
+ * stele_rcu_suggest_flavor - what files do that include a flavour's header
+ *
+ * Context: constructors, before main().
+ */
 STELE_API void stele_rcu_suggest_flavor(const struct rcu_flavor_struct *flavor);
 
 /* Behind the macros. @head: the member's address. Context: see there. */

@@ -124,7 +124,8 @@ struct list_lru;
  *                  123. Forbids merging.
  * @dtor:           run once per object when its slab is given back (not in the kernel's
  *                  struct since 2006). It runs where the last object was freed or the cache
- *                  was shrunk, perhaps in a signal handler. It must not free to its own cache.
+ *                  was shrunk, perhaps in a signal handler. It may allocate and free, but not free
+ *                  to its own cache.
  * @rcu_flavor:     the flavour of this cache's readers, for SLAB_TYPESAFE_BY_RCU and kfree_rcu();
  *                  NULL: the process's flavour (stele/rcu.h). Forbids merging.
  */

@@ -78,7 +78,8 @@ void stele_decay_shrunk(unsigned less)
 	uint64_t now = sub_relaxed(&frames, less) - less, seen = load_relaxed(&mark);
 
 	if (stele_unlikely(seen >= MARK_MIN && now < seen / 2)) {
-		/* First: a thread that leaves in between costs a round too many, and not one too few. */
+		/* Ask before lowering the mark: a thread that leaves between the two causes an extra
+		 * round, never a missing one. */
 		add_relaxed(&asked, 1);
 		STELE_POINT("decay:crossed");
 		cas_relaxed(&mark, &seen, now);

@@ -68,8 +68,8 @@ static inline uint64_t barn_get(struct stele_stack *stack)
 {
 	struct stele_link *link = stack_pop(stack, stele_hot.base);
 
-	/* ORDER(PAGEMAP) release: the makers of its slabs, whom the pop has seen, before whatever
-	 * tells of the objects. */
+	/* ORDER(PAGEMAP) release: the pop has seen the stores of the threads that made the slabs.
+	 * They become visible before a later store publishes an object of this sheaf. */
 	BARN_FENCE();
 	return link ? ((struct sheaf *)link)->top : 0;
 }

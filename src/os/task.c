@@ -254,7 +254,8 @@ int stele_os_futex_unlock(_Atomic uint32_t *word)
 	return futex(word, FUTEX_UNLOCK_PI, 0);
 }
 
-/* Asked by trying to inherit the priority of its holder: a zombie counts as gone. */
+/* Tries to lock a PI futex that names the thread: the kernel answers ESRCH if it is gone. A zombie
+ * counts as gone. */
 bool stele_os_thread_is_gone(uint32_t thread)
 {
 	_Atomic uint32_t word = thread;

@@ -83,7 +83,8 @@ static uint64_t fade(uint64_t n, uint64_t ticks)
 	return n;
 }
 
-/* How many of @n frames a purge would give back for good, by what became of the last ones. */
+/* Estimates how many of @n frames stay unused after a purge, from the share of the frames purged
+ * lately that were not touched again. */
 static uint64_t for_good(uint64_t n)
 {
 	uint64_t gone = load_relaxed(&stele_counts.gone), back = load_relaxed(&stele_counts.back);

@@ -6,8 +6,8 @@
  *           area: whole areas of the same arena, of which only the touched pages cost memory. So
  *           there is no registry of foreign mappings, and nothing to lock. The block owns its last area
  *           as a whole. Limits of address space, core files and mlockall() count all of it. So if
- *           more than a WASTE-th of the block would be lost there, it gets exact frames in areas that
- *           are opened before (page/long.c). Where there are no such areas: exact frames again, which
+ *           more than a WASTE-th of the block would be lost there, areas are opened first, and the
+ *           block then takes exact frames in them (page/long.c). Where there are no such areas: exact frames again, which
  *           may reach from open areas into closed ones. Growing and shrinking: page/resize.c.
  * States    an area's count: page/open.h.
  * Order     AREA, PAGEMAP.

@@ -5,7 +5,8 @@
  * Idea      Sheaves and objects that wait are given to the queues; each queue's runner answers once
  *           all that was in it has been freed. A process that never used a grace period has nothing
  *           to wait for.
- * Bound     A barrier over all caches works only on those from which objects have ever been given.
+ * Bound     A barrier over all caches visits only those of which objects were ever given to
+ *           kfree_rcu().
  * Context   ordinary threads.
  * Tests     tests/contract/test_rcu_free.c, tests/contract/test_rcu_waits.c
  */

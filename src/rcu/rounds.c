@@ -72,8 +72,8 @@ bool stele_runner_is_gone(struct stele_grace *g)
 	return true;
 }
 
-/* A hand whose owner left or is gone, rather than a free one: entries wait in it. NULL: there is
- * none. */
+/* Takes a hand for this thread: first one whose owner left or is gone, since entries wait in it; else a
+ * free one. NULL: there is none. */
 static struct hand *claim_hand(struct runner *r, uint64_t me)
 {
 	for (int free = false; free <= true; free++)

@@ -357,7 +357,8 @@ static inline void runner_announce_fork(struct names *forks, uint32_t me, struct
 	RUNNER_FENCE();
 }
 
-/* No thread is busy that was before; one that comes now sees the fork. */
+/* Waits until each thread that was busy at the announcement has left. A thread that comes later sees
+ * the fork. */
 static inline void runner_wait_outside(struct runner *r, uint32_t me, in_hand_nap nap, int most)
 {
 	in_hand_wait(&r->busy, me, nap, most);

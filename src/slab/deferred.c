@@ -16,7 +16,8 @@
  *           when the slab is retired; the barrier finds the list empty (acquire), then waits for
  *           the names.
  * Context   noting and draining: any. Signals are held back between the note and the end of the
- *           slab, so no handler can leave there; a cache's destructor runs with signals open.
+ *           slab, so no handler can leave there. If the cache has a destructor, they are let in
+ *           before the slab is retired: a handler that leaves then keeps the slab.
  *           The barrier gives up on a name after PATIENCE, once. A thread that destroys a cache
  *           needs no barrier: a slab counts until its retirer is done with the cache (cache/destroy.c).
  * Failure   a destructor that never comes back: its slab is lost.

@@ -136,9 +136,9 @@ static __attribute__((noinline)) uint64_t *batch_collect(struct batch *batch, ui
 }
 
 /*
- * Gives what is of the slab of the first one; *end moves to where those end that are left. Returns
- * the slab when that was the last of it: it is the caller's to retire. Out of line, so that
- * retiring, which is deep, does not stand on the room for a batch.
+ * Gives back all objects that lie in the same slab as objects[0]. *end then points behind the
+ * remaining ones. Returns the slab if no object of it is in use any more: the caller retires it.
+ * Out of line: the batch needs much stack, and retiring is deep.
  */
 static __attribute__((noinline)) struct run *give_first(struct kmem_cache *s, uint64_t *objects,
 							uint64_t **end)

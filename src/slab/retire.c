@@ -4,10 +4,10 @@
  *
  * Idea      A slab that becomes empty gives its frames back at once, wherever it is on the stack;
  *           only its descriptor waits there (DEAD, dead.c). A slab of a type-stable cache waits until its
- *           readers have left: its objects are not in use, its memory may still be read. While no
- *           thread waits for readers the cache keeps such slabs instead.
+ *           readers have left: its objects are not in use, its memory may still be read. Where no
+ *           thread can be made that waits for readers, the cache keeps such slabs.
  * Order     STACK, SLABSTATE, SLABS; GRACE with what was given away.
- * Context   any, but for tidying; a destructor of the user's runs here.
+ * Context   retiring: any; it calls the cache's destructor. Tidying: ordinary threads.
  * Tests     tests/unit/slab/  tests/contract/test_typesafe.c
  */
 #include "page/run.h"

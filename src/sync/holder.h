@@ -3,9 +3,10 @@
  * sync/holder.h - the word of a lock: its holder, and its fate when the holder is gone
  *
  * Idea      {process:32, futex:32}. A lock of another process, or of none, is free but abandoned:
- *           the thread that enters is told. A lock whose holder is gone is taken over by one
- *           compare-and-swap of the whole word, or abandoned by another: of two that find the
- *           holder gone one has the lock, and one thread is told, once.
+ *           the thread that enters is told. If the holder of a lock is gone, one thread takes the
+ *           lock over, or abandons it, by a compare-and-swap of the whole word. If two threads find
+ *           the holder gone, one of them gets the lock. One thread is told that the lock was
+ *           abandoned, once.
  * Order     MUTEX: entering and taking over acquire; leaving and abandoning release.
  * Tests     tests/model/holder.c
  */

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Contract of grace periods: a limit bounds the memory that waits, no thread waits that must not,
- * caches end only when everything is back, and a fork finds it as it was. The readers are the
- * test's own.
+ * caches end only when everything is back, and the child of a fork finds the objects still waiting.
+ * The readers are the test's own.
  *
  * The argument "broken" lets nobody be held back: then memory must be seen to grow past its limit,
  * and a run of that is expected to fail.

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * tests/growth/costs.c - no call of the library makes more system calls or page faults in a large world
+ * tests/growth/costs.c - no call of the library makes more system calls or page faults when the
+ * process has many caches and blocks (a large world, world.h)
  */
 #include "counted.h"
 #include "world.h"

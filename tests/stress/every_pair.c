@@ -10,7 +10,8 @@
  * Points    the library tells them all. A table says which need a scene of their own (every_point.h,
  *           every_scene.h), and why no thread can pass the rest. A point of the library at which no
  *           thread was sent away is a failure, and so is one that should be out of reach.
- * Others    every fourth case runs in a child of fork(), and every fourth with three memory nodes.
+ * Others    of the ordinary scene every fourth case runs in a child of fork(), and every fourth with three
+ *           memory nodes.
  * Mercy     Only the data path must go on beside a thread that stalls while it holds a lock. Slots
  *           stay as they are while a thread that stalls walks over them. A removal of a callback
  *           waits for a call that stalls inside of it, a barrier over everything for a callback of a

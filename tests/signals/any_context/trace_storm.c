@@ -2,9 +2,9 @@
 /*
  * tests/signals/any_context/trace_storm.c - callbacks that allocate, at every event, under a storm
  *
- * Idea      Four threads, each with a timer of its own at 2.5 kHz, allocate and free; so do the
- *           handlers, and so do two callbacks at every event there is, one of them also inside
- *           of callbacks. The callbacks come and go meanwhile, and sheaves are taken away. Each
+ * Idea      Four threads, each with a timer of its own at 2.5 kHz, allocate and free. The handlers and
+ *           two callbacks do the same. The callbacks run at every event; one is registered with
+ *           STELE_TRACE_NESTED. They come and go meanwhile, and sheaves are taken away. Each
  *           block is signed and checked: an object given out twice has a wrong sign.
  * Argument  seconds to run.
  */

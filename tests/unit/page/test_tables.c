@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Test of page/tables.c: a table does not grow over a foreign mapping.
+ * Test of page/heap.c and page/tables.h: a table does not grow over a foreign mapping.
  */
 #include "page/tables.h"
 #include "pages.h"
