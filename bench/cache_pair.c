@@ -3,7 +3,8 @@
  * bench/cache_pair.c - bench-cache [BATCHES]: kmem_cache_alloc and kmem_cache_free of 64 bytes
  *
  * Idea      The loop of pair64 against a typed cache, both calls out of line through the shared
- *           library as an application has them.
+ *           library as an application has them. As bench-cache-inline it is compiled with the fast
+ *           paths of <stele/inline.h>.
  */
 #include "bench.h"
 
@@ -12,6 +13,12 @@
 
 #define PAIRS 3000000u
 #define OBJECT 64u
+
+#ifdef STELE_INLINE_H
+#define MEASURE "cache-pair64-inline"
+#else
+#define MEASURE "cache-pair64"
+#endif
 
 static struct kmem_cache *cache;
 
@@ -37,7 +44,7 @@ static double cache_pair(void)
 
 int main(int argc, char **argv)
 {
-	static const struct bench_measure measure = { "cache-pair64", cache_pair };
+	static const struct bench_measure measure = { MEASURE, cache_pair };
 
 	cache = kmem_cache_create("bench", OBJECT, 0, 0, NULL);
 	if (!cache)

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * tests/stress/plugin.c - what tests/stress/plugins.c loads: a constructor makes caches and uses
- * them, a destructor destroys them.
+ * them, a destructor destroys them. Its restartable sequences go with it.
  */
 #include <stdlib.h>
 #include <string.h>
 
-#include <stele/slab.h>
+#include <stele/inline.h>
 
 #define CACHES 3
 #define OBJECTS 70
