@@ -112,6 +112,8 @@ enum stele_action {
 		"clear all memory when it is freed, as the kernel's option does") \
 	STELE_OPTION(leak_check, BOOL, 0, 0, 1, \
 		"at exit, report blocks that the program can no longer reach, by caller; keeps tracks (U)") \
+	STELE_OPTION(leak_ignore, TEXT, 0, 0, 0, \
+		"files, or places such as prog+0x1176, with ':' between them, whose lost blocks are ignored") \
 	STELE_OPTION(leak_status, INT, 0, 0, 255, \
 		"exit status of a program in which leak_check finds some; 0 keeps the program's own") \
 	STELE_OPTION(mempool_debug, BOOL, 0, 0, 1, \

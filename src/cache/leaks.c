@@ -91,12 +91,44 @@ static void report_place(const struct block *sum)
 	stele_stack_report(what, sum->stack);
 }
 
+static void add_place(struct lost *sum, const struct block *place)
+{
+	sum->blocks += place->start;
+	sum->bytes += place->size;
+	sum->places++;
+}
+
+/* Takes the stacks that the option leak_ignore names out of the table, and says how much that was. */
+static struct lost without_ignored(struct blocks *b, struct lost all)
+{
+	struct lost others = { 0 }, ignored = { 0 };
+
+	if (!stele_opt.leak_ignore)
+		return all;
+	for (size_t i = 0; i < all.places; i++) {
+		struct block place = b->at[i];
+
+		if (stele_stack_is_named(place.stack, stele_opt.leak_ignore)) {
+			add_place(&ignored, &place);
+		} else {
+			b->at[others.places] = place;
+			add_place(&others, &place);
+		}
+	}
+	if (ignored.places)
+		stele_report("stele: ignored %zu bytes in %zu block%s, from %zu place%s "
+			     "(leak_ignore)\n",
+			     ignored.bytes, ignored.blocks, plural(ignored.blocks), ignored.places,
+			     plural(ignored.places));
+	return others;
+}
+
 static struct lost report_lost(struct blocks *b)
 {
 	struct lost all;
 
 	keep_the_lost(b);
-	all = sum_by_stack(b);
+	all = without_ignored(b, sum_by_stack(b));
 	stele_blocks_sort(b->at, all.places, has_more_bytes);
 	for (size_t i = 0; i < all.places && i < MOST_SHOWN; i++)
 		report_place(&b->at[i]);

@@ -213,6 +213,8 @@ void stele_watch_large_stayed(struct run *run);
 
 /* "stele: @what in PLACE", and a line for each further caller of the stack with that number. */
 void stele_stack_report(const char *what, uint32_t number);
+/* Whether a caller in the stack is in a file, or at a place, that @names has, with ':' between them. */
+bool stele_stack_is_named(uint32_t number, const char *names);
 
 /* ---- fault.c ---- */
 

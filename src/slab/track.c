@@ -99,6 +99,32 @@ void stele_stack_report(const char *what, uint32_t number)
 	report_callers(number);
 }
 
+static bool place_is_named(const char *place, const char *names)
+{
+	size_t n;
+
+	for (; *names; names += n + (names[n] == ':')) {
+		n = strcspn(names, ":");
+		if (n && strncmp(place, names, n) == 0 && (place[n] == '+' || !place[n]))
+			return true;
+	}
+	return false;
+}
+
+bool stele_stack_is_named(uint32_t number, const char *names)
+{
+	char place[STELE_OS_PLACE_SIZE];
+	unsigned n;
+	const uintptr_t *stack = stele_depot_get(number, &n);
+
+	for (unsigned i = 0; i < n; i++) {
+		stele_os_place((void *)stack[i], place);
+		if (place_is_named(place, names))
+			return true;
+	}
+	return false;
+}
+
 enum track_kind stele_track_kind(const char *call)
 {
 	if (strcmp(call, "operator delete") == 0)

@@ -31,6 +31,16 @@ result "$(grep '^stele: lost' "$out" | head -n 1 | grep -q 'lost 300000 '; echo 
 ends 5 "the status is an option" --option leak_status=0 "$program" small
 says "and the report the same" "420 bytes in 5 blocks lost, from 2 places$"
 
+ends 5 "a file can be ignored" --option leak_ignore=nothing:leak_mistakes "$program" small
+says "which is told" "^stele: ignored 420 bytes in 5 blocks, from 2 places \(leak_ignore\)$"
+says "and nothing else is lost" "nothing is lost; "
+ends 23 "a part of a name is none" --option leak_ignore=leak:leak_mistakes+ "$program" small
+ends 23 "a list of all" "$program" small
+place=$(sed -n 's/^stele: lost 20 bytes in 1 block, allocated in //p' "$out")
+ends 23 "a place can be ignored" --option "leak_ignore=$place" "$program" small
+says "and that place alone" "^stele: ignored 20 bytes in 1 block, from 1 place \(leak_ignore\)$"
+says "the sum is that of the others" "400 bytes in 4 blocks lost, from 1 place$"
+
 ends 23 "all checks at once" --option debug=FZPU "$program" both
 says "find the same" "300420 bytes in 6 blocks lost, from 3 places$"
 
