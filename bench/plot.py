@@ -84,7 +84,7 @@ def main(words):
     folder = words[0] if words else os.path.join(ROOT, "docs")
     found = results(RUN)
     for name, kind, title in (
-            ("time", report.FASTEST, "Time: Stele divided by the fastest of the other allocators"),
+            ("time", report.FASTEST, "Time and instructions: Stele divided by the best of the other allocators"),
             ("memory", report.OF_GLIBC, "Page faults and peak RSS: Stele divided by glibc")):
         with open(os.path.join(folder, f"performance-{name}.svg"), "w", encoding="utf-8") as out:
             out.write(drawing(title, found[kind]))

@@ -34,7 +34,7 @@ class Row:
 
 ROWS = [
     Row("cache-pair64", "kmem_cache_alloc+free, 64 B", "ns", FASTEST, 0.70, "pair64"),
-    Row("cache-pair64-inline", "the same, inlined", "ns", FASTEST, 0.55, "pair64"),
+    Row("cache-pair64-inline", "the same pair, inlined", "ns", FASTEST, 0.55, "pair64"),
     Row("pair64", "malloc+free, 64 B", "ns", FASTEST, 1.00),
     Row("batch-lifo", "10,000 x 64 B, LIFO", "ns", FASTEST, 1.10),
     Row("batch-fifo", "10,000 x 64 B, FIFO", "ns", FASTEST, 1.10),
@@ -82,8 +82,8 @@ ROWS = [
     Row("cache-life", "empty cache made, destroyed", "us", LIMIT, 20),
     Row("slot-down", "slot of 100 caches down", "us", LIMIT, 2000),
     Row("insns", "instructions/pair, stepped", "", LIMIT, 45),
-    Row("insns-32k", "the same, 32 KiB", "", FASTEST, 1.00),
-    Row("insns-256k", "the same, 256 KiB", "", FASTEST, 1.00),
+    Row("insns-32k", "instructions, 32 KiB", "", FASTEST, 1.00),
+    Row("insns-256k", "instructions, 256 KiB", "", FASTEST, 1.00),
     Row("insns-callgrind", "instr./pair, callgrind", "", LIMIT, 45),
     Row("demo-cpu", "demo, CPU, geo. mean", "x", FASTEST, 1.00),
     Row("demo-rss", "demo, peak RSS, geo. mean", "x", OF_GLIBC, 1.05),
