@@ -100,6 +100,7 @@ static inline __attribute__((always_inline)) void *stele_inline_pop(const struct
 								    uint64_t words)
 {
 	uint64_t word, top;
+	char *base = here->base;
 	long area = here->area;
 	void *p;
 
@@ -111,7 +112,7 @@ static inline __attribute__((always_inline)) void *stele_inline_pop(const struct
 						     "movq %[top], (%[word])\n\t"
 						     "2:\n\t"
 			      : [p] "=&r"(p), [word] "=&r"(word), [top] "=&r"(top)
-			      : [area] "r"(area), [base] "r"(here->base), [words] "r"(words)
+			      : [area] "r"(area), [base] "r"(base), [words] "r"(words)
 			      : "memory", "cc"
 			      : aborted);
 	STELE_INLINE_END(area);
@@ -130,22 +131,22 @@ static inline __attribute__((always_inline)) bool stele_inline_push(const struct
 								    uint64_t words, void *p)
 {
 	uint64_t word, top;
+	char *base = here->base;
 	long area = here->area;
 
-	__asm__ goto volatile(
-		STELE_INLINE_STEP("top") "movq (%[word]), %[top]\n\t"
-					 "cmpq $1, (%[top])\n\t"
-					 "je %l[aborted]\n\t"
-					 "cmpq %[p], -8(%[top])\n\t"
-					 "je %l[aborted]\n\t"
-					 "movq %[p], (%[top])\n\t"
-					 "addq $8, %[top]\n\t"
-					 "movq %[top], (%[word])\n\t"
-					 "2:\n\t"
-		: [word] "=&r"(word), [top] "=&r"(top)
-		: [area] "r"(area), [base] "r"(here->base), [words] "r"(words), [p] "r"(p)
-		: "memory", "cc"
-		: aborted);
+	__asm__ goto volatile(STELE_INLINE_STEP("top") "movq (%[word]), %[top]\n\t"
+						       "cmpq $1, (%[top])\n\t"
+						       "je %l[aborted]\n\t"
+						       "cmpq %[p], -8(%[top])\n\t"
+						       "je %l[aborted]\n\t"
+						       "movq %[p], (%[top])\n\t"
+						       "addq $8, %[top]\n\t"
+						       "movq %[top], (%[word])\n\t"
+						       "2:\n\t"
+			      : [word] "=&r"(word), [top] "=&r"(top)
+			      : [area] "r"(area), [base] "r"(base), [words] "r"(words), [p] "r"(p)
+			      : "memory", "cc"
+			      : aborted);
 	STELE_INLINE_END(area);
 	return true;
 aborted:
